@@ -1,0 +1,143 @@
+/**
+ * A typed ONNX graph under construction. An operator (operators/*.ts) is a function Var → Var that infers the
+ * type and shape of its result when it is called, so a mistake points at the line of the model file that made it.
+ */
+import { RetouchError } from '../../error.ts';
+import { type Dim, type Shape, shapeText, sizeOf } from './dim.ts';
+import { type DType, dtypes } from './dtype.ts';
+
+/** A value in a graph: the result of one operator, an input or a constant. */
+export class Var {
+  readonly graph: Graph;
+  readonly name: string;
+  readonly dtype: DType;
+  readonly shape: Shape;
+
+  constructor(graph: Graph, name: string, dtype: DType, shape: Shape) {
+    this.graph = graph;
+    this.name = name;
+    this.dtype = dtype;
+    this.shape = shape;
+  }
+
+  get rank(): number {
+    return this.shape.length;
+  }
+
+  /** The size of an axis; negative counts from the end. */
+  dim(axis: number): Dim {
+    const dim = this.shape.at(axis);
+    if (dim === undefined) throw graphError(`axis ${axis} of ${this}: it has ${this.rank} axes`);
+    return dim;
+  }
+
+  toString(): string {
+    return `${this.name}: ${this.dtype}${shapeText(this.shape)}`;
+  }
+}
+
+export type Attribute = number | string | readonly number[] | { float: number };
+export type Node = {
+  op: string;
+  domain: '' | 'com.microsoft';
+  inputs: string[];
+  outputs: string[];
+  attributes: Record<string, Attribute>;
+};
+
+/** A byte range of a file on disk that holds a tensor in row-major little-endian order. */
+export type FileRange = { file: string; offset: number; length: number };
+export type Initializer = { name: string; dtype: DType; shape: readonly number[] } & (
+  | { data: Uint8Array }
+  | { range: FileRange }
+);
+
+/** A linear layer of the graph, which accepts a low-rank update; `precise` ones are never quantised. */
+export type LoraSlot = { name: string; inputs: number; outputs: number; precise: boolean };
+
+export class Graph {
+  readonly name: string;
+  readonly nodes: Node[] = [];
+  readonly inputs: Var[] = [];
+  readonly outputs: Var[] = [];
+  readonly initializers = new Map<string, Initializer>();
+  readonly loraSlots: LoraSlot[] = [];
+  private counter = 0;
+  private readonly constants = new Map<string, Var>();
+
+  constructor(name: string) {
+    this.name = name;
+  }
+
+  input(name: string, dtype: DType, shape: Shape): Var {
+    if (dtype === 'f16' || dtype === 'bf16')
+      throw graphError(`input ${name} is ${dtype}: only f32 and integers cross a graph's boundary`);
+    const value = new Var(this, name, dtype, shape);
+    this.inputs.push(value);
+    return value;
+  }
+
+  output(name: string, value: Var): void {
+    if (value.dtype === 'f16' || value.dtype === 'bf16')
+      throw graphError(`output ${name} is ${value.dtype}: only f32 and integers cross a graph's boundary`);
+    const out = new Var(this, name, value.dtype, value.shape);
+    this.nodes.push({ op: 'Identity', domain: '', inputs: [value.name], outputs: [name], attributes: {} });
+    this.outputs.push(out);
+  }
+
+  /** A tensor that stays where it is on disk. */
+  weight(name: string, dtype: DType, shape: readonly number[], range: FileRange): Var {
+    const expected = (sizeOf(shape) as number) * dtypes[dtype].bytes;
+    if (range.length !== expected)
+      throw graphError(`weight ${name}: ${range.length} bytes in ${range.file}, expected ${expected}`);
+    if (!this.initializers.has(name)) this.initializers.set(name, { name, dtype, shape, range });
+    return new Var(this, name, dtype, shape);
+  }
+
+  /** A small tensor stored in the graph itself; equal constants are stored once. */
+  constant(dtype: DType, shape: readonly number[], data: Uint8Array): Var {
+    const key = `${dtype}${shapeText(shape)}:${data.length > 256 ? `#${this.counter}` : Buffer.from(data).toString('base64')}`;
+    const known = this.constants.get(key);
+    if (known) return known;
+    const name = this.unique('const');
+    this.initializers.set(name, { name, dtype, shape, data });
+    const value = new Var(this, name, dtype, shape);
+    this.constants.set(key, value);
+    return value;
+  }
+
+  /** Adds a node with one result per given type and shape. */
+  emit(
+    op: string,
+    inputs: readonly (Var | undefined)[],
+    results: readonly { dtype: DType; shape: Shape }[],
+    attributes: Record<string, Attribute> = {},
+    domain: Node['domain'] = '',
+  ): Var[] {
+    for (const input of inputs)
+      if (input && input.graph !== this)
+        throw graphError(`${op}: ${input} belongs to graph ${input.graph.name}, not to ${this.name}`);
+    const outputs = results.map(({ dtype, shape }) => new Var(this, this.unique(op), dtype, shape));
+    this.nodes.push({
+      op,
+      domain,
+      inputs: inputs.map((input) => input?.name ?? ''),
+      outputs: outputs.map((output) => output.name),
+      attributes,
+    });
+    return outputs;
+  }
+
+  private unique(stem: string): string {
+    this.counter += 1;
+    return `${stem}_${this.counter}`;
+  }
+}
+
+/** An error in building a graph, with the line outside onnx/ and nn/ (a model file's or a test's) that asked for it. */
+export function graphError(message: string): RetouchError {
+  const trace = new Error().stack?.split('\n').slice(2) ?? [];
+  const line = trace.find((frame) => !/engine[\\/](onnx|nn)[\\/]/.test(frame));
+  const at = line?.match(/\(?([^()\s]+:\d+:\d+)\)?$/)?.[1]?.replace(/^file:\/\//, '') ?? 'unknown line';
+  return new RetouchError('graphInvalid', `${message} (at ${at})`, { at });
+}

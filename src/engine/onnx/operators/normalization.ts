@@ -1,0 +1,33 @@
+/** Normalisations over the last axis, and over spatial positions. */
+import { dimsEqual } from '../dim.ts';
+import { graphError, type Var } from '../graph.ts';
+
+/** Layer norm over the last axis (size D): (x − mean)/√(var + eps)·scale + bias, scale and bias [D]. */
+export function layerNorm(x: Var, scale: Var, bias: Var | undefined, epsilon: number): Var {
+  checkAffine('layerNorm', x, scale, bias);
+  return x.graph.emit('LayerNormalization', [x, scale, bias], [x], {
+    axis: -1,
+    epsilon: { float: epsilon },
+  })[0]!;
+}
+
+/** RMS norm over the last axis (size D): x/√(mean(x²) + eps)·scale, scale [D]. Zhang & Sennrich, arXiv 1910.07467. */
+export function rmsNorm(x: Var, scale: Var, epsilon: number): Var {
+  checkAffine('rmsNorm', x, scale, undefined);
+  const attributes = { axis: -1, epsilon: { float: epsilon } };
+  return x.graph.emit('SimplifiedLayerNormalization', [x, scale], [x], attributes)[0]!;
+}
+
+function checkAffine(op: string, x: Var, scale: Var, bias: Var | undefined): void {
+  for (const value of [scale, bias])
+    if (value && (value.rank !== 1 || !dimsEqual(value.dim(0), x.dim(-1)) || value.dtype !== x.dtype))
+      throw graphError(`${op} of ${x}: ${value} should be ${x.dtype}[${x.dim(-1)}]`);
+}
+
+/** Normalises every channel of [1, C, ...] over the axes after it; scale and bias [C]. */
+export function instanceNorm(x: Var, scale: Var, bias: Var, epsilon: number): Var {
+  for (const value of [scale, bias])
+    if (value.rank !== 1 || !dimsEqual(value.dim(0), x.dim(1)))
+      throw graphError(`instanceNorm of ${x}: ${value} should be [${x.dim(1)}]`);
+  return x.graph.emit('InstanceNormalization', [x, scale, bias], [x], { epsilon: { float: epsilon } })[0]!;
+}

@@ -1,0 +1,135 @@
+/**
+ * The only door to ONNX Runtime: compiles a Graph for a device and runs it.
+ */
+import fs from 'node:fs';
+import path from 'node:path';
+import * as ort from 'onnxruntime-node';
+import { RetouchError } from '../../error.ts';
+import type { DType } from './dtype.ts';
+import type { Graph } from './graph.ts';
+import { encodeModel } from './model-proto.ts';
+
+export type Device = 'cpu' | 'webgpu';
+export type SessionOptions = {
+  device: Device;
+  threads: number;
+  /** `device` leaves results in the device's memory, to be fed to another session there. */
+  results?: 'host' | 'device';
+  /** Prefix of a file to write ONNX Runtime's profile to. */
+  profile?: string;
+};
+
+/** A tensor outside a graph: row-major, f32 or an integer type. */
+export type Tensor = ort.Tensor;
+
+type Data = Float32Array | Int32Array | BigInt64Array | Uint8Array | Int8Array;
+const typeNames: Partial<Record<DType, ort.Tensor.Type>> = {
+  f32: 'float32',
+  i32: 'int32',
+  i64: 'int64',
+  u8: 'uint8',
+  i8: 'int8',
+};
+
+export function tensor(dtype: DType, data: Data, shape: readonly number[]): Tensor {
+  const type = typeNames[dtype];
+  const count = shape.reduce((a, b) => a * b, 1);
+  if (!type || data.length !== count)
+    throw new RetouchError(
+      'graphInvalid',
+      `a ${dtype} tensor of shape [${shape}] needs ${count} elements, found ${data.length}`,
+    );
+  return new ort.Tensor(type as 'float32', data as Float32Array, [...shape]);
+}
+
+export const f32Tensor = (data: Float32Array, shape: readonly number[]) => tensor('f32', data, shape);
+
+export function floats(value: Tensor): Float32Array {
+  return value.data as Float32Array;
+}
+
+export class Session {
+  readonly graph: Graph;
+  private readonly inner: ort.InferenceSession;
+  private readonly empty: Record<string, Tensor>;
+
+  private constructor(graph: Graph, inner: ort.InferenceSession) {
+    this.graph = graph;
+    this.inner = inner;
+    this.empty = emptyLora(graph);
+  }
+
+  static async compile(graph: Graph, options: SessionOptions): Promise<Session> {
+    const folder = weightsFolder(graph);
+    const model = encodeModel(graph, folder);
+    try {
+      const inner = await ort.InferenceSession.create(model, {
+        executionProviders: options.device === 'cpu' ? ['cpu'] : [options.device, 'cpu'],
+        intraOpNumThreads: options.threads,
+        interOpNumThreads: 1,
+        logSeverityLevel: 3,
+        ...(options.results === 'device' && options.device === 'webgpu'
+          ? { preferredOutputLocation: 'gpu-buffer' as const }
+          : {}),
+        ...(options.profile ? { enableProfiling: true, profileFilePrefix: options.profile } : {}),
+        extra: {
+          session: {
+            model_external_initializers_file_folder_path: folder,
+            // Segments take turns: a pool that spins after its turn would steal the cores of the next one.
+            force_spinning_stop: '1',
+          },
+        },
+      });
+      return new Session(graph, inner);
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      throw new RetouchError(
+        'graphRejected',
+        `ONNX Runtime rejected graph ${graph.name}: ${reason}`,
+        { graph: graph.name },
+        { cause },
+      );
+    }
+  }
+
+  /** Runs the graph. LoRA inputs that are not fed are empty (rank 0). */
+  async run(feeds: Record<string, Tensor>): Promise<Record<string, Tensor>> {
+    return this.inner.run({ ...this.empty, ...feeds });
+  }
+
+  endProfiling(): void {
+    this.inner.endProfiling();
+  }
+
+  async release(): Promise<void> {
+    await this.inner.release();
+  }
+}
+
+/** The folder that all of a graph's weight files share; ONNX Runtime follows no link that leaves it. */
+function weightsFolder(graph: Graph): string {
+  const files = new Set<string>();
+  for (const value of graph.initializers.values()) if ('range' in value) files.add(value.range.file);
+  let folder: string | undefined;
+  for (const file of files) {
+    const parent = path.dirname(file);
+    folder = folder === undefined ? parent : commonFolder(folder, parent);
+  }
+  return folder ?? fs.realpathSync('.');
+}
+
+function commonFolder(a: string, b: string): string {
+  let folder = a;
+  while (path.relative(folder, b).startsWith('..')) folder = path.dirname(folder);
+  return folder;
+}
+
+function emptyLora(graph: Graph): Record<string, Tensor> {
+  const feeds: Record<string, Tensor> = {};
+  for (const { name, inputs, outputs } of graph.loraSlots) {
+    feeds[`${name}.lora_a`] = tensor('f32', new Float32Array(0), [inputs, 0]);
+    feeds[`${name}.lora_b`] = tensor('f32', new Float32Array(0), [0, outputs]);
+  }
+  if (graph.loraSlots.length > 0) feeds.lora_rows = tensor('i64', BigInt64Array.of(1n), [1]);
+  return feeds;
+}

@@ -1,0 +1,79 @@
+/**
+ * A Plan is everything that decides the pixels of one image: no defaults are left, nothing is looked up later.
+ * The same Plan gives the same bytes on the same machine.
+ */
+
+export type ImageFormat = 'jpg' | 'png' | 'webp';
+
+/** Where a model's files are and how to read them; made by the model store from a manifest. */
+export type ModelSource = {
+  /** The model's id, for messages: `retouch:mini@1`. */
+  air: string;
+  /** A diffusers folder, or single files by component (BFL/ComfyUI split). */
+  files:
+    | { layout: 'diffusers'; folder: string }
+    | {
+        layout: 'split';
+        transformer: string;
+        autoencoder: string;
+        clip: string;
+        t5: string;
+        tokenizer: string;
+        tokenizer2: string;
+      };
+  /** Where quantised weights of this model are cached. */
+  cacheFolder: string;
+};
+
+export type DeviceName = 'cpu' | 'webgpu';
+export type PrecisionName = 'f32' | 'f16' | 'int8';
+
+/** How the arithmetic departs from plain f32, each a switch because each changes pixels. */
+export type Numerics = {
+  device: DeviceName;
+  /** `auto`: whichever the engine measured to be best for this device and model size (docs/precision.md). */
+  precision: PrecisionName | 'auto';
+  /** Rounding of t and guidance before the sinusoid, as the bf16 pipelines of diffusers and BFL do. */
+  timestepRounding: 'none' | 'diffusers_bf16' | 'bfl_bf16';
+  noise: 'f32' | 'bf16_legacy';
+  /** Token ids of the second and later references: `offset` (ComfyUI) or `index`. */
+  referenceIds: 'offset' | 'index';
+};
+
+export type Plan = {
+  model: ModelSource;
+  prompt: string;
+  negativePrompt: string;
+  /** Encoded reference images (PNG, JPEG, WebP), in order; empty for text-to-image. */
+  references: Uint8Array[];
+  width: number;
+  height: number;
+  /** 0 ≤ seed < 2^63; torch's CPU generator uses the low 32 bits. */
+  seed: bigint;
+  steps: number;
+  /** The distilled guidance embedding (the wire's CFGScale). */
+  guidance: number;
+  /** Classifier-free guidance with a second, negative pass; ≤ 1 is off. */
+  trueCfg: number;
+  sampler: 'euler';
+  sigmas: 'shifted';
+  numerics: Numerics;
+  /** Send a preview after every n-th step; 0 is never. */
+  previewEvery: number;
+  output: { format: ImageFormat; quality: number };
+};
+
+export type StageName = 'load' | 'encode' | 'decode';
+
+/** What the engine says while it works. Times are milliseconds. */
+export type EngineEvent =
+  /** Work inside a stage; `fraction` is 0..1. Quantising weights for the first time reports here under `load`. */
+  | { type: 'stage-progress'; stage: StageName; message: string; fraction: number }
+  | { type: 'load-end'; milliseconds: number; device: DeviceName; precision: PrecisionName }
+  | { type: 'encode-end'; milliseconds: number }
+  | { type: 'step-end'; index: number; steps: number; sigma: number; milliseconds: number }
+  | { type: 'preview'; index: number; image: EncodedImage }
+  | { type: 'decode-end'; milliseconds: number }
+  | { type: 'image'; image: EncodedImage; milliseconds: number };
+
+export type EncodedImage = { bytes: Uint8Array; format: ImageFormat; width: number; height: number };
