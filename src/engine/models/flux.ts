@@ -1,0 +1,108 @@
+/**
+ * FLUX.1 (Black Forest Labs, 2024; FLUX.1 Kontext, arXiv 2506.15742): flux/model.py, flux/modules/layers.py.
+ * Tokens are matrices [S, D]: a pass edits one image.
+ */
+import { attention } from '../nn/attention.ts';
+import { mlpEmbedder } from '../nn/embedding.ts';
+import { linear } from '../nn/linear.ts';
+import { modulatedNorm, rmsNorm } from '../nn/norm.ts';
+import { applyRope } from '../nn/rope.ts';
+import type { Var } from '../onnx/graph.ts';
+import * as op from '../onnx/operators/index.ts';
+import type { Weights } from '../weights/weights.ts';
+import type { FluxConfig } from './flux-config.ts';
+
+export type Rotary = { cos: Var; sin: Var };
+
+/** vec = time_in(t) + guidance_in(g) + vector_in(y): t and g are sinusoids [1, 256], y [1, vecIn]; gives [1, D]. */
+export function conditioning(t: Var, g: Var | undefined, y: Var, w: Weights, { hidden }: FluxConfig): Var {
+  let vec = mlpEmbedder(t, w.at('time_in'), hidden);
+  if (g) vec = op.add(vec, mlpEmbedder(g, w.at('guidance_in'), hidden));
+  return op.add(vec, mlpEmbedder(y, w.at('vector_in'), hidden));
+}
+
+export function embedImage(img: Var, w: Weights, { hidden }: FluxConfig): Var {
+  return linear(img, w.at('img_in'), hidden, { precise: true });
+}
+
+export function embedText(txt: Var, w: Weights, { hidden }: FluxConfig): Var {
+  return linear(txt, w.at('txt_in'), hidden, { precise: true });
+}
+
+/** SiLU, Linear, cut into `parts` vectors [1, D]. */
+function modulation(vec: Var, w: Weights, parts: number, { hidden }: FluxConfig): Var[] {
+  return op.split(linear(op.silu(vec), w, parts * hidden), Array(parts).fill(hidden), 1);
+}
+
+/** Splits q, k, v [S, D] and normalises q and k per head. */
+function normalizedQkv(qkv: Var, norm: Weights, { hidden, heads }: FluxConfig): [Var, Var, Var] {
+  const headDim = hidden / heads;
+  const [q, k, v] = op.split(qkv, [hidden, hidden, hidden], 1) as [Var, Var, Var];
+  const perHead = (x: Var, name: string) => {
+    const split = op.reshape(x, [x.dim(0), heads, headDim]);
+    return op.reshape(rmsNorm(split, norm.tensor(`${name}.scale`, [headDim])), x.shape);
+  };
+  return [perHead(q, 'query_norm'), perHead(k, 'key_norm'), v];
+}
+
+/** img [L, D] and txt [T, D] attend to each other and are updated separately. */
+export function doubleBlock(
+  img: Var,
+  txt: Var,
+  vec: Var,
+  pe: Rotary,
+  w: Weights,
+  config: FluxConfig,
+): [Var, Var] {
+  const { hidden, heads, mlp } = config;
+  const streams = { img, txt };
+  const mods = {
+    img: modulation(vec, w.at('img_mod.lin'), 6, config),
+    txt: modulation(vec, w.at('txt_mod.lin'), 6, config),
+  };
+  const qkv = (s: 'img' | 'txt') => {
+    const [shift1, scale1] = mods[s] as [Var, Var];
+    const x = modulatedNorm(streams[s], shift1, scale1);
+    return normalizedQkv(linear(x, w.at(`${s}_attn.qkv`), 3 * hidden), w.at(`${s}_attn.norm`), config);
+  };
+  const [imgQ, imgK, imgV] = qkv('img');
+  const [txtQ, txtK, txtV] = qkv('txt');
+  const q = applyRope(op.concat([txtQ, imgQ], 0), pe, heads, w.compute);
+  const k = applyRope(op.concat([txtK, imgK], 0), pe, heads, w.compute);
+  const attn = attention(q, k, op.concat([txtV, imgV], 0), heads, w.compute);
+  const [txtAttn, imgAttn] = op.splitRows(attn, txt);
+  const update = (s: 'img' | 'txt', attn: Var) => {
+    const [, , gate1, shift2, scale2, gate2] = mods[s] as [Var, Var, Var, Var, Var, Var];
+    const x = op.add(streams[s], op.mul(gate1, linear(attn, w.at(`${s}_attn.proj`), hidden)));
+    const h = linear(modulatedNorm(x, shift2, scale2), w.at(`${s}_mlp.0`), mlp);
+    return op.add(x, op.mul(gate2, linear(op.gelu(h, 'tanh'), w.at(`${s}_mlp.2`), hidden)));
+  };
+  return [update('img', imgAttn), update('txt', txtAttn)];
+}
+
+/** One stream x = [txt | img] of [S, D]; attention and MLP in parallel. */
+export function singleBlock(x: Var, vec: Var, pe: Rotary, w: Weights, config: FluxConfig): Var {
+  const { hidden, heads, mlp } = config;
+  const [shift, scale, gate] = modulation(vec, w.at('modulation.lin'), 3, config) as [Var, Var, Var];
+  const joined = linear(modulatedNorm(x, shift, scale), w.at('linear1'), 3 * hidden + mlp);
+  const [qkv, h] = op.split(joined, [3 * hidden, mlp], 1) as [Var, Var];
+  const [q, k, v] = normalizedQkv(qkv, w.at('norm'), config);
+  const attn = attention(
+    applyRope(q, pe, heads, w.compute),
+    applyRope(k, pe, heads, w.compute),
+    v,
+    heads,
+    w.compute,
+  );
+  const out = linear(op.concat([attn, op.gelu(h, 'tanh')], 1), w.at('linear2'), hidden);
+  return op.add(x, op.mul(gate, out));
+}
+
+/** The velocity of packed latents: [L, D] gives [L, outChannels]. */
+export function finalLayer(img: Var, vec: Var, w: Weights, { hidden, outChannels }: FluxConfig): Var {
+  const modulated = linear(op.silu(vec), w.at('final_layer.adaLN_modulation.1'), 2 * hidden, {
+    precise: true,
+  });
+  const [shift, scale] = op.split(modulated, [hidden, hidden], 1) as [Var, Var];
+  return linear(modulatedNorm(img, shift, scale), w.at('final_layer.linear'), outChannels, { precise: true });
+}

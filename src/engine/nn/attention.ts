@@ -1,0 +1,43 @@
+/** Scaled dot-product attention over flat heads. */
+import type { Var } from '../onnx/graph.ts';
+import * as op from '../onnx/operators/index.ts';
+import type { Compute } from '../weights/weights.ts';
+
+/**
+ * softmax(q·kᵀ·scale + bias)·v for every head: q [S, H·D], k and v [T, H·D], bias broadcastable to [1, H, S, T];
+ * gives [S, H·D].
+ */
+export function attention(
+  q: Var,
+  k: Var,
+  v: Var,
+  heads: number,
+  compute: Compute,
+  scale?: number,
+  bias?: Var,
+): Var {
+  const width = q.dim(1) as number;
+  const factor = scale ?? 1 / Math.sqrt(width / heads);
+  const half = compute.product === 'f16' ? 'f16' : 'f32';
+  const [a, b, c] = [q, k, v].map((x) => op.cast(x, half)) as [Var, Var, Var];
+  const out =
+    compute.fused && !bias
+      ? op.reshape(op.multiHeadAttention(batch(a), batch(b), batch(c), heads, factor), [q.dim(0), width])
+      : plain(a, b, c, heads, factor, bias && op.cast(bias, half));
+  return op.cast(out, 'f32');
+}
+
+function batch(x: Var): Var {
+  return op.unsqueeze(x, 0);
+}
+
+function plain(q: Var, k: Var, v: Var, heads: number, scale: number, bias?: Var): Var {
+  const width = q.dim(1) as number;
+  const split = (x: Var) => op.reshape(x, [x.dim(0), heads, width / heads]); // [S, H, D]
+  const query = op.transpose(split(op.mul(q, scale)), [1, 0, 2]); // [H, S, D]
+  const key = op.transpose(split(k), [1, 2, 0]); // [H, D, T]
+  const value = op.transpose(split(v), [1, 0, 2]); // [H, T, D]
+  const scores = op.matmul(query, key); // [H, S, T]
+  const weights = op.softmax(bias ? op.add(scores, bias) : scores);
+  return op.reshape(op.transpose(op.matmul(weights, value), [1, 0, 2]), [q.dim(0), width]);
+}

@@ -1,0 +1,82 @@
+/**
+ * The tensors of one network, wherever they are stored: one file, or a folder with a sharded index.
+ */
+import fs from 'node:fs';
+import path from 'node:path';
+import { RetouchError } from '../../error.ts';
+import { openSafetensors, type SafetensorsFile, type TensorEntry } from './safetensors.ts';
+
+export class Checkpoint {
+  /** The file or folder asked for, for messages. */
+  readonly path: string;
+  readonly tensors: ReadonlyMap<string, TensorEntry>;
+  readonly metadata: Readonly<Record<string, string>>;
+  /** The component's config.json, when it has one. */
+  readonly config: Readonly<Record<string, unknown>>;
+
+  constructor(path: string, tensors: ReadonlyMap<string, TensorEntry>, metadata = {}, config = {}) {
+    this.path = path;
+    this.tensors = tensors;
+    this.metadata = metadata;
+    this.config = config;
+  }
+
+  get files(): string[] {
+    return [...new Set([...this.tensors.values()].map((entry) => entry.file))];
+  }
+
+  get bytes(): number {
+    return [...this.tensors.values()].reduce((sum, entry) => sum + entry.length, 0);
+  }
+}
+
+/**
+ * Opens a `.safetensors` file, or a folder of a diffusers pipeline: config.json beside `*.safetensors` or beside
+ * `*.safetensors.index.json` with its shards.
+ */
+export function openCheckpoint(where: string): Checkpoint {
+  if (!fs.existsSync(where))
+    throw new RetouchError('modelFileMissing', `no file or folder ${where}`, { path: where });
+  if (!fs.statSync(where).isDirectory()) {
+    const { tensors, metadata } = openSafetensors(where);
+    return new Checkpoint(where, tensors, metadata);
+  }
+  const names = fs.readdirSync(where).sort();
+  const config = names.includes('config.json') ? readJson(path.join(where, 'config.json')) : {};
+  const index = names.find((name) => name.endsWith('.safetensors.index.json'));
+  const files = index
+    ? shardsOf(path.join(where, index))
+    : names.filter((name) => name.endsWith('.safetensors')).slice(0, 1);
+  if (files.length === 0)
+    throw new RetouchError(
+      'modelFileMissing',
+      `${where} holds no .safetensors file; it holds: ${names.join(', ') || 'nothing'}`,
+      { path: where },
+    );
+  const parts = files.map((name) => openSafetensors(path.join(where, name)));
+  return new Checkpoint(
+    where,
+    merge(parts),
+    Object.assign({}, ...parts.map((part) => part.metadata)),
+    config,
+  );
+}
+
+function shardsOf(index: string): string[] {
+  const { weight_map } = readJson(index) as { weight_map?: Record<string, string> };
+  if (!weight_map) throw new RetouchError('checkpointInvalid', `${index} has no weight_map`, { path: index });
+  return [...new Set(Object.values(weight_map))].sort();
+}
+
+function merge(parts: SafetensorsFile[]): Map<string, TensorEntry> {
+  return new Map(parts.flatMap((part) => [...part.tensors]));
+}
+
+export function readJson(file: string): Record<string, unknown> {
+  try {
+    return JSON.parse(fs.readFileSync(file, 'utf8'));
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new RetouchError('modelConfigInvalid', `cannot read ${file}: ${reason}`, { path: file }, { cause });
+  }
+}

@@ -1,0 +1,27 @@
+/**
+ * A dialect says where the tensors a network asks for (by the names of its reference implementation) are stored
+ * in a checkpoint that names or cuts them differently. Adding one is a file and a line in the network's table.
+ */
+export type Piece = {
+  /** The stored tensor's name. */
+  name: string;
+  /** Only this half of its rows (first axis). */
+  half?: 0 | 1;
+};
+
+export type Dialect = {
+  name: string;
+  /** Whether a checkpoint with these tensor names speaks this dialect. */
+  matches(names: ReadonlySet<string>): boolean;
+  /** The pieces that, joined along the first axis, are the tensor the network calls `name`. */
+  locate(name: string, names: ReadonlySet<string>): Piece[];
+};
+
+/** The reference names themselves, under a prefix that all-in-one files add. */
+export function prefixed(name: string, prefix: string, probe: string): Dialect {
+  return {
+    name,
+    matches: (names) => names.has(prefix + probe),
+    locate: (tensor) => [{ name: prefix + tensor }],
+  };
+}

@@ -1,0 +1,130 @@
+/**
+ * Reads the header of a .safetensors file: eight bytes of length, a JSON table, then the tensors' bytes.
+ * Source: github.com/huggingface/safetensors, README "Format".
+ */
+import fs from 'node:fs';
+import { RetouchError } from '../../error.ts';
+
+export type StoredType =
+  | 'F64'
+  | 'F32'
+  | 'F16'
+  | 'BF16'
+  | 'I64'
+  | 'I32'
+  | 'I8'
+  | 'U8'
+  | 'BOOL'
+  | 'F8_E4M3'
+  | 'F8_E5M2';
+
+/** A tensor in a file: row-major little-endian bytes at [offset, offset + length). */
+export type TensorEntry = {
+  name: string;
+  dtype: StoredType;
+  shape: number[];
+  file: string;
+  offset: number;
+  length: number;
+};
+export type SafetensorsFile = { tensors: Map<string, TensorEntry>; metadata: Record<string, string> };
+
+export const storedBytes: Record<StoredType, number> = {
+  F64: 8,
+  F32: 4,
+  F16: 2,
+  BF16: 2,
+  I64: 8,
+  I32: 4,
+  I8: 1,
+  U8: 1,
+  BOOL: 1,
+  F8_E4M3: 1,
+  F8_E5M2: 1,
+};
+
+const largestHeader = 100_000_000;
+
+export function openSafetensors(path: string): SafetensorsFile {
+  const file = realPath(path);
+  const size = fs.statSync(file).size;
+  const fd = fs.openSync(file, 'r');
+  try {
+    const prefix = Buffer.alloc(8);
+    if (fs.readSync(fd, prefix, 0, 8, 0) < 8) throw truncated(path, size, 8);
+    const headerLength = Number(prefix.readBigUInt64LE());
+    if (headerLength > largestHeader)
+      throw invalid(
+        path,
+        `its first eight bytes give a header of ${headerLength} bytes, at most ${largestHeader} is allowed`,
+      );
+    if (8 + headerLength > size) throw truncated(path, size, 8 + headerLength);
+    const header = Buffer.alloc(headerLength);
+    fs.readSync(fd, header, 0, headerLength, 8);
+    return parseHeader(path, file, header.toString('utf8'), 8 + headerLength, size);
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+function parseHeader(path: string, file: string, text: string, start: number, size: number): SafetensorsFile {
+  let table: Record<string, { dtype: StoredType; shape: number[]; data_offsets: [number, number] }>;
+  try {
+    table = JSON.parse(text);
+  } catch {
+    throw invalid(path, 'its header is not JSON');
+  }
+  const { __metadata__: metadata = {}, ...entries } = table as typeof table & {
+    __metadata__?: Record<string, string>;
+  };
+  const tensors = new Map<string, TensorEntry>();
+  let end = start;
+  for (const [name, { dtype, shape, data_offsets }] of Object.entries(entries)) {
+    const [from, to] = data_offsets;
+    const bytes = shape.reduce((a, b) => a * b, 1) * (storedBytes[dtype] ?? Number.NaN);
+    if (to - from !== bytes)
+      throw invalid(path, `tensor ${name} (${dtype} [${shape}]) has ${to - from} bytes, expected ${bytes}`);
+    tensors.set(name, { name, dtype, shape, file, offset: start + from, length: bytes });
+    end = Math.max(end, start + to);
+  }
+  if (end > size) throw truncated(path, size, end);
+  return { tensors, metadata };
+}
+
+/** ONNX Runtime refuses links that leave the weights' folder, as a download cache's do. */
+function realPath(path: string): string {
+  try {
+    return fs.realpathSync(path);
+  } catch {
+    throw new RetouchError('modelFileMissing', `no file ${path}`, { path });
+  }
+}
+
+function truncated(path: string, found: number, expected: number): RetouchError {
+  return new RetouchError(
+    'checkpointTruncated',
+    `${path} has ${found} bytes, its header promises ${expected}: the download is probably incomplete`,
+    { path, found, expected },
+  );
+}
+
+function invalid(path: string, reason: string): RetouchError {
+  return new RetouchError('checkpointInvalid', `${path} is not a safetensors file: ${reason}`, { path });
+}
+
+/** The bytes of one tensor. */
+export function readBytes(entry: TensorEntry): Buffer {
+  const bytes = Buffer.allocUnsafe(entry.length);
+  const fd = fs.openSync(entry.file, 'r');
+  try {
+    let at = 0;
+    while (at < entry.length) {
+      const count = fs.readSync(fd, bytes, at, Math.min(entry.length - at, 1 << 30), entry.offset + at);
+      if (count === 0) throw truncated(entry.file, entry.offset + at, entry.offset + entry.length);
+      at += count;
+    }
+  } finally {
+    fs.closeSync(fd);
+  }
+  return bytes;
+}
