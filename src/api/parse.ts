@@ -1,0 +1,138 @@
+/** Request body → Tasks, each valid or with everything that is wrong with it. */
+
+import { nearest } from '../nearest.ts';
+import { show } from './describe.ts';
+import { apiError, type ErrorObject, type Failure, failure, statusOf } from './errors.ts';
+import { parseJson } from './json.ts';
+import type { TaskType, WireObject } from './task-type.ts';
+import { type Task, type TaskName, taskTypes } from './tasks/index.ts';
+import { isUuid, Reader } from './validate.ts';
+
+/** What the rules need to know about this server. */
+export type ParseContext = {
+  maxTasks: number;
+  /** A sentence when the model is not installed. */
+  explainMissingModel(air: string): string | undefined;
+};
+
+export type Parsed = { task: Task } | { failures: Failure[] };
+
+/** A million separators are far more than the longest sensible request has, and few enough to parse at once. */
+const maxSeparators = 1_000_000;
+
+/** Throws an API error when the body is not an array of one to `maxTasks` elements; their faults are in the answer. */
+export function parseTasks(body: Uint8Array, context: ParseContext): Parsed[] {
+  const elements = parseArray(body, context.maxTasks);
+  const seen = new Set<string>();
+  return elements.map((element, index) => {
+    const parsed = parseTask(element, index, context);
+    const uuid = taskUuid(element);
+    if (uuid === undefined) return parsed;
+    if (!seen.has(uuid.toLowerCase())) {
+      seen.add(uuid.toLowerCase());
+      return parsed;
+    }
+    const message = `The taskUUID ${uuid} stands on two tasks of this request; expected a different one for each.`;
+    return { failures: [failure('conflictTaskUUID', message, { parameter: 'taskUUID', taskUUID: uuid })] };
+  });
+}
+
+function parseArray(body: Uint8Array, maxTasks: number): unknown[] {
+  const value = parseText(body);
+  if (!Array.isArray(value)) {
+    const found = value === null || typeof value !== 'object' ? show(value) : 'one object';
+    throw apiError(
+      'invalidBody',
+      `The body of the request is ${found}; expected a JSON array of tasks: [{"taskType": …}].`,
+    );
+  }
+  if (value.length === 0) throw apiError('arrayTooSmall', 'The request has no task; expected at least 1.');
+  if (value.length <= maxTasks) return value;
+  throw apiError('maxTasksExceeded', `The request has ${value.length} tasks; expected at most ${maxTasks}.`);
+}
+
+function parseText(body: Uint8Array): unknown {
+  if (body.length === 0)
+    throw apiError('invalidBody', 'The body of the request is empty; expected a JSON array of tasks.');
+  if (countSeparators(body) > maxSeparators) {
+    throw apiError('invalidBody', `The body of the request has more than ${maxSeparators} values.`);
+  }
+  try {
+    return parseJson(new TextDecoder('utf-8', { fatal: true }).decode(body));
+  } catch (error) {
+    const reason =
+      error instanceof SyntaxError || error instanceof RangeError ? error.message : 'it is not UTF-8';
+    const size = `${body.length} bytes`;
+    throw apiError('invalidBody', `The body of the request (${size}) is not JSON: ${reason.slice(0, 200)}.`);
+  }
+}
+
+function countSeparators(body: Uint8Array): number {
+  let count = 0;
+  // , [ {
+  for (const byte of body) if (byte === 0x2c || byte === 0x5b || byte === 0x7b) count++;
+  return count;
+}
+
+function parseTask(element: unknown, index: number, context: ParseContext): Parsed {
+  if (typeof element !== 'object' || element === null || Array.isArray(element)) {
+    const message = `Element ${index} of the request is ${show(element)}; expected a task object.`;
+    return { failures: [failure('invalidBody', message)] };
+  }
+  const wire = element as WireObject;
+  const name = Object.hasOwn(wire, 'taskType') ? wire.taskType : undefined;
+  if (typeof name !== 'string' || !Object.hasOwn(taskTypes, name)) {
+    return { failures: [unknownTaskType(name, index, place(wire))] };
+  }
+  const type: TaskType = taskTypes[name as TaskName];
+  const { task: renamed, spelling } = type.rename?.(wire) ?? { task: wire, spelling: new Map() };
+  const reader = new Reader(spelling);
+  const task = reader.read(type.schema, renamed, []) as WireObject;
+  type.checkTogether?.(task, reader);
+  const missing = typeof task.model === 'string' ? context.explainMissingModel(task.model) : undefined;
+  if (missing !== undefined) reader.report('modelNotFound', missing, ['model'], { type: 'string' });
+  if (reader.errors.length === 0) return { task: task as Task };
+  return { failures: reader.errors.map((error) => atTask(error, wire, type.documentation)) };
+}
+
+function unknownTaskType(name: unknown, index: number, at: Partial<ErrorObject>): Failure {
+  const allowedValues = Object.keys(taskTypes);
+  const facts = { parameter: 'taskType', type: 'string', allowedValues, ...at };
+  const expected = `expected one of ${allowedValues.join(', ')}`;
+  if (name === undefined || name === null) {
+    const message = `Missing parameter 'taskType' in element ${index} of the request: ${expected}.`;
+    return { status: 400, error: { code: 'missingTaskType', message, ...facts } };
+  }
+  const guess = typeof name === 'string' ? nearest(name, allowedValues) : undefined;
+  const hint = guess === undefined ? '' : ` Did you mean '${guess}'?`;
+  return failure(
+    'unsupportedTaskType',
+    `Unsupported taskType: found ${show(name)}, ${expected}.${hint}`,
+    facts,
+  );
+}
+
+function atTask(error: ErrorObject, wire: WireObject, page: string): Failure {
+  const first = Array.isArray(error.parameter) ? error.parameter[0] : error.parameter;
+  const known = error.code === 'unknownParameter' ? undefined : first;
+  const documentation =
+    known === undefined ? page : `${page}#request-${known.replaceAll('.', '-').toLowerCase()}`;
+  return { status: statusOf(error.code), error: { ...error, documentation, ...place(wire) } };
+}
+
+/** Every error says whose it is: clients match errors to calls by taskUUID. */
+function place(wire: WireObject): Partial<ErrorObject> {
+  const uuid = taskUuid(wire);
+  const type = Object.hasOwn(wire, 'taskType') ? wire.taskType : undefined;
+  return {
+    ...(typeof type === 'string' && Object.hasOwn(taskTypes, type) ? { taskType: type } : {}),
+    ...(uuid === undefined ? {} : { taskUUID: uuid }),
+  };
+}
+
+function taskUuid(element: unknown): string | undefined {
+  if (typeof element !== 'object' || element === null || !Object.hasOwn(element, 'taskUUID'))
+    return undefined;
+  const uuid = (element as WireObject).taskUUID;
+  return typeof uuid === 'string' && isUuid(uuid) ? uuid : undefined;
+}

@@ -1,0 +1,87 @@
+/**
+ * What a parameter may be, as plain data: one declaration says what is validated, what an error quotes and what the
+ * JSON Schema shows. `validate.ts` reads values against it.
+ */
+
+type Common<T> = {
+  readonly required?: true;
+  /** Taken when the parameter is absent. */
+  readonly default?: T;
+  /** The valid values this version acts on; absent is all of them, `[]` is none. Others are `unsupportedParameter`. */
+  readonly supported?: readonly T[];
+};
+
+export type StringSchema = Common<string> & {
+  readonly type: 'string';
+  /** In code points. */
+  readonly minLength?: number;
+  readonly maxLength?: number;
+  readonly allowed?: readonly string[];
+  readonly format?: 'uuid' | 'uri';
+};
+
+export type IntegerSchema = Common<number> & {
+  readonly type: 'integer';
+  readonly min?: number;
+  readonly max?: number;
+};
+
+/** An integer beyond 2^53, a bigint in memory. */
+export type LongSchema = Common<bigint> & {
+  readonly type: 'long';
+  readonly min: bigint;
+  readonly max: bigint;
+};
+
+export type FloatSchema = Common<number> & {
+  readonly type: 'float';
+  readonly min?: number;
+  readonly max?: number;
+  /** The value is a multiple of it. */
+  readonly step?: number;
+};
+
+export type BooleanSchema = Common<boolean> & { readonly type: 'boolean' };
+
+export type ArraySchema = Common<never> & {
+  readonly type: 'array';
+  readonly items: Schema;
+  readonly maxItems?: number;
+};
+
+export type ObjectSchema = Common<never> & {
+  readonly type: 'object';
+  readonly properties: { readonly [name: string]: Schema };
+};
+
+export type Schema =
+  | StringSchema
+  | IntegerSchema
+  | LongSchema
+  | FloatSchema
+  | BooleanSchema
+  | ArraySchema
+  | ObjectSchema;
+
+type Present = { readonly required: true } | { readonly default: unknown };
+
+/** The type of a valid value. An optional property is there and undefined. */
+export type Infer<S> = S extends { readonly allowed: readonly (infer Value)[] }
+  ? Value
+  : S extends { readonly type: 'string' }
+    ? string
+    : S extends { readonly type: 'integer' | 'float' }
+      ? number
+      : S extends { readonly type: 'long' }
+        ? bigint
+        : S extends { readonly type: 'boolean' }
+          ? boolean
+          : S extends { readonly type: 'array'; readonly items: infer Items }
+            ? Infer<Items>[]
+            : S extends { readonly type: 'object'; readonly properties: infer Properties }
+              ? {
+                  -readonly [Name in keyof Properties]: Properties[Name] extends Present
+                    ? Infer<Properties[Name]>
+                    : Infer<Properties[Name]> | undefined;
+                }
+              : never;

@@ -1,0 +1,208 @@
+/**
+ * imageInference: make or edit pictures. The schema is the model page, parameter by parameter
+ * (https://runware.ai/docs/models/flux-1-kontext-dev); `supported` marks what the engine cannot do yet.
+ */
+
+import { schedulerNames, supportedSchedulers } from '../schedulers.ts';
+import type { FloatSchema, Infer, IntegerSchema, ObjectSchema } from '../schema.ts';
+import { hasSize, listedSizes, sizeName } from '../sizes.ts';
+import type { TaskType } from '../task-type.ts';
+import type { Reader } from '../validate.ts';
+import { renameLegacy } from './image-inference-legacy.ts';
+
+const none = [] as const;
+/** Asking for a feature to stay off is honoured by doing nothing. */
+const offOnly = [false] as const;
+
+const hundredths = { type: 'float', step: 0.01 } as const satisfies FloatSchema;
+const weight = { ...hundredths, min: -4, max: 4, default: 1 } as const;
+const unit = { ...hundredths, min: 0, max: 1 } as const;
+const count = { type: 'integer', min: 1, supported: none } as const satisfies IntegerSchema;
+const prompt = { type: 'string', minLength: 2, maxLength: 3000 } as const;
+
+/** How many references this version puts into one sequence. */
+const maxReferences = 4;
+
+const acceleratorOptions = {
+  type: 'object',
+  properties: {
+    cacheEndStep: count,
+    cacheEndStepPercentage: { ...count, max: 100 },
+    cacheMaxConsecutiveSteps: { ...count, max: 5 },
+    cacheStartStep: { ...count, min: 0 },
+    cacheStartStepPercentage: { ...count, min: 0, max: 99 },
+    fbCache: { type: 'boolean', supported: offOnly },
+    fbCacheThreshold: { ...unit, supported: none },
+    teaCache: { type: 'boolean', supported: offOnly },
+    teaCacheDistance: { ...unit, supported: none },
+    dbCache: { type: 'boolean', supported: offOnly },
+    dbCacheThreshold: { ...unit, supported: none },
+    dbCacheSkipInterval: count,
+  },
+} as const satisfies ObjectSchema;
+
+const lora = {
+  type: 'object',
+  properties: {
+    model: { type: 'string', required: true, minLength: 1 },
+    weight,
+    transformer: { type: 'string', allowed: ['high', 'low', 'both'], default: 'both' },
+  },
+} as const satisfies ObjectSchema;
+
+const ipAdapter = {
+  type: 'object',
+  properties: {
+    model: { type: 'string', required: true, minLength: 1 },
+    weight,
+    guideImages: { type: 'array', required: true, items: { type: 'string', minLength: 1 } },
+    combineMethod: {
+      type: 'string',
+      allowed: ['concat', 'add', 'subtract', 'average', 'norm_average'],
+      default: 'concat',
+    },
+    embedScaling: {
+      type: 'string',
+      allowed: ['only_v', 'kv', 'kv_penalty_c', 'k_mean_v_penalty_c'],
+      default: 'kv',
+    },
+    weightType: {
+      type: 'string',
+      allowed: [
+        'normal',
+        'ease_in',
+        'ease_out',
+        'ease_in_out',
+        'weak_input',
+        'weak_output',
+        'weak_middle',
+        'strong_middle',
+        'style_transfer',
+        'composition',
+        'strong_style_transfer',
+        'style_and_composition',
+        'strong_style_and_composition',
+      ],
+      default: 'normal',
+    },
+    weightComposition: unit,
+  },
+} as const satisfies ObjectSchema;
+
+const ultralytics = {
+  type: 'object',
+  supported: none,
+  properties: {
+    CFGScale: { type: 'float', min: 0, max: 50, step: 0.1, default: 8 },
+    confidence: { ...unit, default: 0.9 },
+    maskBlur: { type: 'integer', min: 0, max: 100, default: 5 },
+    maskPadding: { type: 'integer', min: 0, max: 20, default: 5 },
+    negativePrompt: { type: 'string' },
+    positivePrompt: { type: 'string' },
+    steps: { type: 'integer', min: 1, max: 100, default: 20 },
+    strength: { ...unit, default: 0.3 },
+  },
+} as const satisfies ObjectSchema;
+
+const schema = {
+  type: 'object',
+  properties: {
+    taskType: { type: 'string', required: true, allowed: ['imageInference'] },
+    taskUUID: { type: 'string', required: true, format: 'uuid' },
+    outputType: { type: 'string', allowed: ['URL', 'base64Data', 'dataURI'], default: 'URL' },
+    outputFormat: { type: 'string', allowed: ['JPG', 'PNG', 'WEBP'], default: 'JPG' },
+    outputQuality: { type: 'integer', min: 20, max: 99, default: 95 },
+    webhookURL: { type: 'string', format: 'uri', supported: none },
+    deliveryMethod: { type: 'string', allowed: ['sync', 'async'], default: 'sync', supported: ['sync'] },
+    uploadEndpoint: { type: 'string', format: 'uri', supported: none },
+    safety: {
+      type: 'object',
+      properties: {
+        checkContent: { type: 'boolean', supported: offOnly },
+        mode: { type: 'string', allowed: ['none', 'fast'], supported: ['none'] },
+      },
+    },
+    ttl: { type: 'integer', min: 60, supported: none },
+    includeCost: { type: 'boolean', default: false, supported: offOnly },
+    numberResults: { type: 'integer', min: 1, max: 20, default: 1 },
+    acceleratorOptions,
+    inputs: {
+      type: 'object',
+      properties: {
+        referenceImages: { type: 'array', items: { type: 'string', minLength: 1 }, maxItems: maxReferences },
+        // Not on the page; old clients send them at the top level.
+        seedImage: { type: 'string', minLength: 1, supported: none },
+        maskImage: { type: 'string', minLength: 1, supported: none },
+      },
+    },
+    model: { type: 'string', required: true, minLength: 1 },
+    // The page leaves it open; both published schemas of the model require it. `__BLANK__` is no prompt.
+    positivePrompt: { ...prompt, required: true },
+    negativePrompt: prompt,
+    width: { type: 'integer' },
+    height: { type: 'integer' },
+    // The page's maximum is 2^63 − 1 as JavaScript prints it; taken to the letter, and 2^63 − 1 is inside.
+    seed: { type: 'long', min: 0n, max: 9223372036854776000n },
+    steps: { type: 'integer', min: 1, max: 50 },
+    scheduler: {
+      type: 'string',
+      allowed: schedulerNames,
+      default: 'Default',
+      supported: supportedSchedulers,
+    },
+    CFGScale: { ...hundredths, min: 0, max: 20 },
+    lora: { type: 'array', items: lora, supported: none },
+    ipAdapters: { type: 'array', items: ipAdapter, supported: none },
+    trueCFGScale: { type: 'float' },
+    ultralytics,
+  },
+} as const satisfies ObjectSchema;
+
+export type ImageInferenceTask = Infer<typeof schema>;
+
+/** Rules that join parameters; each speaks only when its parameters are valid alone. */
+function checkTogether(task: Partial<ImageInferenceTask>, reader: Reader): void {
+  checkSize(task.width, task.height, reader);
+  const options = task.acceleratorOptions;
+  if (!options) return;
+  const steps = task.steps ?? Number.POSITIVE_INFINITY;
+  checkWindow(options.cacheStartStep, options.cacheEndStep, '', reader);
+  checkWindow(options.cacheStartStepPercentage, options.cacheEndStepPercentage, 'Percentage', reader);
+  if (options.cacheEndStep !== undefined && options.cacheEndStep > steps) {
+    const message = `'acceleratorOptions.cacheEndStep' is ${options.cacheEndStep} and 'steps' is ${steps}; it must not be more.`;
+    reader.report('invalidAcceleratorOptionsCacheEndStep', message, ['acceleratorOptions', 'cacheEndStep']);
+  }
+}
+
+function checkSize(width: number | undefined, height: number | undefined, reader: Reader): void {
+  if ((width === undefined && height === undefined) || reader.hasError('width', 'height')) return;
+  if (width === undefined || height === undefined) {
+    const [given, absent] = width === undefined ? ['height', 'width'] : ['width', 'height'];
+    const message = `Missing parameter '${absent}': '${given}' was given without it; give both or neither.`;
+    const code = width === undefined ? 'missingWidth' : 'missingHeight';
+    reader.report(code, message, [absent!], { type: 'integer' });
+    return;
+  }
+  if (hasSize(listedSizes, width, height)) return;
+  const allowedValues = listedSizes.map(sizeName);
+  const message = `Unsupported dimensions: found ${width}x${height}, expected one of ${allowedValues.join(', ')}.`;
+  reader.report('unsupportedDimensions', message, ['width'], {
+    parameter: ['width', 'height'],
+    type: 'integer',
+    allowedValues,
+  });
+}
+
+function checkWindow(start: number | undefined, end: number | undefined, unit: string, reader: Reader): void {
+  if (start === undefined || end === undefined || start < end) return;
+  const names = [`acceleratorOptions.cacheStartStep${unit}`, `acceleratorOptions.cacheEndStep${unit}`];
+  const message = `'${names[0]}' is ${start} and '${names[1]}' is ${end}; the start must be less than the end.`;
+  reader.report('incompatibleParameters', message, ['acceleratorOptions'], { parameter: names });
+}
+
+export const imageInference = {
+  schema,
+  documentation: 'https://runware.ai/docs/models/flux-1-kontext-dev',
+  rename: renameLegacy,
+  checkTogether,
+} as const satisfies TaskType<ImageInferenceTask>;

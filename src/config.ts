@@ -1,0 +1,191 @@
+/**
+ * Every setting of the server: from `RETOUCH_DATA_DIR` in the environment or `--data-dir` on the command line, which
+ * wins. One table says all of them.
+ */
+
+import { homedir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { RetouchError } from './error.ts';
+import { logLevels } from './log.ts';
+import { nearest } from './nearest.ts';
+
+export const configErrors = {
+  keysRequired: 'An address beyond this machine needs API keys.',
+  settingInvalid: 'The value of a setting cannot be used.',
+  settingUnknown: 'There is no such setting.',
+} as const;
+
+const MiB = 2 ** 20;
+const devices = ['cpu', 'webgpu'] as const;
+const precisions = ['auto', 'f32', 'f16', 'int8'] as const;
+
+/** `read` gives undefined for text it cannot use; `expected` then says what it could. */
+type Setting<T> = { about: string; expected: string; initial: T; read(text: string): T | undefined };
+
+/** Name on the command line → setting. In the environment the name is RETOUCH_ and capitals. */
+export const settings = {
+  host: text('127.0.0.1', 'Address to listen on; beyond this machine only with API keys.'),
+  port: integer(7100, 0, 65535, 'Port to listen on; 0 takes any free one.'),
+  'data-dir': text(join(homedir(), '.retouch'), 'Folder of stored pictures and caches.'),
+  'models-dir': text('', 'Folder with a folder per model; models in the data directory by default.'),
+  'public-url': address(
+    'Start of image URLs when a proxy hides this server; the host of each request by default.',
+  ),
+  'api-keys': list('API keys, comma-separated; none are needed on this machine.'),
+  'allow-private-network': {
+    about: 'Whether pictures may be fetched from private addresses: 1, 0 or the host names that may.',
+    expected: '1, 0 or host names separated by commas',
+    initial: false as boolean | string[],
+    read: (value) => readFlag(value) ?? readList(value.toLowerCase()),
+  } satisfies Setting<boolean | string[]>,
+  alias: {
+    about: 'asked-for=installed: answers for a model with another one; may be repeated.',
+    expected: 'pairs such as runware:106@1=retouch:mini@1, separated by commas',
+    initial: {} as Record<string, string>,
+    read: readAliases,
+  } satisfies Setting<Record<string, string>>,
+  device: choice('cpu', devices, 'Where the model runs.'),
+  precision: choice('auto', precisions, 'Arithmetic of the model; auto is the best measured for the device.'),
+  threads: integer(0, 0, 1024, 'Threads of the engine; 0 is one per core.'),
+  'memory-limit': bytes(0, 'Memory that the engine may use, such as 12GB; 0 is most of the machine.'),
+  'body-limit': bytes(64 * MiB, 'Largest request body.'),
+  'batch-limit': integer(100, 1, 10_000, 'Most tasks in one request.'),
+  'queue-limit': integer(1000, 1, 1_000_000, 'Most images that wait for the engine.'),
+  'fetch-timeout': integer(10, 1, 600, 'Seconds that fetching a picture from its URL may take.'),
+  'shutdown-timeout': integer(
+    10,
+    0,
+    3600,
+    'Seconds that work under way may take to end after a stop signal.',
+  ),
+  'log-level': choice('info', logLevels, 'Least level that is logged.'),
+} as const;
+
+type SettingName = keyof typeof settings;
+type Camel<S extends string> = S extends `${infer Head}-${infer Tail}`
+  ? `${Head}${Capitalize<Camel<Tail>>}`
+  : S;
+
+/** `RETOUCH_DATA_DIR` and `--data-dir` are `dataDir` here. */
+export type Config = {
+  readonly [Name in SettingName as Camel<Name>]: (typeof settings)[Name] extends Setting<infer T> ? T : never;
+};
+
+export type ConfigSources = {
+  env: Readonly<Record<string, string | undefined>>;
+  /** By name without dashes (`data-dir`); a repeated flag is an array, one without a value is true. */
+  flags?: Readonly<Record<string, string | readonly string[] | boolean | undefined>>;
+};
+
+/** Throws `settingUnknown`, `settingInvalid`, `keysRequired`. */
+export function loadConfig({ env, flags = {} }: ConfigSources): Config {
+  refuseUnknown(env, flags);
+  const values = Object.entries(settings).map(([name, setting]) => {
+    const key = name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase());
+    const flag = flags[name];
+    if (flag !== undefined && flag !== false) return [key, readSetting(setting, textOf(flag), `--${name}`)];
+    // Compose files and shells leave empty variables for "not set".
+    const variable = env[variableOf(name)];
+    return [key, variable ? readSetting(setting, variable, variableOf(name)) : setting.initial];
+  });
+  const config = Object.fromEntries(values) as Config;
+  const dataDir = resolve(config.dataDir);
+  const modelsDir = config.modelsDir === '' ? join(dataDir, 'models') : resolve(config.modelsDir);
+  requireKeys(config);
+  return { ...config, dataDir, modelsDir, publicUrl: config.publicUrl.replace(/\/+$/, '') };
+}
+
+export function isLoopback(host: string): boolean {
+  const name = host.replace(/^\[|\]$/g, '').toLowerCase();
+  return name === 'localhost' || name === '::1' || /^127(\.\d{1,3}){3}$/.test(name);
+}
+
+export function variableOf(name: string): string {
+  return `RETOUCH_${name.toUpperCase().replaceAll('-', '_')}`;
+}
+
+function requireKeys({ host, apiKeys }: Config): void {
+  if (apiKeys.length > 0 || isLoopback(host)) return;
+  const message = `The host ${host} can be reached from other machines, and no API key is configured`;
+  throw new RetouchError('keysRequired', `${message}; set RETOUCH_API_KEYS or listen on 127.0.0.1.`);
+}
+
+function refuseUnknown(env: ConfigSources['env'], flags: object): void {
+  const names = Object.keys(settings);
+  const variables = names.map(variableOf);
+  const known = [...variables, ...names.map((name) => `--${name}`)];
+  const given = Object.keys(env).filter((name) => name.startsWith('RETOUCH_'));
+  for (const name of [...given, ...Object.keys(flags).map((flag) => `--${flag}`)]) {
+    if (known.includes(name)) continue;
+    const guess = nearest(
+      name,
+      name.startsWith('--') ? known.filter((other) => other.startsWith('--')) : variables,
+    );
+    const hint = guess === undefined ? `known are ${known.join(', ')}` : `did you mean ${guess}`;
+    throw new RetouchError('settingUnknown', `There is no setting ${name}; ${hint}${guess ? '?' : '.'}`);
+  }
+}
+
+function readSetting(setting: Setting<unknown>, value: string, name: string): unknown {
+  const read = setting.read(value.trim());
+  if (read !== undefined) return read;
+  // Keys belong on no terminal and in no log.
+  const found = /key/i.test(name) ? 'unusable' : `'${value.slice(0, 100)}'`;
+  throw new RetouchError('settingInvalid', `${name} is ${found}; expected ${setting.expected}.`);
+}
+
+function textOf(flag: string | readonly string[] | boolean): string {
+  if (typeof flag === 'string') return flag;
+  return typeof flag === 'boolean' ? '' : flag.join(',');
+}
+
+function text(initial: string, about: string): Setting<string> {
+  return { about, initial, expected: 'text', read: (value) => value || undefined };
+}
+
+function address(about: string): Setting<string> {
+  const read = (value: string) => (/^https?:$/.test(URL.parse(value)?.protocol ?? '') ? value : undefined);
+  return { about, initial: '', expected: 'an http or https URL', read };
+}
+
+function integer(initial: number, min: number, max: number, about: string): Setting<number> {
+  const read = (value: string) => {
+    const number = Number(value);
+    return /^\d+$/.test(value) && number >= min && number <= max ? number : undefined;
+  };
+  return { about, initial, expected: `an integer from ${min} to ${max}`, read };
+}
+
+function bytes(initial: number, about: string): Setting<number> {
+  const units: Record<string, number> = { '': 1, K: 2 ** 10, M: MiB, G: 2 ** 30, T: 2 ** 40 };
+  const read = (value: string) => {
+    const match = /^(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?$/i.exec(value);
+    return match ? Math.floor(Number(match[1]) * units[match[2]!.toUpperCase()]!) : undefined;
+  };
+  return { about, initial, expected: 'a size in bytes such as 64MB', read };
+}
+
+function choice<const T extends string>(initial: T, values: readonly T[], about: string): Setting<T> {
+  const read = (value: string) => values.find((allowed) => allowed === value);
+  return { about, initial, expected: `one of ${values.join(', ')}`, read };
+}
+
+function list(about: string): Setting<string[]> {
+  return { about, initial: [], expected: 'a list separated by commas', read: readList };
+}
+
+function readList(value: string): string[] | undefined {
+  const items = value.split(',').map((item) => item.trim());
+  return items.every((item) => item !== '') ? items : undefined;
+}
+
+function readFlag(value: string): boolean | undefined {
+  if (value === '1' || value === 'true') return true;
+  return value === '0' || value === 'false' ? false : undefined;
+}
+
+function readAliases(value: string): Record<string, string> | undefined {
+  const pairs = readList(value)?.map((pair) => pair.split('='));
+  if (!pairs?.every((pair) => pair.length === 2 && pair.every((air) => air !== ''))) return undefined;
+  return Object.fromEntries(pairs);
+}

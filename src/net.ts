@@ -1,0 +1,229 @@
+/**
+ * The only door for requests to other machines. A server that fetches URLs for strangers must not be talked into
+ * reading its own network: the name is resolved once, every address of it is checked, the connection goes to those
+ * addresses and no others, and each redirect passes the same checks.
+ */
+
+import { lookup as lookupAll } from 'node:dns/promises';
+import { type IncomingMessage, request as requestHttp } from 'node:http';
+import { request as requestHttps } from 'node:https';
+import { BlockList, isIP, type LookupFunction } from 'node:net';
+import { RetouchError } from './error.ts';
+
+export const netErrors = {
+  addressRefused: 'The URL leads to a loopback, private, link-local or reserved address.',
+  connectFailed: 'No connection to the host of the URL could be made, or it broke.',
+  fetchAborted: 'The caller stopped the request.',
+  fetchTimeout: 'The host of the URL did not answer in time.',
+  fetchTooLarge: 'The answer is larger than the limit.',
+  hostNotFound: 'The host name of the URL does not resolve.',
+  statusRefused: 'The host answered with an HTTP status other than 2xx.',
+  tooManyRedirects: 'The URL redirects more often than the limit.',
+  urlRefused: 'The URL cannot be read or is not http or https.',
+} as const;
+
+export type NetErrorCode = keyof typeof netErrors;
+
+type Address = { address: string; family: number };
+
+export type FetchLimits = {
+  /** Whether private addresses may be reached: all of them, none, or those of these host names. */
+  allowPrivate: boolean | readonly string[];
+  maxBytes: number;
+  /** For everything together, redirects included. */
+  totalMilliseconds: number;
+  connectMilliseconds: number;
+  maxRedirects: number;
+  /** Name resolution; tests give their own. */
+  resolve?: (hostname: string) => Promise<Address[]>;
+};
+
+export type Fetched = { bytes: Uint8Array; contentType: string | undefined };
+
+/** The body of a GET. Throws a RetouchError with a code of `netErrors`. */
+export async function fetchUrl(url: string, limits: FetchLimits, signal?: AbortSignal): Promise<Fetched> {
+  const timeout = AbortSignal.timeout(limits.totalMilliseconds);
+  const stop = AbortSignal.any([timeout, ...(signal ? [signal] : [])]);
+  try {
+    let target = parseUrl(url);
+    for (let redirects = 0; ; redirects++) {
+      const answer = await get(target, limits, stop);
+      if ('bytes' in answer) return answer;
+      if (redirects >= limits.maxRedirects) {
+        throw netError('tooManyRedirects', `${short(url)} redirects more than ${limits.maxRedirects} times.`);
+      }
+      target = parseUrl(answer.location, target);
+    }
+  } catch (error) {
+    if (signal?.aborted) throw netError('fetchAborted', `The request to ${short(url)} was stopped.`);
+    if (timeout.aborted) {
+      const seconds = limits.totalMilliseconds / 1000;
+      throw netError('fetchTimeout', `${short(url)} did not answer completely within ${seconds} s.`);
+    }
+    throw error instanceof RetouchError ? error : connectError(url, error);
+  }
+}
+
+async function get(
+  url: URL,
+  limits: FetchLimits,
+  stop: AbortSignal,
+): Promise<Fetched | { location: string }> {
+  const addresses = await resolveChecked(url, limits, stop);
+  const response = await send(url, addresses, limits.connectMilliseconds, stop);
+  // Leaving early must not leave the socket open.
+  using _closing = { [Symbol.dispose]: () => response.destroy() };
+  const { statusCode = 0, headers } = response;
+  if (statusCode >= 300 && statusCode < 400 && headers.location !== undefined)
+    return { location: headers.location };
+  if (statusCode < 200 || statusCode > 299) {
+    throw netError(
+      'statusRefused',
+      `${short(url.href)} answered with HTTP status ${statusCode}; expected 200.`,
+    );
+  }
+  const bytes = await readBody(response, url, limits.maxBytes);
+  return { bytes, contentType: headers['content-type'] };
+}
+
+function send(
+  url: URL,
+  addresses: Address[],
+  connectMilliseconds: number,
+  stop: AbortSignal,
+): Promise<IncomingMessage> {
+  const lookup: LookupFunction = (_hostname, options, done) => {
+    if (options.all) done(null, addresses);
+    else done(null, addresses[0]!.address, addresses[0]!.family);
+  };
+  return new Promise((resolve, reject) => {
+    const send = url.protocol === 'https:' ? requestHttps : requestHttp;
+    const headers = { accept: 'image/*,*/*;q=0.5', 'accept-encoding': 'identity', 'user-agent': 'retouch' };
+    // A connection of its own: a pooled one may have been made under other rules.
+    const request = send(url, { agent: false, lookup, headers, signal: stop });
+    const timer = setTimeout(() => {
+      request.destroy(
+        netError('fetchTimeout', `${url.host} took no connection within ${connectMilliseconds / 1000} s.`),
+      );
+    }, connectMilliseconds);
+    request.once('socket', (socket) => {
+      socket.once(url.protocol === 'https:' ? 'secureConnect' : 'connect', () => clearTimeout(timer));
+    });
+    request.once('close', () => clearTimeout(timer));
+    request.once('error', reject);
+    request.once('response', resolve);
+    request.end();
+  });
+}
+
+async function readBody(response: IncomingMessage, url: URL, maxBytes: number): Promise<Uint8Array> {
+  const tooLarge = (found: string) =>
+    netError('fetchTooLarge', `${short(url.href)} is ${found} bytes large; expected at most ${maxBytes}.`);
+  const announced = Number(response.headers['content-length'] ?? 0);
+  if (announced > maxBytes) throw tooLarge(String(announced));
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of response as AsyncIterable<Uint8Array>) {
+    size += chunk.length;
+    if (size > maxBytes) throw tooLarge(`more than ${maxBytes}`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+async function resolveChecked(url: URL, limits: FetchLimits, stop: AbortSignal): Promise<Address[]> {
+  const hostname = url.hostname.replace(/^\[|\]$/g, '');
+  const addresses = await addressesOf(hostname, limits, stop);
+  const { allowPrivate } = limits;
+  const allowed =
+    typeof allowPrivate === 'boolean' ? allowPrivate : allowPrivate.includes(hostname.toLowerCase());
+  if (allowed || addresses.every(({ address }) => isPublicAddress(address))) return addresses;
+  const message = `${short(url.href)} leads to a loopback, private or reserved address, which this server does not fetch.`;
+  throw netError('addressRefused', `${message} RETOUCH_ALLOW_PRIVATE_NETWORK=${hostname} allows it.`);
+}
+
+async function addressesOf(hostname: string, limits: FetchLimits, stop: AbortSignal): Promise<Address[]> {
+  const family = isIP(hostname);
+  if (family !== 0) return [{ address: hostname, family }];
+  const resolve = limits.resolve ?? ((name: string) => lookupAll(name, { all: true }));
+  try {
+    const addresses = await orAborted(resolve(hostname), stop);
+    if (addresses.length > 0) return addresses;
+  } catch (error) {
+    stop.throwIfAborted();
+    throw netError('hostNotFound', `The host ${hostname} cannot be found.`, { cause: error });
+  }
+  throw netError('hostNotFound', `The host ${hostname} has no address.`);
+}
+
+/** A name server may be silent, and a lookup cannot be stopped. */
+function orAborted<T>(work: Promise<T>, stop: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abandon = () => reject(stop.reason);
+    if (stop.aborted) abandon();
+    stop.addEventListener('abort', abandon, { once: true });
+    work.then(resolve, reject).finally(() => stop.removeEventListener('abort', abandon));
+  });
+}
+
+/** IANA's special-purpose IPv4 ranges and multicast. */
+const reserved4 = blockList('ipv4', [
+  ['0.0.0.0', 8],
+  ['10.0.0.0', 8],
+  ['100.64.0.0', 10],
+  ['127.0.0.0', 8],
+  ['169.254.0.0', 16],
+  ['172.16.0.0', 12],
+  ['192.0.0.0', 24],
+  ['192.0.2.0', 24],
+  ['192.88.99.0', 24],
+  ['192.168.0.0', 16],
+  ['198.18.0.0', 15],
+  ['198.51.100.0', 24],
+  ['203.0.113.0', 24],
+  ['224.0.0.0', 3],
+]);
+
+/** Everything outside 2000::/3 is special (mapped IPv4, NAT64, ULA, link-local, multicast); these are inside. */
+const global6 = blockList('ipv6', [['2000::', 3]]);
+const reserved6 = blockList('ipv6', [
+  ['2001::', 23],
+  ['2001:db8::', 32],
+  ['2002::', 16],
+  ['3fff::', 20],
+]);
+
+export function isPublicAddress(address: string): boolean {
+  const family = isIP(address);
+  if (family === 4) return !reserved4.check(address, 'ipv4');
+  return family === 6 && global6.check(address, 'ipv6') && !reserved6.check(address, 'ipv6');
+}
+
+function blockList(family: 'ipv4' | 'ipv6', ranges: [network: string, prefix: number][]): BlockList {
+  const list = new BlockList();
+  for (const [network, prefix] of ranges) list.addSubnet(network, prefix, family);
+  return list;
+}
+
+function parseUrl(text: string, base?: URL): URL {
+  const url = URL.parse(text, base?.href);
+  if (url === null) throw netError('urlRefused', `${short(text)} is not a URL.`);
+  if (url.protocol === 'http:' || url.protocol === 'https:') return url;
+  throw netError('urlRefused', `${short(text)} has the scheme ${url.protocol} expected http: or https:.`);
+}
+
+function connectError(url: string, error: unknown): RetouchError {
+  const reason =
+    error instanceof Error ? ((error as NodeJS.ErrnoException).code ?? error.message) : String(error);
+  return netError('connectFailed', `The connection to ${short(url)} failed: ${reason}.`, { cause: error });
+}
+
+function netError(code: NetErrorCode, message: string, options?: ErrorOptions): RetouchError {
+  return new RetouchError(code, message, {}, options);
+}
+
+/** URLs may carry tokens in their query, which belong in no message or log. */
+function short(url: string): string {
+  const plain = url.split(/[?#]/, 1)[0]!.replace(/\/\/[^/@]*@/, '//');
+  return plain.length > 100 ? `${plain.slice(0, 100)}…` : plain;
+}

@@ -1,0 +1,73 @@
+/** `POST /v1`: an array of tasks in, one envelope out. */
+
+import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify';
+import { apiError } from '../api/errors.ts';
+import { stringifyJson } from '../api/json.ts';
+import { type Parsed, parseTasks } from '../api/parse.ts';
+import { type Reply, toEnvelope } from '../api/results.ts';
+import type { Config } from '../config.ts';
+import type { Caller, TaskService } from '../tasks/service.ts';
+import { createGate } from './auth.ts';
+
+export type HttpOptions = { service: TaskService; config: Config };
+
+export const http: FastifyPluginAsync<HttpOptions> = async (server, { service, config }) => {
+  const gate = createGate(config);
+  const trusted = new WeakSet<FastifyRequest>();
+  const onRequest = async (request: FastifyRequest) => {
+    if (gate.checkRequest(request)) trusted.add(request);
+  };
+  const post = async (request: FastifyRequest, reply: FastifyReply) => {
+    const body = request.body instanceof Uint8Array ? request.body : new Uint8Array();
+    const parsed = parseTasks(body, service.parseContext);
+    if (!trusted.has(request)) gate.checkTasks(parsed);
+    const caller = { publicUrl: publicUrlOf(request, config), signal: disconnection(reply) };
+    return answer(reply, await performAll(parsed, service, caller));
+  };
+  for (const url of ['/', '/v1']) {
+    server.post(url, { onRequest }, post);
+    server.get(url, async () => {
+      throw apiError('methodNotAllowed', `${url} takes POST with a JSON array of tasks, not GET.`);
+    });
+  }
+};
+
+/** All tasks at once, since the queue keeps their order; answered in the order asked. */
+async function performAll(parsed: readonly Parsed[], service: TaskService, caller: Caller): Promise<Reply[]> {
+  const replies = await Promise.all(
+    parsed.map(async (each): Promise<Reply[]> => {
+      if ('failures' in each) return each.failures.map((failure) => ({ failure }));
+      // Clients read data[0] as their result, so a key given along with tasks is not answered.
+      if (each.task.taskType === 'authentication' && parsed.length > 1) return [];
+      return collect(service.perform(each.task, caller));
+    }),
+  );
+  return replies.flat();
+}
+
+async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = [];
+  for await (const item of items) all.push(item);
+  return all;
+}
+
+export function answer(reply: FastifyReply, replies: readonly Reply[]): FastifyReply {
+  const { status, body } = toEnvelope(replies);
+  return reply.code(status).type('application/json; charset=utf-8').send(stringifyJson(body));
+}
+
+/** Fires when the client goes away before its answer was sent. */
+function disconnection({ raw }: FastifyReply): AbortSignal {
+  const gone = new AbortController();
+  raw.once('close', () => {
+    if (!raw.writableFinished) gone.abort();
+  });
+  return gone.signal;
+}
+
+/** A client reaches the server's pictures the way it reached the server, unless the configuration knows better. */
+function publicUrlOf(request: FastifyRequest, config: Config): string {
+  if (config.publicUrl !== '') return config.publicUrl;
+  const url = URL.parse(`${request.protocol}://${request.host}`);
+  return url?.origin ?? `http://${config.host}:${config.port}`;
+}

@@ -1,0 +1,93 @@
+/** The Fastify server: its plugins, its limits, and one shape for every error. */
+
+import { type FastifyInstance, type FastifyReply, fastify } from 'fastify';
+import { type Failure, failure, failureOf } from '../api/errors.ts';
+import type { Config } from '../config.ts';
+import { RetouchError } from '../error.ts';
+import type { Log } from '../log.ts';
+import type { Queue } from '../queue/queue.ts';
+import type { AssetStore } from '../store/assets.ts';
+import type { ImageEngine } from '../tasks/engine.ts';
+import type { TaskService } from '../tasks/service.ts';
+import { files } from './files.ts';
+import { health } from './health.ts';
+import { answer, http } from './http.ts';
+
+export const serverErrors = {
+  listenFailed: 'The server cannot listen on its address and port.',
+} as const;
+
+export type ServerErrorCode = keyof typeof serverErrors;
+
+export type ServerParts = {
+  config: Config;
+  service: TaskService;
+  assets: AssetStore;
+  engine: ImageEngine;
+  queue: Pick<Queue<never, never>, 'depth'>;
+  log: Log;
+};
+
+/** Not listening yet. */
+export function createServer({ config, service, assets, engine, queue, log }: ServerParts): FastifyInstance {
+  const server = fastify({
+    bodyLimit: config.bodyLimit,
+    // For receiving a request; a slow sender must not hold a connection for ever.
+    requestTimeout: 300_000,
+    forceCloseConnections: 'idle',
+    routerOptions: { maxParamLength: 200 },
+    frameworkErrors: (error, _request, reply) => {
+      answer(reply, [{ failure: failure('routeNotFound', `The address cannot be read: ${error.message}.`) }]);
+    },
+  });
+  // The body is parsed by the API, whatever a client calls it.
+  server.removeAllContentTypeParsers();
+  server.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
+  server.setErrorHandler((error, _request, reply) =>
+    answer(reply, [{ failure: toFailure(error, config, log) }]),
+  );
+  server.setNotFoundHandler((request, reply) => {
+    const message = `Nothing is served at ${request.method} ${request.url.slice(0, 100)}; tasks go to POST /v1.`;
+    return answer(reply, [{ failure: failure('routeNotFound', message) }]);
+  });
+  server.addHook('onResponse', async (request, reply) => logRequest(log, request.method, request.url, reply));
+  server.register(http, { service, config });
+  server.register(files, { assets });
+  server.register(health, { engine, queue });
+  return server;
+}
+
+/** The address it listens on. Throws `listenFailed`. */
+export async function listen(server: FastifyInstance, { host, port }: Config): Promise<string> {
+  try {
+    return await server.listen({ host, port });
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    const reason = code === 'EADDRINUSE' ? 'another program listens there' : (code ?? message);
+    const text = `Listening on ${host}, port ${port}, failed: ${reason}.`;
+    throw new RetouchError('listenFailed' satisfies ServerErrorCode, text, {}, { cause: error });
+  }
+}
+
+function toFailure(error: unknown, config: Config, log: Log): Failure {
+  const known = failureOf(error);
+  if (known) return known;
+  const {
+    code = '',
+    statusCode = 500,
+    message,
+  } = error as { code?: string; statusCode?: number; message: string };
+  if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
+    return failure('valueTooLarge', `The body of the request is larger than ${config.bodyLimit} bytes.`);
+  }
+  if (statusCode >= 400 && statusCode < 500)
+    return { status: statusCode, error: { code: 'invalidBody', message } };
+  log.error('A request failed because of a bug.', { error });
+  return failure('internalServerError', 'The server failed in a way it should not; its log has the details.');
+}
+
+function logRequest(log: Log, method: string, url: string, reply: FastifyReply): void {
+  const path = url.split('?', 1)[0]!.slice(0, 100);
+  const write = path === '/health' ? log.debug : log.info;
+  write(`${method} ${path}`, { status: reply.statusCode, milliseconds: Math.round(reply.elapsedTime) });
+}

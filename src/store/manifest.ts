@@ -1,0 +1,89 @@
+/** `manifest.json` in a model's folder: who the model is, where its files are and what it likes. */
+
+import { readFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { RetouchError } from '../error.ts';
+
+/** As the engine takes them (`ModelSource` of its plan): a diffusers folder, or single files by component. */
+export type ModelFiles =
+  | { layout: 'diffusers'; folder: string }
+  | ({ layout: 'split' } & Record<(typeof components)[number], string>);
+
+export type Manifest = {
+  air: string;
+  name: string;
+  architecture: string;
+  files: ModelFiles;
+  defaults: { steps: number; guidance: number };
+  /** Width and height of what it draws; absent is every size of the wire. */
+  sizes: [width: number, height: number][] | undefined;
+  license: string;
+};
+
+const components = ['transformer', 'autoencoder', 'clip', 't5', 'tokenizer', 'tokenizer2'] as const;
+
+/** Throws `manifestInvalid`. */
+export async function readManifest(folder: string): Promise<Manifest> {
+  const path = join(folder, 'manifest.json');
+  const refuse = (found: string): never => {
+    throw new RetouchError('manifestInvalid', `${path}: ${found}.`);
+  };
+  const text = await readFile(path, 'utf8').catch((error) => refuse(`it cannot be read (${error.code})`));
+  const value = parse(text) ?? refuse('it is not a JSON object');
+  const string = (key: string): string => {
+    const found = value[key];
+    if (typeof found === 'string' && found !== '') return found;
+    return refuse(`'${key}' is ${JSON.stringify(found)}, expected a string`);
+  };
+  const number = (key: string, found: unknown): number => {
+    if (typeof found === 'number' && Number.isFinite(found)) return found;
+    return refuse(`'${key}' is ${JSON.stringify(found)}, expected a number`);
+  };
+  const defaults = asObject(value.defaults) ?? refuse("'defaults' is missing, expected steps and guidance");
+  return {
+    air: string('air'),
+    name: string('name'),
+    architecture: string('architecture'),
+    files:
+      readFiles(value.files, folder) ??
+      refuse(`'files' must be a folder or paths of ${components.join(', ')}`),
+    defaults: {
+      steps: number('defaults.steps', defaults.steps),
+      guidance: number('defaults.guidance', defaults.guidance),
+    },
+    sizes:
+      value.sizes === undefined
+        ? undefined
+        : (readSizes(value.sizes) ?? refuse("'sizes' must be pairs of integers")),
+    license: string('license'),
+  };
+}
+
+/** Paths are relative to the model's folder; absolute ones let several programs share one copy of the weights. */
+function readFiles(value: unknown, folder: string): ModelFiles | undefined {
+  if (typeof value === 'string') return { layout: 'diffusers', folder: resolve(folder, value) };
+  const files = asObject(value);
+  if (!files || !components.every((name) => typeof files[name] === 'string')) return undefined;
+  const paths = components.map((name) => [name, resolve(folder, files[name] as string)]);
+  return { layout: 'split', ...(Object.fromEntries(paths) as Record<(typeof components)[number], string>) };
+}
+
+function readSizes(value: unknown): [number, number][] | undefined {
+  const isPair = (size: unknown) =>
+    Array.isArray(size) && size.length === 2 && size.every(Number.isSafeInteger);
+  return Array.isArray(value) && value.length > 0 && value.every(isPair) ? value : undefined;
+}
+
+function parse(text: string): Record<string, unknown> | undefined {
+  try {
+    return asObject(JSON.parse(text));
+  } catch {
+    return undefined;
+  }
+}
+
+function asObject(value: unknown): Record<string, unknown> | undefined {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+    ? (value as Record<string, unknown>)
+    : undefined;
+}

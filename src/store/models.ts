@@ -1,0 +1,110 @@
+import { access, constants, mkdir, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { RetouchError } from '../error.ts';
+import { type Manifest, type ModelFiles, readManifest } from './manifest.ts';
+
+export type Model = Manifest & {
+  folder: string;
+  /** What the engine needs of it. */
+  source: { air: string; files: ModelFiles; cacheFolder: string };
+};
+
+export type ModelFolders = {
+  /** A folder per model, each with a manifest. */
+  models: string;
+  /** Where quantised weights go when a model's own folder is read-only. */
+  cache: string;
+  /** Asked for → installed. */
+  aliases?: Readonly<Record<string, string>>;
+  /** The model that comes with the package. */
+  embedded?: string;
+};
+
+/** `retouch pull` knows where these come from. */
+const pullable = ['runware:106@1'];
+
+const embeddedFolder = fileURLToPath(new URL('../../model', import.meta.url));
+
+/** AIR → model, as found at the start. */
+export class ModelStore {
+  readonly models: readonly Model[];
+  /** Sentences about folders and aliases that are of no use. */
+  readonly problems: readonly string[];
+  readonly #aliases: ReadonlyMap<string, string>;
+
+  private constructor(models: Model[], problems: string[], aliases: ReadonlyMap<string, string>) {
+    this.models = models;
+    this.problems = problems;
+    this.#aliases = aliases;
+  }
+
+  static async scan(folders: ModelFolders): Promise<ModelStore> {
+    const problems: string[] = [];
+    const models = new Map<string, Model>();
+    for (const folder of [folders.embedded ?? embeddedFolder, ...(await modelFolders(folders.models))]) {
+      try {
+        const model = await readModel(folder, folders.cache);
+        const other = models.get(model.air);
+        if (other) problems.push(`${folder}: ${model.air} is already installed in ${other.folder}.`);
+        else models.set(model.air, model);
+      } catch (error) {
+        if (!(error instanceof RetouchError)) throw error;
+        problems.push(error.message);
+      }
+    }
+    const aliases = new Map(Object.entries(folders.aliases ?? {}));
+    for (const [alias, air] of aliases) {
+      if (!models.has(air)) problems.push(`The alias ${alias} stands for ${air}, which is not installed.`);
+    }
+    return new ModelStore([...models.values()], problems, aliases);
+  }
+
+  find(air: string): Model | undefined {
+    const wanted = this.#aliases.get(air) ?? air;
+    return this.models.find((model) => model.air === wanted);
+  }
+
+  /** What to tell someone who asked for a model that `find` does not have. */
+  explainMissing(air: string): string {
+    const asked = air.length > 60 ? `${air.slice(0, 60)}…` : air;
+    const alias = this.#aliases.get(air);
+    const what = alias === undefined ? `'${asked}'` : `'${asked}', an alias of '${alias}',`;
+    const installed = this.models.map((model) => `${model.air} (${model.name})`).join(', ') || 'none';
+    const message = `The model ${what} is not installed. Installed: ${installed}.`;
+    const [first] = this.models;
+    if (alias !== undefined || !pullable.includes(air) || !first) return message;
+    return (
+      `${message} 'retouch pull ${air}' installs it; ` +
+      `'retouch serve --alias ${air}=${first.air}' answers for it with ${first.name}.`
+    );
+  }
+}
+
+async function modelFolders(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
+  const folders = entries.filter((entry) => entry.isDirectory() || entry.isSymbolicLink());
+  return folders
+    .map((entry) => entry.name)
+    .filter((name) => !name.startsWith('.'))
+    .sort()
+    .map((name) => join(folder, name));
+}
+
+async function readModel(folder: string, cache: string): Promise<Model> {
+  const manifest = await readManifest(folder);
+  const { air, files } = manifest;
+  const cacheFolder = await chooseCache(folder, air, cache);
+  return { ...manifest, folder, source: { air, files, cacheFolder } };
+}
+
+async function chooseCache(folder: string, air: string, cache: string): Promise<string> {
+  const own = join(folder, '.retouch');
+  try {
+    await mkdir(own, { recursive: true });
+    await access(own, constants.W_OK);
+    return own;
+  } catch {
+    return join(cache, air.replace(/[^\w.@-]+/g, '-'));
+  }
+}

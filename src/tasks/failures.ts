@@ -1,0 +1,43 @@
+/** Errors of the engine, the queue, the stores and the network → error objects of the wire. */
+
+import { type ApiErrorCode, apiErrors, type ErrorPlace, type Failure, failureOf } from '../api/errors.ts';
+import { RetouchError } from '../error.ts';
+import type { Log } from '../log.ts';
+
+/** Codes that the wire has a better word for. Others are kept, as 500. */
+const wireCodes: Readonly<Record<string, ApiErrorCode>> = {
+  engineAborted: 'taskCancelled',
+  engineClosed: 'serverUnavailable',
+  fetchAborted: 'taskCancelled',
+  jobAborted: 'taskCancelled',
+  queueClosed: 'serverUnavailable',
+  queueFull: 'rateLimitExceeded',
+};
+
+/** Failures of the machine that the same request may survive later. */
+const unavailable: ReadonlySet<string> = new Set(['notEnoughMemory', 'assetWriteFailed']);
+
+export function toFailure(error: unknown, place: ErrorPlace, log: Log): Failure {
+  const failure = failureOf(error);
+  if (failure) return { status: failure.status, error: { ...failure.error, ...place } };
+  if (!(error instanceof RetouchError) || error.code === 'internalError') {
+    log.error('A task failed because of a bug.', { taskUUID: place.taskUUID, error });
+    const message = 'The server failed in a way it should not; its log has the details.';
+    return { status: 500, error: { code: 'internalServerError', message, ...place } };
+  }
+  const code = wireCodes[error.code];
+  if (code !== undefined)
+    return { status: apiErrors[code][0], error: { code, message: error.message, ...place } };
+  // Pictures are decoded twice: probed here, and wholly in the engine, which finds what is cut short.
+  if (isPictureFault(error.code)) {
+    const facts = { code: 'invalidReferenceImages', parameter: 'inputs.referenceImages' };
+    return { status: 400, error: { ...facts, message: error.message, ...place } };
+  }
+  log.error('A task failed.', { taskUUID: place.taskUUID, code: error.code, reason: error.message });
+  const status = unavailable.has(error.code) ? 503 : 500;
+  return { status, error: { code: error.code, message: error.message, ...place } };
+}
+
+export function isPictureFault(code: string): boolean {
+  return code === 'imageUndecodable' || code === 'imageTooLarge';
+}

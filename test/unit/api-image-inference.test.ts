@@ -1,0 +1,339 @@
+import { describe, expect, it } from 'vitest';
+import type { ErrorObject } from '../../src/api/errors.ts';
+import { stringifyJson } from '../../src/api/json.ts';
+import { parseTasks } from '../../src/api/parse.ts';
+import { schedulerNames } from '../../src/api/schedulers.ts';
+import { listedSizes } from '../../src/api/sizes.ts';
+import type { ImageInferenceTask } from '../../src/api/tasks/image-inference.ts';
+
+const minimal = {
+  taskType: 'imageInference',
+  taskUUID: '50836053-a0ee-4cf5-b9d6-ae7c5d140ada',
+  model: 'retouch:mini@1',
+  positivePrompt: 'make the sky pink',
+};
+
+function parse(fields: object): ImageInferenceTask | ErrorObject[] {
+  const context = {
+    maxTasks: 10,
+    explainMissingModel: (air: string) =>
+      air === minimal.model ? undefined : `The model '${air}' is not installed.`,
+  };
+  const [parsed] = parseTasks(Buffer.from(stringifyJson([{ ...minimal, ...fields }])), context);
+  if (!parsed) throw new Error('No task was parsed.');
+  return 'task' in parsed ? (parsed.task as ImageInferenceTask) : parsed.failures.map(({ error }) => error);
+}
+
+function accept(fields: object): ImageInferenceTask {
+  const parsed = parse(fields);
+  if (Array.isArray(parsed)) throw new Error(parsed.map(({ message }) => message).join('\n'));
+  return parsed;
+}
+
+function codesOf(fields: object): string[] {
+  const parsed = parse(fields);
+  return Array.isArray(parsed) ? parsed.map(({ code }) => code) : [];
+}
+
+/** `{ a: { b: value } }` for `a.b`, and a list of one for a name that ends in `[]`. */
+function nest(path: string, value: unknown): object {
+  return path.split('.').reduceRight<unknown>((inner, name) => {
+    return name.endsWith('[]') ? { [name.slice(0, -2)]: [inner] } : { [name]: inner };
+  }, value) as object;
+}
+
+const adapter = { model: 'runware:55@1', guideImages: ['aGVsbG8='] };
+
+describe('a minimal task', () => {
+  it('gets the defaults of the model page', () => {
+    expect(accept({})).toMatchObject({
+      outputType: 'URL',
+      outputFormat: 'JPG',
+      outputQuality: 95,
+      deliveryMethod: 'sync',
+      numberResults: 1,
+      includeCost: false,
+      scheduler: 'Default',
+      seed: undefined,
+      width: undefined,
+    });
+  });
+
+  it.each(['taskUUID', 'model', 'positivePrompt'])('needs %s', (name) => {
+    const code = `missing${name.charAt(0).toUpperCase()}${name.slice(1)}`;
+    expect(codesOf({ [name]: undefined })).toEqual([code]);
+    expect(codesOf({ [name]: null })).toEqual([code]);
+  });
+
+  it('takes null for an optional parameter as not given', () => {
+    expect(
+      accept({ width: null, height: null, seed: null, inputs: null, numberResults: null }).numberResults,
+    ).toBe(1);
+  });
+});
+
+describe('numbers', () => {
+  const max = 9223372036854776000n;
+  it.each<[path: string, valid: unknown[], invalid: unknown[]]>([
+    ['outputQuality', [20, 99], [19, 100, 50.5, '95', true]],
+    ['numberResults', [1, 20], [0, 21, -1, 1.5]],
+    ['seed', [0, 1, 2 ** 32, 9223372036854775807n, max], [-1, max + 1n, 0.5, '7', 10n ** 30n]],
+    ['steps', [1, 50], [0, 51, 7.5, 10n ** 20n]],
+    ['CFGScale', [0, 0.01, 2.5, 2.51, 19.99, 20], [-0.01, 20.01, 2.505, '2.5']],
+    ['trueCFGScale', [-1, 0, 4.123456, 1000], ['1', true]],
+  ])('%s is taken inside its bounds and refused outside', (path, valid, invalid) => {
+    for (const value of valid) expect(codesOf(nest(path, value)), String(value)).toEqual([]);
+    const code = `invalid${path.charAt(0).toUpperCase()}${path.slice(1)}`;
+    for (const value of invalid) expect(codesOf(nest(path, value)), String(value)).toEqual([code]);
+  });
+
+  it.each<[path: string, valid: unknown[], invalid: unknown[], rest?: object]>([
+    ['ttl', [60, 1e9], [59, 60.5]],
+    ['acceleratorOptions.cacheEndStep', [1], [0, 1.5]],
+    ['acceleratorOptions.cacheEndStepPercentage', [1, 100], [0, 101]],
+    ['acceleratorOptions.cacheMaxConsecutiveSteps', [1, 5], [0, 6]],
+    ['acceleratorOptions.cacheStartStep', [0], [-1]],
+    ['acceleratorOptions.cacheStartStepPercentage', [0, 99], [-1, 100]],
+    ['acceleratorOptions.fbCache', [true], [1, 'true']],
+    ['acceleratorOptions.fbCacheThreshold', [0, 0.25, 1], [-0.01, 1.01, 0.255]],
+    ['acceleratorOptions.teaCache', [true], [0]],
+    ['acceleratorOptions.teaCacheDistance', [0, 0.07, 1], [-0.01, 1.01, 0.255]],
+    ['acceleratorOptions.dbCache', [true], ['yes']],
+    ['acceleratorOptions.dbCacheThreshold', [0, 0.29, 1], [-0.01, 1.01, 0.255]],
+    ['acceleratorOptions.dbCacheSkipInterval', [1, 99], [0]],
+    ['safety.checkContent', [true], ['true']],
+    ['safety.mode', ['fast'], ['full']],
+    ['deliveryMethod', ['async'], ['stream']],
+    ['includeCost', [true], [1]],
+    ['webhookURL', ['https://example.com/hook?x=1'], ['example.com', 'ftp://example.com/', 5]],
+    ['uploadEndpoint', ['http://example.com/put'], ['file:///etc/passwd']],
+    ['inputs.seedImage', ['aGVsbG8='], ['', 5]],
+    ['ultralytics.CFGScale', [0, 7.7, 50], [-0.1, 50.1, 7.77]],
+    ['ultralytics.confidence', [0, 1], [1.01, 0.005]],
+    ['ultralytics.maskBlur', [0, 100], [-1, 101]],
+    ['ultralytics.maskPadding', [0, 20], [-1, 21]],
+    ['ultralytics.positivePrompt', [''], [5]],
+    ['ultralytics.steps', [1, 100], [0, 101]],
+    ['ultralytics.strength', [0, 1], [-0.01, 1.01]],
+  ])('%s is checked to the letter, then unsupported', (path, valid, invalid) => {
+    for (const value of valid)
+      expect(codesOf(nest(path, value)), String(value)).toEqual(['unsupportedParameter']);
+    for (const value of invalid) {
+      const [code, ...others] = codesOf(nest(path, value));
+      expect([code?.slice(0, 7), others], String(value)).toEqual(['invalid', []]);
+    }
+  });
+
+  it.each<[name: string, valid: unknown[], invalid: unknown[]]>([
+    ['weight', [-4, 0, 0.8, 4], [-4.01, 4.01, 0.005]],
+    ['combineMethod', ['concat', 'add', 'subtract', 'average', 'norm_average'], ['multiply']],
+    ['embedScaling', ['only_v', 'kv', 'kv_penalty_c', 'k_mean_v_penalty_c'], ['k']],
+    ['weightType', ['normal', 'strong_style_and_composition'], ['ease']],
+    ['weightComposition', [0, 1], [-0.01, 1.01]],
+    ['guideImages', [[], ['a', 'b']], ['a', [5], [null]]],
+  ])('ipAdapters.%s is checked to the letter, then unsupported', (name, valid, invalid) => {
+    const codes = (value: unknown) => codesOf({ ipAdapters: [{ ...adapter, [name]: value }] });
+    for (const value of valid) expect(codes(value), String(value)).toEqual(['unsupportedParameter']);
+    for (const value of invalid) expect(codes(value)[0], String(value)).toMatch(/^invalidIpAdapters/);
+  });
+
+  it.each<[name: string, valid: unknown[], invalid: unknown[]]>([
+    ['weight', [-4, 4], [-4.01, 4.01]],
+    ['transformer', ['high', 'low', 'both'], ['middle']],
+  ])('lora.%s is checked to the letter, then unsupported', (name, valid, invalid) => {
+    const codes = (value: unknown) => codesOf({ lora: [{ model: 'a:1@1', [name]: value }] });
+    for (const value of valid) expect(codes(value), String(value)).toEqual(['unsupportedParameter']);
+    for (const value of invalid) expect(codes(value)[0], String(value)).toMatch(/^invalidLora/);
+    expect(codesOf({ lora: [{}] })).toEqual(['missingLoraModel']);
+  });
+
+  it('takes features that are asked to stay off', () => {
+    const off = { safety: { checkContent: false, mode: 'none' }, includeCost: false, checkNSFW: undefined };
+    accept({ ...off, acceleratorOptions: { fbCache: false, teaCache: false, dbCache: false } });
+  });
+});
+
+describe('texts', () => {
+  it('counts a prompt in characters, not in UTF-16 units', () => {
+    accept({ positivePrompt: '🎨'.repeat(3000), negativePrompt: '🎨🎨' });
+    expect(codesOf({ positivePrompt: '🎨' })).toEqual(['invalidPositivePromptLength']);
+    expect(codesOf({ positivePrompt: 'a'.repeat(3001) })).toEqual(['invalidPositivePromptLength']);
+    expect(codesOf({ negativePrompt: 'a' })).toEqual(['invalidNegativePromptLength']);
+  });
+
+  it.each([
+    ['version 4', '50836053-a0ee-4cf5-b9d6-ae7c5d140ada'],
+    ['version 7', '019c42a0-c3ff-7138-be83-ee257abc5331'],
+    ['capitals', '50836053-A0EE-4CF5-B9D6-AE7C5D140ADA'],
+  ])('takes a taskUUID of %s', (_, taskUUID) => {
+    expect(accept({ taskUUID }).taskUUID).toBe(taskUUID);
+  });
+
+  it.each(['', 'task-1', '50836053a0ee4cf5b9d6ae7c5d140ada', 5])('refuses the taskUUID %j', (taskUUID) => {
+    expect(codesOf({ taskUUID })).toEqual(['invalidTaskUUID']);
+  });
+
+  it('knows every scheduler of the page, and says which it can run', () => {
+    expect(schedulerNames).toHaveLength(76);
+    for (const name of schedulerNames) {
+      const works = ['Default', 'Euler', 'FlowMatchEulerDiscreteScheduler'].includes(name);
+      expect(codesOf({ scheduler: name }), name).toEqual(works ? [] : ['unsupportedParameter']);
+    }
+    expect(parse({ scheduler: 'Eular' })).toMatchObject([
+      {
+        code: 'invalidScheduler',
+        allowedValues: schedulerNames,
+        message: expect.stringContaining("'Euler'"),
+      },
+    ]);
+  });
+
+  it.each([
+    ['outputType', ['URL', 'base64Data', 'dataURI'], 'url'],
+    ['outputFormat', ['JPG', 'PNG', 'WEBP'], 'TIFF'],
+  ])('%s has the values of the page', (name, values, wrong) => {
+    for (const value of values) accept({ [name]: value });
+    const code = `invalid${name.charAt(0).toUpperCase()}${name.slice(1)}`;
+    expect(parse({ [name]: wrong })).toMatchObject([{ code, allowedValues: values }]);
+  });
+});
+
+describe('width and height', () => {
+  it('are any of the 17 pairs', () => {
+    expect(listedSizes).toHaveLength(17);
+    for (const [width, height] of listedSizes) accept({ width, height });
+  });
+
+  it('are refused together when their pair is not listed', () => {
+    expect(parse({ width: 512, height: 512 })).toMatchObject([
+      {
+        code: 'unsupportedDimensions',
+        parameter: ['width', 'height'],
+        allowedValues: expect.arrayContaining(['1568x672']),
+        documentation: 'https://runware.ai/docs/models/flux-1-kontext-dev#request-width',
+      },
+    ]);
+  });
+
+  it('come together or not at all', () => {
+    expect(codesOf({ width: 1024 })).toEqual(['missingHeight']);
+    expect(codesOf({ height: 1024 })).toEqual(['missingWidth']);
+  });
+
+  it('are judged as a pair only when each is an integer', () => {
+    expect(codesOf({ width: '1024', height: 1024 })).toEqual(['invalidWidth']);
+    expect(codesOf({ width: 1024.5, height: 'x' })).toEqual(['invalidWidth', 'invalidHeight']);
+  });
+});
+
+describe('rules between parameters', () => {
+  it('cacheStartStep < cacheEndStep ≤ steps', () => {
+    const codes = (options: object) => codesOf({ steps: 20, acceleratorOptions: options });
+    expect(codes({ cacheStartStep: 5, cacheEndStep: 5 })).toContain('incompatibleParameters');
+    expect(codes({ cacheStartStepPercentage: 50, cacheEndStepPercentage: 40 })).toContain(
+      'incompatibleParameters',
+    );
+    expect(codes({ cacheEndStep: 21 })).toContain('invalidAcceleratorOptionsCacheEndStep');
+    expect(codes({ cacheStartStep: 5, cacheEndStep: 20 })).toEqual([
+      'unsupportedParameter',
+      'unsupportedParameter',
+    ]);
+  });
+});
+
+describe('errors', () => {
+  it('are all in one answer, each with what was found, what was expected and whose it is', () => {
+    const errors = parse({ steps: 0, outputQuality: 'high', model: 'no:such@1', promt: 'x' });
+    expect(errors).toMatchObject([
+      { code: 'unknownParameter', parameter: 'promt' },
+      { code: 'invalidOutputQuality', type: 'integer', min: 20, max: 99, default: 95 },
+      {
+        code: 'invalidSteps',
+        parameter: 'steps',
+        message: "Invalid value for 'steps': found 0, expected an integer from 1 to 50.",
+        documentation: 'https://runware.ai/docs/models/flux-1-kontext-dev#request-steps',
+      },
+      { code: 'modelNotFound', parameter: 'model' },
+    ]);
+    for (const error of errors as ErrorObject[]) {
+      expect(error).toMatchObject({ taskType: 'imageInference', taskUUID: minimal.taskUUID });
+    }
+  });
+
+  it('name the nearest parameter of an unknown one', () => {
+    expect(parse({ possitivePrompt: 'x' })).toMatchObject([
+      { message: expect.stringContaining("'positivePrompt'") },
+    ]);
+    expect(parse({ inputs: { referenceImage: 'x' } })).toMatchObject([
+      { parameter: 'inputs.referenceImage', message: expect.stringContaining("'referenceImages'") },
+    ]);
+  });
+
+  it('are at most 50 for one task', () => {
+    const unknown = Object.fromEntries(Array.from({ length: 500 }, (_, index) => [`x${index}`, 1]));
+    expect(codesOf(unknown)).toHaveLength(50);
+  });
+
+  it('treat the names of prototypes as unknown', () => {
+    const body = `[{"__proto__":{"a":1},"constructor":1,"toString":2,${JSON.stringify(minimal).slice(1)}]`;
+    const [parsed] = parseTasks(Buffer.from(body), { maxTasks: 1, explainMissingModel: () => undefined });
+    const failures = parsed && 'failures' in parsed ? parsed.failures : [];
+    expect(failures.map(({ error }) => error.parameter)).toEqual(['__proto__', 'constructor', 'toString']);
+  });
+});
+
+describe('references', () => {
+  it('are at most four strings', () => {
+    accept({ inputs: { referenceImages: [] } });
+    accept({ inputs: { referenceImages: ['a', 'b', 'c', 'd'] } });
+    expect(codesOf({ inputs: { referenceImages: Array(5).fill('a') } })).toEqual([
+      'invalidReferenceImagesCount',
+    ]);
+    expect(codesOf({ inputs: { referenceImages: Array(100_000).fill(5) } })).toEqual([
+      'invalidReferenceImagesCount',
+    ]);
+    expect(codesOf({ inputs: { referenceImages: 'a' } })).toEqual(['invalidReferenceImages']);
+    expect(codesOf({ inputs: { referenceImages: [5] } })).toEqual(['invalidReferenceImages']);
+  });
+});
+
+describe('legacy spellings', () => {
+  it('top-level referenceImages are inputs.referenceImages', () => {
+    expect(accept({ referenceImages: ['a'] }).inputs?.referenceImages).toEqual(['a']);
+    expect(parse({ referenceImages: 5 })).toMatchObject([
+      { code: 'invalidReferenceImages', parameter: 'referenceImages' },
+    ]);
+  });
+
+  it('given beside the new spelling they are unknown', () => {
+    const both = { referenceImages: ['a'], inputs: { referenceImages: ['b'] } };
+    expect(parse(both)).toMatchObject([{ code: 'unknownParameter', parameter: 'referenceImages' }]);
+  });
+
+  it.each([
+    ['checkNSFW', { checkNSFW: false }, { checkNSFW: true }],
+    ['fbcache', { fbcache: false }, { fbcache: true }],
+    [
+      'acceleratorOptions.fbcache',
+      { acceleratorOptions: { fbcache: false } },
+      { acceleratorOptions: { fbcache: true } },
+    ],
+  ])('%s is understood', (name, off, on) => {
+    accept(off);
+    expect(parse(on)).toMatchObject([{ code: 'unsupportedParameter', parameter: name }]);
+  });
+
+  it('seedImage and maskImage are known, though not supported', () => {
+    expect(codesOf({ seedImage: 'a', maskImage: 'b' })).toEqual([
+      'unsupportedParameter',
+      'unsupportedParameter',
+    ]);
+  });
+
+  it('outputFormat in any case and JPEG, outputType as a list of one', () => {
+    expect(accept({ outputFormat: 'jpeg' }).outputFormat).toBe('JPG');
+    expect(accept({ outputFormat: 'webp' }).outputFormat).toBe('WEBP');
+    expect(accept({ outputType: ['dataURI'] }).outputType).toBe('dataURI');
+    expect(codesOf({ outputType: ['URL', 'dataURI'] })).toEqual(['invalidOutputType']);
+  });
+});

@@ -1,0 +1,139 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { FastifyInstance } from 'fastify';
+import { stringifyJson } from '../../src/api/json.ts';
+import { type Config, loadConfig } from '../../src/config.ts';
+import { encodeImage } from '../../src/engine/image.ts';
+import type { EncodedImage, EngineEvent, Plan } from '../../src/engine/plan.ts';
+import { createLog } from '../../src/log.ts';
+import { MemoryQueue } from '../../src/queue/memory.ts';
+import { createServer } from '../../src/server/server.ts';
+import { FileAssetStore } from '../../src/store/assets-fs.ts';
+import { ModelStore } from '../../src/store/models.ts';
+import { type ImageEngine, type Job, runJob } from '../../src/tasks/engine.ts';
+import { TaskService } from '../../src/tasks/service.ts';
+
+export const taskUUID = '50836053-a0ee-4cf5-b9d6-ae7c5d140ada';
+export const task = {
+  taskType: 'imageInference',
+  taskUUID,
+  model: 'retouch:mini@1',
+  positivePrompt: 'make the sky pink',
+};
+
+/** An engine whose image is its seed in text, unless a test scripts it. */
+export class FakeEngine implements ImageEngine {
+  readonly plans: Plan[] = [];
+  readonly status = { state: 'ready', pid: 1, restarts: 0 } as const;
+  script: (plan: Plan, signal: AbortSignal) => Promise<void> = async () => {};
+
+  async *run(plan: Plan, signal = new AbortController().signal): AsyncGenerator<EngineEvent> {
+    this.plans.push(plan);
+    await this.script(plan, signal);
+    yield { type: 'step-end', index: 0, steps: 1, sigma: 1, milliseconds: 1 };
+    const bytes = Buffer.from(`seed ${plan.seed}`);
+    const { width, height, output } = plan;
+    yield { type: 'image', image: { bytes, format: output.format, width, height }, milliseconds: 1 };
+  }
+}
+
+export type Bench = {
+  server: FastifyInstance;
+  engine: FakeEngine;
+  assets: FileAssetStore;
+  logged: string[];
+  /** Posts tasks; JSON of the answer. */
+  post(
+    tasks: unknown,
+    headers?: Record<string, string>,
+  ): Promise<{ status: number; body: Answer; text: string }>;
+  close(): Promise<void>;
+};
+
+export type Answer = {
+  data: Record<string, unknown>[];
+  errors?: Record<string, unknown>[];
+  error?: Record<string, unknown>;
+};
+
+export async function createBench(flags: Record<string, string> = {}): Promise<Bench> {
+  const folder = await mkdtemp(join(tmpdir(), 'retouch-server-'));
+  const config: Config = loadConfig({ env: {}, flags: { 'data-dir': folder, ...flags } });
+  const logged: string[] = [];
+  const log = createLog('info', (line) => logged.push(line));
+  const engine = new FakeEngine();
+  const queue = new MemoryQueue(
+    (job: Job, signal): Promise<EncodedImage> => runJob(engine, job, signal),
+    config.queueLimit,
+  );
+  const assets = await FileAssetStore.open(join(folder, 'images'));
+  const embedded = await installModel(join(folder, 'embedded'));
+  const models = await ModelStore.scan({
+    models: config.modelsDir,
+    cache: join(folder, 'cache'),
+    embedded,
+    aliases: config.alias,
+  });
+  const fetch = {
+    allowPrivate: config.allowPrivateNetwork,
+    totalMilliseconds: config.fetchTimeout * 1000,
+    connectMilliseconds: config.fetchTimeout * 1000,
+    maxRedirects: 5,
+  };
+  const arithmetic = { device: config.device, precision: config.precision };
+  const service = new TaskService({
+    assets,
+    models,
+    queue,
+    log,
+    fetch,
+    arithmetic,
+    maxTasks: config.batchLimit,
+  });
+  const server = createServer({ config, service, assets, engine, queue, log });
+  return {
+    server,
+    engine,
+    assets,
+    logged,
+    async post(tasks, headers = {}) {
+      const payload = typeof tasks === 'string' || Buffer.isBuffer(tasks) ? tasks : stringifyJson(tasks);
+      const response = await server.inject({
+        method: 'POST',
+        url: '/v1',
+        payload,
+        headers: { 'content-type': 'application/json', ...headers },
+      });
+      return { status: response.statusCode, body: response.json(), text: response.body };
+    },
+    async close() {
+      await server.close();
+      await queue.close();
+      await rm(folder, { recursive: true });
+    },
+  };
+}
+
+async function installModel(folder: string): Promise<string> {
+  const manifest = {
+    air: 'retouch:mini@1',
+    name: 'Retouch mini',
+    architecture: 'flux-kontext',
+    files: '.',
+    defaults: { steps: 28, guidance: 2.5 },
+    license: 'Apache-2.0',
+  };
+  await mkdir(folder, { recursive: true });
+  await writeFile(join(folder, 'manifest.json'), JSON.stringify(manifest));
+  return folder;
+}
+
+export async function drawPicture(
+  width: number,
+  height: number,
+  format: 'png' | 'jpg' | 'webp' = 'png',
+): Promise<Buffer> {
+  const bitmap = { width, height, data: new Uint8Array(width * height * 3).fill(120) };
+  return Buffer.from((await encodeImage(bitmap, format, 90)).bytes);
+}

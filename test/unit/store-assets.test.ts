@@ -1,0 +1,59 @@
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { FileAssetStore } from '../../src/store/assets-fs.ts';
+
+const uuid = '3f0c5c8e-5a9d-4a53-9d4b-0d6f8b7a1c2e';
+const bytes = Uint8Array.of(1, 2, 3);
+let folder: string;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'retouch-assets-'));
+});
+
+afterEach(() => rm(folder, { recursive: true }));
+
+describe('the asset store', () => {
+  it('gives back what was put, and nothing once it is deleted', async () => {
+    const store = await FileAssetStore.open(folder);
+    await store.put({ uuid, format: 'png', bytes });
+    expect(await store.get(uuid)).toMatchObject({ uuid, format: 'png', bytes: Buffer.from(bytes) });
+    expect(await store.get(uuid.toUpperCase())).toMatchObject({ uuid });
+    await store.delete(uuid);
+    expect(await store.get(uuid)).toBeUndefined();
+  });
+
+  it('leaves no drafts behind', async () => {
+    const store = await FileAssetStore.open(folder);
+    await store.put({ uuid, format: 'webp', bytes });
+    expect(await readdir(folder, { recursive: true })).toEqual(['3f', `3f/${uuid}.webp`]);
+  });
+
+  it.each(['../../etc/passwd', '..', '', '3f0c5c8e', `${uuid}/../x`, `${uuid}\0`])(
+    'knows no asset %j and leads nowhere with it',
+    async (name) => {
+      const store = await FileAssetStore.open(folder);
+      expect(await store.get(name)).toBeUndefined();
+      await store.delete(name);
+    },
+  );
+
+  it('says so when a picture cannot be written', async () => {
+    const store = await FileAssetStore.open(folder);
+    await writeFile(join(folder, '3f'), 'a file where a folder must be');
+    await expect(store.put({ uuid, format: 'jpg', bytes })).rejects.toMatchObject({
+      code: 'assetWriteFailed',
+    });
+  });
+
+  it('does not open where it cannot write', async () => {
+    const file = join(folder, 'file');
+    await writeFile(file, '');
+    const opening = FileAssetStore.open(join(file, 'images'));
+    await expect(opening).rejects.toMatchObject({
+      code: 'dataDirectoryUnusable',
+      message: expect.stringContaining(file),
+    });
+  });
+});

@@ -1,0 +1,113 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { ModelStore } from '../../src/store/models.ts';
+
+const manifest = {
+  air: 'retouch:mini@1',
+  name: 'Retouch mini',
+  architecture: 'flux-kontext',
+  files: '.',
+  defaults: { steps: 28, guidance: 2.5 },
+  license: 'Apache-2.0',
+};
+let root: string;
+
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), 'retouch-models-'));
+  await install('embedded', manifest);
+});
+
+afterEach(() => rm(root, { recursive: true }));
+
+async function install(name: string, content: unknown): Promise<string> {
+  const folder = join(root, name);
+  await mkdir(folder, { recursive: true });
+  await writeFile(
+    join(folder, 'manifest.json'),
+    typeof content === 'string' ? content : JSON.stringify(content),
+  );
+  return folder;
+}
+
+function scan(aliases: Record<string, string> = {}): Promise<ModelStore> {
+  const folders = {
+    models: join(root, 'models'),
+    cache: join(root, 'cache'),
+    embedded: join(root, 'embedded'),
+  };
+  return ModelStore.scan({ ...folders, aliases });
+}
+
+describe('the model store', () => {
+  it('has the embedded model even without a models directory', async () => {
+    const store = await scan();
+    const folder = join(root, 'embedded');
+    expect(store.problems).toEqual([]);
+    expect(store.find('retouch:mini@1')).toMatchObject({
+      name: 'Retouch mini',
+      defaults: { steps: 28, guidance: 2.5 },
+      source: {
+        air: 'retouch:mini@1',
+        files: { layout: 'diffusers', folder },
+        cacheFolder: join(folder, '.retouch'),
+      },
+    });
+  });
+
+  it('finds a model of single files, with paths from its folder', async () => {
+    const files = {
+      transformer: 'flux.safetensors',
+      autoencoder: 'ae.safetensors',
+      clip: '/shared/clip.safetensors',
+      t5: 't5.safetensors',
+      tokenizer: 'clip.json',
+      tokenizer2: 't5.json',
+    };
+    const folder = await install('models/kontext', { ...manifest, air: 'runware:106@1', files });
+    expect((await scan()).find('runware:106@1')?.source.files).toMatchObject({
+      layout: 'split',
+      transformer: join(folder, 'flux.safetensors'),
+      clip: '/shared/clip.safetensors',
+    });
+  });
+
+  it('answers for an alias, and says when its model is not there', async () => {
+    const store = await scan({ 'runware:106@1': 'retouch:mini@1', 'a:1@1': 'b:1@1' });
+    expect(store.find('runware:106@1')?.air).toBe('retouch:mini@1');
+    expect(store.find('a:1@1')).toBeUndefined();
+    expect(store.problems).toEqual(['The alias a:1@1 stands for b:1@1, which is not installed.']);
+    expect(store.explainMissing('a:1@1')).toContain("an alias of 'b:1@1'");
+  });
+
+  it('tells what is installed and how to get FLUX.1 Kontext', async () => {
+    const store = await scan();
+    expect(store.explainMissing('no:1@1')).toBe(
+      "The model 'no:1@1' is not installed. Installed: retouch:mini@1 (Retouch mini).",
+    );
+    const message = store.explainMissing('runware:106@1');
+    expect(message).toContain("'retouch pull runware:106@1'");
+    expect(message).toContain('--alias runware:106@1=retouch:mini@1');
+  });
+
+  it.each<[fault: string, content: unknown, said: string]>([
+    ['not JSON', '{', 'it is not a JSON object'],
+    ['without a name', { ...manifest, name: undefined }, "'name' is undefined, expected a string"],
+    ['without defaults', { ...manifest, defaults: undefined }, "'defaults' is missing"],
+    ['with odd steps', { ...manifest, defaults: { steps: '28', guidance: 1 } }, `'defaults.steps' is "28"`],
+    ['with half of the files', { ...manifest, files: { transformer: 'a' } }, "'files' must be"],
+    ['with sizes that are none', { ...manifest, sizes: [[1024]] }, "'sizes' must be"],
+    ['of a model that is installed already', manifest, 'is already installed in'],
+  ])('passes over a manifest %s and says so', async (_, content, said) => {
+    await install('models/odd', content);
+    const store = await scan();
+    expect(store.models).toHaveLength(1);
+    expect(store.problems).toEqual([expect.stringContaining(said)]);
+  });
+
+  it('says so when a folder has no manifest', async () => {
+    await mkdir(join(root, 'models', 'empty'), { recursive: true });
+    expect((await scan()).problems).toEqual([expect.stringContaining('it cannot be read (ENOENT)')]);
+  });
+});
