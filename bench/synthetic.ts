@@ -32,7 +32,11 @@ export function fluxShapes(c: FluxConfig): Map<string, number[]> {
   };
   linear('img_in', c.inChannels, c.hidden);
   linear('txt_in', c.contextIn, c.hidden);
-  const embedders: [string, number][] = [['time_in', 256], ['guidance_in', 256], ['vector_in', c.vecIn]];
+  const embedders: [string, number][] = [
+    ['time_in', 256],
+    ['guidance_in', 256],
+    ['vector_in', c.vecIn],
+  ];
   for (const [name, width] of embedders) {
     linear(`${name}.in_layer`, width, c.hidden);
     linear(`${name}.out_layer`, c.hidden, c.hidden);
@@ -80,7 +84,8 @@ export function writeSynthetic(file: string, shapes: Map<string, number[]>): voi
     const count = shape.reduce((a, b) => a * b, 1);
     const gain = shape.length === 1 ? 0.1 : Math.sqrt(3 / shape[1]!);
     const block = Buffer.from(random.map((value) => value * gain).buffer);
-    for (let left = count * 4; left > 0; left -= block.length) fs.writeSync(fd, block, 0, Math.min(left, block.length));
+    for (let left = count * 4; left > 0; left -= block.length)
+      fs.writeSync(fd, block, 0, Math.min(left, block.length));
   }
   fs.closeSync(fd);
 }

@@ -1,12 +1,12 @@
 /**
  * A FLUX transformer ready to run: its segments compiled for a device, its weights loaded once.
  */
+import { type Builders, compile, type Progress, releaseAll } from './compile.ts';
 import type { FluxConfig } from './models/flux-config.ts';
 import { type SegmentName, segmentBuilder, segmentNames } from './models/flux-segments.ts';
 import { sinusoid } from './nn/embedding.ts';
 import { rotaryTable } from './nn/rope.ts';
-import { f32Tensor, floats, Session, type SessionOptions, type Tensor, tensor } from './onnx/session.ts';
-import { openQuantized, type QuantizedWeights } from './weights/quantized.ts';
+import { f32Tensor, floats, type Session, type SessionOptions, type Tensor, tensor } from './onnx/session.ts';
 import type { WeightSource } from './weights/source.ts';
 import type { Compute } from './weights/weights.ts';
 
@@ -23,44 +23,39 @@ export type Conditioning = {
   guidance: number;
 };
 
-export type Progress = { message: string; fraction: number };
-
 export class Transformer {
   readonly config: FluxConfig;
-  private readonly segments: ReadonlyMap<SegmentName, Session>;
+  private readonly segments: Partial<Record<SegmentName, Session>>;
   private rotary: { ids: Float32Array; cos: Tensor; sin: Tensor } | undefined;
 
-  private constructor(config: FluxConfig, segments: ReadonlyMap<SegmentName, Session>) {
+  private constructor(config: FluxConfig, segments: Partial<Record<SegmentName, Session>>) {
     this.config = config;
     this.segments = segments;
   }
 
-  /**
-   * Compiles the segments, making the eight-bit weights first if they are asked for and not cached in `cacheFile`.
-   * Yields progress between segments, where it may be stopped.
-   */
+  /** Bytes of the largest activations alive at once: a single block's, and the scores where attention is not fused. */
+  static workingBytes({ hidden, heads, mlp }: FluxConfig, tokens: number, { fused }: Compute): number {
+    const stream = tokens * (12 * hidden + 3 * mlp);
+    const scores = fused ? 0 : 2 * heads * tokens * tokens;
+    return 4 * (stream + scores);
+  }
+
+  /** See `compile`. */
   static async *load(
-    source: WeightSource,
-    config: FluxConfig,
+    { source, config }: { source: WeightSource; config: FluxConfig },
     compute: Compute,
     options: SessionOptions,
     cacheFile: string,
   ): AsyncGenerator<Progress, Transformer> {
     const build = segmentBuilder(source, config);
-    const names = segmentNames(config);
-    const int8 = compute.product === 'int8' ? yield* quantized(source, names, build, cacheFile) : undefined;
-    const segments = new Map<SegmentName, Session>();
-    try {
-      for (const [i, name] of names.entries()) {
-        yield { message: `loading transformer (${name})`, fraction: i / names.length };
-        const results = name === 'final' ? 'host' : 'device';
-        segments.set(name, await Session.compile(build(name, compute, int8), { ...options, results }));
-      }
-    } catch (error) {
-      for (const session of segments.values()) await session.release();
-      throw error;
-    }
-    return new Transformer(config, segments);
+    const builders: Partial<Builders<SegmentName>> = {};
+    for (const name of segmentNames(config))
+      builders[name] = {
+        build: (compute, int8) => build(name, compute, int8),
+        results: name === 'final' ? 'host' : 'device',
+      };
+    const all = builders as Builders<SegmentName>;
+    return new Transformer(config, yield* compile('transformer', source, all, compute, options, cacheFile));
   }
 
   /** The velocity of the target's tokens: x [L, inChannels] gives [L, outChannels]; `time` is 1000·sigma. */
@@ -79,7 +74,7 @@ export class Transformer {
     const vec = embedded.vec!;
     let stream = { img: embedded.img!, txt: embedded.txt! };
     for (const name of ['first', 'head', 'rest'] as const) {
-      if (!this.segments.has(name)) continue;
+      if (!this.segments[name]) continue;
       const { img, txt } = await this.run(name, { img_in: stream.img, txt_in: stream.txt, vec, cos, sin });
       stream.img.dispose();
       if (txt) stream.txt.dispose();
@@ -95,11 +90,11 @@ export class Transformer {
   }
 
   async release(): Promise<void> {
-    for (const session of this.segments.values()) await session.release();
+    await releaseAll(this.segments);
   }
 
   private run(name: SegmentName, feeds: Record<string, Tensor>): Promise<Record<string, Tensor>> {
-    return this.segments.get(name)!.run(feeds);
+    return this.segments[name]!.run(feeds);
   }
 
   /** The table of one list of positions is asked for on every step and both passes. */
@@ -110,26 +105,6 @@ export class Transformer {
     const shape = [ids.length / axes.length, hidden / heads / 2];
     this.rotary = { ids, cos: f32Tensor(cos, shape), sin: f32Tensor(sin, shape) };
     return this.rotary;
-  }
-}
-
-/** Which layers are linears is known once the graphs are built, so they are built in f32 first: that costs no weights. */
-async function* quantized(
-  source: WeightSource,
-  names: readonly SegmentName[],
-  build: ReturnType<typeof segmentBuilder>,
-  cacheFile: string,
-): AsyncGenerator<Progress, QuantizedWeights> {
-  const slots = names.flatMap((name) => build(name, { product: 'f32', fused: true }).loraSlots);
-  const making = openQuantized(
-    source,
-    slots.filter((slot) => !slot.precise),
-    cacheFile,
-  );
-  for (;;) {
-    const next = making.next();
-    if (next.done) return next.value;
-    yield { message: 'quantising transformer to int8', fraction: next.value };
   }
 }
 

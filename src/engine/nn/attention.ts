@@ -4,8 +4,8 @@ import * as op from '../onnx/operators/index.ts';
 import type { Compute } from '../weights/weights.ts';
 
 /**
- * softmax(q·kᵀ·scale + bias)·v for every head: q [S, H·D], k and v [T, H·D], bias broadcastable to [1, H, S, T];
- * gives [S, H·D].
+ * softmax(q·kᵀ·scale + bias)·v for every head: q [S, H·D], k and v [T, H·D], bias [1, H, S, T] or
+ * [1, 1, S, T]; gives [S, H·D].
  */
 export function attention(
   q: Var,
@@ -20,11 +20,14 @@ export function attention(
   const factor = scale ?? 1 / Math.sqrt(width / heads);
   const half = compute.product === 'f16' ? 'f16' : 'f32';
   const [a, b, c] = [q, k, v].map((x) => op.cast(x, half)) as [Var, Var, Var];
-  const out =
-    compute.fused && !bias
-      ? op.reshape(op.multiHeadAttention(batch(a), batch(b), batch(c), heads, factor), [q.dim(0), width])
-      : plain(a, b, c, heads, factor, bias && op.cast(bias, half));
+  const out = compute.fused
+    ? fused(a, b, c, heads, factor, bias && op.cast(bias, half))
+    : plain(a, b, c, heads, factor, bias && op.cast(bias, half));
   return op.cast(out, 'f32');
+}
+
+function fused(q: Var, k: Var, v: Var, heads: number, scale: number, bias?: Var): Var {
+  return op.reshape(op.multiHeadAttention(batch(q), batch(k), batch(v), heads, scale, bias), q.shape);
 }
 
 function batch(x: Var): Var {
@@ -38,6 +41,6 @@ function plain(q: Var, k: Var, v: Var, heads: number, scale: number, bias?: Var)
   const key = op.transpose(split(k), [1, 2, 0]); // [H, D, T]
   const value = op.transpose(split(v), [1, 0, 2]); // [H, T, D]
   const scores = op.matmul(query, key); // [H, S, T]
-  const weights = op.softmax(bias ? op.add(scores, bias) : scores);
+  const weights = op.softmax(bias ? op.add(scores, op.reshape(bias, bias.shape.slice(1))) : scores);
   return op.reshape(op.transpose(op.matmul(weights, value), [1, 0, 2]), [q.dim(0), width]);
 }

@@ -35,6 +35,7 @@ function unary(op: string, x: Var, attributes = {}, domain: '' | 'com.microsoft'
 }
 
 export const abs = (x: Var) => unary('Abs', x);
+export const sqrt = (x: Var) => unary('Sqrt', x);
 export const relu = (x: Var) => unary('Relu', x);
 export const sigmoid = (x: Var) => unary('Sigmoid', x);
 export const tanh = (x: Var) => unary('Tanh', x);

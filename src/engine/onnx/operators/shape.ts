@@ -12,6 +12,7 @@ import {
 } from '../dim.ts';
 import { graphError, type Var } from '../graph.ts';
 import { i64 } from './constant.ts';
+import { cast } from './elementwise.ts';
 
 /**
  * At most one axis may be -1 (inferred). An unknown size may stay only where it stands in the input or, once, be
@@ -56,6 +57,13 @@ function remaining(shape: Shape, fixed: readonly Dim[]): Dim[] {
 export function reshapeLike(x: Var, like: Var): Var {
   const [shape] = x.graph.emit('Shape', [like], [{ dtype: 'i64', shape: [like.rank] }]);
   return x.graph.emit('Reshape', [x, shape], [{ dtype: x.dtype, shape: like.shape }])[0]!;
+}
+
+/** The length of an axis when the graph runs, f32 [1]. */
+export function axisLength(x: Var, axis: number): Var {
+  x.dim(axis);
+  const [length] = x.graph.emit('Shape', [x], [{ dtype: 'i64', shape: [1] }], { start: axis, end: axis + 1 });
+  return cast(length!, 'f32');
 }
 
 export function transpose(x: Var, perm: readonly number[]): Var {

@@ -1,0 +1,115 @@
+/** One double and one single block of FLUX.1 at real width, on the CPU. */
+import path from 'node:path';
+import { doubleBlock, singleBlock } from '../src/engine/models/flux.ts';
+import type { FluxConfig } from '../src/engine/models/flux-config.ts';
+import { addDims, type Dim, symbol } from '../src/engine/onnx/dim.ts';
+import { Graph } from '../src/engine/onnx/graph.ts';
+import { f32Tensor, Session, type Tensor } from '../src/engine/onnx/session.ts';
+import { openQuantized, type QuantizedWeights } from '../src/engine/weights/quantized.ts';
+import { type Compute, Weights } from '../src/engine/weights/weights.ts';
+import { type Product, productCeiling } from './ceiling.ts';
+import { fastest, type Options, type Row, round } from './measure.ts';
+import { blockOperations, type Synthetic, syntheticFlux } from './widths.ts';
+
+const textTokens = 256;
+
+export async function block(options: Options): Promise<Row[]> {
+  const synthetic = syntheticFlux(1, 2);
+  const rows: Row[] = [];
+  for (const product of ['f32', 'int8'] as const)
+    for (const kind of ['double', 'single'] as const) {
+      const compute = { product, fused: true };
+      const int8 = product === 'int8' ? quantized(synthetic, kind) : undefined;
+      const session = await Session.compile(buildGraph(synthetic, kind, compute, int8), {
+        device: 'cpu',
+        threads: options.threads,
+      });
+      for (const tokens of [768, 2304]) {
+        const feeds = inputs(synthetic.config, kind, tokens);
+        const milliseconds = await fastest(options.runs, () => session.run(feeds));
+        rows.push(await row(product, kind, tokens, milliseconds, synthetic.config, options));
+      }
+      await session.release();
+    }
+  return rows;
+}
+
+const ceilings = new Map<string, number>();
+
+async function row(
+  product: Product,
+  kind: string,
+  tokens: number,
+  milliseconds: number,
+  config: FluxConfig,
+  options: Options,
+): Promise<Row> {
+  const key = `${product} ${tokens}`;
+  const ceiling = ceilings.get(key) ?? (await productCeiling(product, tokens, options));
+  ceilings.set(key, ceiling);
+  const speed = blockOperations(config, tokens) / milliseconds / 1e6;
+  return {
+    block: kind,
+    precision: product,
+    tokens,
+    ms: round(milliseconds),
+    'GFLOP/s': round(speed),
+    'product ceiling GFLOP/s': round(ceiling),
+    'share %': round((100 * speed) / ceiling),
+  };
+}
+
+function buildGraph(
+  { source, config }: Synthetic,
+  kind: string,
+  compute: Compute,
+  int8?: QuantizedWeights,
+): Graph {
+  const graph = new Graph(kind);
+  const w = new Weights(graph, source, compute, int8);
+  const { hidden, heads } = config;
+  const half = hidden / heads / 2;
+  const all = kind === 'single' ? symbol('all') : undefined;
+  const [img, txt] = [symbol('img'), textTokens];
+  const pe = (tokens: Dim) => ({
+    cos: graph.input('cos', 'f32', [tokens, half]),
+    sin: graph.input('sin', 'f32', [tokens, half]),
+  });
+  const vec = graph.input('vec', 'f32', [1, hidden]);
+  if (all) {
+    const x = graph.input('x', 'f32', [all, hidden]);
+    graph.output('out', singleBlock(x, vec, pe(all), w.at('single_blocks.0'), config));
+    return graph;
+  }
+  const x = graph.input('img', 'f32', [img, hidden]);
+  const t = graph.input('txt', 'f32', [txt, hidden]);
+  const [outImg, outTxt] = doubleBlock(x, t, vec, pe(addDims(img, txt)), w.at('double_blocks.0'), config);
+  graph.output('out_img', outImg);
+  graph.output('out_txt', outTxt);
+  return graph;
+}
+
+function quantized(synthetic: Synthetic, kind: string): QuantizedWeights {
+  const { loraSlots } = buildGraph(synthetic, kind, { product: 'f32', fused: true });
+  const making = openQuantized(
+    synthetic.source,
+    loraSlots.filter((slot) => !slot.precise),
+    path.join(synthetic.folder, `${kind}-int8.safetensors`),
+  );
+  for (;;) {
+    const next = making.next();
+    if (next.done) return next.value;
+  }
+}
+
+function inputs({ hidden, heads }: FluxConfig, kind: string, tokens: number): Record<string, Tensor> {
+  const half = hidden / heads / 2;
+  const values = (rows: number, width: number, phase: number) =>
+    f32Tensor(
+      Float32Array.from({ length: rows * width }, (_, i) => Math.sin(i * 0.37 + phase)),
+      [rows, width],
+    );
+  const shared = { vec: values(1, hidden, 1), cos: values(tokens, half, 2), sin: values(tokens, half, 3) };
+  if (kind === 'single') return { ...shared, x: values(tokens, hidden, 4) };
+  return { ...shared, img: values(tokens - textTokens, hidden, 4), txt: values(textTokens, hidden, 5) };
+}

@@ -1,0 +1,33 @@
+/** `npm run bench -- NAME [--threads N] [--runs N] [--json FILE]` */
+import fs from 'node:fs';
+import os from 'node:os';
+import { parseArgs } from 'node:util';
+import { block } from './block.ts';
+import { edit } from './edit.ts';
+import { layers } from './layers.ts';
+import { machine, type Options, type Report, type Row, table } from './measure.ts';
+
+const benchmarks: Record<string, (options: Options) => Promise<Row[]>> = { block, layers, edit };
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { threads: { type: 'string' }, runs: { type: 'string' }, json: { type: 'string' } },
+});
+const [name = ''] = positionals;
+const run = benchmarks[name];
+if (!run || positionals.length !== 1) {
+  console.error(`Found '${positionals.join(' ')}', expected one of: ${Object.keys(benchmarks).join(', ')}`);
+  process.exit(2);
+}
+const options = {
+  threads: Number(values.threads ?? os.availableParallelism()),
+  runs: Number(values.runs ?? 3),
+};
+const report: Report = { name, machine: machine(options.threads), rows: await run(options) };
+console.log(
+  Object.entries(report.machine)
+    .map(([key, value]) => `${key}: ${value}`)
+    .join(', '),
+);
+console.log(table(report.rows));
+if (values.json) fs.writeFileSync(values.json, `${JSON.stringify(report, null, 2)}\n`);

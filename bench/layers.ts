@@ -1,0 +1,77 @@
+/** Seconds per step of a real-width FLUX transformer with one double and two single blocks, editing on the CPU. */
+import path from 'node:path';
+import { f32Tensor } from '../src/engine/onnx/session.ts';
+import { referenceIds, targetIds, textIds } from '../src/engine/token-ids.ts';
+import { type Conditioning, Transformer } from '../src/engine/transformer.ts';
+import { productCeiling } from './ceiling.ts';
+import { fastest, type Options, type Row, round } from './measure.ts';
+import { blockOperations, syntheticFlux } from './widths.ts';
+
+const textTokens = 256;
+/** stable-diffusion.cpp (f16 weights, its fastest) and PyTorch f32 on a two-core machine, seconds per step. */
+const peers: Record<number, { 'sd.cpp f16 s': number; 'PyTorch f32 s': number }> = {
+  256: { 'sd.cpp f16 s': 5.2, 'PyTorch f32 s': 2.0 },
+  512: { 'sd.cpp f16 s': 15.4, 'PyTorch f32 s': 6.3 },
+};
+
+export async function layers(options: Options): Promise<Row[]> {
+  const { source, config, folder } = syntheticFlux(1, 2);
+  const rows: Row[] = [];
+  for (const product of ['f32', 'int8'] as const) {
+    const loading = Transformer.load(
+      { source, config },
+      { product, fused: true },
+      { device: 'cpu', threads: options.threads },
+      path.join(folder, 'layers-int8.safetensors'),
+    );
+    const transformer = await finish(loading);
+    for (const side of [256, 512]) {
+      const grid = { rows: side / 16, columns: side / 16 };
+      const image = grid.rows * grid.columns;
+      const given = conditioning(grid, config);
+      const x = pattern(image * config.inChannels);
+      const milliseconds = await fastest(options.runs, () => transformer.velocity(x, 500, given));
+      const tokens = textTokens + 2 * image;
+      const operations = 3 * blockOperations(config, tokens);
+      const speed = operations / milliseconds / 1e6;
+      const ceiling = await productCeiling(product, tokens, options);
+      rows.push({
+        edit: `${side}² of ${side}²`,
+        tokens,
+        precision: product,
+        's/step': round(milliseconds / 1000, 2),
+        'GFLOP/s': round(speed),
+        'ceiling GFLOP/s': round(ceiling),
+        'share %': round((100 * speed) / ceiling),
+        ...peers[side],
+      });
+    }
+    await transformer.release();
+  }
+  return rows;
+}
+
+function conditioning(
+  grid: { rows: number; columns: number },
+  config: { contextIn: number; vecIn: number; inChannels: number },
+): Conditioning {
+  const parts = [textIds(textTokens), targetIds(grid), ...referenceIds([grid], 'offset')];
+  return {
+    context: f32Tensor(pattern(textTokens * config.contextIn), [textTokens, config.contextIn]),
+    pooled: f32Tensor(pattern(config.vecIn), [1, config.vecIn]),
+    references: pattern(grid.rows * grid.columns * config.inChannels),
+    ids: Float32Array.from(parts.flatMap((part) => [...part])),
+    guidance: 2500,
+  };
+}
+
+function pattern(length: number): Float32Array {
+  return Float32Array.from({ length }, (_, i) => Math.sin(i * 0.37));
+}
+
+async function finish<T>(work: AsyncGenerator<unknown, T>): Promise<T> {
+  for (;;) {
+    const next = await work.next();
+    if (next.done) return next.value;
+  }
+}

@@ -1,0 +1,37 @@
+/** Items pushed by callbacks, taken in order by one `for await`; ends once, with or without an error. */
+export class Inbox<Item> {
+  #items: Item[] = [];
+  #ended: { error?: unknown } | undefined;
+  #wake: () => void = () => {};
+
+  push(item: Item): void {
+    if (this.#ended) return;
+    this.#items.push(item);
+    this.#wake();
+  }
+
+  /** Only the first end counts; what was pushed before it is still delivered. */
+  end(outcome: { error?: unknown } = {}): void {
+    this.#ended ??= outcome;
+    this.#wake();
+  }
+
+  /** Ends at once with an error that the consumer asked for: what was pushed before it no longer matters. */
+  abandon(error: unknown): void {
+    if (!this.#ended) this.#items = [];
+    this.end({ error });
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Item> {
+    for (;;) {
+      while (this.#items.length > 0) yield this.#items.shift()!;
+      if (this.#ended) {
+        if ('error' in this.#ended) throw this.#ended.error;
+        return;
+      }
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+  }
+}

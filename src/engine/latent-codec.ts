@@ -1,0 +1,88 @@
+/** The autoencoder's two halves, ready to run: each is loaded only when it is needed. */
+import { compile, type Progress, releaseAll } from './compile.ts';
+import type { Component } from './components.ts';
+import { type LatentShape, scaleLatent, unscaleLatent } from './latents.ts';
+import { decoderGraph, encoderGraph } from './models/autoencoder.ts';
+import type { AutoencoderConfig } from './models/autoencoder-config.ts';
+import { f32Tensor, floats, type Session, type SessionOptions } from './onnx/session.ts';
+import type { Size } from './sizes.ts';
+import type { Compute } from './weights/weights.ts';
+
+type Autoencoder = Component<AutoencoderConfig>;
+
+export class ImageEncoder {
+  private readonly config: AutoencoderConfig;
+  private readonly session: Session;
+
+  private constructor(config: AutoencoderConfig, session: Session) {
+    this.config = config;
+    this.session = session;
+  }
+
+  static async *load(
+    { source, config }: Autoencoder,
+    compute: Compute,
+    options: SessionOptions,
+  ): AsyncGenerator<Progress, ImageEncoder> {
+    const builders = { encoder: { build: () => encoderGraph(source, config, compute) } };
+    const { encoder } = yield* compile(
+      'image encoder',
+      source,
+      builders,
+      { ...compute, product: 'f32' },
+      options,
+      '',
+    );
+    return new ImageEncoder(config, encoder);
+  }
+
+  /** A picture [3, H, W] in [-1, 1] to the transformer's latent [z, h, w]: the posterior's mode, no sample of it. */
+  async encode(planar: Float32Array, { width, height }: Size): Promise<Float32Array> {
+    const { moments } = await this.session.run({ image: f32Tensor(planar, [1, 3, height, width]) });
+    const values = floats(moments!);
+    return scaleLatent(values.subarray(0, values.length / 2), this.config);
+  }
+
+  release(): Promise<void> {
+    return releaseAll({ session: this.session });
+  }
+}
+
+export class ImageDecoder {
+  private readonly config: AutoencoderConfig;
+  private readonly session: Session;
+
+  private constructor(config: AutoencoderConfig, session: Session) {
+    this.config = config;
+    this.session = session;
+  }
+
+  static async *load(
+    { source, config }: Autoencoder,
+    compute: Compute,
+    options: SessionOptions,
+  ): AsyncGenerator<Progress, ImageDecoder> {
+    const builders = { decoder: { build: () => decoderGraph(source, config, compute) } };
+    const { decoder } = yield* compile(
+      'image decoder',
+      source,
+      builders,
+      { ...compute, product: 'f32' },
+      options,
+      '',
+    );
+    return new ImageDecoder(config, decoder);
+  }
+
+  /** The transformer's latent [z, h, w] to a picture [3, H, W], about [-1, 1]. */
+  async decode(latent: Float32Array, { channels, h, w }: LatentShape): Promise<Float32Array> {
+    const { image } = await this.session.run({
+      latent: f32Tensor(unscaleLatent(latent, this.config), [1, channels, h, w]),
+    });
+    return floats(image!);
+  }
+
+  release(): Promise<void> {
+    return releaseAll({ session: this.session });
+  }
+}

@@ -1,0 +1,125 @@
+/**
+ * AutoencoderKL (Rombach et al., arXiv 2112.10752) as FLUX.1 uses it: flux/modules/autoencoder.py.
+ * One extension: pixel_unshuffle before the encoder and pixel_shuffle after the decoder when the patch is not 1.
+ * Images are [1, 3, stride·h, stride·w] in [-1, 1], latents [1, z, h, w].
+ */
+import { attention } from '../nn/attention.ts';
+import { conv } from '../nn/conv.ts';
+import { groupNorm } from '../nn/group-norm.ts';
+import { linear } from '../nn/linear.ts';
+import { scaleDim, symbol } from '../onnx/dim.ts';
+import { Graph, type Var } from '../onnx/graph.ts';
+import * as op from '../onnx/operators/index.ts';
+import type { WeightSource } from '../weights/source.ts';
+import { type Compute, Weights } from '../weights/weights.ts';
+import type { AutoencoderConfig } from './autoencoder-config.ts';
+
+/** Told the activations by the names parity tests know them by. */
+export type Probe = (name: string, value: Var) => void;
+const nobody: Probe = () => {};
+
+/** `image` to `moments` [1, 2·z, h, w]: means, the latent we use, and then log-variances. */
+export function encoderGraph(
+  source: WeightSource,
+  config: AutoencoderConfig,
+  compute: Compute,
+  probe?: (graph: Graph) => Probe,
+): Graph {
+  const { graph, w } = open('autoencoder.encoder', source, compute);
+  const { imageChannels, stride } = config;
+  const sides = [scaleDim(symbol('h'), stride), scaleDim(symbol('w'), stride)];
+  const image = graph.input('image', 'f32', [1, imageChannels, ...sides]);
+  graph.output('moments', encode(image, w, config, probe?.(graph)));
+  return graph;
+}
+
+/** `latent` [1, z, h, w] to `image`. */
+export function decoderGraph(
+  source: WeightSource,
+  config: AutoencoderConfig,
+  compute: Compute,
+  probe?: (graph: Graph) => Probe,
+): Graph {
+  const { graph, w } = open('autoencoder.decoder', source, compute);
+  const latent = graph.input('latent', 'f32', [1, config.latentChannels, symbol('h'), symbol('w')]);
+  graph.output('image', decode(latent, w, config, probe?.(graph)));
+  return graph;
+}
+
+function open(name: string, source: WeightSource, compute: Compute): { graph: Graph; w: Weights } {
+  const graph = new Graph(name);
+  // nn/conv.ts says why this network is f32 whatever the others are.
+  return { graph, w: new Weights(graph, source, { ...compute, product: 'f32' }) };
+}
+
+export function encode(x: Var, w: Weights, config: AutoencoderConfig, probe = nobody): Var {
+  const { channels, encoderBlocks, latentChannels, patch } = config;
+  const encoder = w.at('encoder');
+  let h = conv(patch === 1 ? x : op.pixelUnshuffle(x, patch), encoder.at('conv_in'), channels[0]!);
+  probe('conv_in', h);
+  channels.forEach((width, i) => {
+    const down = encoder.at('down').at(i);
+    for (let j = 0; j < encoderBlocks; j++) h = resnetBlock(h, down.at('block').at(j), width, config);
+    if (i === channels.length - 1) return;
+    h = conv(h, down.at('downsample.conv'), width, { stride: 2, padding: 'right-bottom' });
+    probe(`down${i}.ds`, h);
+  });
+  h = middle(h, encoder.at('mid'), config, probe);
+  h = op.silu(groupNorm(h, encoder.at('norm_out'), config.groups));
+  h = conv(h, encoder.at('conv_out'), 2 * latentChannels);
+  probe('out', h);
+  return w.has('quant_conv.weight') ? conv(h, w.at('quant_conv'), 2 * latentChannels, { kernel: 1 }) : h;
+}
+
+export function decode(z: Var, w: Weights, config: AutoencoderConfig, probe = nobody): Var {
+  const { channels, decoderBlocks, imageChannels, latentChannels, patch } = config;
+  const decoder = w.at('decoder');
+  let h = w.has('post_quant_conv.weight')
+    ? conv(z, w.at('post_quant_conv'), latentChannels, { kernel: 1 })
+    : z;
+  h = conv(h, decoder.at('conv_in'), channels.at(-1)!);
+  probe('conv_in', h);
+  h = middle(h, decoder.at('mid'), config, probe);
+  for (let i = channels.length - 1; i >= 0; i--) {
+    const up = decoder.at('up').at(i);
+    for (let j = 0; j < decoderBlocks; j++) h = resnetBlock(h, up.at('block').at(j), channels[i]!, config);
+    if (i === 0) break;
+    h = conv(op.upsampleNearest(h, 2), up.at('upsample.conv'), channels[i]!);
+    probe(`up${i}.us`, h);
+  }
+  h = op.silu(groupNorm(h, decoder.at('norm_out'), config.groups));
+  h = conv(h, decoder.at('conv_out'), imageChannels * patch ** 2);
+  probe('out', h);
+  return patch === 1 ? h : op.pixelShuffle(h, patch);
+}
+
+/** [1, C, H, W] to [1, width, H, W]. */
+function resnetBlock(x: Var, w: Weights, width: number, { groups }: AutoencoderConfig): Var {
+  let h = conv(op.silu(groupNorm(x, w.at('norm1'), groups)), w.at('conv1'), width);
+  h = conv(op.silu(groupNorm(h, w.at('norm2'), groups)), w.at('conv2'), width);
+  const skip = x.dim(1) === width ? x : conv(x, w.at('nin_shortcut'), width, { kernel: 1 });
+  return op.add(skip, h);
+}
+
+function middle(x: Var, w: Weights, config: AutoencoderConfig, probe: Probe): Var {
+  const width = config.channels.at(-1)!;
+  let h = resnetBlock(x, w.at('block_1'), width, config);
+  probe('mid1', h);
+  if (w.has('attn_1.q.weight')) {
+    h = attentionBlock(h, w.at('attn_1'), config);
+    probe('attn', h);
+  }
+  h = resnetBlock(h, w.at('block_2'), width, config);
+  probe('mid2', h);
+  return h;
+}
+
+/** Every position attends to every other, with a single head as wide as the image: [1, C, H, W]. */
+function attentionBlock(x: Var, w: Weights, { groups }: AutoencoderConfig): Var {
+  const width = x.dim(1) as number;
+  const normed = op.reshape(groupNorm(x, w.at('norm'), groups), [width, -1]);
+  const tokens = op.transpose(normed, [1, 0]); // [H·W, C]
+  const [q, k, v] = ['q', 'k', 'v'].map((name) => linear(tokens, w.at(name), width)) as [Var, Var, Var];
+  const out = linear(attention(q, k, v, 1, w.compute), w.at('proj_out'), width);
+  return op.add(x, op.reshapeLike(op.transpose(out, [1, 0]), x));
+}

@@ -1,0 +1,62 @@
+/** Which networks stay loaded: all of them when memory allows, otherwise those used last. */
+import { RetouchError } from '../error.ts';
+import type { Progress } from './compile.ts';
+
+type Resident = { bytes: number; value: { release(): Promise<void> } };
+
+const GiB = 2 ** 30;
+
+export class Residents {
+  private readonly limit: number;
+  /** In the order of use, the least recent first. */
+  private readonly loaded = new Map<string, Resident>();
+
+  /** @param limit bytes all of them may take together with the working memory of the one in use */
+  constructor(limit: number) {
+    this.limit = limit;
+  }
+
+  /**
+   * The network called `key`, loaded unless it still is. Others are released, the least recently used first, until
+   * its weights (`bytes`) and what it needs while it runs (`working`) fit.
+   *
+   * @throws RetouchError `notEnoughMemory` when they do not fit even alone, before anything is loaded
+   */
+  async *acquire<T extends { release(): Promise<void> }>(
+    key: string,
+    { bytes, working }: { bytes: number; working: number },
+    load: () => AsyncGenerator<Progress, T>,
+  ): AsyncGenerator<Progress, T> {
+    const known = this.loaded.get(key);
+    if (bytes + working > this.limit) throw this.tooLarge(key, bytes, working);
+    await this.makeRoom(key, bytes + working);
+    const value = known ? (known.value as T) : yield* load();
+    this.loaded.delete(key);
+    this.loaded.set(key, { bytes, value });
+    return value;
+  }
+
+  async release(): Promise<void> {
+    await this.makeRoom('', Number.POSITIVE_INFINITY);
+  }
+
+  private async makeRoom(key: string, needed: number): Promise<void> {
+    for (const [other, resident] of [...this.loaded]) {
+      const others = [...this.loaded].reduce((sum, [name, { bytes }]) => sum + (name === key ? 0 : bytes), 0);
+      if (others + needed <= this.limit) return;
+      if (other === key) continue;
+      this.loaded.delete(other);
+      await resident.value.release();
+    }
+  }
+
+  private tooLarge(key: string, bytes: number, working: number): RetouchError {
+    const inGiB = (value: number) => `${(value / GiB).toFixed(2)} GiB`;
+    return new RetouchError(
+      'notEnoughMemory',
+      `${key} needs ${inGiB(bytes + working)} (${inGiB(bytes)} of weights and ${inGiB(working)} to work in), ` +
+        `but the engine may use ${inGiB(this.limit)}`,
+      { needed: bytes + working, limit: this.limit },
+    );
+  }
+}

@@ -1,0 +1,33 @@
+/**
+ * One evaluation of the network.
+ *
+ * @param x the sample, packed tokens, f32; not kept and not written to
+ * @param sigma its noise level, 0 < sigma ≤ 1
+ * @returns the velocity v = noise - image, as long as x. With it the image is x - sigma·v and the noise x + (1-sigma)·v
+ */
+export type Model = (x: Float32Array, sigma: number) => Promise<Float32Array>;
+
+export type Step = {
+  /** 0 for the first step. */
+  index: number;
+  /** The noise level x has reached: sigmas[index + 1]. */
+  sigma: number;
+  /** The sample after the step. Whoever consumes the steps may put another in its place (inpainting does). */
+  x: Float32Array;
+};
+
+/**
+ * A sampler takes x from sigmas[0] down to the last level and yields after every step, whatever number of model calls
+ * the step took; progress, previews, cancellation and blending belong to the caller. It must go on from `step.x`, and
+ * must not write into arrays that it yielded or was given.
+ *
+ * Samples are f32, scalars f64.
+ *
+ * @param noise fresh standard normal noise of x's length, continuing the image's random stream
+ */
+export type Sampler = (
+  model: Model,
+  x: Float32Array,
+  sigmas: Float64Array,
+  context: { noise: () => Float32Array },
+) => AsyncGenerator<Step, void, void>;

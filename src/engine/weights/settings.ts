@@ -1,0 +1,15 @@
+/** What a checkpoint says about its network in words: config.json, or JSON in a single file's metadata. */
+import { RetouchError } from '../../error.ts';
+import type { Checkpoint } from './checkpoint.ts';
+
+/** @param key of the metadata that holds the configuration when there is no config.json */
+export function settingsOf({ config, metadata, path }: Checkpoint, key: string): Record<string, unknown> {
+  if (Object.keys(config).length > 0) return { ...config };
+  const text = metadata[key];
+  if (text === undefined) return {};
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new RetouchError('modelConfigInvalid', `${path}: its metadata ${key} is not JSON`, { path }, { cause });
+  }
+}
