@@ -1,0 +1,78 @@
+#!/usr/bin/env node
+// Plain JavaScript without recent syntax: its first duty is to run on a Node that is too old, and to say so.
+// biome-ignore-all lint/style/useNodejsImportProtocol: the oldest Node that gets here does not know the prefix.
+
+import { spawn } from 'child_process';
+import { existsSync } from 'fs';
+import { createRequire } from 'module';
+import { dirname, join, sep } from 'path';
+import { fileURLToPath, pathToFileURL } from 'url';
+
+const neededMajor = 24;
+const script = fileURLToPath(import.meta.url);
+const root = dirname(dirname(script));
+
+if (Number(process.versions.node.split('.')[0]) >= neededMajor) {
+  startHere();
+} else {
+  const newer = findNewerNode();
+  if (newer) startWith(newer);
+  else refuse();
+}
+
+function startHere() {
+  const source = join(root, 'src', 'cli', 'main.ts');
+  const built = join(root, 'dist', 'cli', 'main.js');
+  // Node does not run TypeScript inside node_modules.
+  const installed = root.split(sep).includes('node_modules');
+  const entries = (installed ? [built, source] : [source, built]).filter((path) => existsSync(path));
+  if (entries.length === 0) {
+    fail(`The retouch package in ${root} is incomplete: neither ${source} nor ${built} exists.`);
+    return;
+  }
+  import(pathToFileURL(entries[0]).href)
+    .then((cli) => cli.main(process.argv.slice(2)))
+    .catch((error) => fail(error.stack));
+}
+
+/** The development dependency `node`, which npm installs beside this package. */
+function findNewerNode() {
+  const require = createRequire(import.meta.url);
+  for (const name of ['node/bin/node', 'node/bin/node.exe']) {
+    try {
+      return require.resolve(name);
+    } catch (_error) {
+      // Not installed, or another platform's name.
+    }
+  }
+  return undefined;
+}
+
+function startWith(node) {
+  const child = spawn(node, [script].concat(process.argv.slice(2)), { stdio: 'inherit' });
+  // Both get what a terminal sends; a service manager may signal this process alone.
+  process.on('SIGINT', () => {});
+  process.on('SIGTERM', () => child.kill('SIGTERM'));
+  process.on('SIGHUP', () => child.kill('SIGHUP'));
+  child.on('error', (error) => fail(`${node} could not be started: ${error.message}.`));
+  child.on('exit', (code, signal) => {
+    process.exitCode = signal ? 1 : code;
+    // By the same signal, so that whoever waits sees how it ended.
+    if (signal) {
+      process.removeAllListeners(signal);
+      process.kill(process.pid, signal);
+    }
+  });
+}
+
+function refuse() {
+  fail(
+    `Retouch needs Node ${neededMajor} or newer; this is Node ${process.versions.node} (${process.execPath}). ` +
+      'Install it from https://nodejs.org, or run npm install in this package, which brings its own.',
+  );
+}
+
+function fail(message) {
+  process.exitCode = 1;
+  console.error(message);
+}

@@ -1,0 +1,74 @@
+/** The flags of an edit → a Task, through the wire's own rules, so that both doors allow the same values. */
+
+import { randomUUID } from 'node:crypto';
+import { parseTasks } from '../api/parse.ts';
+import type { ImageInferenceTask } from '../api/tasks/image-inference.ts';
+import type { ImageFormat } from '../engine/plan.ts';
+import { RetouchError } from '../error.ts';
+import type { ModelStore } from '../store/models.ts';
+import { cliError } from './arguments.ts';
+
+/** Flag → parameter of the wire. */
+const parameters = {
+  model: 'model',
+  width: 'width',
+  height: 'height',
+  steps: 'steps',
+  seed: 'seed',
+  guidance: 'CFGScale',
+  negative: 'negativePrompt',
+  'true-cfg': 'trueCFGScale',
+  scheduler: 'scheduler',
+  quality: 'outputQuality',
+} as const;
+
+export type TaskFlag = keyof typeof parameters;
+
+const texts: readonly TaskFlag[] = ['model', 'negative', 'scheduler'];
+
+export type EditValues = { readonly [Name in TaskFlag]?: string };
+
+/** Throws `flagInvalid` and the codes of the API, in words of the command line. */
+export function makeTask(
+  instruction: string,
+  format: ImageFormat,
+  values: EditValues & { model: string },
+  models: ModelStore,
+): ImageInferenceTask {
+  const wire: Record<string, unknown> = {
+    taskType: 'imageInference',
+    taskUUID: randomUUID(),
+    positivePrompt: instruction,
+    outputFormat: format.toUpperCase(),
+  };
+  for (const name of Object.keys(parameters) as TaskFlag[]) {
+    const value = values[name];
+    if (value === undefined) continue;
+    wire[parameters[name]] = texts.includes(name) ? value : exactNumber(name, value);
+  }
+  const explainMissingModel = (air: string) => (models.find(air) ? undefined : models.explainMissing(air));
+  const body = new TextEncoder().encode(JSON.stringify([wire]));
+  const [parsed] = parseTasks(body, { maxTasks: 1, explainMissingModel });
+  if (parsed && 'task' in parsed) return parsed.task as ImageInferenceTask;
+  const errors = parsed?.failures.map(({ error }) => error) ?? [];
+  throw new RetouchError(
+    errors[0]?.code ?? 'internalError',
+    errors.map(({ message }) => inFlags(message)).join('\n'),
+  );
+}
+
+/** As written, since a seed may have more digits than a number holds. */
+function exactNumber(name: string, text: string): unknown {
+  if (!/^-?(0|[1-9]\d*)(\.\d+)?$/.test(text)) {
+    throw cliError('flagInvalid', `--${name} is '${text}'; expected a number.`);
+  }
+  return (JSON as unknown as { rawJSON(text: string): unknown }).rawJSON(text);
+}
+
+function inFlags(message: string): string {
+  const words: Record<string, string> = { positivePrompt: 'the instruction' };
+  for (const [flag, parameter] of Object.entries(parameters)) words[parameter] = `--${flag}`;
+  return message.replace(/'([A-Za-z]+)'/g, (quoted, name: string) =>
+    Object.hasOwn(words, name) ? words[name]! : quoted,
+  );
+}

@@ -1,0 +1,20 @@
+export const cliErrors = {
+  argumentMissing: 'A command was given fewer arguments than it needs.',
+  argumentUnexpected: 'A command was given more arguments than it takes.',
+  commandUnknown: 'There is no such command.',
+  flagInvalid: 'The value of a flag cannot be used.',
+  flagUnknown: 'There is no such flag.',
+  inputUnreadable: 'The picture to edit cannot be read.',
+  outputUnusable: 'The picture cannot be written where it was asked for.',
+} as const;
+
+export type CliErrorCode = keyof typeof cliErrors;
+
+/** Faults of the command line itself, for which the help is the remedy. */
+export const usageErrors: readonly string[] = [
+  'argumentMissing',
+  'argumentUnexpected',
+  'commandUnknown',
+  'flagInvalid',
+  'flagUnknown',
+] satisfies CliErrorCode[];

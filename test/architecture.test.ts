@@ -1,0 +1,214 @@
+import { describe, expect, it } from 'vitest';
+import { type Import, readImports, readSources, type SourceFile } from './fixtures/source-files.ts';
+
+const sources = readSources();
+const files = [...sources.values()];
+const isUnder = (path: string, folder: string) => path === folder || path.startsWith(`${folder}/`);
+
+/** `a.ts imports b.ts`, for every import that a rule forbids. */
+function offences(within: string, forbids: (target: string, imported: Import) => boolean): string[] {
+  return files
+    .filter(({ path }) => isUnder(path, within))
+    .flatMap((file) =>
+      file.imports
+        .filter((imported) => forbids(imported.target, imported))
+        .map(({ target }) => `${file.path} imports ${target}`),
+    );
+}
+
+function ownOutside(allowed: readonly string[]) {
+  return (target: string, { own }: Import) => own && !allowed.some((folder) => isUnder(target, folder));
+}
+
+it('every form of import is seen, and none in a comment', () => {
+  const text = `
+    import a from './a.ts';
+    import { b, type B } from '../b.ts';
+    import {
+      c,
+    } from './c/c.ts';
+    import type { D } from './d.ts';
+    import { type E } from './e.ts';
+    export * from './f.ts';
+    export { g } from './g.ts';
+    import './h.ts';
+    const i = await import('./i.ts');
+    import * as j from 'node:fs';
+    // import k from './k.ts';
+    /* import l from './l.ts'; */
+  `;
+  const seen = readImports('x/y.ts', text).map(({ target, own, typeOnly, dynamic }) =>
+    [target, own ? 'own' : '', typeOnly ? 'type' : '', dynamic ? 'dynamic' : ''].filter(Boolean).join(' '),
+  );
+  expect(seen).toEqual([
+    'x/a.ts own',
+    'b.ts own',
+    'x/c/c.ts own',
+    'x/d.ts own type',
+    'x/e.ts own type',
+    'x/f.ts own',
+    'x/g.ts own',
+    'x/h.ts own',
+    'node:fs',
+    'x/i.ts own dynamic',
+  ]);
+});
+
+it('every import of a file of ours names a file that exists', () => {
+  const missing = files.flatMap(({ path, imports }) =>
+    imports
+      .filter(({ own, target }) => own && !sources.has(target))
+      .map(({ target }) => `${path} → ${target}`),
+  );
+  expect(missing).toEqual([]);
+});
+
+describe('layers', () => {
+  const base = ['error.ts', 'nearest.ts'];
+  const leaves = ['api', 'engine', 'queue', 'store', 'net.ts'];
+  const may: Readonly<Record<string, readonly string[]>> = {
+    cli: [...base, ...leaves, 'log.ts', 'config.ts', 'metrics.ts', 'tasks', 'server', 'cli'],
+    server: [...base, ...leaves, 'log.ts', 'config.ts', 'metrics.ts', 'tasks', 'server'],
+    tasks: [...base, ...leaves, 'log.ts', 'metrics.ts', 'tasks'],
+    api: [...base, 'api'],
+    engine: ['error.ts', 'engine'],
+    queue: [...base, 'queue', 'store/db.ts'],
+    store: [...base, 'store', 'net.ts'],
+    'net.ts': base,
+    'config.ts': [...base, 'log.ts'],
+    'log.ts': [],
+    'metrics.ts': base,
+    'nearest.ts': [],
+    'error.ts': [],
+  };
+
+  it('cover every file', () => {
+    const outside = files
+      .map(({ path }) => path)
+      .filter((path) => !Object.keys(may).some((name) => isUnder(path, name)));
+    expect(outside).toEqual([]);
+  });
+
+  it.each(Object.entries(may))('%s imports only what is below it', (layer, allowed) => {
+    expect(offences(layer, ownOutside(allowed))).toEqual([]);
+  });
+
+  it('the API is pure: it imports no module of Node that reads, writes or listens', () => {
+    const pure = ['node:buffer', 'node:util', 'node:assert'];
+    expect(
+      offences('api', (target, { own, typeOnly }) => !own && !typeOnly && !pure.includes(target)),
+    ).toEqual([]);
+  });
+});
+
+describe('inside the engine', () => {
+  const e = (...names: string[]) => names.map((name) => `engine/${name}`);
+  const may: Readonly<Record<string, readonly string[]>> = {
+    'engine/onnx': e('onnx'),
+    'engine/weights': e('weights', 'onnx'),
+    'engine/nn': e('nn', 'onnx'),
+    'engine/models': e('models', 'nn', 'onnx', 'weights'),
+    'engine/adapters': e('adapters', 'models', 'nn', 'onnx', 'weights'),
+    'engine/samplers': e('samplers'),
+    'engine/sigmas': e('sigmas'),
+    'engine/caches': e('caches'),
+  };
+
+  it.each(Object.entries(may))('%s imports only what is below it, and types', (folder, allowed) => {
+    const forbids = ownOutside([...allowed, 'error.ts']);
+    expect(offences(folder, (target, imported) => !imported.typeOnly && forbids(target, imported))).toEqual(
+      [],
+    );
+  });
+
+  it('the networks know nothing of the pipeline, the process or the wire, not even types', () => {
+    const below = e('onnx', 'weights', 'nn', 'models', 'plan.ts', 'sizes.ts', 'pixels.ts');
+    for (const folder of ['engine/onnx', 'engine/weights', 'engine/nn', 'engine/models']) {
+      expect(offences(folder, ownOutside([...below, 'error.ts']))).toEqual([]);
+    }
+  });
+});
+
+describe('third-party modules', () => {
+  const doors: Readonly<Record<string, readonly string[]>> = {
+    'onnxruntime-node': ['engine/onnx/session.ts'],
+    sharp: ['engine/image.ts'],
+    '@huggingface/tokenizers': ['engine/text.ts'],
+    fastify: ['server'],
+    'node:sqlite': ['store/db.ts', 'queue/sqlite.ts'],
+    bullmq: ['queue/bullmq.ts'],
+  };
+
+  it('each have one door', () => {
+    const trespassers: string[] = [];
+    for (const { path, imports } of files) {
+      for (const { target, own, typeOnly } of imports) {
+        if (own || typeOnly || (target.startsWith('node:') && !(target in doors))) continue;
+        const allowed = doors[target] ?? (target.startsWith('@fastify/') ? ['server'] : []);
+        if (!allowed.some((door) => isUnder(path, door))) trespassers.push(`${path} imports ${target}`);
+      }
+    }
+    expect(trespassers).toEqual([]);
+  });
+
+  it('the process that serves or draws the terminal never loads the runtime: only the child does', () => {
+    for (const entry of ['cli/main.ts', 'cli/serve.ts', 'cli/edit.ts', 'cli/doctor.ts']) {
+      const reached = reach(entry, ({ typeOnly, dynamic }) => !typeOnly && !dynamic);
+      expect([...reached]).not.toContain('engine/onnx/session.ts');
+      expect([...reached]).not.toContain('engine/kontext.ts');
+    }
+  });
+});
+
+it('no file imports itself through others', () => {
+  const cycles = files.flatMap(({ path, imports }) =>
+    imports
+      .filter(({ own, dynamic, target }) => own && !dynamic && reach(target, (i) => !i.dynamic).has(path))
+      .map(({ target }) => `${path} → ${target} → … → ${path}`),
+  );
+  expect(cycles).toEqual([]);
+});
+
+describe('sizes of files', () => {
+  /** Path → why it may have more than 400 lines. */
+  const reasons: Readonly<Record<string, string>> = {};
+
+  it('stay within 400 lines, with a median of at most 160', () => {
+    const sorted = files.toSorted((a, b) => b.lines - a.lines);
+    console.log(formatTable(sorted));
+    const long = sorted.filter(({ lines }) => lines > 400).map(({ path }) => path);
+    expect(long.filter((path) => !reasons[path])).toEqual([]);
+    expect(Object.keys(reasons).filter((path) => !long.includes(path))).toEqual([]);
+    expect(sorted[Math.floor(sorted.length / 2)]!.lines).toBeLessThanOrEqual(160);
+  });
+});
+
+function reach(entry: string, follows: (imported: Import) => boolean): Set<string> {
+  const reached = new Set<string>([entry]);
+  for (const path of reached) {
+    for (const imported of sources.get(path)?.imports ?? []) {
+      if (imported.own && follows(imported)) reached.add(imported.target);
+    }
+  }
+  return reached;
+}
+
+/** A row per folder, its longest file named. */
+function formatTable(longestFirst: readonly SourceFile[]): string {
+  const folders = Map.groupBy(longestFirst, ({ path }) => path.split('/').slice(0, -1).join('/') || '.');
+  const rows = [...folders]
+    .sort(([a], [b]) => a.localeCompare(b))
+    .map(([folder, [longest, ...rest]]) => {
+      const lines = [longest!, ...rest].map((file) => file.lines);
+      const total = lines.reduce((sum, count) => sum + count, 0);
+      const median = lines[Math.floor(lines.length / 2)];
+      return [folder, lines.length, total, median, longest!.lines, longest!.path.split('/').at(-1)];
+    });
+  const head = ['folder', 'files', 'lines', 'median', 'longest', ''];
+  return [head, ...rows]
+    .map(
+      ([folder, ...cells]) =>
+        String(folder).padEnd(26) + cells.map((cell) => String(cell).padStart(8)).join(' '),
+    )
+    .join('\n');
+}

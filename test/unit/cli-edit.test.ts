@@ -1,0 +1,132 @@
+import { mkdtemp, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { describeResult, readPositionals } from '../../src/cli/edit.ts';
+import { makeTask } from '../../src/cli/edit-task.ts';
+import { formatOf } from '../../src/cli/formats.ts';
+import { checkOutput, defaultOutput, writePicture } from '../../src/cli/pictures.ts';
+import { ModelStore } from '../../src/store/models.ts';
+import { scriptedPlan } from '../fixtures/plans.ts';
+
+let folder: string;
+let models: ModelStore;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'retouch-edit-'));
+  const embedded = join(folder, 'model');
+  await writePictureFolder(embedded);
+  models = await ModelStore.scan({ models: join(folder, 'models'), cache: folder, embedded });
+});
+
+async function writePictureFolder(path: string): Promise<void> {
+  const { mkdir } = await import('node:fs/promises');
+  await mkdir(path);
+  const manifest = {
+    air: 'test:tiny@1',
+    name: 'Tiny',
+    architecture: 'flux-kontext',
+    files: '.',
+    defaults: { steps: 4, guidance: 2.5 },
+    license: 'Apache-2.0',
+  };
+  await writeFile(join(path, 'manifest.json'), JSON.stringify(manifest));
+}
+
+describe('the words of an edit', () => {
+  it('are pictures and at the end the instruction', () => {
+    expect(readPositionals(['a.png', 'b.jpg', 'put a into b'])).toEqual({
+      inputs: ['a.png', 'b.jpg'],
+      instruction: 'put a into b',
+    });
+  });
+
+  it('that were not quoted are refused with an example', () => {
+    expect(() => readPositionals(['a.png', 'make', 'the', 'sky', 'pink', 'now'])).toThrow(
+      /at most 4. Quote the instr/,
+    );
+  });
+});
+
+describe('the flags of an edit', () => {
+  const task = (values: object) =>
+    makeTask('make it blue', 'png', { model: 'test:tiny@1', ...values }, models);
+
+  it('become a task of the wire, seeds to the last digit', () => {
+    expect(
+      task({ seed: '9007199254740993', steps: '3', guidance: '2.5', 'true-cfg': '1.5', negative: 'fog' }),
+    ).toMatchObject({
+      taskType: 'imageInference',
+      positivePrompt: 'make it blue',
+      outputFormat: 'PNG',
+      seed: 9007199254740993n,
+      steps: 3,
+      CFGScale: 2.5,
+      trueCFGScale: 1.5,
+      negativePrompt: 'fog',
+    });
+  });
+
+  it('are refused by the rules of the wire, in words of the command line', () => {
+    expect(() => task({ steps: '0' })).toThrow(/--steps/);
+    expect(() => task({ steps: '0' })).toThrow(expect.objectContaining({ code: 'invalidSteps' }));
+    expect(() => task({ width: '1024' })).toThrow(/--height.*--width/);
+    expect(() => task({ model: 'other:model@1' })).toThrow(
+      /'other:model@1' is not installed. Installed: test:tiny@1/,
+    );
+    expect(() => task({ seed: 'lucky' })).toThrow("--seed is 'lucky'; expected a number.");
+    expect(() => makeTask('', 'png', { model: 'test:tiny@1' }, models)).toThrow(/the instruction/);
+  });
+});
+
+describe('the output', () => {
+  it('has its format from its suffix', () => {
+    expect(['a.jpg', 'a.JPEG', 'b/a.png', 'a.webp'].map(formatOf)).toEqual(['jpg', 'jpg', 'png', 'webp']);
+    expect(() => formatOf('a')).toThrow('a has no suffix, which decides the format');
+  });
+
+  it('is by default beside the picture, and a PNG when the picture has no suffix of ours', () => {
+    expect(['photo.jpg', 'x/photo.PNG', 'photo.tiff'].map(defaultOutput)).toEqual([
+      'photo.retouch.jpg',
+      join('x', 'photo.retouch.PNG'),
+      'photo.retouch.png',
+    ]);
+  });
+
+  it('is never the picture itself, by whatever name', async () => {
+    const input = join(folder, 'photo.png');
+    const link = join(folder, 'link.png');
+    await writeFile(input, 'picture');
+    await symlink(input, link);
+    for (const path of [input, link]) {
+      await expect(checkOutput(path, [input], true)).rejects.toThrow(
+        /is the picture to edit, which is never overwritten/,
+      );
+    }
+  });
+
+  it('is overwritten only when asked for', async () => {
+    const path = join(folder, 'old.png');
+    await writeFile(path, 'old');
+    await expect(checkOutput(path, [], false)).rejects.toThrow(/exists; --force overwrites it/);
+    await checkOutput(path, [], true);
+    await expect(checkOutput(join(folder, 'new.png'), [], false)).resolves.toBeUndefined();
+  });
+
+  it('is written whole, and a failed write leaves nothing', async () => {
+    const path = join(folder, 'result.png');
+    await writePicture(path, new Uint8Array([1, 2]));
+    expect([...(await readFile(path))]).toEqual([1, 2]);
+    await expect(writePicture(join(folder, 'model'), new Uint8Array([1]))).rejects.toThrow(
+      /cannot be written/,
+    );
+    expect((await readdir(folder)).filter((name) => name.endsWith('.part'))).toEqual([]);
+  });
+});
+
+it('the result is told with its size, model, seed and seconds', () => {
+  const image = { bytes: new Uint8Array(), format: 'png', width: 1024, height: 768 } as const;
+  expect(describeResult('a.png', image, scriptedPlan('step'), 42n, 12_345)).toBe(
+    'a.png · 1024×768 · test:scripted@1 · seed 42 · 12.3 s',
+  );
+});
