@@ -1,14 +1,20 @@
 /** The transformer with every block's activation as an output, for comparison with the reference implementation's. */
-import { conditioning, doubleBlock, embedImage, embedText, finalLayer, singleBlock } from '../../src/engine/models/flux.ts';
+import { doubleBlock, embedImage, embedText, finalLayer, singleBlock } from '../../src/engine/models/flux.ts';
 import type { FluxConfig } from '../../src/engine/models/flux-config.ts';
+import { mlpEmbedder } from '../../src/engine/nn/embedding.ts';
 import { addDims, symbol } from '../../src/engine/onnx/dim.ts';
-import { Graph } from '../../src/engine/onnx/graph.ts';
+import { Graph, type Var } from '../../src/engine/onnx/graph.ts';
 import * as op from '../../src/engine/onnx/operators/index.ts';
 import type { QuantizedWeights } from '../../src/engine/weights/quantized.ts';
 import type { WeightSource } from '../../src/engine/weights/source.ts';
 import { type Compute, Weights } from '../../src/engine/weights/weights.ts';
 
-export function traceGraph(source: WeightSource, config: FluxConfig, compute: Compute, int8?: QuantizedWeights): Graph {
+export function traceGraph(
+  source: WeightSource,
+  config: FluxConfig,
+  compute: Compute,
+  int8?: QuantizedWeights,
+): Graph {
   const graph = new Graph('flux.trace');
   const w = new Weights(graph, source, compute, int8);
   const [imgTokens, txtTokens] = [symbol('img'), symbol('txt')];
@@ -18,10 +24,14 @@ export function traceGraph(source: WeightSource, config: FluxConfig, compute: Co
   const t = graph.input('t', 'f32', [1, 256]);
   const g = config.guidance ? graph.input('g', 'f32', [1, 256]) : undefined;
   const y = graph.input('y', 'f32', [1, config.vecIn]);
-  const vec = conditioning(t, g, y, w, config);
+  // The terms of `conditioning`, one by one.
+  const terms: Record<string, Var> = { time_in: mlpEmbedder(t, w.at('time_in'), config.hidden) };
+  if (g) terms.guidance_in = mlpEmbedder(g, w.at('guidance_in'), config.hidden);
+  terms.vector_in = mlpEmbedder(y, w.at('vector_in'), config.hidden);
+  const vec = Object.values(terms).reduce((sum, term) => op.add(sum, term));
+  for (const [name, term] of Object.entries(terms)) graph.output(name, term);
   let img = embedImage(graph.input('latents', 'f32', [imgTokens, config.inChannels]), w, config);
   let txt = embedText(graph.input('context', 'f32', [txtTokens, config.contextIn]), w, config);
-  graph.output('vec', vec);
   graph.output('img_in', img);
   graph.output('txt_in', txt);
   for (let i = 0; i < config.depth; i++) {

@@ -37,6 +37,7 @@ export function autoencoderConfig(source: WeightSource): AutoencoderConfig {
   const patch = Number(config.patch_size ?? 1);
   const imageChannels = source.shape('encoder.conv_in.weight')[1]! / patch ** 2;
   const groups = Number(config.norm_num_groups ?? 32);
+  const blocks = Number(config.layers_per_block ?? 0);
   const invalid = (reason: string) => new RetouchError('modelConfigInvalid', `${path}: ${reason}`, { path });
   if (imageChannels !== 3)
     throw invalid(
@@ -49,8 +50,8 @@ export function autoencoderConfig(source: WeightSource): AutoencoderConfig {
   const known = Object.keys(config).length > 0 ? { scale: 0.18215, shift: 0 } : fluxScale;
   return {
     channels,
-    encoderBlocks: source.count('encoder.down.0.block', 'conv1.weight'),
-    decoderBlocks: source.count('decoder.up.0.block', 'conv1.weight'),
+    encoderBlocks: Math.max(source.count('encoder.down.0.block', 'conv1.weight'), blocks),
+    decoderBlocks: Math.max(source.count('decoder.up.0.block', 'conv1.weight'), blocks + 1),
     imageChannels,
     latentChannels,
     groups,

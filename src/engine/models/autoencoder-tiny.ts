@@ -88,7 +88,12 @@ export function encoderTinyGraph(
   const graph = new Graph('autoencoder-tiny.encoder');
   const w = new Weights(graph, source, compute).at('encoder.layers');
   const stride = 2 ** (config.encoder.length - 1);
-  const image = graph.input('image', 'f32', [1, 3, scaleDim(symbol('h'), stride), scaleDim(symbol('w'), stride)]);
+  const image = graph.input('image', 'f32', [
+    1,
+    3,
+    scaleDim(symbol('h'), stride),
+    scaleDim(symbol('w'), stride),
+  ]);
   graph.output('latent', encodeTiny(image, w, config, probe?.(graph)));
   return graph;
 }

@@ -68,13 +68,15 @@ export function encode(x: Var, w: Weights, config: AutoencoderConfig, probe = no
   h = op.silu(groupNorm(h, encoder.at('norm_out'), config.groups));
   h = conv(h, encoder.at('conv_out'), 2 * latentChannels);
   probe('out', h);
-  return w.has('quant_conv.weight') ? conv(h, w.at('quant_conv'), 2 * latentChannels, { kernel: 1 }) : h;
+  return w.hasAny('quant_conv.weight', 'quant_conv.bias')
+    ? conv(h, w.at('quant_conv'), 2 * latentChannels, { kernel: 1 })
+    : h;
 }
 
 export function decode(z: Var, w: Weights, config: AutoencoderConfig, probe = nobody): Var {
   const { channels, decoderBlocks, imageChannels, latentChannels, patch } = config;
   const decoder = w.at('decoder');
-  let h = w.has('post_quant_conv.weight')
+  let h = w.hasAny('post_quant_conv.weight', 'post_quant_conv.bias')
     ? conv(z, w.at('post_quant_conv'), latentChannels, { kernel: 1 })
     : z;
   h = conv(h, decoder.at('conv_in'), channels.at(-1)!);
@@ -105,7 +107,7 @@ function middle(x: Var, w: Weights, config: AutoencoderConfig, probe: Probe): Va
   const width = config.channels.at(-1)!;
   let h = resnetBlock(x, w.at('block_1'), width, config);
   probe('mid1', h);
-  if (w.has('attn_1.q.weight')) {
+  if (w.hasAny(...['norm', 'q', 'k', 'v', 'proj_out'].map((part) => `attn_1.${part}.weight`))) {
     h = attentionBlock(h, w.at('attn_1'), config);
     probe('attn', h);
   }

@@ -43,7 +43,7 @@ export function clipConfig(source: WeightSource): ClipConfig {
     hidden,
     heads,
     mlp: source.shape('encoder.layers.0.mlp.fc1.weight')[0]!,
-    layers: source.count('encoder.layers', 'mlp.fc1.weight'),
+    layers: Math.max(source.count('encoder.layers', 'mlp.fc1.weight'), Number(config.num_hidden_layers ?? 0)),
     positions: source.shape('embeddings.position_embedding.weight')[0]!,
     activation: activationNamed(String(config.hidden_act ?? 'quick_gelu'), path),
     epsilon: Number(config.layer_norm_eps ?? 1e-5),
@@ -63,7 +63,10 @@ export function clipFeeds(
   // reference's argmax of all zeros is 0.
   const end = endId === 2 ? list.indexOf(Math.max(...list)) : Math.max(list.indexOf(endId), 0);
   const rows = source.rows('embeddings.token_embedding.weight', list);
-  return { tokens: f32Tensor(rows, [list.length, hidden]), end: tensor('i64', BigInt64Array.of(BigInt(end)), [1]) };
+  return {
+    tokens: f32Tensor(rows, [list.length, hidden]),
+    end: tensor('i64', BigInt64Array.of(BigInt(end)), [1]),
+  };
 }
 
 /** `tokens` [L, D] and `end` [1] to `last_hidden_state` [L, D] and `pooled` [1, D]. */
@@ -90,7 +93,11 @@ function encoderLayer(x: Var, mask: Var, w: Weights, config: ClipConfig): Var {
   const { hidden, heads, mlp, activation, epsilon } = config;
   const h = layerNorm(x, w.at('layer_norm1'), epsilon);
   const attn = w.at('self_attn');
-  const [q, k, v] = ['q_proj', 'k_proj', 'v_proj'].map((name) => linear(h, attn.at(name), hidden)) as [Var, Var, Var];
+  const [q, k, v] = ['q_proj', 'k_proj', 'v_proj'].map((name) => linear(h, attn.at(name), hidden)) as [
+    Var,
+    Var,
+    Var,
+  ];
   x = op.add(x, linear(attention(q, k, v, heads, w.compute, undefined, mask), attn.at('out_proj'), hidden));
   const up = linear(layerNorm(x, w.at('layer_norm2'), epsilon), w.at('mlp.fc1'), mlp);
   return op.add(x, linear(activate(up, activation), w.at('mlp.fc2'), hidden));

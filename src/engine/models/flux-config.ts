@@ -20,7 +20,10 @@ export type FluxConfig = {
   guidance: boolean;
 };
 
-/** From tensor shapes; what shapes do not tell (axes, theta) from config.json or the file's metadata. */
+/**
+ * From tensor shapes; what shapes do not tell (axes, theta) from config.json or the file's metadata. Blocks that
+ * config.json promises count although they are not there: asking for their tensors is what tells.
+ */
 export function fluxConfig(source: WeightSource): FluxConfig {
   const shape = (name: string) => source.shape(name) as [number, number];
   const [hidden, inChannels] = shape('img_in.weight');
@@ -42,11 +45,16 @@ export function fluxConfig(source: WeightSource): FluxConfig {
     hidden,
     heads: hidden / headDim,
     mlp: shape('double_blocks.0.img_mlp.0.weight')[0],
-    depth: source.count('double_blocks', 'img_mod.lin.weight'),
-    depthSingle: source.count('single_blocks', 'linear1.weight'),
+    depth: Math.max(source.count('double_blocks', 'img_mod.lin.weight'), Number(config.num_layers ?? 0)),
+    depthSingle: Math.max(
+      source.count('single_blocks', 'linear1.weight'),
+      Number(config.num_single_layers ?? 0),
+    ),
     axes,
     theta: Number(params.theta ?? 10000),
-    guidance: source.has('guidance_in.in_layer.weight'),
+    guidance:
+      config.guidance_embeds === true ||
+      source.hasAny('guidance_in.in_layer.weight', 'guidance_in.out_layer.weight'),
   };
 }
 

@@ -34,8 +34,12 @@ const bias = 'encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weig
 export function t5Config(source: WeightSource): T5Config {
   const config = settingsOf(source.checkpoint, 't5_config');
   const feedForward = 'encoder.block.0.layer.1.DenseReluDense';
-  const gated = source.has(`${feedForward}.wi_0.weight`);
+  const gated = source.hasAny(`${feedForward}.wi_0.weight`, `${feedForward}.wi_1.weight`);
   const [buckets, heads] = source.shape(bias) as [number, number];
+  // No other tensor contradicts this one: fewer and wider heads would fit as well.
+  const expected = [config.relative_attention_num_buckets ?? buckets, config.num_heads ?? heads].map(Number);
+  if (expected[0] !== buckets || expected[1] !== heads)
+    throw source.misshapen(bias, [buckets, heads], expected);
   const named = String(config.dense_act_fn ?? config.feed_forward_proj ?? (gated ? 'gated-gelu' : 'relu'));
   // transformers' T5Config: "gated-gelu" means the tanh form.
   const activation = named === 'gated-gelu' ? 'gelu_new' : named.replace(/^gated-/, '');
@@ -44,7 +48,10 @@ export function t5Config(source: WeightSource): T5Config {
     heads,
     headDim: source.shape('encoder.block.0.layer.0.SelfAttention.q.weight')[0]! / heads,
     mlp: source.shape(`${feedForward}.wo.weight`)[1]!,
-    layers: source.count('encoder.block', 'layer.0.SelfAttention.q.weight'),
+    layers: Math.max(
+      source.count('encoder.block', 'layer.0.SelfAttention.q.weight'),
+      Number(config.num_layers ?? 0),
+    ),
     gated,
     activation: activationNamed(activation, source.checkpoint.path),
     epsilon: Number(config.layer_norm_epsilon ?? 1e-6),
@@ -57,7 +64,11 @@ export function t5Config(source: WeightSource): T5Config {
  * What `t5Graph` is fed. The rows of the token table are read from disk: the XXL table is 263 MB in bf16 and a
  * prompt needs 512 of its 32,128 rows, so it is never loaded, nor put on a device that lacks the type.
  */
-export function t5Feeds(source: WeightSource, config: T5Config, ids: ArrayLike<number>): Record<string, Tensor> {
+export function t5Feeds(
+  source: WeightSource,
+  config: T5Config,
+  ids: ArrayLike<number>,
+): Record<string, Tensor> {
   const { length } = ids;
   return {
     tokens: f32Tensor(source.rows('shared.weight', Array.from(ids)), [length, config.hidden]),

@@ -51,5 +51,5 @@ function loraDelta(
   graph.loraSlots.push({ name: w.path, inputs, outputs, precise });
   const a = graph.input(`${w.path}.lora_a`, 'f32', [inputs, rank]);
   const b = graph.input(`${w.path}.lora_b`, 'f32', [rank, outputs]);
-  return op.matmul(op.matmul(op.takeRows(x, rows, symbol('lora')), a), b);
+  return op.matmulThin(op.matmul(op.takeRows(x, rows, symbol('lora')), a), b);
 }

@@ -72,6 +72,7 @@ export class Graph {
   input(name: string, dtype: DType, shape: Shape): Var {
     if (dtype === 'f16' || dtype === 'bf16')
       throw graphError(`input ${name} is ${dtype}: only f32 and integers cross a graph's boundary`);
+    if (this.inputs.some((input) => input.name === name)) throw graphError(`input ${name} exists already`);
     const value = new Var(this, name, dtype, shape);
     this.inputs.push(value);
     return value;
@@ -118,10 +119,13 @@ export class Graph {
       if (input && input.graph !== this)
         throw graphError(`${op}: ${input} belongs to graph ${input.graph.name}, not to ${this.name}`);
     const outputs = results.map(({ dtype, shape }) => new Var(this, this.unique(op), dtype, shape));
+    const names = inputs.map((input) => input?.name ?? '');
+    // An empty name at the end makes ONNX Runtime's LayerNormalization read a bias that is not there.
+    while (names.at(-1) === '') names.pop();
     this.nodes.push({
       op,
       domain,
-      inputs: inputs.map((input) => input?.name ?? ''),
+      inputs: names,
       outputs: outputs.map((output) => output.name),
       attributes,
     });
@@ -137,7 +141,7 @@ export class Graph {
 /** An error in building a graph, with the line outside onnx/ and nn/ (a model file's or a test's) that asked for it. */
 export function graphError(message: string): RetouchError {
   const trace = new Error().stack?.split('\n').slice(2) ?? [];
-  const line = trace.find((frame) => !/engine[\\/](onnx|nn)[\\/]/.test(frame));
+  const line = trace.find((frame) => /:\d+:\d+\)?$/.test(frame) && !/engine[\\/](onnx|nn)[\\/]/.test(frame));
   const at = line?.match(/\(?([^()\s]+:\d+:\d+)\)?$/)?.[1]?.replace(/^file:\/\//, '') ?? 'unknown line';
   return new RetouchError('graphInvalid', `${message} (at ${at})`, { at });
 }

@@ -70,7 +70,7 @@ export function openSafetensors(path: string): SafetensorsFile {
 function parseHeader(path: string, file: string, text: string, start: number, size: number): SafetensorsFile {
   let table: Record<string, { dtype: StoredType; shape: number[]; data_offsets: [number, number] }>;
   try {
-    table = JSON.parse(text);
+    table = Object(JSON.parse(text));
   } catch {
     throw invalid(path, 'its header is not JSON');
   }
@@ -79,7 +79,9 @@ function parseHeader(path: string, file: string, text: string, start: number, si
   };
   const tensors = new Map<string, TensorEntry>();
   let end = start;
-  for (const [name, { dtype, shape, data_offsets }] of Object.entries(entries)) {
+  for (const [name, entry] of Object.entries(entries)) {
+    if (!isEntry(entry)) throw invalid(path, `its header says no dtype, shape and place of tensor ${name}`);
+    const { dtype, shape, data_offsets } = entry;
     const [from, to] = data_offsets;
     const bytes = shape.reduce((a, b) => a * b, 1) * (storedBytes[dtype] ?? Number.NaN);
     if (to - from !== bytes)
@@ -89,6 +91,18 @@ function parseHeader(path: string, file: string, text: string, start: number, si
   }
   if (end > size) throw truncated(path, size, end);
   return { tensors, metadata };
+}
+
+function isEntry(entry: unknown): boolean {
+  const { dtype, shape, data_offsets } = (entry ?? {}) as Record<string, unknown>;
+  const isSizes = (value: unknown) =>
+    Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && size >= 0);
+  return (
+    typeof dtype === 'string' &&
+    isSizes(shape) &&
+    isSizes(data_offsets) &&
+    (data_offsets as number[]).length === 2
+  );
 }
 
 /** ONNX Runtime refuses links that leave the weights' folder, as a download cache's do. */

@@ -10,6 +10,11 @@ export function settingsOf({ config, metadata, path }: Checkpoint, key: string):
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw new RetouchError('modelConfigInvalid', `${path}: its metadata ${key} is not JSON`, { path }, { cause });
+    throw new RetouchError(
+      'modelConfigInvalid',
+      `${path}: its metadata ${key} is not JSON`,
+      { path },
+      { cause },
+    );
   }
 }

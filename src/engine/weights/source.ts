@@ -3,7 +3,7 @@
  */
 import { RetouchError } from '../../error.ts';
 import type { Checkpoint } from './checkpoint.ts';
-import type { Dialect } from './dialects/index.ts';
+import type { Dialect, Piece } from './dialects/index.ts';
 import { readFloats, toFloats } from './floats.ts';
 import { readBytes, storedBytes, type TensorEntry } from './safetensors.ts';
 
@@ -21,7 +21,7 @@ export class WeightSource {
     const dialect = dialects.find((candidate) => candidate.matches(this.names));
     if (!dialect) {
       const sample = [...this.names].slice(0, 3).join(', ');
-      const known = dialects.map((candidate) => candidate.name).join(', ');
+      const known = dialects.map(({ name, probe }) => `${name} (has ${probe})`).join(', ');
       throw new RetouchError(
         'checkpointUnknown',
         `${checkpoint.path} has ${this.names.size} tensors (${sample}, …) in none of the layouts known here: ${known}`,
@@ -87,10 +87,25 @@ export class WeightSource {
     return out;
   }
 
-  /** The number of blocks `stem.0`, `stem.1`, … that have `stem.i.probe`. */
-  count(stem: string, probe: string): number {
+  /** Whether any of these is there: an optional part that lacks a tensor is damaged, not absent. */
+  hasAny(...names: string[]): boolean {
+    return names.some((name) =>
+      this.dialect.locate(name, this.names).some((piece) => this.names.has(piece.name)),
+    );
+  }
+
+  /**
+   * The number of blocks `stem.0`, `stem.1`, … of which anything is there, so that a block that lacks a tensor is
+   * asked for it. `leaf` is any tensor of a block: it tells where blocks are stored.
+   */
+  count(stem: string, leaf: string): number {
+    const isThere = (n: number) => {
+      const [{ name }] = this.dialect.locate(`${stem}.${n}.${leaf}`, this.names) as [Piece];
+      const prefix = name.slice(0, name.lastIndexOf(`.${n}.`) + `.${n}.`.length);
+      return [...this.names].some((stored) => stored.startsWith(prefix));
+    };
     let n = 0;
-    while (this.has(`${stem}.${n}.${probe}`)) n += 1;
+    while (isThere(n)) n += 1;
     return n;
   }
 

@@ -41,8 +41,8 @@ export class Weights {
     return this.path === '' ? leaf : `${this.path}.${leaf}`;
   }
 
-  has(leaf: string): boolean {
-    return this.source.has(this.name(leaf));
+  hasAny(...leaves: string[]): boolean {
+    return this.source.hasAny(...leaves.map((leaf) => this.name(leaf)));
   }
 
   /** The tensor as a value of the graph, f32 unless f16 is asked for; a [C, C, 1, 1] kernel may be asked for as [C, C]. */

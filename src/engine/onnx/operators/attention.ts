@@ -8,7 +8,6 @@ export function multiHeadAttention(q: Var, k: Var, v: Var, heads: number, scale:
   if (q.rank !== 3 || !dimsEqual(k.dim(1), v.dim(1)) || !dimsEqual(q.dim(2), k.dim(2)))
     throw graphError(`multiHeadAttention: ${q}, ${k} and ${v} do not fit`);
   const inputs = [q, k, v, undefined, undefined, bias];
-  while (inputs.at(-1) === undefined) inputs.pop();
   const attributes = { num_heads: heads, scale: { float: scale } };
   return q.graph.emit('MultiHeadAttention', inputs, [q], attributes, 'com.microsoft')[0]!;
 }

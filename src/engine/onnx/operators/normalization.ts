@@ -1,4 +1,4 @@
-/** Normalisations over the last axis, and over spatial positions. */
+/** Normalisations over the last axis. */
 import { dimsEqual } from '../dim.ts';
 import { graphError, type Var } from '../graph.ts';
 
@@ -22,12 +22,4 @@ function checkAffine(op: string, x: Var, scale: Var, bias: Var | undefined): voi
   for (const value of [scale, bias])
     if (value && (value.rank !== 1 || !dimsEqual(value.dim(0), x.dim(-1)) || value.dtype !== x.dtype))
       throw graphError(`${op} of ${x}: ${value} should be ${x.dtype}[${x.dim(-1)}]`);
-}
-
-/** Normalises every channel of [1, C, ...] over the axes after it; scale and bias [C]. */
-export function instanceNorm(x: Var, scale: Var, bias: Var, epsilon: number): Var {
-  for (const value of [scale, bias])
-    if (value.rank !== 1 || !dimsEqual(value.dim(0), x.dim(1)))
-      throw graphError(`instanceNorm of ${x}: ${value} should be [${x.dim(1)}]`);
-  return x.graph.emit('InstanceNormalization', [x, scale, bias], [x], { epsilon: { float: epsilon } })[0]!;
 }

@@ -5,9 +5,15 @@
 import { type Dialect, prefixed } from './index.ts';
 
 /** taesd's decoder begins with its clamp as layer 0: every number is one higher. */
-function taesd(name: string, encoder: string | undefined, decoder: string | undefined, probe: string): Dialect {
+function taesd(
+  name: string,
+  encoder: string | undefined,
+  decoder: string | undefined,
+  probe: string,
+): Dialect {
   return {
     name,
+    probe,
     matches: (names) => names.has(probe) && !(decoder === '' && names.has('0.weight')),
     locate(tensor) {
       const layer = tensor.match(/^(encoder|decoder)\.layers\.(\d+)\.(.+)$/);

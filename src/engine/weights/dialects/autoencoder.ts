@@ -17,6 +17,7 @@ const probe = 'decoder.mid_block.resnets.0.conv1.weight';
 function diffusers(prefix: string): Dialect {
   return {
     name: prefix === '' ? 'diffusers' : `diffusers, all in one (${prefix})`,
+    probe: prefix + probe,
     matches: (names) => names.has(prefix + probe),
     locate(name, names) {
       const half = name.match(/^(encoder|decoder)\.(.+)$/);
@@ -48,9 +49,10 @@ function shortcut(name: string): string {
 }
 
 function levelsOf(names: ReadonlySet<string>, prefix: string): number {
-  let levels = 0;
-  while (names.has(`${prefix}decoder.up_blocks.${levels}.resnets.0.conv1.weight`)) levels += 1;
-  return levels;
+  // The highest number of any tensor: were it one tensor's, its absence would rename all the others.
+  const stem = `${prefix}decoder.up_blocks.`;
+  const inside = [...names].filter((name) => name.startsWith(stem));
+  return Math.max(-1, ...inside.map((name) => Number.parseInt(name.slice(stem.length), 10))) + 1;
 }
 
 export const autoencoderDialects: readonly Dialect[] = [

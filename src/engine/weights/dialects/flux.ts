@@ -40,6 +40,7 @@ const singleBlock: Record<string, string[]> = {
 
 const diffusers: Dialect = {
   name: 'diffusers',
+  probe: 'x_embedder.weight',
   matches: (names) => names.has('x_embedder.weight'),
   locate(name) {
     const at = name.lastIndexOf('.');

@@ -11,6 +11,8 @@ export type Piece = {
 
 export type Dialect = {
   name: string;
+  /** The tensor it is known by, for messages. */
+  probe: string;
   /** Whether a checkpoint with these tensor names speaks this dialect. */
   matches(names: ReadonlySet<string>): boolean;
   /** The pieces that, joined along the first axis, are the tensor the network calls `name`. */
@@ -21,6 +23,7 @@ export type Dialect = {
 export function prefixed(name: string, prefix: string, probe: string): Dialect {
   return {
     name,
+    probe: prefix + probe,
     matches: (names) => names.has(prefix + probe),
     locate: (tensor) => [{ name: prefix + tensor }],
   };

@@ -6,9 +6,11 @@ const table = 'shared.weight';
 const tiedTable = 'encoder.embed_tokens.weight';
 
 function transformers(name: string, prefix: string): Dialect {
+  const probe = `${prefix}encoder.block.0.layer.0.SelfAttention.q.weight`;
   return {
     name,
-    matches: (names) => names.has(`${prefix}encoder.block.0.layer.0.SelfAttention.q.weight`),
+    probe,
+    matches: (names) => names.has(probe),
     locate(tensor, names) {
       const stored = tensor === table && !names.has(prefix + table) ? tiedTable : tensor;
       return [{ name: prefix + stored }];

@@ -1,0 +1,110 @@
+import { describe, expect, test } from 'vitest';
+import { scaleLatent, unscaleLatent } from '../../src/engine/latents.ts';
+import { decoderGraph, encoderGraph, type Probe } from '../../src/engine/models/autoencoder.ts';
+import { autoencoderConfig } from '../../src/engine/models/autoencoder-config.ts';
+import type { Graph } from '../../src/engine/onnx/graph.ts';
+import { f32Tensor, Session } from '../../src/engine/onnx/session.ts';
+import { openCheckpoint } from '../../src/engine/weights/checkpoint.ts';
+import { autoencoderDialects } from '../../src/engine/weights/dialects/autoencoder.ts';
+import { WeightSource } from '../../src/engine/weights/source.ts';
+import { expectClose, goldenFile, openGolden } from './data.ts';
+import { block } from './tolerance.ts';
+
+const device = { device: 'cpu', threads: 1 } as const;
+const outputs =
+  (side: string) =>
+  (graph: Graph): Probe =>
+  (name, value) =>
+    graph.output(`act.${side}.${name}`, value);
+
+for (const [layout, file] of [
+  ['BFL', 'ae_tiny.safetensors'],
+  ['diffusers', 'ae_tiny.diffusers.safetensors'],
+] as const) {
+  describe.each([true, false])(`AutoencoderKL in ${layout}'s layout, fused attention %s`, (fused) => {
+    const source = new WeightSource(openCheckpoint(goldenFile(file)), autoencoderDialects);
+    const config = autoencoderConfig(source);
+    const golden = openGolden('ae_tiny_io.safetensors');
+    const compute = { product: 'f32', fused } as const;
+
+    test('the sizes are read from the tensors', () => {
+      expect(config).toEqual({
+        channels: [32, 64],
+        encoderBlocks: 1,
+        decoderBlocks: 2,
+        imageChannels: 3,
+        latentChannels: 16,
+        groups: 32,
+        patch: 1,
+        stride: 2,
+        scale: 0.3611,
+        shift: 0.1159,
+      });
+    });
+
+    test('every activation of the encoder and the latent are the reference', async () => {
+      const session = await Session.compile(encoderGraph(source, config, compute, outputs('enc')), device);
+      const results = await session.run({ image: f32Tensor(golden.floats('image'), golden.shape('image')) });
+      for (const name of golden.names.filter((tensor) => tensor.startsWith('act.enc.')))
+        expectClose(name, results[name]!, golden.floats(name), block);
+      expectClose('moments', results.moments!, golden.floats('moments'), block);
+      const shape = golden.shape('latent');
+      const moments = results.moments!.data as Float32Array;
+      const latent = scaleLatent(moments.slice(0, moments.length / 2), config);
+      expectClose('latent', f32Tensor(latent, shape), golden.floats('latent'), block);
+      await session.release();
+    });
+
+    test('every activation of the decoder and the image are the reference', async () => {
+      const session = await Session.compile(decoderGraph(source, config, compute, outputs('dec')), device);
+      const latent = unscaleLatent(golden.floats('latent'), config);
+      const results = await session.run({ latent: f32Tensor(latent, golden.shape('latent')) });
+      for (const name of golden.names.filter((tensor) => tensor.startsWith('act.dec.')))
+        expectClose(name, results[name]!, golden.floats(name), block);
+      expectClose('image', results.image!, golden.floats('decoded'), block);
+      await session.release();
+    });
+  });
+}
+
+describe('AutoencoderKL with a patch, as small models have it: bf16, no attention, 16 groups', () => {
+  const source = new WeightSource(
+    openCheckpoint(goldenFile('ae_patch_tiny.safetensors')),
+    autoencoderDialects,
+  );
+  const config = autoencoderConfig(source);
+  const golden = openGolden('ae_patch_tiny_io.safetensors');
+  const compute = { product: 'f32', fused: true } as const;
+
+  test('the stride counts the patch', () => {
+    expect(config).toMatchObject({
+      patch: 8,
+      stride: 16,
+      groups: 16,
+      imageChannels: 3,
+      scale: 0.9,
+      shift: 0.1,
+    });
+  });
+
+  test('the latent of a picture that is wider than high is the reference', async () => {
+    const session = await Session.compile(encoderGraph(source, config, compute), device);
+    const { moments } = await session.run({
+      image: f32Tensor(golden.floats('image'), golden.shape('image')),
+    });
+    expectClose('moments', moments!, golden.floats('moments'), block);
+    const data = moments!.data as Float32Array;
+    const latent = scaleLatent(data.slice(0, data.length / 2), config);
+    expectClose('latent', f32Tensor(latent, golden.shape('latent')), golden.floats('latent'), block);
+    await session.release();
+  });
+
+  test('the picture of a latent that is higher than wide is the reference', async () => {
+    const session = await Session.compile(decoderGraph(source, config, compute), device);
+    const latent = f32Tensor(golden.floats('decoder_latent'), golden.shape('decoder_latent'));
+    const { image } = await session.run({ latent });
+    expect(image!.dims).toEqual(golden.shape('decoded'));
+    expectClose('decoded', image!, golden.floats('decoded'), block);
+    await session.release();
+  });
+});

@@ -1,0 +1,16 @@
+/** How far a result may be from the reference implementation's, as relative L2. */
+
+/** One block's activation, or the output of a network, computed in f32. */
+export const block = 1e-5;
+
+/** What several steps of the transformer add up to. */
+export const loop = 1e-4;
+
+/** Noise: torch's vectorised logarithm and sine are themselves only this close to the true ones. */
+export const noise = 1e-6;
+
+/** Noise levels: both reference pipelines hold them in f32. */
+export const sigma = 2e-7;
+
+/** A sampler's steps on a known flow, in f32. */
+export const sampler = 1e-6;
