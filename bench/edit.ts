@@ -50,6 +50,7 @@ function makePlan(model: Plan['model']): Plan {
       noise: 'f32',
       referenceIds: 'offset',
     },
+    decoder: 'full',
     previewEvery: 0,
     output: { format: 'png', quality: 95 },
   };

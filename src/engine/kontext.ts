@@ -5,6 +5,7 @@
 import { RetouchError } from '../error.ts';
 import type { Progress } from './compile.ts';
 import { decodeImage, encodeImage, resizeReference } from './image.ts';
+import type { ImageDecoder } from './latent-codec.ts';
 import { drawNoise, type LatentShape, pack, unpack } from './latents.ts';
 import { type LoadedModel, openModel } from './loaded-model.ts';
 import type { Engine, EngineOptions } from './messages.ts';
@@ -55,8 +56,11 @@ async function* kontext(
   const noise = () => drawNoise(generator, latent, plan.numerics.noise);
   const tokens = (latent.h / 2) * (latent.w / 2);
   const schedule = sigmas[plan.sigmas](plan.steps, resolutionShift(tokens, model.components.shift));
-  const decode = async function* (x: Float32Array): AsyncGenerator<Progress, EncodedImage> {
-    const decoder = yield* model.decoder(canvas);
+  const decode = async function* (
+    x: Float32Array,
+    loading: AsyncGenerator<Progress, ImageDecoder>,
+  ): AsyncGenerator<Progress, EncodedImage> {
+    const decoder = yield* loading;
     const picture = fromPlanar(await decoder.decode(unpack(x, latent), latent), canvas);
     return encodeImage(cropBitmap(picture, plan), plan.output.format, plan.output.quality);
   };
@@ -77,13 +81,17 @@ async function* kontext(
     checkAborted(signal);
     if (plan.previewEvery > 0 && (step.index + 1) % plan.previewEvery === 0 && step.index + 1 < plan.steps) {
       const x0 = last.x.map((value, i) => value - last.sigma * last.v[i]!);
-      yield { type: 'preview', index: step.index, image: yield* staged('decode', decode(x0)) };
+      yield {
+        type: 'preview',
+        index: step.index,
+        image: yield* staged('decode', decode(x0, model.previewDecoder(canvas))),
+      };
       checkAborted(signal);
     }
     started = performance.now();
   }
 
-  const image = yield* staged('decode', decode(x));
+  const image = yield* staged('decode', decode(x, model.decoder(canvas)));
   yield { type: 'decode-end', milliseconds: performance.now() - started };
   yield { type: 'image', image, milliseconds: performance.now() - begin };
 }
@@ -91,7 +99,7 @@ async function* kontext(
 async function* load(plan: Plan, residents: Residents, options: EngineOptions): Events<LoadedModel> {
   const begin = performance.now();
   const model = await openModel(plan, residents, options);
-  yield* staged('load', model.warmUp(plan));
+  yield* staged('load', model.warmUp());
   const { device } = plan.numerics;
   yield { type: 'load-end', milliseconds: performance.now() - begin, device, precision: model.precision };
   return model;

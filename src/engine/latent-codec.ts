@@ -1,14 +1,18 @@
 /** The autoencoder's two halves, ready to run: each is loaded only when it is needed. */
 import { compile, type Progress, releaseAll } from './compile.ts';
 import type { Component } from './components.ts';
-import { type LatentShape, scaleLatent, unscaleLatent } from './latents.ts';
+import { type LatentScale, type LatentShape, scaleLatent, unscaleLatent } from './latents.ts';
 import { decoderGraph, encoderGraph } from './models/autoencoder.ts';
 import type { AutoencoderConfig } from './models/autoencoder-config.ts';
+import { type AutoencoderTinyConfig, decoderTinyGraph } from './models/autoencoder-tiny.ts';
+import type { Graph } from './onnx/graph.ts';
 import { f32Tensor, floats, type Session, type SessionOptions } from './onnx/session.ts';
 import type { Size } from './sizes.ts';
+import type { WeightSource } from './weights/source.ts';
 import type { Compute } from './weights/weights.ts';
 
 type Autoencoder = Component<AutoencoderConfig>;
+type Loading = AsyncGenerator<Progress, ImageDecoder>;
 
 export class ImageEncoder {
   private readonly config: AutoencoderConfig;
@@ -48,36 +52,52 @@ export class ImageEncoder {
   }
 }
 
+/** A network that turns latents into pictures: the autoencoder's decoder, or TAESD's. */
+type Decoder = { what: string; source: WeightSource; scale: LatentScale; build: (compute: Compute) => Graph };
+
 export class ImageDecoder {
-  private readonly config: AutoencoderConfig;
+  private readonly scale: LatentScale;
   private readonly session: Session;
 
-  private constructor(config: AutoencoderConfig, session: Session) {
-    this.config = config;
+  private constructor(scale: LatentScale, session: Session) {
+    this.scale = scale;
     this.session = session;
   }
 
-  static async *load(
-    { source, config }: Autoencoder,
+  static full({ source, config }: Autoencoder, compute: Compute, options: SessionOptions): Loading {
+    const build = () => decoderGraph(source, config, compute);
+    return ImageDecoder.load({ what: 'image decoder', source, scale: config, build }, compute, options);
+  }
+
+  static tiny(
+    { source, config }: Component<AutoencoderTinyConfig>,
     compute: Compute,
     options: SessionOptions,
-  ): AsyncGenerator<Progress, ImageDecoder> {
-    const builders = { decoder: { build: () => decoderGraph(source, config, compute) } };
+  ): Loading {
+    const build = () => decoderTinyGraph(source, config, compute);
+    return ImageDecoder.load({ what: 'tiny image decoder', source, scale: config, build }, compute, options);
+  }
+
+  private static async *load(
+    { what, source, scale, build }: Decoder,
+    compute: Compute,
+    options: SessionOptions,
+  ): Loading {
     const { decoder } = yield* compile(
-      'image decoder',
+      what,
       source,
-      builders,
+      { decoder: { build } },
       { ...compute, product: 'f32' },
       options,
       '',
     );
-    return new ImageDecoder(config, decoder);
+    return new ImageDecoder(scale, decoder);
   }
 
   /** The transformer's latent [z, h, w] to a picture [3, H, W], about [-1, 1]. */
   async decode(latent: Float32Array, { channels, h, w }: LatentShape): Promise<Float32Array> {
     const { image } = await this.session.run({
-      latent: f32Tensor(unscaleLatent(latent, this.config), [1, channels, h, w]),
+      latent: f32Tensor(unscaleLatent(latent, this.scale), [1, channels, h, w]),
     });
     return floats(image!);
   }

@@ -10,7 +10,7 @@ import { examineDevice } from './onnx/self-test.ts';
 import type { SessionOptions } from './onnx/session.ts';
 import type { Plan, PrecisionName } from './plan.ts';
 import { bytesPerWeight, choosePrecision } from './precision.ts';
-import type { Residents } from './residents.ts';
+import type { Need, Residents } from './residents.ts';
 import type { Size } from './sizes.ts';
 import { TextEncoder } from './text-encoder.ts';
 import { Transformer } from './transformer.ts';
@@ -66,59 +66,111 @@ export class LoadedModel {
     this.session = { device: plan.numerics.device, threads };
   }
 
-  /** Loads what fits of the networks a run will use, in the order of use, so that the steps start at once. */
-  async *warmUp({ references, width, height }: Plan): Loading<void> {
+  /**
+   * Loads everything a run will use, so that the steps start at once, unless memory holds only some of it at a time:
+   * then each network is loaded when its turn comes.
+   *
+   * @throws RetouchError `notEnoughMemory` when one of them does not fit even alone
+   */
+  async *warmUp(): Loading<void> {
+    const { references, width, height } = this.plan;
+    const { stride } = this.components.autoencoder.config;
+    const side = 2 * stride;
+    const image = Math.ceil(width / side) * Math.ceil(height / side);
+    const tokens = this.textTokens() + image * (1 + references.length);
+    const needs = [this.textNeed(), this.codecNeed(this.plan), this.transformerNeed(tokens)];
+    for (const [i, need] of needs.entries())
+      this.residents.checkFits(this.key(['text encoders', 'image decoder', 'transformer'][i]!), need);
+    if (!this.residents.holds(needs)) return;
     yield* this.textEncoder();
-    if (references.length > 0) yield* this.encoder({ width, height });
-    yield* this.decoder({ width, height });
-    yield* this.transformer(0);
+    if (references.length > 0) yield* this.encoder(this.plan);
+    yield* this.decoder(this.plan);
+    yield* this.transformer(tokens);
   }
 
   textEncoder(): Loading<TextEncoder> {
-    const { clip, t5 } = this.components;
-    const bytes = this.weightBytes(clip.source) + this.weightBytes(t5.source);
-    const working = TextEncoder.workingBytes(this.components);
     const load = () =>
       TextEncoder.load(this.components, this.compute, this.session, (name) => this.cacheFile(name));
-    return this.acquire('text encoders', { bytes, working }, load);
+    return this.acquire('text encoders', this.textNeed(), load);
   }
 
   encoder(size: Size): Loading<ImageEncoder> {
-    return this.acquire('image encoder', this.codecBytes(size), () =>
-      ImageEncoder.load(this.components.autoencoder, this.compute, this.session),
+    const load = () => ImageEncoder.load(this.components.autoencoder, this.compute, this.session);
+    return this.acquire('image encoder', this.codecNeed(size), load);
+  }
+
+  /** @throws RetouchError `componentMissing` when `tiny` is asked for and the model has none */
+  decoder(size: Size, which = this.plan.decoder): Loading<ImageDecoder> {
+    const { autoencoder, tiny } = this.components;
+    if (which === 'full')
+      return this.acquire('image decoder', this.codecNeed(size), () =>
+        ImageDecoder.full(autoencoder, this.compute, this.session),
+      );
+    if (!tiny) {
+      const { air } = this.plan.model;
+      throw new RetouchError(
+        'componentMissing',
+        `${air} comes without a tiny autoencoder, which decoder 'tiny' needs; 'full' is available`,
+        { air },
+      );
+    }
+    return this.acquire('tiny image decoder', this.codecNeed(size), () =>
+      ImageDecoder.tiny(tiny, this.compute, this.session),
     );
   }
 
-  decoder(size: Size): Loading<ImageDecoder> {
-    return this.acquire('image decoder', this.codecBytes(size), () =>
-      ImageDecoder.load(this.components.autoencoder, this.compute, this.session),
-    );
+  /** The cheapest decoder there is. */
+  previewDecoder(size: Size): Loading<ImageDecoder> {
+    return this.decoder(size, this.components.tiny ? 'tiny' : 'full');
   }
 
   /** @param tokens of text, target and references together */
   transformer(tokens: number): Loading<Transformer> {
-    const { transformer } = this.components;
-    const bytes = this.weightBytes(transformer.source);
-    const working = Transformer.workingBytes(transformer.config, tokens, this.compute);
     const load = () =>
-      Transformer.load(transformer, this.compute, this.session, this.cacheFile('transformer'));
-    return this.acquire('transformer', { bytes, working }, load);
+      Transformer.load(
+        this.components.transformer,
+        this.compute,
+        this.session,
+        this.cacheFile('transformer'),
+      );
+    return this.acquire('transformer', this.transformerNeed(tokens), load);
   }
 
   private acquire<T extends { release(): Promise<void> }>(
     what: string,
-    size: { bytes: number; working: number },
+    need: Need,
     load: () => Loading<T>,
   ): Loading<T> {
-    const { air, files } = this.plan.model;
-    const where = files.layout === 'diffusers' ? files.folder : files.transformer;
-    const key = `${what} of ${air} (${this.precision} on ${this.session.device}, ${where})`;
-    return this.residents.acquire(key, size, load);
+    return this.residents.acquire(this.key(what), need, load);
   }
 
-  private codecBytes({ width, height }: Size): { bytes: number; working: number } {
+  private key(what: string): string {
+    const { air, files } = this.plan.model;
+    const where = files.layout === 'diffusers' ? files.folder : files.transformer;
+    return `${what} of ${air} (${this.precision} on ${this.session.device}, ${where})`;
+  }
+
+  private textTokens(): number {
+    return TextEncoder.tokens(this.components);
+  }
+
+  private textNeed(): Need {
+    const { clip, t5 } = this.components;
+    const bytes = this.weightBytes(clip.source) + this.weightBytes(t5.source);
+    return { bytes, working: TextEncoder.workingBytes(this.components) };
+  }
+
+  private codecNeed({ width, height }: Size): Need {
     const { source, config } = this.components.autoencoder;
     return { bytes: 4 * countValues(source), working: autoencoderBytes(config, width, height) };
+  }
+
+  private transformerNeed(tokens: number): Need {
+    const { source, config } = this.components.transformer;
+    return {
+      bytes: this.weightBytes(source),
+      working: Transformer.workingBytes(config, tokens, this.compute),
+    };
   }
 
   private weightBytes(source: WeightSource): number {
@@ -130,8 +182,12 @@ export class LoadedModel {
   }
 }
 
+/** Tables of tokens stay on disk: rows of them are read as a prompt needs them. */
+const tables = /(shared|embed_tokens|token_embedding)\.weight$/;
+
 function countValues(source: WeightSource): number {
   let count = 0;
-  for (const { shape } of source.checkpoint.tensors.values()) count += shape.reduce((a, b) => a * b, 1);
+  for (const [name, { shape }] of source.checkpoint.tensors)
+    if (!tables.test(name)) count += shape.reduce((a, b) => a * b, 1);
   return count;
 }

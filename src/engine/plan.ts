@@ -21,6 +21,8 @@ export type ModelSource = {
         tokenizer: string;
         tokenizer2: string;
       };
+  /** A TAESD of this model's latents, folder or file: previews, and pictures when a plan asks for `tiny`. */
+  tinyAutoencoder?: string;
   /** Where quantised weights of this model are cached. */
   cacheFolder: string;
 };
@@ -58,7 +60,9 @@ export type Plan = {
   sampler: 'euler';
   sigmas: 'shifted';
   numerics: Numerics;
-  /** Send a preview after every n-th step; 0 is never. */
+  /** `full` is the autoencoder's; `tiny` decodes faster and less exactly, for models that come with one. */
+  decoder: 'full' | 'tiny';
+  /** Send a preview after every n-th step, decoded by the tiny autoencoder where there is one; 0 is never. */
   previewEvery: number;
   output: { format: ImageFormat; quality: number };
 };

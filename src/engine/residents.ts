@@ -2,6 +2,9 @@
 import { RetouchError } from '../error.ts';
 import type { Progress } from './compile.ts';
 
+/** Bytes of weights, which stay, and of what a network works in while it runs. */
+export type Need = { bytes: number; working: number };
+
 type Resident = { bytes: number; value: { release(): Promise<void> } };
 
 const GiB = 2 ** 30;
@@ -24,16 +27,27 @@ export class Residents {
    */
   async *acquire<T extends { release(): Promise<void> }>(
     key: string,
-    { bytes, working }: { bytes: number; working: number },
+    need: Need,
     load: () => AsyncGenerator<Progress, T>,
   ): AsyncGenerator<Progress, T> {
     const known = this.loaded.get(key);
-    if (bytes + working > this.limit) throw this.tooLarge(key, bytes, working);
-    await this.makeRoom(key, bytes + working);
+    this.checkFits(key, need);
+    await this.makeRoom(key, need.bytes + need.working);
     const value = known ? (known.value as T) : yield* load();
     this.loaded.delete(key);
-    this.loaded.set(key, { bytes, value });
+    this.loaded.set(key, { bytes: need.bytes, value });
     return value;
+  }
+
+  /** @throws RetouchError `notEnoughMemory` */
+  checkFits(key: string, { bytes, working }: Need): void {
+    if (bytes + working > this.limit) throw this.tooLarge(key, bytes, working);
+  }
+
+  /** Whether networks of these needs, one running at a time, fit together. */
+  holds(needs: readonly Need[]): boolean {
+    const weights = needs.reduce((sum, { bytes }) => sum + bytes, 0);
+    return weights + Math.max(...needs.map(({ working }) => working)) <= this.limit;
   }
 
   async release(): Promise<void> {

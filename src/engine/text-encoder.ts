@@ -28,10 +28,15 @@ export class TextEncoder {
     this.sessions = sessions;
   }
 
+  /** Tokens of every prompt, padding included. */
+  static tokens({ t5 }: Pick<TextComponents, 't5'>): number {
+    return t5.tokenizer.maxLength ?? defaultLength;
+  }
+
   /** Bytes of T5's largest activations alive at once: the gated MLP's, and one layer's attention scores. */
   static workingBytes({ t5 }: TextComponents): number {
     const { hidden, heads, mlp } = t5.config;
-    const length = t5.tokenizer.maxLength ?? defaultLength;
+    const length = TextEncoder.tokens({ t5 });
     return 4 * length * (8 * hidden + 3 * mlp + 3 * heads * length);
   }
 
@@ -70,7 +75,7 @@ export class TextEncoder {
 
   async encode(prompt: string): Promise<EncodedPrompt> {
     const { clip, t5 } = this.components;
-    const tokens = t5.tokenizer.maxLength ?? defaultLength;
+    const tokens = TextEncoder.tokens(this.components);
     const t5Ids = t5.tokenizer.encode(prompt, tokens);
     const { last_hidden_state } = await this.sessions.t5.run(t5Feeds(t5.source, t5.config, t5Ids));
     const clipIds = clip.tokenizer.encode(prompt, clip.config.positions);

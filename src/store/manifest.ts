@@ -14,6 +14,8 @@ export type Manifest = {
   name: string;
   architecture: string;
   files: ModelFiles;
+  /** A TAESD of the model's latents, for previews. */
+  tinyAutoencoder: string | undefined;
   defaults: { steps: number; guidance: number };
   /** Width and height of what it draws; absent is every size of the wire. */
   sizes: [width: number, height: number][] | undefined;
@@ -47,6 +49,8 @@ export async function readManifest(folder: string): Promise<Manifest> {
     files:
       readFiles(value.files, folder) ??
       refuse(`'files' must be a folder or paths of ${components.join(', ')}`),
+    tinyAutoencoder:
+      value.tinyAutoencoder === undefined ? undefined : resolve(folder, string('tinyAutoencoder')),
     defaults: {
       steps: number('defaults.steps', defaults.steps),
       guidance: number('defaults.guidance', defaults.guidance),

@@ -7,7 +7,7 @@ import { type Manifest, type ModelFiles, readManifest } from './manifest.ts';
 export type Model = Manifest & {
   folder: string;
   /** What the engine needs of it. */
-  source: { air: string; files: ModelFiles; cacheFolder: string };
+  source: { air: string; files: ModelFiles; tinyAutoencoder?: string; cacheFolder: string };
 };
 
 export type ModelFolders = {
@@ -93,9 +93,10 @@ async function modelFolders(folder: string): Promise<string[]> {
 
 async function readModel(folder: string, cache: string): Promise<Model> {
   const manifest = await readManifest(folder);
-  const { air, files } = manifest;
+  const { air, files, tinyAutoencoder } = manifest;
   const cacheFolder = await chooseCache(folder, air, cache);
-  return { ...manifest, folder, source: { air, files, cacheFolder } };
+  const tiny = tinyAutoencoder === undefined ? {} : { tinyAutoencoder };
+  return { ...manifest, folder, source: { air, files, ...tiny, cacheFolder } };
 }
 
 async function chooseCache(folder: string, air: string, cache: string): Promise<string> {

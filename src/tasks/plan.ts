@@ -40,6 +40,7 @@ export function makePlans(
     trueCfg: task.trueCFGScale ?? 1,
     ...schedulers[task.scheduler as keyof typeof schedulers],
     numerics: { ...arithmetic, timestepRounding: 'none', noise: 'f32', referenceIds: 'offset' },
+    decoder: 'full',
     previewEvery: 0,
     output: { format: task.outputFormat.toLowerCase() as ImageFormat, quality: task.outputQuality },
   } satisfies Omit<Plan, 'seed'>;

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { scaleLatent, unscaleLatent } from '../../src/engine/latents.ts';
 import { decoderGraph, encoderGraph, type Probe } from '../../src/engine/models/autoencoder.ts';
 import { autoencoderConfig } from '../../src/engine/models/autoencoder-config.ts';
+import { autoencoderBytes } from '../../src/engine/models/autoencoder-memory.ts';
 import type { Graph } from '../../src/engine/onnx/graph.ts';
 import { f32Tensor, Session } from '../../src/engine/onnx/session.ts';
 import { openCheckpoint } from '../../src/engine/weights/checkpoint.ts';
@@ -108,3 +109,19 @@ describe('AutoencoderKL with a patch, as small models have it: bf16, no attentio
     await session.release();
   });
 });
+
+test.each([
+  [1024, 1024, 4223],
+  [768, 512, 1892],
+  [512, 512, 1028],
+  [256, 256, 259],
+])(
+  "the memory estimate for FLUX's decoder at %i×%i is what was measured, %i MiB, or a little more",
+  (width, height, measured) => {
+    const tiny = new WeightSource(openCheckpoint(goldenFile('ae_tiny.safetensors')), autoencoderDialects);
+    const flux = { ...autoencoderConfig(tiny), channels: [128, 256, 512, 512], stride: 8 };
+    const estimate = autoencoderBytes(flux, width, height) / 2 ** 20;
+    expect(estimate).toBeGreaterThanOrEqual(measured);
+    expect(estimate).toBeLessThan(1.3 * measured);
+  },
+);

@@ -17,3 +17,11 @@ export function difference(found: ArrayLike<number>, expected: ArrayLike<number>
   }
   return { maxAbs, relativeL2: Math.sqrt(error / Math.max(norm, 1e-30)) };
 }
+
+/** Peak signal-to-noise ratio of two 8-bit pictures, in dB; two that are the same have an infinite one. */
+export function psnr(found: Uint8Array, expected: Uint8Array): number {
+  if (found.length !== expected.length)
+    throw new Error(`${found.length} bytes found, ${expected.length} expected`);
+  const squares = found.reduce((sum, value, i) => sum + (value - expected[i]!) ** 2, 0);
+  return 10 * Math.log10((255 ** 2 * found.length) / squares);
+}

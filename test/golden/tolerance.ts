@@ -14,3 +14,9 @@ export const sigma = 2e-7;
 
 /** A sampler's steps on a known flow, in f32. */
 export const sampler = 1e-6;
+
+/** A picture in f32 against the reference's, as PSNR in dB. */
+export const picture = 50;
+
+/** The same in int8. */
+export const int8Picture = 20;

@@ -145,6 +145,7 @@ describe('a plan', () => {
       trueCfg: 1,
       sampler: 'euler',
       sigmas: 'shifted',
+      decoder: 'full',
       previewEvery: 0,
       output: { format: 'jpg', quality: 95 },
     });

@@ -46,7 +46,11 @@ export function openCheckpoint(where: string): Checkpoint {
   const index = names.find((name) => name.endsWith('.safetensors.index.json'));
   const files = index
     ? shardsOf(path.join(where, index))
-    : names.filter((name) => name.endsWith('.safetensors')).slice(0, 1);
+    : names
+        .filter((name) => name.endsWith('.safetensors'))
+        // Variants have longer names: model.fp16.safetensors.
+        .sort((a, b) => a.length - b.length)
+        .slice(0, 1);
   if (files.length === 0)
     throw new RetouchError(
       'modelFileMissing',

@@ -68,41 +68,40 @@ export function openSafetensors(path: string): SafetensorsFile {
 }
 
 function parseHeader(path: string, file: string, text: string, start: number, size: number): SafetensorsFile {
-  let table: Record<string, { dtype: StoredType; shape: number[]; data_offsets: [number, number] }>;
+  let table: unknown;
   try {
-    table = Object(JSON.parse(text));
+    table = JSON.parse(text);
   } catch {
     throw invalid(path, 'its header is not JSON');
   }
-  const { __metadata__: metadata = {}, ...entries } = table as typeof table & {
-    __metadata__?: Record<string, string>;
-  };
+  if (typeof table !== 'object' || table === null || Array.isArray(table))
+    throw invalid(path, 'its header is not a table of tensors');
+  const { __metadata__: metadata = {}, ...entries } = table as { __metadata__?: Record<string, string> };
   const tensors = new Map<string, TensorEntry>();
   let end = start;
   for (const [name, entry] of Object.entries(entries)) {
-    if (!isEntry(entry)) throw invalid(path, `its header says no dtype, shape and place of tensor ${name}`);
+    if (!isEntry(entry)) throw invalid(path, `its header says of tensor ${name}: ${JSON.stringify(entry)}`);
     const { dtype, shape, data_offsets } = entry;
     const [from, to] = data_offsets;
+    // Types unknown here are an error only when such a tensor is asked for.
     const bytes = shape.reduce((a, b) => a * b, 1) * (storedBytes[dtype] ?? Number.NaN);
-    if (to - from !== bytes)
+    if (to - from !== bytes && !Number.isNaN(bytes))
       throw invalid(path, `tensor ${name} (${dtype} [${shape}]) has ${to - from} bytes, expected ${bytes}`);
-    tensors.set(name, { name, dtype, shape, file, offset: start + from, length: bytes });
+    tensors.set(name, { name, dtype, shape, file, offset: start + from, length: to - from });
     end = Math.max(end, start + to);
   }
   if (end > size) throw truncated(path, size, end);
   return { tensors, metadata };
 }
 
-function isEntry(entry: unknown): boolean {
-  const { dtype, shape, data_offsets } = (entry ?? {}) as Record<string, unknown>;
-  const isSizes = (value: unknown) =>
-    Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && size >= 0);
-  return (
-    typeof dtype === 'string' &&
-    isSizes(shape) &&
-    isSizes(data_offsets) &&
-    (data_offsets as number[]).length === 2
-  );
+type HeaderEntry = { dtype: StoredType; shape: number[]; data_offsets: [number, number] };
+
+function isEntry(value: unknown): value is HeaderEntry {
+  const { dtype, shape, data_offsets } = (value ?? {}) as Partial<HeaderEntry>;
+  const counts = (list: unknown): list is number[] =>
+    Array.isArray(list) && list.every((item) => Number.isSafeInteger(item) && item >= 0);
+  const ranged = counts(data_offsets) && data_offsets.length === 2 && data_offsets[0] <= data_offsets[1];
+  return typeof dtype === 'string' && counts(shape) && ranged;
 }
 
 /** ONNX Runtime refuses links that leave the weights' folder, as a download cache's do. */

@@ -1,0 +1,102 @@
+/** The pipeline's small checkpoint in the other layouts that checkpoints come in, made by copying tensors' bytes. */
+import fs from 'node:fs';
+import path from 'node:path';
+import { openComponents } from '../../src/engine/components.ts';
+import { decoderGraph, encoderGraph } from '../../src/engine/models/autoencoder.ts';
+import { autoencoderConfig } from '../../src/engine/models/autoencoder-config.ts';
+import { clipConfig, clipGraph } from '../../src/engine/models/clip.ts';
+import { fluxConfig } from '../../src/engine/models/flux-config.ts';
+import { t5Config, t5Graph } from '../../src/engine/models/t5.ts';
+import type { ModelSource } from '../../src/engine/plan.ts';
+import { openCheckpoint } from '../../src/engine/weights/checkpoint.ts';
+import { readBytes } from '../../src/engine/weights/safetensors.ts';
+import { type Part, WeightSource } from '../../src/engine/weights/source.ts';
+import { traceGraph } from './flux-trace.ts';
+
+const compute = { product: 'f32', fused: true } as const;
+
+/** The diffusers folder `from` with its sharded transformer in one file. */
+export function writeUnsharded(from: string, to: string): void {
+  fs.cpSync(from, to, { recursive: true });
+  const folder = path.join(to, 'transformer');
+  const { tensors } = openCheckpoint(path.join(from, 'transformer'));
+  for (const name of fs.readdirSync(folder)) if (name !== 'config.json') fs.rmSync(path.join(folder, name));
+  const parts = [...tensors].map(([name, entry]): [string, Part[]] => [name, [entry]]);
+  writeTensors(path.join(folder, 'diffusion_pytorch_model.safetensors'), parts, {});
+}
+
+/** Single files in the names of black-forest-labs/flux and transformers, as ComfyUI wants them. */
+export async function writeSplit(from: string, to: string): Promise<ModelSource['files']> {
+  const files = { layout: 'diffusers', folder: from } as const;
+  const { transformer, autoencoder, clip, t5 } = await openComponents({
+    air: 'split',
+    files,
+    cacheFolder: '',
+  });
+  const write = (name: string, key: string, { checkpoint, dialect }: WeightSource, ask: Ask) => {
+    const source = new RecordingSource(checkpoint, [dialect]);
+    ask(source);
+    const config = { ...checkpoint.config, axes_dim: checkpoint.config.axes_dims_rope };
+    const file = path.join(to, `${name}.safetensors`);
+    writeTensors(file, source.asked, { [key]: JSON.stringify(config) });
+    return file;
+  };
+  return {
+    layout: 'split',
+    transformer: write('flux', 'flux_params', transformer.source, (w) =>
+      traceGraph(w, fluxConfig(w), compute),
+    ),
+    autoencoder: write('ae', 'ae_config', autoencoder.source, (w) => {
+      encoderGraph(w, autoencoderConfig(w), compute);
+      decoderGraph(w, autoencoderConfig(w), compute);
+    }),
+    clip: write('clip_l', 'clip_config', clip.source, (w) => {
+      clipGraph(w, clipConfig(w), compute);
+      w.parts('embeddings.token_embedding.weight');
+    }),
+    t5: write('t5xxl', 't5_config', t5.source, (w) => {
+      t5Graph(w, t5Config(w), compute);
+      w.parts('shared.weight');
+    }),
+    tokenizer: path.join(from, 'tokenizer'),
+    tokenizer2: path.join(from, 'tokenizer_2'),
+  };
+}
+
+type Ask = (source: WeightSource) => void;
+
+/** What a network asks for while it is built is what its file must hold, and the names it asks by are BFL's. */
+class RecordingSource extends WeightSource {
+  readonly asked = new Map<string, Part[]>();
+
+  override parts(name: string): Part[] {
+    const parts = super.parts(name);
+    this.asked.set(name, parts);
+    return parts;
+  }
+}
+
+/** Tensors of parts joined along the first axis. */
+function writeTensors(
+  file: string,
+  tensors: Iterable<[string, Part[]]>,
+  metadata: Record<string, string>,
+): void {
+  const header: Record<string, unknown> = { __metadata__: metadata };
+  const bytes: Buffer[] = [];
+  let end = 0;
+  for (const [name, parts] of tensors) {
+    const rows = parts.reduce((sum, { shape }) => sum + shape[0]!, 0);
+    const begin = end;
+    for (const part of parts) {
+      bytes.push(readBytes(part));
+      end += part.length;
+    }
+    const { dtype, shape } = parts[0]!;
+    header[name] = { dtype, shape: [rows, ...shape.slice(1)], data_offsets: [begin, end] };
+  }
+  const text = Buffer.from(JSON.stringify(header));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(text.length));
+  fs.writeFileSync(file, Buffer.concat([length, text, ...bytes]));
+}
