@@ -4,43 +4,39 @@
  */
 import { RetouchError } from '../error.ts';
 import type { Progress } from './compile.ts';
-import { decodeImage, encodeImage, resizeReference } from './image.ts';
+import { EncodingMemo } from './encoding.ts';
+import { type Events, staged } from './events.ts';
+import { encodeImage } from './image.ts';
 import type { ImageDecoder } from './latent-codec.ts';
-import { drawNoise, type LatentShape, pack, unpack } from './latents.ts';
+import { drawNoise, unpack } from './latents.ts';
 import { type LoadedModel, openModel } from './loaded-model.ts';
 import type { Engine, EngineOptions } from './messages.ts';
-import { cropBitmap, fromPlanar, padBitmap, toPlanar } from './pixels.ts';
-import type { EncodedImage, EngineEvent, Plan, StageName } from './plan.ts';
+import { cropBitmap, fromPlanar } from './pixels.ts';
+import type { EncodedImage, Plan } from './plan.ts';
 import { Generator } from './random.ts';
 import { Residents } from './residents.ts';
 import { type Model, samplers } from './samplers/index.ts';
 import { resolutionShift, sigmas } from './sigmas/index.ts';
-import { padSize } from './sizes.ts';
-import { guidanceInput, timestepInput } from './timestep.ts';
-import { referenceIds, type TokenGrid, targetIds, textIds } from './token-ids.ts';
-import type { Conditioning } from './transformer.ts';
+import { timestepInput } from './timestep.ts';
 
 /** An engine in this process; `EngineHost` runs one in a child. */
 export function createEngine(options: EngineOptions): Engine {
   const residents = new Residents(options.memoryLimit);
+  const memo = new EncodingMemo();
   return {
-    run: (plan, signal) => kontext(plan, signal, residents, options),
+    run: (plan, signal) => kontext(plan, signal, { residents, memo, options }),
     release: () => residents.release(),
   };
 }
 
-type Events<T = void> = AsyncGenerator<EngineEvent, T>;
+/** What an engine keeps from run to run. */
+type Keeping = { residents: Residents; memo: EncodingMemo; options: EngineOptions };
 
 /** Yields what `EngineEvent` lists, in that order; stops between events when `signal` fires. */
-async function* kontext(
-  plan: Plan,
-  signal: AbortSignal,
-  residents: Residents,
-  options: EngineOptions,
-): Events {
+async function* kontext(plan: Plan, signal: AbortSignal, { residents, memo, options }: Keeping): Events {
   const begin = performance.now();
   const model = yield* load(plan, residents, options);
-  const { given, negative, latent, canvas } = yield* encode(plan, model);
+  const { given, negative, latent, canvas } = yield* memo.encode(plan, model);
   checkAborted(signal);
 
   const transformer = yield* staged('load', model.transformer(given.ids.length / 3));
@@ -72,6 +68,9 @@ async function* kontext(
     last = { x, sigma, v };
     return v;
   };
+  const previewing = plan.previewEvery > 0 && model.canPreview(given.ids.length / 3);
+  if (plan.previewEvery > 0 && !previewing)
+    options.log('no previews: the decoder does not fit into memory beside the transformer');
   let x = first;
   let started = performance.now();
   for await (const step of samplers[plan.sampler](watched, x, schedule, { noise })) {
@@ -79,7 +78,7 @@ async function* kontext(
     const milliseconds = performance.now() - started;
     yield { type: 'step-end', index: step.index, steps: plan.steps, sigma: step.sigma, milliseconds };
     checkAborted(signal);
-    if (plan.previewEvery > 0 && (step.index + 1) % plan.previewEvery === 0 && step.index + 1 < plan.steps) {
+    if (previewing && (step.index + 1) % plan.previewEvery === 0 && step.index + 1 < plan.steps) {
       const x0 = last.x.map((value, i) => value - last.sigma * last.v[i]!);
       yield {
         type: 'preview',
@@ -105,80 +104,6 @@ async function* load(plan: Plan, residents: Residents, options: EngineOptions): 
   return model;
 }
 
-type Encoded = {
-  given: Conditioning;
-  negative: Conditioning | undefined;
-  /** The target's latent and the picture it decodes to, larger than asked for where the strides need it. */
-  latent: LatentShape;
-  canvas: { width: number; height: number };
-};
-
-async function* encode(plan: Plan, model: LoadedModel): Events<Encoded> {
-  const begin = performance.now();
-  const text = yield* staged('encode', model.textEncoder());
-  const prompt = await text.encode(plan.prompt);
-  const opposite = plan.trueCfg > 1 ? await text.encode(plan.negativePrompt) : undefined;
-
-  const { stride, latentChannels } = model.components.autoencoder.config;
-  const gridOf = ({ width, height }: { width: number; height: number }): TokenGrid => ({
-    rows: height / (2 * stride),
-    columns: width / (2 * stride),
-  });
-  const canvas = padSize(plan, 2 * stride);
-  const grids: TokenGrid[] = [];
-  const packed: Float32Array[] = [];
-  for (const [i, bytes] of plan.references.entries()) {
-    yield {
-      type: 'stage-progress',
-      stage: 'encode',
-      message: 'encoding references',
-      fraction: i / plan.references.length,
-    };
-    const resized = resizeReference(await decodeImage(bytes));
-    const bitmap = padBitmap(resized, padSize(resized, 2 * stride));
-    const encoder = yield* staged('encode', model.encoder(bitmap));
-    const shape = { channels: latentChannels, h: bitmap.height / stride, w: bitmap.width / stride };
-    packed.push(pack(await encoder.encode(toPlanar(bitmap), bitmap), shape));
-    grids.push(gridOf(bitmap));
-  }
-  const ids = joinFloats([
-    textIds(prompt.tokens),
-    targetIds(gridOf(canvas)),
-    ...referenceIds(grids, plan.numerics.referenceIds),
-  ]);
-  const shared = {
-    references: joinFloats(packed),
-    ids,
-    guidance: guidanceInput(plan.guidance, plan.numerics.timestepRounding),
-  };
-  yield { type: 'encode-end', milliseconds: performance.now() - begin };
-  return {
-    given: { ...shared, ...prompt },
-    negative: opposite && { ...shared, ...opposite },
-    latent: { channels: latentChannels, h: canvas.height / stride, w: canvas.width / stride },
-    canvas,
-  };
-}
-
-/** Progress as events of a stage. */
-async function* staged<T>(stage: StageName, work: AsyncGenerator<Progress, T>): Events<T> {
-  for (;;) {
-    const next = await work.next();
-    if (next.done) return next.value;
-    yield { type: 'stage-progress', stage, ...next.value };
-  }
-}
-
 function checkAborted(signal: AbortSignal): void {
   if (signal.aborted) throw new RetouchError('engineAborted', 'The run was stopped.');
-}
-
-function joinFloats(parts: readonly Float32Array[]): Float32Array {
-  const joined = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    joined.set(part, at);
-    at += part.length;
-  }
-  return joined;
 }

@@ -49,6 +49,8 @@ export class LoadedModel {
   private readonly compute: Compute;
   private readonly residents: Residents;
   private readonly session: SessionOptions;
+  /** For networks that run once or twice an image: what they work in is free for the others afterwards. */
+  private readonly onceAnImage: SessionOptions;
 
   constructor(
     plan: Plan,
@@ -64,6 +66,7 @@ export class LoadedModel {
     this.compute = { product: precision, fused };
     this.residents = residents;
     this.session = { device: plan.numerics.device, threads };
+    this.onceAnImage = { ...this.session, arena: false };
   }
 
   /**
@@ -90,12 +93,12 @@ export class LoadedModel {
 
   textEncoder(): Loading<TextEncoder> {
     const load = () =>
-      TextEncoder.load(this.components, this.compute, this.session, (name) => this.cacheFile(name));
+      TextEncoder.load(this.components, this.compute, this.onceAnImage, (name) => this.cacheFile(name));
     return this.acquire('text encoders', this.textNeed(), load);
   }
 
   encoder(size: Size): Loading<ImageEncoder> {
-    const load = () => ImageEncoder.load(this.components.autoencoder, this.compute, this.session);
+    const load = () => ImageEncoder.load(this.components.autoencoder, this.compute, this.onceAnImage);
     return this.acquire('image encoder', this.codecNeed(size), load);
   }
 
@@ -104,7 +107,7 @@ export class LoadedModel {
     const { autoencoder, tiny } = this.components;
     if (which === 'full')
       return this.acquire('image decoder', this.codecNeed(size), () =>
-        ImageDecoder.full(autoencoder, this.compute, this.session),
+        ImageDecoder.full(autoencoder, this.compute, this.onceAnImage),
       );
     if (!tiny) {
       const { air } = this.plan.model;
@@ -115,8 +118,13 @@ export class LoadedModel {
       );
     }
     return this.acquire('tiny image decoder', this.codecNeed(size), () =>
-      ImageDecoder.tiny(tiny, this.compute, this.session),
+      ImageDecoder.tiny(tiny, this.compute, this.onceAnImage),
     );
+  }
+
+  /** Whether the decoder of previews fits beside the transformer, which must not be released between steps. */
+  canPreview(tokens: number): boolean {
+    return this.residents.holds([this.transformerNeed(tokens), this.codecNeed(this.plan)]);
   }
 
   /** The cheapest decoder there is. */
