@@ -18,5 +18,11 @@ export const sampler = 1e-6;
 /** A picture in f32 against the reference's, as PSNR in dB. */
 export const picture = 50;
 
-/** The same in int8. */
-export const int8Picture = 20;
+/** The same in int8, which is 52 and 53 dB on the pictures of the tests. */
+export const int8Picture = 40;
+
+/**
+ * A block's activation in int8. A value rounded to 8 bits of its row's largest is off by about 1/(127·√12)·(largest/RMS),
+ * near 0.7 % for weights and activations each, which sums of many products average down; measured: at most 6.2e-3.
+ */
+export const int8 = 1.2e-2;

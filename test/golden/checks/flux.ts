@@ -101,7 +101,7 @@ async function* checkRounded(
   await session.release();
 }
 
-async function runTrace(
+export async function runTrace(
   session: Session,
   config: FluxConfig,
   io: Tensors,
