@@ -17,6 +17,7 @@ export function realWidth(depth: number, depthSingle: number): FluxConfig {
     axes: [16, 56, 56],
     theta: 10000,
     guidance: true,
+    qkvBias: true,
   };
 }
 

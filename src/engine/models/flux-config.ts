@@ -18,6 +18,8 @@ export type FluxConfig = {
   axes: number[];
   theta: number;
   guidance: boolean;
+  /** Whether the double blocks' q, k and v have a bias: every released model's do. */
+  qkvBias: boolean;
 };
 
 /**
@@ -55,6 +57,7 @@ export function fluxConfig(source: WeightSource): FluxConfig {
     guidance:
       config.guidance_embeds === true ||
       source.hasAny('guidance_in.in_layer.weight', 'guidance_in.out_layer.weight'),
+    qkvBias: params.qkv_bias !== false,
   };
 }
 

@@ -54,7 +54,7 @@ export function doubleBlock(
   w: Weights,
   config: FluxConfig,
 ): [Var, Var] {
-  const { hidden, heads, mlp } = config;
+  const { hidden, heads, mlp, qkvBias } = config;
   const streams = { img, txt };
   const mods = {
     img: modulation(vec, w.at('img_mod.lin'), 6, config),
@@ -63,7 +63,8 @@ export function doubleBlock(
   const qkv = (s: 'img' | 'txt') => {
     const [shift1, scale1] = mods[s] as [Var, Var];
     const x = modulatedNorm(streams[s], shift1, scale1);
-    return normalizedQkv(linear(x, w.at(`${s}_attn.qkv`), 3 * hidden), w.at(`${s}_attn.norm`), config);
+    const joined = linear(x, w.at(`${s}_attn.qkv`), 3 * hidden, { bias: qkvBias });
+    return normalizedQkv(joined, w.at(`${s}_attn.norm`), config);
   };
   const [imgQ, imgK, imgV] = qkv('img');
   const [txtQ, txtK, txtV] = qkv('txt');

@@ -231,8 +231,7 @@ async function checkInpaint(
     const rest = sigmas.slice(first);
     const start = addNoise(init, noise, rest[0]!);
     const out = await denoise(model(own), start, rest, (x, sigma) => blend(x, init, noise, mask, sigma));
-    const name = `${label} inpaint.out from step ${first} of ${steps}`;
-    const line = compared(name, out, io.floats('inpaint.out'), tolerance);
+    const line = compared(`${label} inpaint.out`, out, io.floats('inpaint.out'), tolerance);
     if (line.pass) return line;
     lines.push(line);
   }

@@ -5,13 +5,7 @@ import { autoencoderConfig } from '../../../src/engine/models/autoencoder-config
 import { clipConfig, clipFeeds, clipGraph } from '../../../src/engine/models/clip.ts';
 import { relativeBuckets, t5Config, t5Feeds, t5Graph } from '../../../src/engine/models/t5.ts';
 import type { Graph } from '../../../src/engine/onnx/graph.ts';
-import {
-  f32Tensor,
-  floats,
-  Session,
-  type SessionOptions,
-  type Tensor,
-} from '../../../src/engine/onnx/session.ts';
+import { type Device, f32Tensor, floats, Session, type Tensor } from '../../../src/engine/onnx/session.ts';
 import { openCheckpoint } from '../../../src/engine/weights/checkpoint.ts';
 import { autoencoderDialects } from '../../../src/engine/weights/dialects/autoencoder.ts';
 import { clipDialects } from '../../../src/engine/weights/dialects/clip.ts';
@@ -20,17 +14,22 @@ import { WeightSource } from '../../../src/engine/weights/source.ts';
 import { block } from '../tolerance.ts';
 import { compared, type Lines, Tensors } from './check.ts';
 
-const compute = { product: 'f32', fused: true } as const;
-const device: SessionOptions = { device: 'cpu', threads: 1 };
+export type Setup = { device: Device; fused: boolean; tolerance: number };
+const onCpu: Setup = { device: 'cpu', fused: true, tolerance: block };
 
-async function runOnce(graph: Graph, feeds: Record<string, Tensor>): Promise<Record<string, Tensor>> {
-  const session = await Session.compile(graph, device);
+async function runOnce(
+  graph: Graph,
+  feeds: Record<string, Tensor>,
+  { device }: Setup,
+): Promise<Record<string, Tensor>> {
+  const session = await Session.compile(graph, { device, threads: 1 });
   const results = await session.run(feeds);
   await session.release();
   return results;
 }
 
-export async function* checkAutoencoder(file: string, ioFile: string, label: string): Lines {
+export async function* checkAutoencoder(file: string, ioFile: string, label: string, setup = onCpu): Lines {
+  const compute = { product: 'f32', fused: setup.fused } as const;
   const io = new Tensors(ioFile);
   const source = new WeightSource(openCheckpoint(file), autoencoderDialects);
   const config = autoencoderConfig(source);
@@ -41,45 +40,55 @@ export async function* checkAutoencoder(file: string, ioFile: string, label: str
       graph.output(`act.${side}.${name}`, value);
   const activations = function* (results: Record<string, Tensor>) {
     for (const [name, value] of Object.entries(results))
-      if (io.has(name)) yield compared(`${label} ${name}`, floats(value), io.floats(name), block);
+      if (io.has(name)) yield compared(`${label} ${name}`, floats(value), io.floats(name), setup.tolerance);
   };
 
   const image = f32Tensor(io.floats('image'), io.shape('image'));
-  const encoded = await runOnce(encoderGraph(source, config, compute, outputs('enc')), { image });
+  const encoded = await runOnce(encoderGraph(source, config, compute, outputs('enc')), { image }, setup);
   yield* activations(encoded);
   const moments = floats(encoded.moments!);
   const latent = scaleLatent(moments.subarray(0, moments.length / 2), config);
-  if (io.has('latent')) yield compared(`${label} latent`, latent, io.floats('latent'), block);
+  if (io.has('latent')) yield compared(`${label} latent`, latent, io.floats('latent'), setup.tolerance);
 
   const asked = io.has('decoder_latent') ? 'decoder_latent' : 'latent';
   const stored = io.floats(asked);
   const given = asked === 'latent' ? unscaleLatent(stored, config) : stored;
-  const decoded = await runOnce(decoderGraph(source, config, compute, outputs('dec')), {
-    latent: f32Tensor(given, io.shape(asked)),
-  });
+  const decoded = await runOnce(
+    decoderGraph(source, config, compute, outputs('dec')),
+    { latent: f32Tensor(given, io.shape(asked)) },
+    setup,
+  );
   const { image: picture, ...rest } = decoded;
   yield* activations(rest);
-  yield compared(`${label} decoded`, floats(picture!), io.floats('decoded'), block);
+  yield compared(`${label} decoded`, floats(picture!), io.floats('decoded'), setup.tolerance);
 }
 
-export async function* checkClip(file: string, ioFile: string, label: string): Lines {
+export async function* checkClip(file: string, ioFile: string, label: string, setup = onCpu): Lines {
+  const compute = { product: 'f32', fused: setup.fused } as const;
   const io = new Tensors(ioFile);
   const source = new WeightSource(openCheckpoint(file), clipDialects);
   const config = clipConfig(source);
   const results = await runOnce(
     clipGraph(source, config, compute),
     clipFeeds(source, config, io.integers('input_ids')),
+    setup,
   );
   yield compared(
     `${label} last_hidden_state`,
     floats(results.last_hidden_state!),
     io.floats('last_hidden_state'),
-    block,
+    setup.tolerance,
   );
-  yield compared(`${label} pooler_output`, floats(results.pooled!), io.floats('pooler_output'), block);
+  yield compared(
+    `${label} pooler_output`,
+    floats(results.pooled!),
+    io.floats('pooler_output'),
+    setup.tolerance,
+  );
 }
 
-export async function* checkT5(file: string, ioFile: string, label: string): Lines {
+export async function* checkT5(file: string, ioFile: string, label: string, setup = onCpu): Lines {
+  const compute = { product: 'f32', fused: setup.fused } as const;
   const io = new Tensors(ioFile);
   const source = new WeightSource(openCheckpoint(file), t5Dialects);
   const config = t5Config(source);
@@ -93,11 +102,12 @@ export async function* checkT5(file: string, ioFile: string, label: string): Lin
   const results = await runOnce(
     t5Graph(source, config, compute),
     t5Feeds(source, config, io.integers('input_ids')),
+    setup,
   );
   yield compared(
     `${label} last_hidden_state`,
     floats(results.last_hidden_state!),
     io.floats('last_hidden_state'),
-    block,
+    setup.tolerance,
   );
 }

@@ -58,7 +58,7 @@ export async function* checkSchedulers(file: string): Lines {
       1e-12,
     );
   for (const [key, expected] of Object.entries<number[]>(table.sigmas ?? {})) {
-    const [, steps, mu, spacing] = key.match(/^n(\d+)_mu([\d.]+)_(\w+)$/) ?? [];
+    const [, steps, mu = 0, spacing] = key.match(/^n(\d+)_(?:mu([\d.]+)|unshifted)_(\w+)$/) ?? [];
     const known = spacings[spacing ?? ''];
     if (known)
       yield compared(
@@ -87,16 +87,18 @@ export async function* checkSchedulers(file: string): Lines {
   }
 }
 
-type Toy = { x: number[]; noise_per_step: number[][] };
+type Toy = { def: string; x: number[]; noise_per_step: number[][] };
 
-/** Every step of a sampler on the flow to a Gaussian of mean 0.7 and deviation 0.5, whose velocity is known. */
+/** Every step of a sampler on the flow to a Gaussian of mean m and deviation k, whose velocity is known. */
 async function path(
   name: Plan['sampler'],
   levels: Float64Array,
-  { x, noise_per_step }: Toy,
+  { def, x, noise_per_step }: Toy,
 ): Promise<number[]> {
+  const stated = (name: string) => Number(def.match(`\\b${name}=(-?[\\d.]+)`)?.[1]);
+  const [m, k] = [stated('m'), stated('k')];
   const velocity: Model = async (samples, sigma) => {
-    const [m, k, a] = [0.7, 0.5, 1 - sigma];
+    const a = 1 - sigma;
     return samples.map((value) => {
       const x0 = m + ((a * k * k) / (a * a * k * k + sigma * sigma)) * (value - a * m);
       return (value - x0) / sigma;
