@@ -38,7 +38,7 @@ export class ProgressView {
   }
 
   #draw(): void {
-    this.#stream.write(`${clearLine}${formatProgress(this.#progress, this.#stream.columns ?? 80)}`);
+    this.#stream.write(`${clearLine}${formatProgress(this.#progress, this.#stream.columns || 80)}`);
   }
 
   #writeLine(): void {

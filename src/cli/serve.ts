@@ -12,6 +12,9 @@ import { ModelStore } from '../store/models.ts';
 import { type Job, runJob } from '../tasks/engine.ts';
 import { TaskService } from '../tasks/service.ts';
 
+/** Milliseconds in which stopped work may still be answered. */
+const answerTime = 500;
+
 export type RunningServer = { url: string; close(): Promise<void> };
 
 /** Listening once it resolves. Throws `dataDirectoryUnusable`, `listenFailed`. */
@@ -49,7 +52,11 @@ export async function serve(config: Config): Promise<RunningServer> {
   const close = async () => {
     // New requests are refused at once; those under way may end until the time is up.
     const stopWork = () => Promise.all([queue.close(), engine.close()]);
-    const timeUp = setTimeout(stopWork, config.shutdownTimeout * 1000);
+    const timeUp = setTimeout(async () => {
+      await stopWork();
+      // What is still open waits for a client that sends slowly or for a picture that does not come.
+      setTimeout(() => server.server.closeAllConnections(), answerTime);
+    }, config.shutdownTimeout * 1000);
     await server.close();
     clearTimeout(timeUp);
     await stopWork();

@@ -48,6 +48,8 @@ export function settingFlags(names: readonly SettingName[], withVariables = fals
 /** Empty where the setting's own sentence says what happens without it. */
 function defaultOf(name: SettingName): string {
   const { initial } = settings[name];
+  if (placeholders[name] === 'SIZE' && typeof initial === 'number' && initial > 0)
+    return `default ${initial / 2 ** 20}MB`;
   return initial === '' || initial === 0 || typeof initial === 'boolean' || typeof initial === 'object'
     ? ''
     : `default ${initial}`;

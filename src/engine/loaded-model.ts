@@ -84,7 +84,8 @@ export class LoadedModel {
     const needs = [this.textNeed(), this.codecNeed(this.plan), this.transformerNeed(tokens)];
     for (const [i, need] of needs.entries())
       this.residents.checkFits(this.key(['text encoders', 'image decoder', 'transformer'][i]!), need);
-    if (!this.residents.holds(needs)) return;
+    const encoder = references.length > 0 ? [this.codecNeed(this.plan)] : [];
+    if (!this.residents.holds([...needs, ...encoder])) return;
     yield* this.textEncoder();
     if (references.length > 0) yield* this.encoder(this.plan);
     yield* this.decoder(this.plan);

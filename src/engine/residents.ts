@@ -7,8 +7,6 @@ export type Need = { bytes: number; working: number };
 
 type Resident = { bytes: number; value: { release(): Promise<void> } };
 
-const GiB = 2 ** 30;
-
 export class Residents {
   private readonly limit: number;
   /** In the order of use, the least recent first. */
@@ -65,12 +63,15 @@ export class Residents {
   }
 
   private tooLarge(key: string, bytes: number, working: number): RetouchError {
-    const inGiB = (value: number) => `${(value / GiB).toFixed(2)} GiB`;
+    const [all, weights, work, limit] = [bytes + working, bytes, working, this.limit].map(inUnits);
     return new RetouchError(
       'notEnoughMemory',
-      `${key} needs ${inGiB(bytes + working)} (${inGiB(bytes)} of weights and ${inGiB(working)} to work in), ` +
-        `but the engine may use ${inGiB(this.limit)}`,
+      `Not enough memory for the ${key}: ${all} are needed (${weights} of weights and ${work} to work in), and the engine may use ${limit}.`,
       { needed: bytes + working, limit: this.limit },
     );
   }
+}
+
+function inUnits(bytes: number): string {
+  return bytes < 2 ** 30 ? `${(bytes / 2 ** 20).toFixed(1)} MiB` : `${(bytes / 2 ** 30).toFixed(2)} GiB`;
 }

@@ -50,6 +50,14 @@ export function createServer({ config, service, assets, engine, queue, log }: Se
     const message = `Nothing is served at ${request.method} ${request.url.slice(0, 100)}; tasks go to POST /v1.`;
     return answer(reply, [{ failure: failure('routeNotFound', message) }]);
   });
+  // A connection kept alive would keep the closing server alive, for as long as its client likes.
+  let closing = false;
+  server.addHook('preClose', async () => {
+    closing = true;
+  });
+  server.addHook('onSend', async (_request, reply) => {
+    if (closing) reply.header('connection', 'close');
+  });
   server.addHook('onResponse', async (request, reply) => logRequest(log, request.method, request.url, reply));
   server.register(http, { service, config });
   server.register(files, { assets });

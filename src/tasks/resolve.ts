@@ -101,11 +101,12 @@ function decodeDataUri(text: string, where: string): Uint8Array {
 function decodeBase64(text: string, where: string): Uint8Array {
   // Mail and shells wrap lines; a space would make base64 of any sentence.
   const characters = /[\r\n]/.test(text) ? text.replace(/[\r\n]+/g, '') : text;
-  if (characters === '' || /[^A-Za-z0-9+/_-]/.test(characters.replace(/={1,2}$/, ''))) {
+  const digits = characters.replace(/={1,2}$/, '');
+  if (digits === '' || /[^A-Za-z0-9+/_-]/.test(digits)) {
     const found = text.length > 60 ? `${text.slice(0, 60)}…` : text;
     throw invalid(`Invalid value for '${where}': found '${found}', ${expected}.`);
   }
-  const size = Math.floor((characters.length * 3) / 4);
+  const size = Math.floor((digits.length * 3) / 4);
   if (size > maxBytes) {
     throw invalid(
       `Invalid value for '${where}': found a picture of ${size} bytes, expected at most ${maxBytes}.`,

@@ -115,3 +115,9 @@ it('a terminal has one line, redrawn, and notes above it', () => {
   view.end();
   expect(text).toBe('\r\x1b[KLoading   ░░░░░░░░░\r\x1b[Khello\n\r\x1b[KLoading   ░░░░░░░░░\r\x1b[K');
 });
+
+it('a terminal that does not know its width is taken for 80 columns wide', () => {
+  let text = '';
+  new ProgressView({ write: (part: string) => (text += part), isTTY: true, columns: 0 });
+  expect(text).toContain('Loading');
+});
