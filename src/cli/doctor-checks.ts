@@ -121,7 +121,13 @@ export async function checkModels(config: Config): Promise<Finding[]> {
       { level: 'problem', name: 'Model', text: `none is installed in ${config.modelsDir}` },
     ];
   }
-  return [...(await Promise.all(store.models.map((model) => checkModel(model, config)))), ...problems];
+  const models = await Promise.all(store.models.map((model) => checkModel(model, config)));
+  // One sound model is enough to work with.
+  const sound = models.some(({ level }) => level === 'good');
+  const judged = models.map((found) =>
+    sound && found.level === 'problem' ? { ...found, level: 'warning' as const } : found,
+  );
+  return [...judged, ...problems];
 }
 
 async function checkModel(model: Model, { device, precision }: Config): Promise<Finding> {
