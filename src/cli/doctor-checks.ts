@@ -143,7 +143,10 @@ async function checkModel(model: Model, { device, precision }: Config): Promise<
       noise: 'f32',
       referenceIds: 'offset',
     } as const;
-    const chosen = choosePrecision(numerics, transformer.config, false);
+    const chosen = choosePrecision(numerics, transformer.config, {
+      half: device !== 'cpu',
+      int8: device === 'cpu',
+    });
     return { level: 'good', name: 'Model', text: `${what}; computed in ${chosen} on ${device}` };
   } catch (error) {
     if (!(error instanceof RetouchError)) throw error;

@@ -28,17 +28,7 @@ export async function openModel(
   const { device } = plan.numerics;
   const components = await openComponents(plan.model);
   const examined = await examineDevice(device, options.threads);
-  const precision = choosePrecision(plan.numerics, components.transformer.config, examined.half);
-  if (precision === 'f16' && !examined.half)
-    throw new RetouchError('precisionUnsupported', `${device} computes no f16 here; f32 is available`, {
-      device,
-      precision,
-    });
-  if (precision === 'int8' && device !== 'cpu')
-    throw new RetouchError('precisionUnsupported', `int8 is computed on the cpu only, not on ${device}`, {
-      device,
-      precision,
-    });
+  const precision = choosePrecision(plan.numerics, components.transformer.config, examined);
   return new LoadedModel(plan, components, precision, examined.fused, residents, options.threads);
 }
 

@@ -1,4 +1,5 @@
 /** Which arithmetic a model is computed in on a device (docs/precision.md has the measurements). */
+import { RetouchError } from '../error.ts';
 import type { FluxConfig } from './models/flux-config.ts';
 import type { DeviceName, Numerics, PrecisionName } from './plan.ts';
 
@@ -8,14 +9,27 @@ import type { DeviceName, Numerics, PrecisionName } from './plan.ts';
  */
 const narrowestInt8 = 1024;
 
+/** What a device's self-test found it computes rightly, besides f32. */
+export type Abilities = { half: boolean; int8: boolean };
+
+/** @throws RetouchError `precisionUnsupported` when the plan names one that the device cannot be trusted with */
 export function choosePrecision(
   { device, precision }: Numerics,
   config: FluxConfig,
-  halfPrecision: boolean,
+  { half, int8 }: Abilities,
 ): PrecisionName {
-  if (precision !== 'auto') return precision;
-  if (device === 'cpu') return config.hidden >= narrowestInt8 ? 'int8' : 'f32';
-  return halfPrecision ? 'f16' : 'f32';
+  const able: Record<PrecisionName, boolean> = { f32: true, f16: half, int8 };
+  if (precision === 'auto') {
+    if (half) return 'f16';
+    return int8 && config.hidden >= narrowestInt8 ? 'int8' : 'f32';
+  }
+  if (able[precision]) return precision;
+  const rest = Object.entries(able).flatMap(([name, right]) => (right ? [name] : []));
+  throw new RetouchError(
+    'precisionUnsupported',
+    `${precision} is not computed on ${device} here, or not rightly; available: ${rest.join(', ')}`,
+    { device, precision },
+  );
 }
 
 /** Bytes that a stored number of `values` weights occupies once loaded. */

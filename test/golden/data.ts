@@ -18,7 +18,7 @@ export function openGolden(name: string): Tensors {
 export function expectClose(name: string, found: Tensor, expected: Float32Array, tolerance: number): void {
   const { relativeL2, maxAbs } = difference(values(found), expected);
   const message = `${name}: relative L2 ${relativeL2.toExponential(2)}, max abs ${maxAbs.toExponential(2)}`;
-  if (process.env.RETOUCH_TEST_VERBOSE) console.info(message);
+  if (process.env.TEST_VERBOSE) console.info(message);
   expect(relativeL2, message).toBeLessThanOrEqual(tolerance);
 }
 

@@ -127,7 +127,7 @@ describe('the transformer in int8', () => {
       await session.release();
       for (const [key, value] of Object.entries(results)) {
         const { relativeL2 } = difference(value, io.floats(`${name}.act.${key}`));
-        if (process.env.RETOUCH_TEST_VERBOSE) console.info(name, key, relativeL2);
+        if (process.env.TEST_VERBOSE) console.info(name, key, relativeL2);
         expect(relativeL2, key).toBeLessThanOrEqual(tolerance);
       }
     },

@@ -62,7 +62,7 @@ async function compare(found: Uint8Array, expected: Uint8Array): Promise<number>
   const [a, b] = [await decodeImage(found), await decodeImage(expected)];
   expect([a.width, a.height]).toEqual([b.width, b.height]);
   const ratio = psnr(a.data, b.data);
-  if (process.env.RETOUCH_TEST_VERBOSE) console.info(`${expect.getState().currentTestName}: ${ratio} dB`);
+  if (process.env.TEST_VERBOSE) console.info(`${expect.getState().currentTestName}: ${ratio} dB`);
   return ratio;
 }
 

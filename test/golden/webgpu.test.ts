@@ -10,7 +10,7 @@ import { checkAutoencoder, checkClip, checkT5 } from './checks/networks.ts';
 import { goldenFile } from './data.ts';
 import { loop, webgpuBlock } from './tolerance.ts';
 
-const required = process.env.RETOUCH_TEST_WEBGPU === '1';
+const required = process.env.TEST_WEBGPU === '1';
 const device = await selfTest('webgpu');
 const absent = device.report.length === 0;
 
@@ -25,7 +25,7 @@ async function linesOf(
   const lines: Line[] = [];
   for await (const line of check(file, io, label)) {
     lines.push(line);
-    if (process.env.RETOUCH_TEST_VERBOSE && 'relativeL2' in line) console.info(line.name, line.relativeL2);
+    if (process.env.TEST_VERBOSE && 'relativeL2' in line) console.info(line.name, line.relativeL2);
   }
   return lines;
 }

@@ -1,0 +1,19 @@
+import type { Var } from '../graph.ts';
+import type { Values } from './reference.ts';
+
+/** What fails with a case: the device itself, or one of the choices that the engine can do without. */
+export type Need = 'device' | 'fused' | 'half' | 'fused half' | 'int8';
+
+/** One question to a device. */
+export type Case = {
+  operator: string;
+  need: Need;
+  /** Largest relative L2 distance from the f64 answer. */
+  tolerance: number;
+  inputs: Values[];
+  build: (...inputs: Var[]) => Var;
+  expected: (...inputs: Values[]) => Values;
+};
+
+/** Sums of about a thousand products in f32 stay below 1e-6; a kernel that is wrong is off by 1e-3 and more. */
+export const exact = 1e-5;

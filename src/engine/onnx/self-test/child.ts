@@ -1,0 +1,35 @@
+/**
+ * The program of the process that process.ts forks: asks the device the cases whose numbers it is given, saying which
+ * it is at, so that its parent knows what ended it.
+ */
+import type { Device } from '../session.ts';
+import { casesFor } from './cases.ts';
+import { askAll, type OperatorReport, open } from './run.ts';
+
+export type FromChild =
+  | { type: 'missing'; reason: string }
+  | { type: 'asking'; index: number }
+  | { type: 'answer'; line: OperatorReport }
+  | { type: 'done' };
+
+const [device, threads, numbers] = process.argv.slice(2) as [Device, string, string];
+const send = (message: FromChild) =>
+  new Promise<void>((resolve) => void process.send?.(message, undefined, undefined, () => resolve()));
+
+process.once('disconnect', () => process.exit(0));
+
+try {
+  await open(device);
+} catch (cause) {
+  await send({ type: 'missing', reason: cause instanceof Error ? cause.message : String(cause) });
+  process.exit(0);
+}
+const cases = casesFor(device);
+const asked = numbers.split(',').map((index) => cases[Number(index)]!);
+for await (const step of askAll(asked, device, Number(threads))) {
+  if ('asking' in step) await send({ type: 'asking', index: cases.indexOf(step.asking) });
+  else await send({ type: 'answer', line: step.answer });
+}
+await send({ type: 'done' });
+// Without the runtime's own clean-up: what a driver may crash in when all is said is of no concern.
+process.exit(0);

@@ -1,0 +1,91 @@
+/** Asks a device of this process. */
+import { Graph } from '../graph.ts';
+import * as op from '../operators/index.ts';
+import { type Device, f32Tensor, floats, Session, type Tensor, tensor } from '../session.ts';
+import type { Case, Need } from './case.ts';
+import { pattern, type Values } from './reference.ts';
+
+export type OperatorReport = {
+  operator: string;
+  need: Need;
+  /** Relative L2 distance from the f64 answer; NaN when there was no answer. */
+  error: number;
+  tolerance: number;
+  ok: boolean;
+  /** Why there was no answer. */
+  reason?: string;
+};
+
+/** @throws what the runtime says when the device is not there */
+export async function open(device: Device): Promise<void> {
+  await compute('presence', [pattern([4], 1)], (x) => op.add(x, 1), device, 1);
+}
+
+/** Asks one after the other. A wrong answer settles what it was needed for, so what else that needs is not asked. */
+export async function* askAll(
+  asked: readonly Case[],
+  device: Device,
+  threads: number,
+): AsyncGenerator<{ asking: Case } | { answer: OperatorReport }> {
+  const settled = new Set<Need>();
+  for (const test of asked) {
+    if (settled.has(test.need)) continue;
+    yield { asking: test };
+    const answer = await ask(test, device, threads);
+    if (!answer.ok) settled.add(test.need);
+    yield { answer };
+    if (settled.has('device')) return;
+  }
+}
+
+async function ask(test: Case, device: Device, threads: number): Promise<OperatorReport> {
+  const { operator, need, tolerance, inputs, build, expected } = test;
+  try {
+    const found = await compute(operator, inputs, build, device, threads);
+    const error = relativeL2(found, expected(...inputs).data);
+    return { operator, need, tolerance, error, ok: error <= tolerance };
+  } catch (cause) {
+    return noAnswer(test, cause instanceof Error ? cause.message : String(cause));
+  }
+}
+
+export function noAnswer({ operator, need, tolerance }: Case, reason: string): OperatorReport {
+  return { operator, need, tolerance, error: Number.NaN, ok: false, reason };
+}
+
+async function compute(
+  name: string,
+  inputs: readonly Values[],
+  build: Case['build'],
+  device: Device,
+  threads: number,
+): Promise<Float32Array> {
+  const graph = new Graph(`self-test: ${name}`);
+  const vars = inputs.map(({ dtype, shape }, i) => graph.input(`x${i}`, dtype, shape));
+  graph.output('out', build(...vars));
+  const session = await Session.compile(graph, { device, threads });
+  try {
+    const { out } = await session.run(
+      Object.fromEntries(inputs.map((values, i) => [`x${i}`, toTensor(values)])),
+    );
+    return floats(out!);
+  } finally {
+    await session.release();
+  }
+}
+
+function toTensor({ dtype, shape, data }: Values): Tensor {
+  if (dtype === 'f32') return f32Tensor(Float32Array.from(data), shape);
+  return tensor('i64', BigInt64Array.from(data, BigInt), shape);
+}
+
+/** A NaN on either side makes the result NaN, which passes no tolerance. */
+function relativeL2(found: Float32Array, expected: Float64Array): number {
+  if (found.length !== expected.length) return Number.NaN;
+  let [error, norm] = [0, 0];
+  expected.forEach((value, i) => {
+    error += (found[i]! - value) ** 2;
+    norm += value ** 2;
+  });
+  return Math.sqrt(error / norm);
+}

@@ -1,0 +1,38 @@
+import { describe, expect, it } from 'vitest';
+import type { FluxConfig } from '../../src/engine/models/flux-config.ts';
+import type { Numerics } from '../../src/engine/plan.ts';
+import { choosePrecision } from '../../src/engine/precision.ts';
+
+const numerics: Numerics = {
+  device: 'cpu',
+  precision: 'auto',
+  timestepRounding: 'none',
+  noise: 'f32',
+  referenceIds: 'offset',
+};
+const width = (hidden: number) => ({ hidden }) as FluxConfig;
+const cpu = { half: false, int8: true };
+
+describe('the precision of a model', () => {
+  it('is int8 for wide models on the CPU, and f32 for narrow ones', () => {
+    expect(choosePrecision(numerics, width(3072), cpu)).toBe('int8');
+    expect(choosePrecision(numerics, width(192), cpu)).toBe('f32');
+  });
+
+  it('is f32 where eight bits failed the self-test', () => {
+    expect(choosePrecision(numerics, width(3072), { half: false, int8: false })).toBe('f32');
+  });
+
+  it('is f16 on a device that has it', () => {
+    const gpu = { ...numerics, device: 'webgpu' } as const;
+    expect(choosePrecision(gpu, width(192), { half: true, int8: false })).toBe('f16');
+    expect(choosePrecision(gpu, width(192), { half: false, int8: false })).toBe('f32');
+  });
+
+  it('is what was asked for, or an error that names what there is', () => {
+    expect(choosePrecision({ ...numerics, precision: 'f32' }, width(3072), cpu)).toBe('f32');
+    expect(() => choosePrecision({ ...numerics, precision: 'f16' }, width(3072), cpu)).toThrow(
+      'f16 is not computed on cpu here, or not rightly; available: f32, int8',
+    );
+  });
+});

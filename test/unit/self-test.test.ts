@@ -1,0 +1,209 @@
+import { afterEach, describe, expect, test } from 'vitest';
+import { decoderGraph, encoderGraph } from '../../src/engine/models/autoencoder.ts';
+import { autoencoderConfig } from '../../src/engine/models/autoencoder-config.ts';
+import {
+  autoencoderTinyConfig,
+  decoderTinyGraph,
+  encoderTinyGraph,
+} from '../../src/engine/models/autoencoder-tiny.ts';
+import { clipConfig, clipGraph } from '../../src/engine/models/clip.ts';
+import { fluxConfig } from '../../src/engine/models/flux-config.ts';
+import { segmentBuilder, segmentNames } from '../../src/engine/models/flux-segments.ts';
+import { t5Config, t5Graph } from '../../src/engine/models/t5.ts';
+import { Graph, type Var } from '../../src/engine/onnx/graph.ts';
+import * as op from '../../src/engine/onnx/operators/index.ts';
+import type { Case } from '../../src/engine/onnx/self-test/case.ts';
+import { casesFor } from '../../src/engine/onnx/self-test/cases.ts';
+import { askHere, examine, examineDevice, judge } from '../../src/engine/onnx/self-test.ts';
+import { openCheckpoint } from '../../src/engine/weights/checkpoint.ts';
+import { autoencoderDialects } from '../../src/engine/weights/dialects/autoencoder.ts';
+import { autoencoderTinyDialects } from '../../src/engine/weights/dialects/autoencoder-tiny.ts';
+import { clipDialects } from '../../src/engine/weights/dialects/clip.ts';
+import { fluxDialects } from '../../src/engine/weights/dialects/flux.ts';
+import type { Dialect } from '../../src/engine/weights/dialects/index.ts';
+import { t5Dialects } from '../../src/engine/weights/dialects/t5.ts';
+import { WeightSource } from '../../src/engine/weights/source.ts';
+import type { Compute } from '../../src/engine/weights/weights.ts';
+import { goldenFile } from '../golden/data.ts';
+
+const caseOf = (operator: string): Case =>
+  [...casesFor('cpu'), ...casesFor('webgpu')].find((test) => test.operator === operator)!;
+
+describe('the self-test of the CPU', () => {
+  test('finds every operator right', async () => {
+    const result = await examine('cpu', 1);
+    expect(result.report.filter((line) => !line.ok)).toEqual([]);
+    expect(result).toMatchObject({ ok: true, fused: true, int8: true, half: false });
+    expect(result.report).toHaveLength(casesFor('cpu').length);
+    expect(result.reason).toBeUndefined();
+  });
+
+  test.each<[string, string, Case['build']]>([
+    ['Gelu (tanh)', 'the exact form', (x) => op.gelu(x, 'none')],
+    ['Softmax', 'a mask left out', (x) => op.softmax(x)],
+    [
+      'LayerNormalization',
+      'no mean',
+      (x, scale, bias) => op.add(op.rmsNorm(x, scale!, 1e-6), op.reshape(bias!, [1, 200])),
+    ],
+    ['SimplifiedLayerNormalization', 'a mean', (x, scale) => op.layerNorm(x, scale!, undefined, 1e-6)],
+    ['Gemm (LoRA)', 'no update', (x, w) => op.matmulTransposed(x, w!)],
+    ['Conv 3×3', 'cross padding', (x, w, bias) => op.conv2d(x, w!, bias, { pads: [2, 2, 0, 0] })],
+    ['DepthToSpace', 'depth first', (x) => depthFirst(x)],
+    [
+      'RotaryEmbedding (heads of 64)',
+      'one angle for all',
+      (x, cos, sin) => op.rotaryEmbedding(x, sin!, cos!, 2),
+    ],
+    [
+      'MultiHeadAttention (f32, heads of 64)',
+      'half as many heads',
+      (q, k, v) => op.multiHeadAttention(q, k!, v!, 1, 0.125),
+    ],
+  ])('finds %s wrong with %s', async (operator, _, build) => {
+    const { report } = await askHere([{ ...caseOf(operator), build: build as Case['build'] }], 'cpu', 1);
+    expect(report).toMatchObject([{ operator, ok: false }]);
+    expect(report[0]!.error).not.toBeNaN();
+  });
+
+  test('finds an answer of NaN wrong', async () => {
+    const build = (x: Var) => op.sqrt(op.sub(op.mul(x, 0), 1));
+    const { report } = await askHere([{ ...caseOf('Sqrt'), build }], 'cpu', 1);
+    expect(report).toMatchObject([{ error: Number.NaN, ok: false }]);
+  });
+
+  test('asks nothing more of what is settled', async () => {
+    const wrong = { ...caseOf('Gelu'), need: 'fused', build: (x: Var) => op.relu(x) } as const;
+    const { report } = await askHere([caseOf('Add'), wrong, { ...wrong }, caseOf('Sub')], 'cpu', 1);
+    expect(report.map(({ operator, ok }) => [operator, ok])).toEqual([
+      ['Add', true],
+      ['Gelu', false],
+      ['Sub', true],
+    ]);
+    expect(judge('cpu', { report })).toMatchObject({ ok: true, fused: false });
+  });
+
+  test('says which operator is off by how much', async () => {
+    const { report } = await askHere([{ ...caseOf('Relu'), build: (x) => op.mul(x, 0) }], 'cpu', 1);
+    expect(judge('cpu', { report })).toMatchObject({
+      ok: false,
+      reason: 'Relu is off by 1.0e+0, expected at most 0.00001',
+    });
+  });
+});
+
+function depthFirst(x: Var): Var {
+  const [shuffled] = x.graph.emit('DepthToSpace', [x], [{ dtype: x.dtype, shape: [1, 3, 34, 44] }], {
+    blocksize: 2,
+    mode: 'DCR',
+  });
+  return shuffled!;
+}
+
+test('every operator of every network is examined', () => {
+  const examined = new Set(
+    [...casesFor('cpu'), ...casesFor('webgpu')].flatMap(({ inputs, build }) => {
+      const graph = new Graph('case');
+      build(...inputs.map(({ dtype, shape }, i) => graph.input(`x${i}`, dtype, shape)));
+      return graph.nodes.map((node) => node.op);
+    }),
+  );
+  const used = new Set(networkGraphs().flatMap((graph) => graph.nodes.map((node) => node.op)));
+  used.delete('Identity');
+  expect([...used].filter((name) => !examined.has(name))).toEqual([]);
+  expect(used.size).toBeGreaterThan(20);
+});
+
+function networkGraphs(): Graph[] {
+  const source = (file: string, dialects: readonly Dialect[]) =>
+    new WeightSource(openCheckpoint(goldenFile(file)), dialects);
+  const flux = source('flux_tiny.bf16.safetensors', fluxDialects);
+  const clip = source('clip_tiny.safetensors', clipDialects);
+  const t5 = source('t5_tiny.safetensors', t5Dialects);
+  const taesd = source('taesd_tiny.safetensors', autoencoderTinyDialects);
+  const autoencoders = ['ae_tiny.safetensors', 'ae_patch_tiny.safetensors'].map((file) =>
+    source(file, autoencoderDialects),
+  );
+  const config = fluxConfig(flux);
+  const computes: Compute[] = [
+    { product: 'f32', fused: true },
+    { product: 'f32', fused: false },
+    { product: 'f16', fused: false },
+  ];
+  return computes.flatMap((compute) => {
+    return [
+      ...segmentNames(config).map((name) => segmentBuilder(flux, config)(name, compute)),
+      clipGraph(clip, clipConfig(clip), compute),
+      t5Graph(t5, t5Config(t5), compute),
+      ...autoencoders.flatMap((one) =>
+        [encoderGraph, decoderGraph].map((build) => build(one, autoencoderConfig(one), compute)),
+      ),
+      ...[encoderTinyGraph, decoderTinyGraph].map((build) =>
+        build(taesd, autoencoderTinyConfig(taesd), compute),
+      ),
+    ];
+  });
+}
+
+describe('the self-test of a GPU, in a process of its own', () => {
+  const module = new URL('../fixtures/scripted-self-test.ts', import.meta.url);
+  const run = (script: Record<string, string>, patience = 30_000) => {
+    process.env.SELF_TEST_SCRIPT = JSON.stringify(script);
+    return examine('webgpu', 1, { module, patience });
+  };
+  afterEach(() => {
+    delete process.env.SELF_TEST_SCRIPT;
+  });
+
+  test('trusts a device that answers everything right', async () => {
+    const result = await run({});
+    expect(result).toMatchObject({ ok: true, fused: true, half: true, int8: false });
+    expect(result.report).toHaveLength(casesFor('webgpu').length);
+  });
+
+  test('goes on behind an operator that ends the process, and replaces it', async () => {
+    const result = await run({ fused: 'crash' });
+    expect(result).toMatchObject({ ok: true, fused: false, half: true });
+    const culprit = result.report.filter((line) => !line.ok);
+    expect(culprit).toMatchObject([{ need: 'fused', reason: 'the process ended with signal SIGSEGV' }]);
+  });
+
+  test('does without f16 where the device has none', async () => {
+    expect(await run({ half: 'wrong' })).toMatchObject({ ok: true, fused: true, half: false });
+    expect(await run({ 'fused half': 'wrong' })).toMatchObject({ ok: true, fused: false, half: true });
+  });
+
+  test('does not use a device whose plain operators end the process', async () => {
+    const result = await run({ device: 'crash' });
+    expect(result).toMatchObject({ ok: false, fused: false, half: false });
+    expect(result.reason).toBe('Add: the process ended with signal SIGSEGV');
+    expect(result.report).toHaveLength(1);
+  });
+
+  test('does not wait for a device that hangs', async () => {
+    const result = await run({ device: 'hang' }, 3000);
+    expect(result).toMatchObject({ ok: false, reason: 'Add: no answer within 3 s' });
+  });
+
+  test('says why there is no device, with the first warning of its loader', async () => {
+    const result = await run({ device: 'missing' });
+    expect(result).toMatchObject({ ok: false, report: [], reason: 'it is not there: No adapter; no loader' });
+  });
+
+  test.runIf(process.platform === 'linux')(
+    'says so of a machine without a driver, as an error with a code',
+    async () => {
+      const drivers = process.env.VK_DRIVER_FILES;
+      process.env.VK_DRIVER_FILES = '/nonexistent/driver.json';
+      try {
+        await expect(examineDevice('webgpu', 1)).rejects.toMatchObject({
+          code: 'deviceUnusable',
+          message: expect.stringMatching(/^device webgpu cannot be used: it is not there: \S/),
+        });
+      } finally {
+        if (drivers === undefined) delete process.env.VK_DRIVER_FILES;
+        else process.env.VK_DRIVER_FILES = drivers;
+      }
+    },
+  );
+});
