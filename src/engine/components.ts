@@ -52,7 +52,7 @@ export async function openComponents({ files, tinyAutoencoder }: ModelSource): P
 }
 
 /** Each file may be sound and yet of another model than the rest. */
-function checkTogether({ transformer, autoencoder, clip, t5 }: Components): void {
+function checkTogether({ transformer, autoencoder, tiny, clip, t5 }: Components): void {
   const { inChannels, outChannels, contextIn, vecIn } = transformer.config;
   const token = 4 * autoencoder.config.latentChannels;
   const joints = [
@@ -70,6 +70,20 @@ function checkTogether({ transformer, autoencoder, clip, t5 }: Components): void
       { path, found, expected },
     );
   }
+  if (tiny) checkTiny(tiny, autoencoder);
+}
+
+function checkTiny(tiny: Component<AutoencoderTinyConfig>, autoencoder: Component<AutoencoderConfig>): void {
+  const latentOf = ({ latentChannels, stride }: { latentChannels: number; stride: number }) =>
+    `${latentChannels} channels for ${stride}×${stride} pixels`;
+  const [found, expected] = [latentOf(tiny.config), latentOf(autoencoder.config)];
+  if (found === expected) return;
+  const { path } = tiny.source.checkpoint;
+  throw new RetouchError(
+    'modelConfigInvalid',
+    `the tiny autoencoder ${path} has latents of ${found}, but the model's are of ${expected}`,
+    { path, found, expected },
+  );
 }
 
 function component<Config>(
