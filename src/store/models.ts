@@ -21,8 +21,8 @@ export type ModelFolders = {
   embedded?: string;
 };
 
-/** `retouch pull` knows where these come from. */
-const pullable = ['runware:106@1'];
+/** Models whose files this server can run once someone puts them there. */
+const installable = ['runware:106@1'];
 
 const embeddedFolder = fileURLToPath(new URL('../../model', import.meta.url));
 
@@ -73,9 +73,9 @@ export class ModelStore {
     const installed = this.models.map((model) => `${model.air} (${model.name})`).join(', ') || 'none';
     const message = `The model ${what} is not installed. Installed: ${installed}.`;
     const [first] = this.models;
-    if (alias !== undefined || !pullable.includes(air) || !first) return message;
+    if (alias !== undefined || !installable.includes(air) || !first) return message;
     return (
-      `${message} 'retouch pull ${air}' installs it; ` +
+      `${message} docs/models.md says how its files are put into the models directory; ` +
       `'retouch serve --alias ${air}=${first.air}' answers for it with ${first.name}.`
     );
   }
