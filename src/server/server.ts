@@ -1,5 +1,7 @@
 /** The Fastify server: its plugins, its limits, and one shape for every error. */
 
+import type { IncomingMessage } from 'node:http';
+import { finished } from 'node:stream/promises';
 import { type FastifyInstance, type FastifyReply, fastify } from 'fastify';
 import { type Failure, failure, failureOf } from '../api/errors.ts';
 import type { Config } from '../config.ts';
@@ -28,6 +30,9 @@ export type ServerParts = {
   log: Log;
 };
 
+/** Milliseconds for which a request that is refused already may go on sending. */
+const refusedBodyTime = 5_000;
+
 /** Not listening yet. */
 export function createServer({ config, service, assets, engine, queue, log }: ServerParts): FastifyInstance {
   const server = fastify({
@@ -43,9 +48,10 @@ export function createServer({ config, service, assets, engine, queue, log }: Se
   // The body is parsed by the API, whatever a client calls it.
   server.removeAllContentTypeParsers();
   server.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
-  server.setErrorHandler((error, _request, reply) =>
-    answer(reply, [{ failure: toFailure(error, config, log) }]),
-  );
+  server.setErrorHandler(async (error, request, reply) => {
+    await readToEnd(request.raw);
+    return answer(reply, [{ failure: toFailure(error, config, log) }]);
+  });
   server.setNotFoundHandler((request, reply) => {
     const message = `Nothing is served at ${request.method} ${request.url.slice(0, 100)}; tasks go to POST /v1.`;
     return answer(reply, [{ failure: failure('routeNotFound', message) }]);
@@ -75,6 +81,16 @@ export async function listen(server: FastifyInstance, { host, port }: Config): P
     const text = `Listening on ${host}, port ${port}, failed: ${reason}.`;
     throw new RetouchError('listenFailed' satisfies ServerErrorCode, text, {}, { cause: error });
   }
+}
+
+/**
+ * Reads on and forgets what a refused request still sends, for a while: a connection that is closed with unread data is
+ * reset, and the answer may be lost with it.
+ */
+async function readToEnd(request: IncomingMessage): Promise<void> {
+  if (request.complete) return;
+  request.resume();
+  await finished(request, { signal: AbortSignal.timeout(refusedBodyTime) }).catch(() => {});
 }
 
 function toFailure(error: unknown, config: Config, log: Log): Failure {

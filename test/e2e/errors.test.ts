@@ -184,7 +184,9 @@ describe('a wrong request', () => {
     const says = /'runware:106@1' is not installed\. Installed: retouch:mini@1 \(Retouch mini\), test:/;
     const answer = await server.edit({ inputs, model: 'runware:106@1' });
     expectError(answer, { status: 404, code: 'modelNotFound', says });
-    expect(answer.body.error!.message).toContain('docs/models.md says how its files are put into the models directory');
+    expect(answer.body.error!.message).toContain(
+      'docs/models.md says how its files are put into the models directory',
+    );
   });
 
   it('for a URL that hangs names the time it was given', async () => {
