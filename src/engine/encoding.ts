@@ -10,6 +10,7 @@ import { padSize, type Size } from './sizes.ts';
 import { guidanceInput } from './timestep.ts';
 import { referenceIds, type TokenGrid, targetIds, textIds } from './token-ids.ts';
 import type { Conditioning } from './transformer.ts';
+import { joinFloats } from './weights/floats.ts';
 
 export type Encoded = {
   given: Conditioning;
@@ -98,14 +99,4 @@ async function* encode(plan: Plan, model: LoadedModel): Events<Encoded> {
     latent: { channels: latentChannels, h: canvas.height / stride, w: canvas.width / stride },
     canvas,
   };
-}
-
-function joinFloats(parts: readonly Float32Array[]): Float32Array {
-  const joined = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    joined.set(part, at);
-    at += part.length;
-  }
-  return joined;
 }

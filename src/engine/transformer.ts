@@ -7,6 +7,7 @@ import { type SegmentName, segmentBuilder, segmentNames } from './models/flux-se
 import { sinusoid } from './nn/embedding.ts';
 import { rotaryTable } from './nn/rope.ts';
 import { f32Tensor, floats, type Session, type SessionOptions, type Tensor, tensor } from './onnx/session.ts';
+import { joinFloats } from './weights/floats.ts';
 import type { WeightSource } from './weights/source.ts';
 import type { Compute } from './weights/weights.ts';
 
@@ -62,7 +63,7 @@ export class Transformer {
   async velocity(x: Float32Array, time: number, given: Conditioning): Promise<Float32Array> {
     const { inChannels, guidance } = this.config;
     const rows = x.length / inChannels;
-    const latents = concatFloats(x, given.references);
+    const latents = joinFloats([x, given.references]);
     const { cos, sin } = this.rotaryOf(given.ids);
     const embedded = await this.run('embed', {
       latents: f32Tensor(latents, [latents.length / inChannels, inChannels]),
@@ -106,12 +107,4 @@ export class Transformer {
     this.rotary = { ids, cos: f32Tensor(cos, shape), sin: f32Tensor(sin, shape) };
     return this.rotary;
   }
-}
-
-function concatFloats(a: Float32Array, b: Float32Array): Float32Array {
-  if (b.length === 0) return a;
-  const joined = new Float32Array(a.length + b.length);
-  joined.set(a);
-  joined.set(b, a.length);
-  return joined;
 }

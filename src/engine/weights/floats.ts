@@ -24,3 +24,15 @@ export function toFloats(bytes: Buffer, dtype: TensorEntry['dtype']): Float32Arr
 export function readFloats(entry: TensorEntry): Float32Array {
   return toFloats(readBytes(entry), entry.dtype);
 }
+
+/** The arrays one after the other; a single one is not copied. */
+export function joinFloats(parts: readonly Float32Array[]): Float32Array {
+  if (parts.length === 1) return parts[0]!;
+  const joined = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    joined.set(part, at);
+    at += part.length;
+  }
+  return joined;
+}

@@ -4,7 +4,7 @@
 import { RetouchError } from '../../error.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import type { Dialect, Piece } from './dialects/index.ts';
-import { readFloats, toFloats } from './floats.ts';
+import { joinFloats, readFloats, toFloats } from './floats.ts';
 import { readBytes, storedBytes, type TensorEntry } from './safetensors.ts';
 
 /** A stored byte range with the shape it has in the network. */
@@ -56,16 +56,7 @@ export class WeightSource {
 
   /** The values of tensor `name` as f32. */
   floats(name: string): Float32Array {
-    const parts = this.parts(name);
-    if (parts.length === 1) return readFloats(parts[0]!);
-    const arrays = parts.map((part) => readFloats(part));
-    const joined = new Float32Array(arrays.reduce((sum, array) => sum + array.length, 0));
-    let at = 0;
-    for (const array of arrays) {
-      joined.set(array, at);
-      at += array.length;
-    }
-    return joined;
+    return joinFloats(this.parts(name).map(readFloats));
   }
 
   /** Some rows (first axis) of a tensor as f32, for tables too large to hold, such as token embeddings. */
