@@ -5,7 +5,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { EngineHost } from '../src/engine/host.ts';
-import type { EngineEvent, Plan } from '../src/engine/plan.ts';
+import { type EngineEvent, type Plan, plainNumerics, plainPlan } from '../src/engine/plan.ts';
 import { ModelStore } from '../src/store/models.ts';
 import { type Options, type Row, round } from './measure.ts';
 
@@ -36,27 +36,16 @@ export async function edit({ threads, runs }: Options): Promise<Row[]> {
 
 function makePlan(model: Plan['model']): Plan {
   return {
+    ...plainPlan,
     model,
     prompt: 'make the background pink',
-    negativePrompt: '',
     references: [fs.readFileSync(picture)],
     width: 1024,
     height: 1024,
     seed: 1n,
     steps: 28,
     guidance: 2.5,
-    trueCfg: 1,
-    sampler: 'euler',
-    sigmas: 'shifted',
-    numerics: {
-      device: 'cpu',
-      precision: 'auto',
-      timestepRounding: 'none',
-      noise: 'f32',
-      referenceIds: 'offset',
-    },
-    decoder: 'full',
-    previewEvery: 0,
+    numerics: { ...plainNumerics, precision: 'auto' },
     output: { format: 'png', quality: 95 },
   };
 }

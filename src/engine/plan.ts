@@ -67,6 +67,25 @@ export type Plan = {
   output: { format: ImageFormat; quality: number };
 };
 
+/** What a Plan says where nothing is asked for: each of these leaves the picture as it is without the feature. */
+export const plainPlan = {
+  negativePrompt: '',
+  trueCfg: 1,
+  sampler: 'euler',
+  sigmas: 'shifted',
+  decoder: 'full',
+  previewEvery: 0,
+} as const satisfies Partial<Plan>;
+
+/** Arithmetic as the reference implementations' f32. */
+export const plainNumerics = {
+  device: 'cpu',
+  precision: 'f32',
+  timestepRounding: 'none',
+  noise: 'f32',
+  referenceIds: 'offset',
+} as const satisfies Numerics;
+
 export type StageName = 'load' | 'encode' | 'decode';
 
 /** What the engine says while it works. Times are milliseconds. */

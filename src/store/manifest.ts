@@ -9,7 +9,25 @@ export type ModelFiles =
   | { layout: 'diffusers'; folder: string }
   | ({ layout: 'split' } & Record<(typeof components)[number], string>);
 
+/** What a task names besides its checkpoint. */
+export const adapterCategories = ['lora', 'ip-adapter', 'face-detector', 'safety-classifier'] as const;
+export type AdapterCategory = (typeof adapterCategories)[number];
+
+export type AdapterManifest = {
+  category: AdapterCategory;
+  air: string;
+  name: string;
+  /** Of the checkpoints it adapts; absent for what looks at finished pictures. */
+  architecture: string | undefined;
+  /** Absolute paths by role; a manifest that names one file names its `weights`. */
+  files: Readonly<Record<string, string>>;
+  /** Everything else the manifest says, for whoever runs the adapter. */
+  settings: Readonly<Record<string, unknown>>;
+  license: string;
+};
+
 export type Manifest = {
+  category: 'checkpoint';
   air: string;
   name: string;
   architecture: string;
@@ -24,8 +42,8 @@ export type Manifest = {
 
 const components = ['transformer', 'autoencoder', 'clip', 't5', 'tokenizer', 'tokenizer2'] as const;
 
-/** Throws `manifestInvalid`. */
-export async function readManifest(folder: string): Promise<Manifest> {
+/** Throws `manifestInvalid`. A manifest without a category is a checkpoint's. */
+export async function readManifest(folder: string): Promise<Manifest | AdapterManifest> {
   const path = join(folder, 'manifest.json');
   const refuse = (found: string): never => {
     throw new RetouchError('manifestInvalid', `${path}: ${found}.`);
@@ -41,8 +59,26 @@ export async function readManifest(folder: string): Promise<Manifest> {
     if (typeof found === 'number' && Number.isFinite(found)) return found;
     return refuse(`'${key}' is ${JSON.stringify(found)}, expected a number`);
   };
+  const category = value.category ?? 'checkpoint';
+  if (category !== 'checkpoint') {
+    const known = adapterCategories.find((name) => name === category);
+    if (!known) {
+      const expected = ['checkpoint', ...adapterCategories].join(', ');
+      return refuse(`'category' is ${JSON.stringify(category)}, expected one of ${expected}`);
+    }
+    return {
+      category: known,
+      air: string('air'),
+      name: string('name'),
+      architecture: value.architecture === undefined ? undefined : string('architecture'),
+      files: readPaths(value.files, folder) ?? refuse("'files' must be a path, or paths by role"),
+      settings: asObject(value.settings) ?? {},
+      license: string('license'),
+    };
+  }
   const defaults = asObject(value.defaults) ?? refuse("'defaults' is missing, expected steps and guidance");
   return {
+    category,
     air: string('air'),
     name: string('name'),
     architecture: string('architecture'),
@@ -70,6 +106,13 @@ function readFiles(value: unknown, folder: string): ModelFiles | undefined {
   if (!files || !components.every((name) => typeof files[name] === 'string')) return undefined;
   const paths = components.map((name) => [name, resolve(folder, files[name] as string)]);
   return { layout: 'split', ...(Object.fromEntries(paths) as Record<(typeof components)[number], string>) };
+}
+
+function readPaths(value: unknown, folder: string): Record<string, string> | undefined {
+  if (typeof value === 'string') return { weights: resolve(folder, value) };
+  const entries = Object.entries(asObject(value) ?? {});
+  if (entries.length === 0 || !entries.every(([, path]) => typeof path === 'string')) return undefined;
+  return Object.fromEntries(entries.map(([role, path]) => [role, resolve(folder, path as string)]));
 }
 
 function readSizes(value: unknown): [number, number][] | undefined {

@@ -2,13 +2,21 @@ import { access, constants, mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { RetouchError } from '../error.ts';
-import { type Manifest, type ModelFiles, readManifest } from './manifest.ts';
+import {
+  type AdapterCategory,
+  type AdapterManifest,
+  type Manifest,
+  type ModelFiles,
+  readManifest,
+} from './manifest.ts';
 
 export type Model = Manifest & {
   folder: string;
   /** What the engine needs of it. */
   source: { air: string; files: ModelFiles; tinyAutoencoder?: string; cacheFolder: string };
 };
+
+export type Adapter = AdapterManifest & { folder: string };
 
 export type ModelFolders = {
   /** A folder per model, each with a manifest. */
@@ -29,12 +37,19 @@ const embeddedFolder = fileURLToPath(new URL('../../model', import.meta.url));
 /** AIR → model, as found at the start. */
 export class ModelStore {
   readonly models: readonly Model[];
+  readonly adapters: readonly Adapter[];
   /** Sentences about folders and aliases that are of no use. */
   readonly problems: readonly string[];
   readonly #aliases: ReadonlyMap<string, string>;
 
-  private constructor(models: Model[], problems: string[], aliases: ReadonlyMap<string, string>) {
+  private constructor(
+    models: Model[],
+    adapters: Adapter[],
+    problems: string[],
+    aliases: ReadonlyMap<string, string>,
+  ) {
     this.models = models;
+    this.adapters = adapters;
     this.problems = problems;
     this.#aliases = aliases;
   }
@@ -42,12 +57,15 @@ export class ModelStore {
   static async scan(folders: ModelFolders): Promise<ModelStore> {
     const problems: string[] = [];
     const models = new Map<string, Model>();
+    const adapters = new Map<string, Adapter>();
     for (const folder of [folders.embedded ?? embeddedFolder, ...(await modelFolders(folders.models))]) {
       try {
-        const model = await readModel(folder, folders.cache);
-        const other = models.get(model.air);
-        if (other) problems.push(`${folder}: ${model.air} is already installed in ${other.folder}.`);
-        else models.set(model.air, model);
+        const manifest = await readManifest(folder);
+        const { air } = manifest;
+        const other = models.get(air) ?? adapters.get(air);
+        if (other) problems.push(`${folder}: ${air} is already installed in ${other.folder}.`);
+        else if (manifest.category !== 'checkpoint') adapters.set(air, { ...manifest, folder });
+        else models.set(air, await openModel(manifest, folder, folders.cache));
       } catch (error) {
         if (!(error instanceof RetouchError)) throw error;
         problems.push(error.message);
@@ -55,14 +73,20 @@ export class ModelStore {
     }
     const aliases = new Map(Object.entries(folders.aliases ?? {}));
     for (const [alias, air] of aliases) {
-      if (!models.has(air)) problems.push(`The alias ${alias} stands for ${air}, which is not installed.`);
+      if (!models.has(air) && !adapters.has(air))
+        problems.push(`The alias ${alias} stands for ${air}, which is not installed.`);
     }
-    return new ModelStore([...models.values()], problems, aliases);
+    return new ModelStore([...models.values()], [...adapters.values()], problems, aliases);
   }
 
   find(air: string): Model | undefined {
     const wanted = this.#aliases.get(air) ?? air;
     return this.models.find((model) => model.air === wanted);
+  }
+
+  findAdapter(category: AdapterCategory, air: string): Adapter | undefined {
+    const wanted = this.#aliases.get(air) ?? air;
+    return this.adapters.find((adapter) => adapter.category === category && adapter.air === wanted);
   }
 
   /** What to tell someone who asked for a model that `find` does not have. */
@@ -91,8 +115,7 @@ async function modelFolders(folder: string): Promise<string[]> {
     .map((name) => join(folder, name));
 }
 
-async function readModel(folder: string, cache: string): Promise<Model> {
-  const manifest = await readManifest(folder);
+async function openModel(manifest: Manifest, folder: string, cache: string): Promise<Model> {
   const { air, files, tinyAutoencoder } = manifest;
   const cacheFolder = await chooseCache(folder, air, cache);
   const tiny = tinyAutoencoder === undefined ? {} : { tinyAutoencoder };

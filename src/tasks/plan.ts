@@ -5,7 +5,14 @@ import { apiError } from '../api/errors.ts';
 import { schedulers } from '../api/schedulers.ts';
 import { hasSize, listedSizes, nearestSize, type Size, sizeName } from '../api/sizes.ts';
 import type { ImageInferenceTask } from '../api/tasks/image-inference.ts';
-import type { DeviceName, ImageFormat, Plan, PrecisionName } from '../engine/plan.ts';
+import {
+  type DeviceName,
+  type ImageFormat,
+  type Plan,
+  type PrecisionName,
+  plainNumerics,
+  plainPlan,
+} from '../engine/plan.ts';
 import type { Model } from '../store/models.ts';
 import type { Inputs } from './resolve.ts';
 
@@ -28,6 +35,7 @@ export function makePlans(
   const guidance = task.CFGScale ?? model.defaults.guidance;
   const firstSeed = task.seed ?? BigInt(randomInt(2 ** 32));
   const shared = {
+    ...plainPlan,
     model: model.source,
     prompt: task.positivePrompt === '__BLANK__' ? '' : task.positivePrompt,
     // The page: "Ignored when guidance is disabled (CFGScale ≤ 1)".
@@ -39,9 +47,7 @@ export function makePlans(
     guidance,
     trueCfg: task.trueCFGScale ?? 1,
     ...schedulers[task.scheduler as keyof typeof schedulers],
-    numerics: { ...arithmetic, timestepRounding: 'none', noise: 'f32', referenceIds: 'offset' },
-    decoder: 'full',
-    previewEvery: 0,
+    numerics: { ...plainNumerics, ...arithmetic },
     output: { format: task.outputFormat.toLowerCase() as ImageFormat, quality: task.outputQuality },
   } satisfies Omit<Plan, 'seed'>;
   return Array.from({ length: task.numberResults }, (_, index) => {

@@ -5,7 +5,14 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { decodeImage } from '../../src/engine/image.ts';
 import { createEngine } from '../../src/engine/kontext.ts';
-import type { EncodedImage, ModelSource, Plan, PrecisionName } from '../../src/engine/plan.ts';
+import {
+  type EncodedImage,
+  type ModelSource,
+  type Plan,
+  type PrecisionName,
+  plainNumerics,
+  plainPlan,
+} from '../../src/engine/plan.ts';
 import { psnr } from './compare.ts';
 import { writeSplit, writeUnsharded } from './layouts.ts';
 import { int8Picture, picture } from './tolerance.ts';
@@ -42,15 +49,12 @@ afterAll(async () => {
 async function run(name: string, layout: string, precision: PrecisionName = 'f32'): Promise<EncodedImage> {
   const { reference, seed, ...given } = cases[name]!;
   const plan: Plan = {
+    ...plainPlan,
     ...given,
     model: { air: `test:${layout}@1`, files: layouts[layout]!, cacheFolder: path.join(folder, 'cache') },
     seed: BigInt(seed),
     references: reference === null ? [] : [read(reference)],
-    sampler: 'euler',
-    sigmas: 'shifted',
-    numerics: { device: 'cpu', precision, timestepRounding: 'none', noise: 'f32', referenceIds: 'offset' },
-    decoder: 'full',
-    previewEvery: 0,
+    numerics: { ...plainNumerics, precision },
     output: { format: 'png', quality: 100 },
   };
   for await (const event of engine.run(plan, new AbortController().signal))

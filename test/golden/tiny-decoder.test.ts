@@ -5,7 +5,7 @@ import path from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { decodeImage } from '../../src/engine/image.ts';
 import { createEngine } from '../../src/engine/kontext.ts';
-import type { EncodedImage, Plan } from '../../src/engine/plan.ts';
+import { type EncodedImage, type Plan, plainNumerics, plainPlan } from '../../src/engine/plan.ts';
 import { f32, type StoredTensor, writeSafetensors } from '../fixtures/write-safetensors.ts';
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'retouch-tiny-'));
@@ -49,6 +49,7 @@ async function run(
     folder: path.join(import.meta.dirname, '../data/pipeline/model'),
   } as const;
   const plan: Plan = {
+    ...plainPlan,
     model: {
       air: 'test:tiny@1',
       files,
@@ -56,25 +57,13 @@ async function run(
       cacheFolder: folder,
     },
     prompt: 'a red car',
-    negativePrompt: '',
     references: [],
     width: 96,
     height: 64,
     seed: 1n,
     steps: 4,
     guidance: 2.5,
-    trueCfg: 1,
-    sampler: 'euler',
-    sigmas: 'shifted',
-    numerics: {
-      device: 'cpu',
-      precision: 'f32',
-      timestepRounding: 'none',
-      noise: 'f32',
-      referenceIds: 'offset',
-    },
-    decoder: 'full',
-    previewEvery: 0,
+    numerics: plainNumerics,
     output: { format: 'png', quality: 100 },
     ...changes,
   };

@@ -56,6 +56,28 @@ describe('the model store', () => {
     });
   });
 
+  it('finds an adapter by its category and never as a model', async () => {
+    const lora = { category: 'lora', air: 'me:ink@1', name: 'Ink', files: 'ink.safetensors', license: 'MIT' };
+    const folder = await install('models/ink', { ...lora, architecture: 'flux-kontext' });
+    const store = await scan();
+    expect(store.problems).toEqual([]);
+    expect(store.find('me:ink@1')).toBeUndefined();
+    expect(store.findAdapter('ip-adapter', 'me:ink@1')).toBeUndefined();
+    expect(store.findAdapter('lora', 'me:ink@1')).toEqual({
+      ...lora,
+      architecture: 'flux-kontext',
+      files: { weights: join(folder, 'ink.safetensors') },
+      settings: {},
+      folder,
+    });
+  });
+
+  it('names the categories when a manifest has another', async () => {
+    await install('models/odd', { ...manifest, air: 'me:odd@1', category: 'vae' });
+    const [problem] = (await scan()).problems;
+    expect(problem).toContain(`'category' is "vae", expected one of checkpoint, lora, ip-adapter`);
+  });
+
   it('finds a model of single files, with paths from its folder', async () => {
     const files = {
       transformer: 'flux.safetensors',
