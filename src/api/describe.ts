@@ -21,7 +21,8 @@ export function describe(schema: Schema): Partial<ErrorObject> {
     if (schema.max !== undefined) facts.max = schema.max;
   }
   if (schema.type === 'float' && schema.step !== undefined) facts.multiplier = schema.step;
-  if (schema.default !== undefined) facts.default = schema.default;
+  const { default: taken = schema.implied } = schema;
+  if (taken !== undefined) facts.default = taken;
   return facts;
 }
 

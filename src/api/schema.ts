@@ -7,6 +7,8 @@ type Common<T> = {
   readonly required?: true;
   /** Taken when the parameter is absent. */
   readonly default?: T;
+  /** Shown as the default, though absent stays absent: a rule between parameters decides what that means. */
+  readonly implied?: T;
   /** The valid values this version acts on; absent is all of them, `[]` is none. Others are `unsupportedParameter`. */
   readonly supported?: readonly T[];
 };
@@ -46,6 +48,7 @@ export type BooleanSchema = Common<boolean> & { readonly type: 'boolean' };
 export type ArraySchema = Common<never> & {
   readonly type: 'array';
   readonly items: Schema;
+  readonly minItems?: number;
   readonly maxItems?: number;
 };
 

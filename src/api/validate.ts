@@ -105,9 +105,11 @@ export class Reader {
 
   #readArray(schema: ArraySchema, value: unknown, path: Path): unknown {
     if (!Array.isArray(value)) return this.#invalid(schema, value, path);
-    if (schema.maxItems !== undefined && value.length > schema.maxItems) {
-      const message = `Invalid value for '${this.#place(path)}': found ${value.length} items, expected ${range(0, schema.maxItems)}.`;
-      const facts = { type: 'array', min: 0, max: schema.maxItems };
+    const { minItems: min = 0, maxItems: max } = schema;
+    if (value.length < min || (max !== undefined && value.length > max)) {
+      const expected = max === undefined ? `at least ${min}` : range(min, max);
+      const message = `Invalid value for '${this.#place(path)}': found ${value.length} items, expected ${expected}.`;
+      const facts = { type: 'array', min, ...(max === undefined ? {} : { max }) };
       return this.report(`${codeOf('invalid', path)}Count`, message, path, facts);
     }
     return value.map((item, index) => {

@@ -42,8 +42,6 @@ function nest(path: string, value: unknown): object {
   }, value) as object;
 }
 
-const adapter = { model: 'runware:55@1', guideImages: ['aGVsbG8='] };
-
 describe('a minimal task', () => {
   it('gets the defaults of the model page', () => {
     expect(accept({})).toMatchObject({
@@ -85,66 +83,6 @@ describe('numbers', () => {
     for (const value of valid) expect(codesOf(nest(path, value)), String(value)).toEqual([]);
     const code = `invalid${path.charAt(0).toUpperCase()}${path.slice(1)}`;
     for (const value of invalid) expect(codesOf(nest(path, value)), String(value)).toEqual([code]);
-  });
-
-  it.each<[path: string, valid: unknown[], invalid: unknown[], rest?: object]>([
-    ['ttl', [60, 1e9], [59, 60.5]],
-    ['acceleratorOptions.cacheEndStep', [1], [0, 1.5]],
-    ['acceleratorOptions.cacheEndStepPercentage', [1, 100], [0, 101]],
-    ['acceleratorOptions.cacheMaxConsecutiveSteps', [1, 5], [0, 6]],
-    ['acceleratorOptions.cacheStartStep', [0], [-1]],
-    ['acceleratorOptions.cacheStartStepPercentage', [0, 99], [-1, 100]],
-    ['acceleratorOptions.fbCache', [true], [1, 'true']],
-    ['acceleratorOptions.fbCacheThreshold', [0, 0.25, 1], [-0.01, 1.01, 0.255]],
-    ['acceleratorOptions.teaCache', [true], [0]],
-    ['acceleratorOptions.teaCacheDistance', [0, 0.07, 1], [-0.01, 1.01, 0.255]],
-    ['acceleratorOptions.dbCache', [true], ['yes']],
-    ['acceleratorOptions.dbCacheThreshold', [0, 0.29, 1], [-0.01, 1.01, 0.255]],
-    ['acceleratorOptions.dbCacheSkipInterval', [1, 99], [0]],
-    ['safety.checkContent', [true], ['true']],
-    ['safety.mode', ['fast'], ['full']],
-    ['deliveryMethod', ['async'], ['stream']],
-    ['includeCost', [true], [1]],
-    ['webhookURL', ['https://example.com/hook?x=1'], ['example.com', 'ftp://example.com/', 5]],
-    ['uploadEndpoint', ['http://example.com/put'], ['file:///etc/passwd']],
-    ['inputs.seedImage', ['aGVsbG8='], ['', 5]],
-    ['ultralytics.CFGScale', [0, 7.7, 50], [-0.1, 50.1, 7.77]],
-    ['ultralytics.confidence', [0, 1], [1.01, 0.005]],
-    ['ultralytics.maskBlur', [0, 100], [-1, 101]],
-    ['ultralytics.maskPadding', [0, 20], [-1, 21]],
-    ['ultralytics.positivePrompt', [''], [5]],
-    ['ultralytics.steps', [1, 100], [0, 101]],
-    ['ultralytics.strength', [0, 1], [-0.01, 1.01]],
-  ])('%s is checked to the letter, then unsupported', (path, valid, invalid) => {
-    for (const value of valid)
-      expect(codesOf(nest(path, value)), String(value)).toEqual(['unsupportedParameter']);
-    for (const value of invalid) {
-      const [code, ...others] = codesOf(nest(path, value));
-      expect([code?.slice(0, 7), others], String(value)).toEqual(['invalid', []]);
-    }
-  });
-
-  it.each<[name: string, valid: unknown[], invalid: unknown[]]>([
-    ['weight', [-4, 0, 0.8, 4], [-4.01, 4.01, 0.005]],
-    ['combineMethod', ['concat', 'add', 'subtract', 'average', 'norm_average'], ['multiply']],
-    ['embedScaling', ['only_v', 'kv', 'kv_penalty_c', 'k_mean_v_penalty_c'], ['k']],
-    ['weightType', ['normal', 'strong_style_and_composition'], ['ease']],
-    ['weightComposition', [0, 1], [-0.01, 1.01]],
-    ['guideImages', [[], ['a', 'b']], ['a', [5], [null]]],
-  ])('ipAdapters.%s is checked to the letter, then unsupported', (name, valid, invalid) => {
-    const codes = (value: unknown) => codesOf({ ipAdapters: [{ ...adapter, [name]: value }] });
-    for (const value of valid) expect(codes(value), String(value)).toEqual(['unsupportedParameter']);
-    for (const value of invalid) expect(codes(value)[0], String(value)).toMatch(/^invalidIpAdapters/);
-  });
-
-  it.each<[name: string, valid: unknown[], invalid: unknown[]]>([
-    ['weight', [-4, 4], [-4.01, 4.01]],
-    ['transformer', ['high', 'low', 'both'], ['middle']],
-  ])('lora.%s is checked to the letter, then unsupported', (name, valid, invalid) => {
-    const codes = (value: unknown) => codesOf({ lora: [{ model: 'a:1@1', [name]: value }] });
-    for (const value of valid) expect(codes(value), String(value)).toEqual(['unsupportedParameter']);
-    for (const value of invalid) expect(codes(value)[0], String(value)).toMatch(/^invalidLora/);
-    expect(codesOf({ lora: [{}] })).toEqual(['missingLoraModel']);
   });
 
   it('takes features that are asked to stay off', () => {
@@ -223,21 +161,6 @@ describe('width and height', () => {
   it('are judged as a pair only when each is an integer', () => {
     expect(codesOf({ width: '1024', height: 1024 })).toEqual(['invalidWidth']);
     expect(codesOf({ width: 1024.5, height: 'x' })).toEqual(['invalidWidth', 'invalidHeight']);
-  });
-});
-
-describe('rules between parameters', () => {
-  it('cacheStartStep < cacheEndStep ≤ steps', () => {
-    const codes = (options: object) => codesOf({ steps: 20, acceleratorOptions: options });
-    expect(codes({ cacheStartStep: 5, cacheEndStep: 5 })).toContain('incompatibleParameters');
-    expect(codes({ cacheStartStepPercentage: 50, cacheEndStepPercentage: 40 })).toContain(
-      'incompatibleParameters',
-    );
-    expect(codes({ cacheEndStep: 21 })).toContain('invalidAcceleratorOptionsCacheEndStep');
-    expect(codes({ cacheStartStep: 5, cacheEndStep: 20 })).toEqual([
-      'unsupportedParameter',
-      'unsupportedParameter',
-    ]);
   });
 });
 

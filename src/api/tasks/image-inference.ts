@@ -5,10 +5,9 @@
 
 import { schedulerNames, supportedSchedulers } from '../schedulers.ts';
 import type { FloatSchema, Infer, IntegerSchema, ObjectSchema } from '../schema.ts';
-import { hasSize, listedSizes, sizeName } from '../sizes.ts';
 import type { TaskType } from '../task-type.ts';
-import type { Reader } from '../validate.ts';
 import { renameLegacy } from './image-inference-legacy.ts';
+import { checkTogether } from './image-inference-rules.ts';
 
 const none = [] as const;
 /** Asking for a feature to stay off is honoured by doing nothing. */
@@ -22,22 +21,24 @@ const prompt = { type: 'string', minLength: 2, maxLength: 3000 } as const;
 
 /** How many references this version puts into one sequence. */
 const maxReferences = 4;
+/** The page has no limit; each adapter and each guide image costs memory. */
+const maxAdapters = 32;
 
 const acceleratorOptions = {
   type: 'object',
   properties: {
     cacheEndStep: count,
     cacheEndStepPercentage: { ...count, max: 100 },
-    cacheMaxConsecutiveSteps: { ...count, max: 5 },
+    cacheMaxConsecutiveSteps: { ...count, max: 5, default: 3 },
     cacheStartStep: { ...count, min: 0 },
     cacheStartStepPercentage: { ...count, min: 0, max: 99 },
-    fbCache: { type: 'boolean', supported: offOnly },
-    fbCacheThreshold: { ...unit, supported: none },
-    teaCache: { type: 'boolean', supported: offOnly },
-    teaCacheDistance: { ...unit, supported: none },
-    dbCache: { type: 'boolean', supported: offOnly },
-    dbCacheThreshold: { ...unit, supported: none },
-    dbCacheSkipInterval: count,
+    fbCache: { type: 'boolean', default: false, supported: offOnly },
+    fbCacheThreshold: { ...unit, default: 0.25, supported: none },
+    teaCache: { type: 'boolean', default: false, supported: offOnly },
+    teaCacheDistance: { ...unit, default: 0.5, supported: none },
+    dbCache: { type: 'boolean', default: false, supported: offOnly },
+    dbCacheThreshold: { ...unit, default: 0.25, supported: none },
+    dbCacheSkipInterval: { ...count, default: 5 },
   },
 } as const satisfies ObjectSchema;
 
@@ -55,7 +56,13 @@ const ipAdapter = {
   properties: {
     model: { type: 'string', required: true, minLength: 1 },
     weight,
-    guideImages: { type: 'array', required: true, items: { type: 'string', minLength: 1 } },
+    guideImages: {
+      type: 'array',
+      required: true,
+      items: { type: 'string', minLength: 1 },
+      minItems: 1,
+      maxItems: maxAdapters,
+    },
     combineMethod: {
       type: 'string',
       allowed: ['concat', 'add', 'subtract', 'average', 'norm_average'],
@@ -118,8 +125,8 @@ const schema = {
     safety: {
       type: 'object',
       properties: {
-        checkContent: { type: 'boolean', supported: offOnly },
-        mode: { type: 'string', allowed: ['none', 'fast'], supported: ['none'] },
+        checkContent: { type: 'boolean', default: false, supported: offOnly },
+        mode: { type: 'string', allowed: ['none', 'fast'], implied: 'none', supported: ['none'] },
       },
     },
     ttl: { type: 'integer', min: 60, supported: none },
@@ -151,54 +158,14 @@ const schema = {
       supported: supportedSchedulers,
     },
     CFGScale: { ...hundredths, min: 0, max: 20 },
-    lora: { type: 'array', items: lora, supported: none },
-    ipAdapters: { type: 'array', items: ipAdapter, supported: none },
+    lora: { type: 'array', items: lora, maxItems: maxAdapters, supported: none },
+    ipAdapters: { type: 'array', items: ipAdapter, maxItems: maxAdapters, supported: none },
     trueCFGScale: { type: 'float' },
     ultralytics,
   },
 } as const satisfies ObjectSchema;
 
 export type ImageInferenceTask = Infer<typeof schema>;
-
-/** Rules that join parameters; each speaks only when its parameters are valid alone. */
-function checkTogether(task: Partial<ImageInferenceTask>, reader: Reader): void {
-  checkSize(task.width, task.height, reader);
-  const options = task.acceleratorOptions;
-  if (!options) return;
-  const steps = task.steps ?? Number.POSITIVE_INFINITY;
-  checkWindow(options.cacheStartStep, options.cacheEndStep, '', reader);
-  checkWindow(options.cacheStartStepPercentage, options.cacheEndStepPercentage, 'Percentage', reader);
-  if (options.cacheEndStep !== undefined && options.cacheEndStep > steps) {
-    const message = `'acceleratorOptions.cacheEndStep' is ${options.cacheEndStep} and 'steps' is ${steps}; it must not be more.`;
-    reader.report('invalidAcceleratorOptionsCacheEndStep', message, ['acceleratorOptions', 'cacheEndStep']);
-  }
-}
-
-function checkSize(width: number | undefined, height: number | undefined, reader: Reader): void {
-  if ((width === undefined && height === undefined) || reader.hasError('width', 'height')) return;
-  if (width === undefined || height === undefined) {
-    const [given, absent] = width === undefined ? ['height', 'width'] : ['width', 'height'];
-    const message = `Missing parameter '${absent}': '${given}' was given without it; give both or neither.`;
-    const code = width === undefined ? 'missingWidth' : 'missingHeight';
-    reader.report(code, message, [absent!], { type: 'integer' });
-    return;
-  }
-  if (hasSize(listedSizes, width, height)) return;
-  const allowedValues = listedSizes.map(sizeName);
-  const message = `Unsupported dimensions: found ${width}x${height}, expected one of ${allowedValues.join(', ')}.`;
-  reader.report('unsupportedDimensions', message, ['width'], {
-    parameter: ['width', 'height'],
-    type: 'integer',
-    allowedValues,
-  });
-}
-
-function checkWindow(start: number | undefined, end: number | undefined, unit: string, reader: Reader): void {
-  if (start === undefined || end === undefined || start < end) return;
-  const names = [`acceleratorOptions.cacheStartStep${unit}`, `acceleratorOptions.cacheEndStep${unit}`];
-  const message = `'${names[0]}' is ${start} and '${names[1]}' is ${end}; the start must be less than the end.`;
-  reader.report('incompatibleParameters', message, ['acceleratorOptions'], { parameter: names });
-}
 
 export const imageInference = {
   schema,
