@@ -1,7 +1,6 @@
 /** `POST /v1`: an array of tasks in, one envelope out. */
 
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify';
-import { apiError } from '../api/errors.ts';
 import { stringifyJson } from '../api/json.ts';
 import { type Parsed, parseTasks } from '../api/parse.ts';
 import { type Reply, toEnvelope } from '../api/results.ts';
@@ -26,9 +25,6 @@ export const http: FastifyPluginAsync<HttpOptions> = async (server, { service, c
   };
   for (const url of ['/', '/v1']) {
     server.post(url, { onRequest }, post);
-    server.get(url, async () => {
-      throw apiError('methodNotAllowed', `${url} takes POST with a JSON array of tasks, not GET.`);
-    });
   }
 };
 
@@ -66,7 +62,7 @@ function disconnection({ raw }: FastifyReply): AbortSignal {
 }
 
 /** A client reaches the server's pictures the way it reached the server, unless the configuration knows better. */
-function publicUrlOf(request: FastifyRequest, config: Config): string {
+export function publicUrlOf(request: FastifyRequest, config: Config): string {
   if (config.publicUrl !== '') return config.publicUrl;
   const url = URL.parse(`${request.protocol}://${request.host}`);
   return url?.origin ?? `http://${config.host}:${config.port}`;

@@ -11,9 +11,11 @@ import type { Queue } from '../queue/queue.ts';
 import type { AssetStore } from '../store/assets.ts';
 import type { ImageEngine } from '../tasks/engine.ts';
 import type { TaskService } from '../tasks/service.ts';
+import type { ConnectionTimes } from './connection.ts';
 import { files } from './files.ts';
 import { health } from './health.ts';
 import { answer, http } from './http.ts';
+import { websocket } from './websocket.ts';
 
 export const serverErrors = {
   listenFailed: 'The server cannot listen on its address and port.',
@@ -28,13 +30,23 @@ export type ServerParts = {
   engine: ImageEngine;
   queue: Pick<Queue<never, never>, 'depth'>;
   log: Log;
+  /** Of WebSocket connections; the protocol's by default. */
+  times?: ConnectionTimes;
 };
 
 /** Milliseconds for which a request that is refused already may go on sending. */
 const refusedBodyTime = 5_000;
 
 /** Not listening yet. */
-export function createServer({ config, service, assets, engine, queue, log }: ServerParts): FastifyInstance {
+export function createServer({
+  config,
+  service,
+  assets,
+  engine,
+  queue,
+  log,
+  times,
+}: ServerParts): FastifyInstance {
   const server = fastify({
     bodyLimit: config.bodyLimit,
     // For receiving a request; a slow sender must not hold a connection for ever.
@@ -65,6 +77,7 @@ export function createServer({ config, service, assets, engine, queue, log }: Se
     if (closing) reply.header('connection', 'close');
   });
   server.addHook('onResponse', async (request, reply) => logRequest(log, request.method, request.url, reply));
+  server.register(websocket, { service, config, log, ...(times && { times }) });
   server.register(http, { service, config });
   server.register(files, { assets });
   server.register(health, { engine, queue });

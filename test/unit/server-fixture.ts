@@ -8,6 +8,7 @@ import { encodeImage } from '../../src/engine/image.ts';
 import type { EncodedImage, EngineEvent, Plan } from '../../src/engine/plan.ts';
 import { createLog } from '../../src/log.ts';
 import { MemoryQueue } from '../../src/queue/memory.ts';
+import type { ConnectionTimes } from '../../src/server/connection.ts';
 import { createServer } from '../../src/server/server.ts';
 import { FileAssetStore } from '../../src/store/assets-fs.ts';
 import { ModelStore } from '../../src/store/models.ts';
@@ -57,7 +58,10 @@ export type Answer = {
   error?: Record<string, unknown>;
 };
 
-export async function createBench(flags: Record<string, string> = {}): Promise<Bench> {
+export async function createBench(
+  flags: Record<string, string> = {},
+  times?: ConnectionTimes,
+): Promise<Bench> {
   const folder = await mkdtemp(join(tmpdir(), 'retouch-server-'));
   const config: Config = loadConfig({ env: {}, flags: { 'data-dir': folder, ...flags } });
   const logged: string[] = [];
@@ -91,7 +95,15 @@ export async function createBench(flags: Record<string, string> = {}): Promise<B
     arithmetic,
     maxTasks: config.batchLimit,
   });
-  const server = createServer({ config, service, assets, engine, queue, log });
+  const server = createServer({
+    config,
+    service,
+    assets,
+    engine,
+    queue,
+    log,
+    ...(times && { times }),
+  });
   return {
     server,
     engine,

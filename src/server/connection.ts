@@ -1,0 +1,216 @@
+/** One WebSocket connection of the task API: what comes in, what goes out, and when it ends. */
+
+import type { WebSocket } from '@fastify/websocket';
+import { failure, failureOf } from '../api/errors.ts';
+import { stringifyJson } from '../api/json.ts';
+import { type Parsed, parseTasks } from '../api/parse.ts';
+import { type Reply, toEnvelope } from '../api/results.ts';
+import type { Log } from '../log.ts';
+import type { Caller, TaskService } from '../tasks/service.ts';
+import type { Line, Session, Sessions } from './sessions.ts';
+
+/** Milliseconds. */
+export type ConnectionTimes = {
+  /** Without a message the connection is closed; the protocol says two minutes. */
+  idle: number;
+  /** For the message with the key. */
+  authentication: number;
+  /** How often a silent client is asked whether it is still there; one that misses two is gone. */
+  heartbeat: number;
+};
+
+export const connectionTimes: ConnectionTimes = { idle: 120_000, authentication: 30_000, heartbeat: 30_000 };
+
+export type ConnectionParts = {
+  service: TaskService;
+  sessions: Sessions;
+  publicUrl: string;
+  times: ConnectionTimes;
+  /** Who may speak: the owner of the session, or an API error is thrown. */
+  authenticate(first: Parsed): string;
+  log: Log;
+};
+
+const closeCodes = { normal: 1000, goingAway: 1001, policy: 1008 } as const;
+/** A client that does not read must not fill our memory: its results wait in the session. */
+const maxUnsentBytes = 64 * 2 ** 20;
+
+export class Connection implements Line {
+  readonly #socket: WebSocket;
+  readonly #parts: ConnectionParts;
+  readonly #idle: NodeJS.Timeout;
+  readonly #heartbeat: NodeJS.Timeout;
+  /** What is done once the client has answered the ping of that number, in the order of sending. */
+  readonly #confirmations: { number: number; confirm: () => void }[] = [];
+  #pings = 0;
+  #answered = 0;
+  #misses = 0;
+  #session: Session | undefined;
+  readonly #work = new Set<Promise<void>>();
+
+  constructor(socket: WebSocket, parts: ConnectionParts) {
+    this.#socket = socket;
+    this.#parts = parts;
+    const { idle, authentication, heartbeat } = parts.times;
+    this.#idle = setTimeout(() => this.#onIdle(), idle);
+    this.#heartbeat = setInterval(() => this.#onHeartbeat(), heartbeat);
+    setTimeout(() => {
+      if (!this.#session) this.#close(closeCodes.policy, 'no authentication task came');
+    }, authentication).unref();
+    socket.on('message', (data) => this.#onMessage(data as Buffer));
+    socket.on('ping', () => this.#idle.refresh());
+    socket.on('pong', (data) => this.#onPong(Number(data.toString())));
+    socket.on('close', () => this.#onClose());
+    socket.on('error', (error) => parts.log.debug('A WebSocket broke.', { reason: error.message }));
+  }
+
+  /** Resolves when every task that came in has been answered. */
+  async settled(): Promise<void> {
+    while (this.#work.size > 0) await Promise.all(this.#work);
+  }
+
+  /**
+   * A frame has arrived when the client's library answers a ping sent after it. The library does so by itself, and TCP
+   * keeps the order; that bytes were written says nothing about a connection that is dead already.
+   */
+  send(text: string, confirm: () => void): void {
+    const socket = this.#socket;
+    if (socket.readyState !== socket.OPEN) return;
+    if (socket.bufferedAmount > maxUnsentBytes) {
+      socket.terminate();
+      return;
+    }
+    socket.send(text);
+    this.#confirmations.push({ number: this.#ping(), confirm });
+  }
+
+  replace(): void {
+    this.#socket.terminate();
+  }
+
+  close(): void {
+    this.#close(closeCodes.goingAway, 'the server is shutting down');
+  }
+
+  #onMessage(data: Buffer): void {
+    this.#idle.refresh();
+    const work = this.#perform(data).finally(() => this.#work.delete(work));
+    this.#work.add(work);
+  }
+
+  async #perform(data: Buffer): Promise<void> {
+    try {
+      const parsed = parseTasks(data, this.#parts.service.parseContext);
+      const rest = this.#authenticate(parsed);
+      await Promise.all(rest.map((each) => this.#answer(each)));
+    } catch (error) {
+      const known = failureOf(error);
+      if (!known) this.#parts.log.error('A WebSocket message failed because of a bug.', { error });
+      this.#say([{ failure: known ?? bug() }]);
+      if (!this.#session) this.#close(closeCodes.policy, 'authentication failed');
+    }
+  }
+
+  /** The tasks left to perform once the client is known. */
+  #authenticate(parsed: readonly Parsed[]): readonly Parsed[] {
+    const [first, ...rest] = parsed as readonly [Parsed, ...Parsed[]];
+    const isKey = 'task' in first && first.task.taskType === 'authentication';
+    if (this.#session && !isKey) return parsed;
+    const owner = this.#parts.authenticate(first);
+    const uuid = isKey ? (first.task as { connectionSessionUUID?: string }).connectionSessionUUID : undefined;
+    const session = this.#parts.sessions.open(owner, uuid);
+    if (isKey) this.#write([{ item: { taskType: 'authentication', connectionSessionUUID: session.uuid } }]);
+    if (session !== this.#session) {
+      if (this.#session) this.#parts.sessions.leave(this.#session, this);
+      this.#session = session;
+      session.attach(this);
+    }
+    return isKey ? rest : parsed;
+  }
+
+  async #answer(parsed: Parsed): Promise<void> {
+    if ('failures' in parsed) return this.#say(parsed.failures.map((failure) => ({ failure })));
+    const { task } = parsed;
+    const { service, publicUrl } = this.#parts;
+    // Work goes on without the client, which may come back for it.
+    const caller: Caller = { publicUrl, signal: new AbortController().signal };
+    const replies = service.perform(task, caller);
+    if (task.taskType === 'imageInference') {
+      for await (const reply of replies) this.#say([reply]);
+      return;
+    }
+    const all: Reply[] = [];
+    for await (const reply of replies) all.push(reply);
+    // Pongs are about this connection and no other.
+    if (task.taskType === 'ping') this.#write(all);
+    else this.#say(all);
+  }
+
+  /** Errors first: clients take the first frame with data for the whole answer. */
+  #say(replies: readonly Reply[]): void {
+    for (const frame of frames(replies)) {
+      if (this.#session) this.#session.say(frame);
+      else this.#socket.send(frame);
+    }
+  }
+
+  /** To this connection only, never again. */
+  #write(replies: readonly Reply[]): void {
+    if (this.#socket.readyState !== this.#socket.OPEN) return;
+    for (const frame of frames(replies)) this.#socket.send(frame);
+  }
+
+  #ping(): number {
+    this.#pings += 1;
+    this.#socket.ping(String(this.#pings));
+    return this.#pings;
+  }
+
+  #onPong(number: number): void {
+    if (!Number.isSafeInteger(number)) return;
+    this.#misses = 0;
+    this.#answered = Math.max(this.#answered, number);
+    while (this.#confirmations[0] && this.#confirmations[0].number <= this.#answered)
+      this.#confirmations.shift()!.confirm();
+  }
+
+  #onHeartbeat(): void {
+    // A large picture on a slow line delays an answer; two beats without any are a dead line.
+    this.#misses = this.#answered < this.#pings ? this.#misses + 1 : 0;
+    if (this.#misses >= 2) this.#socket.terminate();
+    else this.#ping();
+  }
+
+  #onIdle(): void {
+    this.#close(closeCodes.normal, 'no message came for two minutes');
+  }
+
+  #onClose(): void {
+    clearTimeout(this.#idle);
+    clearInterval(this.#heartbeat);
+    if (this.#session) this.#parts.sessions.leave(this.#session, this);
+  }
+
+  #close(code: number, reason: string): void {
+    this.#socket.close(code, reason);
+    // A client that does not answer the closing handshake is not waited for.
+    setTimeout(() => this.#socket.terminate(), 5_000).unref();
+  }
+}
+
+function frames(replies: readonly Reply[]): string[] {
+  const failures = replies.filter((reply) => 'failure' in reply);
+  const items = replies.filter((reply) => 'item' in reply);
+  return [failures, items].filter((group) => group.length > 0).map((group) => stringifyJson(frame(group)));
+}
+
+/** `data` or `errors`, never both: some clients drop the data of a frame that has the other key. */
+function frame(replies: readonly Reply[]): object {
+  const { body } = toEnvelope(replies);
+  const { data, ...rest } = body;
+  return data.length > 0 ? { data } : rest;
+}
+
+function bug() {
+  return failure('internalServerError', 'The server failed in a way it should not; its log has the details.');
+}

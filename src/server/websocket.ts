@@ -1,0 +1,69 @@
+/**
+ * The WebSocket of the task API at the addresses of `POST /v1`: arrays of tasks in, one frame per result out, each as
+ * soon as it is known.
+ */
+
+import websocketPlugin from '@fastify/websocket';
+import type { FastifyPluginAsync, FastifyRequest } from 'fastify';
+import { apiError } from '../api/errors.ts';
+import type { Parsed } from '../api/parse.ts';
+import type { Config } from '../config.ts';
+import type { Log } from '../log.ts';
+import type { TaskService } from '../tasks/service.ts';
+import { createGate } from './auth.ts';
+import { Connection, type ConnectionTimes, connectionTimes } from './connection.ts';
+import { publicUrlOf } from './http.ts';
+import { Sessions } from './sessions.ts';
+
+export type WebSocketOptions = { service: TaskService; config: Config; log: Log; times?: ConnectionTimes };
+
+/** Results wait this long for a client to come back, in milliseconds: the protocol's two minutes. */
+const keepTime = 120_000;
+/** Of one session's frames that no client confirmed. */
+const maxPendingBytes = 256 * 2 ** 20;
+
+const plugin: FastifyPluginAsync<WebSocketOptions> = async (server, options) => {
+  const { service, config, log, times = connectionTimes } = options;
+  const gate = createGate(config);
+  const sessions = new Sessions(keepTime, maxPendingBytes);
+  const connections = new Set<Connection>();
+  await server.register(websocketPlugin, {
+    options: { maxPayload: config.bodyLimit, perMessageDeflate: false },
+    preClose: async () => {
+      // What is under way may be answered; the shutdown's own time limit ends it otherwise.
+      await Promise.all([...connections].map((connection) => connection.settled()));
+      for (const connection of connections) connection.close();
+      sessions.clear();
+    },
+  });
+  for (const url of ['/', '/v1']) {
+    server.route({
+      method: 'GET',
+      url,
+      onRequest: async (request) => {
+        if (request.ws) gate.checkRequest(request);
+      },
+      handler: async () => {
+        const message = `${url} takes POST with a JSON array of tasks, or a WebSocket, not GET.`;
+        throw apiError('methodNotAllowed', message);
+      },
+      wsHandler: (socket, request) => {
+        const authenticate = (first: Parsed) => ownerOf(request, first);
+        const publicUrl = publicUrlOf(request, config);
+        const connection = new Connection(socket, { service, sessions, publicUrl, times, authenticate, log });
+        connections.add(connection);
+        socket.once('close', () => connections.delete(connection));
+      },
+    });
+  }
+
+  /** Throws API errors; what it gives tells the clients of one key from those of another. */
+  function ownerOf(request: FastifyRequest, first: Parsed): string {
+    if (gate.checkRequest(request)) return request.headers.authorization ?? '';
+    gate.checkTasks([first]);
+    return 'task' in first && first.task.taskType === 'authentication' ? (first.task.apiKey ?? '') : '';
+  }
+};
+
+/** Not encapsulated: an upgrade may be asked for at any address of the server, and must end there like a request. */
+export const websocket = Object.assign(plugin, { [Symbol.for('skip-override')]: true });
