@@ -1,9 +1,9 @@
 /** Encoded pictures in and out, and the only door to sharp. */
 import sharp from 'sharp';
 import { RetouchError } from '../error.ts';
-import { resizeLanczos } from './lanczos.ts';
 import type { Bitmap } from './pixels.ts';
 import type { EncodedImage, ImageFormat } from './plan.ts';
+import { resizeLanczos } from './resample.ts';
 import { describeStart, sniffFormat } from './signatures.ts';
 import { nearestPreferredSize } from './sizes.ts';
 

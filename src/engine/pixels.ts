@@ -40,12 +40,12 @@ export function padBitmap(bitmap: Bitmap, { width, height }: Size): Bitmap {
   return { width, height, data };
 }
 
-/** The top left `size` of the bitmap: what `padBitmap` added goes again. */
-export function cropBitmap(bitmap: Bitmap, { width, height }: Size): Bitmap {
+/** A `size` of the bitmap, by default its top left: what `padBitmap` added goes again. */
+export function cropBitmap(bitmap: Bitmap, { width, height }: Size, left = 0, top = 0): Bitmap {
   if (bitmap.width === width && bitmap.height === height) return bitmap;
   const data = new Uint8Array(width * height * 3);
   for (let y = 0; y < height; y++) {
-    const start = y * bitmap.width * 3;
+    const start = ((top + y) * bitmap.width + left) * 3;
     data.set(bitmap.data.subarray(start, start + width * 3), y * width * 3);
   }
   return { width, height, data };

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { latentMask } from '../../src/engine/inpaint.ts';
-import { resizeLanczos } from '../../src/engine/lanczos.ts';
 import { pack, unpack } from '../../src/engine/latents.ts';
+import { resizeLanczos } from '../../src/engine/resample.ts';
 import { referenceIds, targetIds, textIds } from '../../src/engine/token-ids.ts';
 import { openSafetensors, readBytes } from '../../src/engine/weights/safetensors.ts';
 import { goldenFile, openGolden } from './data.ts';

@@ -89,7 +89,14 @@ export function clipGraph(
   return graph;
 }
 
-function encoderLayer(x: Var, mask: Var, w: Weights, config: ClipConfig): Var {
+/** What a layer of the encoder needs to know; CLIP's and SigLIP's encoders of images have the same layers. */
+export type EncoderConfig = Pick<
+  ClipConfig,
+  'hidden' | 'heads' | 'mlp' | 'layers' | 'activation' | 'epsilon'
+>;
+
+/** A pre-norm transformer layer over x [L, D]; `mask` [1, 1, L, L] is added to the scores. */
+export function encoderLayer(x: Var, mask: Var | undefined, w: Weights, config: EncoderConfig): Var {
   const { hidden, heads, mlp, activation, epsilon } = config;
   const h = layerNorm(x, w.at('layer_norm1'), epsilon);
   const attn = w.at('self_attn');

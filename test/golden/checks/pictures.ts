@@ -1,5 +1,5 @@
 /** Resizing against Pillow: pil_lanczos.safetensors. */
-import { resizeLanczos } from '../../../src/engine/lanczos.ts';
+import { resizeLanczos } from '../../../src/engine/resample.ts';
 import { openSafetensors, readBytes } from '../../../src/engine/weights/safetensors.ts';
 import { compared, type Lines } from './check.ts';
 
