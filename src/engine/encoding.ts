@@ -4,13 +4,16 @@ import { type Events, staged } from './events.ts';
 import { decodeImage, resizeReference } from './image.ts';
 import { type LatentShape, pack } from './latents.ts';
 import type { LoadedModel } from './loaded-model.ts';
-import { padBitmap, toPlanar } from './pixels.ts';
+import { Memo } from './memo.ts';
+import { type Bitmap, padBitmap, toPlanar } from './pixels.ts';
 import type { Plan } from './plan.ts';
 import { padSize, type Size } from './sizes.ts';
+import type { EncodedPrompt } from './text-encoder.ts';
 import { guidanceInput } from './timestep.ts';
 import { referenceIds, type TokenGrid, targetIds, textIds } from './token-ids.ts';
 import type { Conditioning } from './transformer.ts';
 import { joinFloats } from './weights/floats.ts';
+import type { WeightSource } from './weights/source.ts';
 
 export type Encoded = {
   given: Conditioning;
@@ -20,83 +23,107 @@ export type Encoded = {
   canvas: Size;
 };
 
+type Texts = { prompt: EncodedPrompt; negative: EncodedPrompt | undefined };
+/** Packed reference latents, one after the other, and the tokens each takes. */
+type Pictures = { packed: Float32Array; grids: TokenGrid[] };
+
 /**
- * Encodes plans, keeping the last result: the results of one task differ in their seed only, and encoding them all
- * would load the encoders again for each where memory holds only some networks at a time.
+ * Encodes plans, keeping the last results: those of one task differ in their seed only, and encoding them all would
+ * load the encoders again for each where memory holds only some networks at a time.
  */
 export class EncodingMemo {
-  private last: { key: string; encoded: Encoded } | undefined;
+  /** Two: a picture and the faces in it may have prompts of their own. */
+  private readonly texts = new Memo<Texts>(2);
+  private readonly pictures = new Memo<Pictures>(1);
 
   async *encode(plan: Plan, model: LoadedModel): Events<Encoded> {
-    const key = keyOf(plan, model);
-    if (this.last?.key === key) {
-      yield { type: 'encode-end', milliseconds: 0 };
-      return this.last.encoded;
-    }
-    this.last = undefined;
-    const encoded = yield* encode(plan, model);
-    this.last = { key, encoded };
-    return encoded;
+    const begin = performance.now();
+    const { texts, pictures } = keysOf(plan, model);
+    const encodedTexts = yield* this.texts.get(texts, () => encodeTexts(plan, model));
+    const encodedPictures = yield* this.pictures.get(pictures, () => encodeReferences(plan, model));
+    yield { type: 'encode-end', milliseconds: performance.now() - begin };
+    return join(plan, model, encodedTexts, encodedPictures);
+  }
+
+  /** With one reference, of a size the model works at, that no other plan will have. */
+  async *encodePart(plan: Plan, model: LoadedModel, part: Bitmap): Events<Encoded> {
+    const texts = yield* this.texts.get(keysOf(plan, model).texts, () => encodeTexts(plan, model));
+    const { tokens, grid } = yield* encodePicture(part, model);
+    return join(plan, model, texts, { packed: tokens, grids: [grid] });
   }
 }
 
 /** Everything of a plan that its encoding depends on. */
-function keyOf(plan: Plan, { precision, components }: LoadedModel): string {
-  const { prompt, negativePrompt, references, width, height, guidance, trueCfg, numerics } = plan;
-  const hash = createHash('sha256');
-  const files = [components.t5, components.clip, components.autoencoder].flatMap(
-    ({ source }) => source.checkpoint.files,
-  );
-  hash.update(
-    JSON.stringify({ files, precision, prompt, negativePrompt, width, height, guidance, trueCfg, numerics }),
-  );
-  for (const bytes of references) hash.update(`${bytes.length}:`).update(bytes);
-  return hash.digest('hex');
+function keysOf(plan: Plan, { precision, components }: LoadedModel): { texts: string; pictures: string } {
+  const { prompt, negativePrompt, references, trueCfg, numerics } = plan;
+  const files = (...parts: { source: WeightSource }[]) =>
+    parts.flatMap(({ source }) => source.checkpoint.files);
+  const { t5, clip, autoencoder } = components;
+  const opposite = trueCfg > 1 ? negativePrompt : undefined;
+  const pictures = createHash('sha256');
+  pictures.update(JSON.stringify({ files: files(autoencoder), precision, numerics }));
+  for (const bytes of references) pictures.update(`${bytes.length}:`).update(bytes);
+  return {
+    texts: JSON.stringify({ files: files(t5, clip), precision, numerics, prompt, opposite }),
+    pictures: pictures.digest('hex'),
+  };
 }
 
-async function* encode(plan: Plan, model: LoadedModel): Events<Encoded> {
-  const begin = performance.now();
+async function* encodeTexts(plan: Plan, model: LoadedModel): Events<Texts> {
   const text = yield* staged('encode', model.textEncoder());
-  const prompt = await text.encode(plan.prompt);
-  const opposite = plan.trueCfg > 1 ? await text.encode(plan.negativePrompt) : undefined;
+  return {
+    prompt: await text.encode(plan.prompt),
+    negative: plan.trueCfg > 1 ? await text.encode(plan.negativePrompt) : undefined,
+  };
+}
 
-  const { stride, latentChannels } = model.components.autoencoder.config;
-  const gridOf = ({ width, height }: Size): TokenGrid => ({
-    rows: height / (2 * stride),
-    columns: width / (2 * stride),
-  });
-  const canvas = padSize(plan, 2 * stride);
-  const grids: TokenGrid[] = [];
+async function* encodeReferences({ references }: Plan, model: LoadedModel): Events<Pictures> {
   const packed: Float32Array[] = [];
-  for (const [i, bytes] of plan.references.entries()) {
+  const grids: TokenGrid[] = [];
+  for (const [i, bytes] of references.entries()) {
     yield {
       type: 'stage-progress',
       stage: 'encode',
       message: 'encoding references',
-      fraction: i / plan.references.length,
+      fraction: i / references.length,
     };
-    const resized = resizeReference(await decodeImage(bytes));
-    const bitmap = padBitmap(resized, padSize(resized, 2 * stride));
-    const encoder = yield* staged('encode', model.encoder(bitmap));
-    const shape = { channels: latentChannels, h: bitmap.height / stride, w: bitmap.width / stride };
-    packed.push(pack(await encoder.encode(toPlanar(bitmap), bitmap), shape));
-    grids.push(gridOf(bitmap));
+    const { tokens, grid } = yield* encodePicture(resizeReference(await decodeImage(bytes)), model);
+    packed.push(tokens);
+    grids.push(grid);
   }
+  return { packed: joinFloats(packed), grids };
+}
+
+async function* encodePicture(
+  picture: Bitmap,
+  model: LoadedModel,
+): Events<{ tokens: Float32Array; grid: TokenGrid }> {
+  const { stride, latentChannels } = model.components.autoencoder.config;
+  const bitmap = padBitmap(picture, padSize(picture, 2 * stride));
+  const encoder = yield* staged('encode', model.encoder(bitmap));
+  const shape = { channels: latentChannels, h: bitmap.height / stride, w: bitmap.width / stride };
+  const tokens = pack(await encoder.encode(toPlanar(bitmap), bitmap), shape);
+  return { tokens, grid: { rows: shape.h / 2, columns: shape.w / 2 } };
+}
+
+function join(plan: Plan, model: LoadedModel, texts: Texts, { packed, grids }: Pictures): Encoded {
+  const { stride, latentChannels } = model.components.autoencoder.config;
+  const canvas = padSize(plan, 2 * stride);
+  const latent = { channels: latentChannels, h: canvas.height / stride, w: canvas.width / stride };
   const ids = joinFloats([
-    textIds(prompt.tokens),
-    targetIds(gridOf(canvas)),
+    textIds(texts.prompt.tokens),
+    targetIds({ rows: latent.h / 2, columns: latent.w / 2 }),
     ...referenceIds(grids, plan.numerics.referenceIds),
   ]);
   const shared = {
-    references: joinFloats(packed),
+    references: packed,
     ids,
     guidance: guidanceInput(plan.guidance, plan.numerics.timestepRounding),
   };
-  yield { type: 'encode-end', milliseconds: performance.now() - begin };
   return {
-    given: { ...shared, ...prompt },
-    negative: opposite && { ...shared, ...opposite },
-    latent: { channels: latentChannels, h: canvas.height / stride, w: canvas.width / stride },
+    given: { ...shared, ...texts.prompt },
+    negative: texts.negative && { ...shared, ...texts.negative },
+    latent,
     canvas,
   };
 }
