@@ -1,6 +1,11 @@
 export const storeErrors = {
   assetWriteFailed: 'A picture could not be written to the data directory.',
+  dataDirectoryInUse: 'Another server runs on the same data directory.',
   dataDirectoryUnusable: 'The data directory cannot be made or written to.',
+  databaseBusy: 'Another process holds the database for too long.',
+  databaseCorrupt: 'The database in the data directory is damaged.',
+  databaseFull: 'The database cannot grow: the disk is full.',
+  databaseNewer: 'The database was written by a newer version.',
   manifestInvalid: 'A manifest.json in the models directory has a fault.',
 } as const;
 

@@ -1,0 +1,194 @@
+/**
+ * `retouch.db` in the data directory: what must outlive the process. Statements are synchronous: each takes some
+ * microseconds, and a transaction cannot be torn apart by other work.
+ *
+ * A commit survives the end of the process at once, and a power failure from the next checkpoint on; one that a client
+ * is told to rely on is made `durable`, which waits for the disk.
+ */
+
+import { mkdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
+import { RetouchError } from '../error.ts';
+import type { StoreErrorCode } from './errors.ts';
+import { migrations } from './migrations.ts';
+
+export type Value = SQLInputValue;
+
+/** Milliseconds to wait for another process, such as a command that changes the keys. */
+const busyTimeout = 5000;
+
+export class Database {
+  readonly path: string;
+  readonly #connection: DatabaseSync;
+  readonly #statements = new Map<string, StatementSync>();
+
+  private constructor(path: string, connection: DatabaseSync) {
+    this.path = path;
+    this.#connection = connection;
+  }
+
+  /** Throws `dataDirectoryUnusable`, `databaseCorrupt`, `databaseNewer`, `databaseBusy`, `databaseFull`. */
+  static open(path: string, changes: readonly string[] = migrations): Database {
+    const connection = connect(path);
+    try {
+      const database = new Database(path, connection);
+      database.#prepareFile();
+      database.#migrate(changes);
+      return database;
+    } catch (error) {
+      connection.close();
+      throw error;
+    }
+  }
+
+  get<Row extends object>(sql: string, ...values: Value[]): Row | undefined {
+    return this.#try(() => this.#statement(sql).get(...values) as Row | undefined);
+  }
+
+  all<Row extends object>(sql: string, ...values: Value[]): Row[] {
+    return this.#try(() => this.#statement(sql).all(...values) as Row[]);
+  }
+
+  /** The number of rows changed. */
+  run(sql: string, ...values: Value[]): number {
+    return this.#try(() => Number(this.#statement(sql).run(...values).changes));
+  }
+
+  /** All of the work or none of it. Inside another transaction it is part of that one. */
+  transaction<Result>(work: () => Result, { durable = false } = {}): Result {
+    if (this.#connection.isTransaction) return work();
+    if (durable) this.#execute('PRAGMA synchronous = FULL');
+    try {
+      this.#execute('BEGIN IMMEDIATE');
+      const result = work();
+      this.#execute('COMMIT');
+      return result;
+    } catch (error) {
+      // A full disk ends the transaction by itself.
+      if (this.#connection.isTransaction) this.#connection.exec('ROLLBACK');
+      throw error;
+    } finally {
+      if (durable) this.#connection.exec('PRAGMA synchronous = NORMAL');
+    }
+  }
+
+  close(): void {
+    this.#statements.clear();
+    if (this.#connection.isOpen) this.#connection.close();
+  }
+
+  #prepareFile(): void {
+    this.#execute('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON');
+    // Damage in the middle of the file would otherwise be found by the first task that touches it.
+    const { quick_check: found } = this.get<{ quick_check: string }>('PRAGMA quick_check(1)')!;
+    if (found !== 'ok') throw corrupt(this.path, found);
+  }
+
+  #migrate(changes: readonly string[]): void {
+    this.transaction(() => {
+      const { user_version: version } = this.get<{ user_version: number }>('PRAGMA user_version')!;
+      if (version > changes.length) {
+        const message = `The database ${this.path} has version ${version}; this Retouch knows versions up to ${changes.length}. Use the newer one that wrote it.`;
+        throw storeError('databaseNewer', message);
+      }
+      for (const sql of changes.slice(version)) this.#execute(sql);
+      this.#execute(`PRAGMA user_version = ${changes.length}`);
+    });
+  }
+
+  #statement(sql: string): StatementSync {
+    const known = this.#statements.get(sql);
+    if (known) return known;
+    const statement = this.#connection.prepare(sql);
+    this.#statements.set(sql, statement);
+    return statement;
+  }
+
+  #execute(sql: string): void {
+    this.#try(() => this.#connection.exec(sql));
+  }
+
+  #try<Result>(work: () => Result): Result {
+    try {
+      return work();
+    } catch (error) {
+      throw explain(this.path, error);
+    }
+  }
+}
+
+/**
+ * Holds the data directory for this process until `release` or its end, however it ends: the lock is the operating
+ * system's. Two servers would each run the same tasks. Throws `dataDirectoryInUse`, `dataDirectoryUnusable`.
+ */
+export function lockFolder(folder: string): { release(): void } {
+  const path = join(folder, 'serve.lock');
+  const connection = connect(path, 0);
+  try {
+    connection.exec('BEGIN EXCLUSIVE');
+  } catch (error) {
+    connection.close();
+    if (resultCode(error) !== code.busy) throw explain(path, error);
+    const message = `The data directory ${folder} is used by another running server; give each its own.`;
+    throw storeError('dataDirectoryInUse', message, error);
+  }
+  return { release: () => connection.isOpen && connection.close() };
+}
+
+function connect(path: string, timeout = busyTimeout): DatabaseSync {
+  try {
+    mkdirSync(dirname(path), { recursive: true });
+    return new DatabaseSync(path, { timeout });
+  } catch (error) {
+    throw explain(path, error);
+  }
+}
+
+/** Primary result codes, https://sqlite.org/rescode.html. */
+const code = { busy: 5, readOnly: 8, ioError: 10, corrupt: 11, full: 13, cannotOpen: 14, notADatabase: 26 };
+
+/** The low byte of SQLite's code; undefined for what is not SQLite's. */
+function resultCode(error: unknown): number | undefined {
+  const { errcode } = error as { errcode?: number };
+  return errcode === undefined ? undefined : errcode & 0xff;
+}
+
+function explain(path: string, error: unknown): unknown {
+  const found = resultCode(error);
+  const { message, code: name } = error as NodeJS.ErrnoException;
+  switch (found) {
+    case code.corrupt:
+    case code.notADatabase:
+      return corrupt(path, message, error);
+    case code.full:
+      return storeError('databaseFull', `Nothing more can be written to ${path}: the disk is full.`, error);
+    case code.busy: {
+      const waited = `it has been locked by another process for ${busyTimeout / 1000} s`;
+      return storeError('databaseBusy', `The database ${path} cannot be used: ${waited}.`, error);
+    }
+    case code.readOnly:
+    case code.cannotOpen:
+    case code.ioError:
+      return unusable(path, message, error);
+  }
+  return found === undefined && name?.startsWith('E') && !name.startsWith('ERR_')
+    ? unusable(path, name, error)
+    : error;
+}
+
+function unusable(path: string, reason: string, cause: unknown): RetouchError {
+  const message = `The data directory ${dirname(path)} cannot be written to: ${reason}.`;
+  return storeError('dataDirectoryUnusable', message, cause);
+}
+
+function corrupt(path: string, reason: string, cause?: unknown): RetouchError {
+  const message =
+    `The database ${path} is damaged (${reason}). Restore it from a backup, or move it away to start with an ` +
+    'empty one: stored pictures stay, tasks and their results are forgotten.';
+  return storeError('databaseCorrupt', message, cause);
+}
+
+function storeError(name: StoreErrorCode, message: string, cause?: unknown): RetouchError {
+  return new RetouchError(name, message, {}, { cause });
+}

@@ -1,0 +1,40 @@
+/**
+ * The tables, as the changes that made them: number n brings version n of a database to version n + 1. One that was
+ * released is never edited; a further one goes to the end of the list.
+ *
+ * Times are milliseconds since 1970. UUIDs are lower case.
+ */
+export const migrations: readonly string[] = [
+  // A task as it was accepted, and one result for each of its images. `item` or `failure` is JSON once it is settled.
+  `CREATE TABLE tasks (
+     uuid TEXT PRIMARY KEY,
+     account TEXT NOT NULL,
+     type TEXT NOT NULL,
+     request TEXT NOT NULL,
+     terms TEXT NOT NULL,
+     session TEXT,
+     accepted INTEGER NOT NULL,
+     used INTEGER NOT NULL
+   ) STRICT, WITHOUT ROWID;
+   CREATE INDEX tasks_by_use ON tasks (used);
+   CREATE INDEX tasks_by_session ON tasks (session) WHERE session IS NOT NULL;
+   CREATE TABLE results (
+     uuid TEXT PRIMARY KEY,
+     task TEXT NOT NULL REFERENCES tasks ON DELETE CASCADE,
+     position INTEGER NOT NULL,
+     seed TEXT NOT NULL,
+     plan TEXT,
+     item TEXT,
+     failure TEXT,
+     delivered INTEGER NOT NULL DEFAULT 0,
+     UNIQUE (task, position)
+   ) STRICT, WITHOUT ROWID;
+   CREATE INDEX results_open ON results (task) WHERE item IS NULL AND failure IS NULL;`,
+
+  // The queue: what runs and what waits, in the order of its coming.
+  `CREATE TABLE jobs (
+     sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+     id TEXT NOT NULL UNIQUE,
+     attempts INTEGER NOT NULL DEFAULT 0
+   ) STRICT;`,
+];
