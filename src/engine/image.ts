@@ -1,11 +1,12 @@
 /** Encoded pictures in and out, and the only door to sharp. */
-import sharp from 'sharp';
+import sharp, { type Sharp } from 'sharp';
 import { RetouchError } from '../error.ts';
+import { decodeBmp, probeBmp } from './bmp.ts';
 import type { Bitmap } from './pixels.ts';
 import type { EncodedImage, ImageFormat } from './plan.ts';
 import { resizeLanczos } from './resample.ts';
-import { describeStart, sniffFormat } from './signatures.ts';
-import { nearestPreferredSize } from './sizes.ts';
+import { describeStart, sniffFormat, sniffUpload, type UploadFormat } from './signatures.ts';
+import { nearestPreferredSize, type Size } from './sizes.ts';
 
 export type ImageInfo = { width: number; height: number; format: ImageFormat };
 
@@ -19,26 +20,65 @@ export const defaultPixelLimit = 64 * 1024 * 1024;
  */
 export async function probeImage(bytes: Uint8Array, pixelLimit = defaultPixelLimit): Promise<ImageInfo> {
   // Asked before sharp, which would also open SVG, whose references reach for files and addresses.
-  const format = sniffFormat(bytes);
-  if (!format) {
-    throw new RetouchError(
-      'imageUndecodable',
-      `The image ${describeStart(bytes)}; a PNG, JPEG or WebP is expected.`,
-      { bytes: bytes.length },
-    );
+  const format = sniffFormat(bytes) ?? throwUnknown(bytes, 'a PNG, JPEG or WebP');
+  return { ...(await readSize(bytes, format, pixelLimit)), format };
+}
+
+async function readSize(bytes: Uint8Array, format: UploadFormat, pixelLimit: number): Promise<Size> {
+  const { width, height } =
+    format === 'bmp'
+      ? probeBmp(bytes)
+      : await sharp(bytes, { limitInputPixels: false })
+          .metadata()
+          .then(
+            ({ autoOrient }) => autoOrient,
+            (error: unknown) => throwUndecodable(bytes, format, error),
+          );
+  if (width * height <= pixelLimit) return { width, height };
+  throw new RetouchError(
+    'imageTooLarge',
+    `The image is ${width}×${height}, ${width * height} pixels; at most ${pixelLimit} pixels are accepted.`,
+    { width, height, pixels: width * height, pixelLimit },
+  );
+}
+
+/**
+ * A picture as it is stored: one that fits is kept byte for byte, a larger one is made smaller until its longest side
+ * fits, and BMP and GIF (its first frame) become PNG. Every picture is decoded wholly, so what is stored can be used.
+ *
+ * @throws RetouchError `imageUndecodable`, `imageTooLarge`
+ */
+export async function prepareUpload(
+  bytes: Uint8Array,
+  longestSide: number,
+  pixelLimit = defaultPixelLimit,
+): Promise<EncodedImage> {
+  const format = sniffUpload(bytes) ?? throwUnknown(bytes, 'a PNG, JPEG, WebP, BMP or GIF');
+  const size = await readSize(bytes, format, pixelLimit);
+  const fits = Math.max(size.width, size.height) <= longestSide;
+  const image = openUpload(bytes, format, pixelLimit);
+  const stored = format === 'bmp' || format === 'gif' ? 'png' : format;
+  if (fits && stored === format) {
+    await image
+      .raw()
+      .toBuffer()
+      .catch((error: unknown) => throwUndecodable(bytes, format, error));
+    return { bytes, format: stored, ...size };
   }
-  const metadata = await sharp(bytes, { limitInputPixels: false })
-    .metadata()
+  image
+    .autoOrient()
+    .resize({ width: longestSide, height: longestSide, fit: 'inside', withoutEnlargement: true });
+  setFormat(image, stored, 95);
+  const { data, info } = await image
+    .toBuffer({ resolveWithObject: true })
     .catch((error: unknown) => throwUndecodable(bytes, format, error));
-  const { width, height } = metadata.autoOrient;
-  if (width * height > pixelLimit) {
-    throw new RetouchError(
-      'imageTooLarge',
-      `The image is ${width}×${height}, ${width * height} pixels; at most ${pixelLimit} pixels are accepted.`,
-      { width, height, pixels: width * height, pixelLimit },
-    );
-  }
-  return { width, height, format };
+  return { bytes: data, format: stored, width: info.width, height: info.height };
+}
+
+function openUpload(bytes: Uint8Array, format: UploadFormat, pixelLimit: number): Sharp {
+  if (format !== 'bmp') return sharp(bytes, { limitInputPixels: pixelLimit, failOn: 'error' });
+  const { width, height, data } = decodeBmp(bytes);
+  return sharp(data, { raw: { width, height, channels: 3 } });
 }
 
 /**
@@ -80,6 +120,11 @@ export async function encodeImage(
 ): Promise<EncodedImage> {
   const { width, height, data } = bitmap;
   const image = sharp(data, { raw: { width, height, channels: 3 } });
+  setFormat(image, format, quality);
+  return { bytes: await image.toBuffer(), format, width, height };
+}
+
+function setFormat(image: Sharp, format: ImageFormat, quality: number): void {
   switch (format) {
     case 'png':
       image.png({ compressionLevel: 6 });
@@ -92,14 +137,18 @@ export async function encodeImage(
       image.webp({ quality });
       break;
   }
-  return { bytes: await image.toBuffer(), format, width, height };
 }
 
-function throwUndecodable(bytes: Uint8Array, format: ImageFormat, error: unknown): never {
+function throwUnknown(bytes: Uint8Array, expected: string): never {
+  const message = `The image ${describeStart(bytes)}; ${expected} is expected.`;
+  throw new RetouchError('imageUndecodable', message, { bytes: bytes.length });
+}
+
+function throwUndecodable(bytes: Uint8Array, format: UploadFormat, error: unknown): never {
   const reason = error instanceof Error ? error.message.trim().replace(/\s+/g, ' ') : String(error);
   throw new RetouchError(
     'imageUndecodable',
-    `The image begins as a ${format} does but cannot be decoded from its ${bytes.length} bytes (${reason}); a whole PNG, JPEG or WebP is expected.`,
+    `The image begins as a ${format} does but cannot be decoded from its ${bytes.length} bytes (${reason}); a whole picture is expected.`,
     { bytes: bytes.length, format, reason },
     { cause: error },
   );

@@ -8,9 +8,16 @@ const formats: readonly [ImageFormat, number, string][] = [
   ['webp', 8, 'WEBP'],
 ];
 
+/** Taken as uploads besides, and stored as PNG. */
+const uploadFormats: readonly ['bmp' | 'gif', number, string][] = [
+  ['bmp', 0, 'BM'],
+  ['gif', 0, 'GIF8'],
+];
+
 /** What else people send, so that the message can name it. Of two that match, the first counts. */
 const strangers: readonly [string, number, string][] = [
   ['is a GIF', 0, 'GIF8'],
+  ['is a BMP', 0, 'BM'],
   ['is a TIFF', 0, 'II*\0'],
   ['is a TIFF', 0, 'MM\0*'],
   ['is an AVIF', 4, 'ftypavi'],
@@ -27,8 +34,18 @@ const strangers: readonly [string, number, string][] = [
 ];
 
 export function sniffFormat(bytes: Uint8Array): ImageFormat | undefined {
+  return find(formats, bytes);
+}
+
+export type UploadFormat = ImageFormat | 'bmp' | 'gif';
+
+export function sniffUpload(bytes: Uint8Array): UploadFormat | undefined {
+  return find<UploadFormat>([...formats, ...uploadFormats], bytes);
+}
+
+function find<Format>(table: readonly [Format, number, string][], bytes: Uint8Array): Format | undefined {
   const start = Buffer.from(bytes.subarray(0, 16)).toString('latin1');
-  return formats.find(([, offset, magic]) => start.startsWith(magic, offset))?.[0];
+  return table.find(([, offset, magic]) => start.startsWith(magic, offset))?.[0];
 }
 
 /** What the bytes are, as the predicate of a sentence: "is a GIF", "is empty", "has 3 bytes of no known kind …". */
