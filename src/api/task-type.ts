@@ -1,3 +1,4 @@
+import type { JsonSchema } from './json-schema.ts';
 import type { ObjectSchema } from './schema.ts';
 import type { Reader } from './validate.ts';
 
@@ -12,6 +13,14 @@ export type TaskType<Fields extends object = WireObject> = {
   schema: ObjectSchema;
   /** The page whose anchors `#request-…` explain the parameters. */
   documentation: string;
+  /** One sentence on what it does. */
+  about?: string;
+  /** Valid tasks, for the documents that describe the API. */
+  examples?: readonly WireObject[];
+  /** Of the items that answer it. */
+  result?: ObjectSchema;
+  /** What of `checkTogether` JSON Schema can say. */
+  constraints?: readonly JsonSchema[];
   rename?(task: WireObject): Renamed;
   /** Rules between parameters; those that were invalid alone are undefined. */
   checkTogether?(task: Partial<Fields>, reader: Reader): void;

@@ -47,7 +47,7 @@ export async function serve(config: Config): Promise<RunningServer> {
     arithmetic: { device: config.device, precision: config.precision },
     maxTasks: config.batchLimit,
   });
-  const server = createServer({ config, service, assets, engine, queue, log });
+  const server = createServer({ config, service, assets, models, engine, queue, log });
   const url = await listen(server, config);
   const close = async () => {
     // New requests are refused at once; those under way may end until the time is up.

@@ -9,9 +9,11 @@ import { RetouchError } from '../error.ts';
 import type { Log } from '../log.ts';
 import type { Queue } from '../queue/queue.ts';
 import type { AssetStore } from '../store/assets.ts';
+import type { ModelStore } from '../store/models.ts';
 import type { ImageEngine } from '../tasks/engine.ts';
 import type { TaskService } from '../tasks/service.ts';
 import type { ConnectionTimes } from './connection.ts';
+import { discovery } from './discovery.ts';
 import { files } from './files.ts';
 import { health } from './health.ts';
 import { answer, http } from './http.ts';
@@ -27,6 +29,7 @@ export type ServerParts = {
   config: Config;
   service: TaskService;
   assets: AssetStore;
+  models: ModelStore;
   engine: ImageEngine;
   queue: Pick<Queue<never, never>, 'depth'>;
   log: Log;
@@ -42,6 +45,7 @@ export function createServer({
   config,
   service,
   assets,
+  models,
   engine,
   queue,
   log,
@@ -80,6 +84,7 @@ export function createServer({
   server.register(websocket, { service, config, log, ...(times && { times }) });
   server.register(http, { service, config });
   server.register(files, { assets });
+  server.register(discovery, { models, maxTasks: config.batchLimit });
   server.register(health, { engine, queue });
   return server;
 }

@@ -1,6 +1,5 @@
 /** The model page as a test: test/data/model-page.json is read from the page, not from our schema. */
 
-import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { ErrorObject } from '../../src/api/errors.ts';
 import { stringifyJson } from '../../src/api/json.ts';
@@ -8,58 +7,15 @@ import { parseTasks } from '../../src/api/parse.ts';
 import type { ImageInferenceTask } from '../../src/api/tasks/image-inference.ts';
 import { imageInference } from '../../src/api/tasks/image-inference.ts';
 import { safetyMode } from '../../src/api/tasks/image-inference-rules.ts';
-
-type Parameter = {
-  path: string;
-  type: 'string' | 'integer' | 'float' | 'boolean' | 'object' | 'array of strings' | 'array of objects';
-  anchor: string;
-  required?: true;
-  /** An integer beyond 2^53 is a string. */
-  min?: number;
-  max?: number | string;
-  step?: number;
-  default?: unknown;
-  value?: string;
-  values?: string[];
-  format?: string;
-};
-
-const page: { source: string; dimensions: string[]; request: Parameter[] } = JSON.parse(
-  readFileSync(new URL('../data/model-page.json', import.meta.url), 'utf8'),
-);
-
-/** Where we depart from the page, and why. */
-const departures = {
-  /** Both published schemas of the model require it. */
-  required: ['positivePrompt'],
-  /** Names that older clients send. */
-  unlisted: ['inputs.seedImage', 'inputs.maskImage'],
-  /** The page writes `Euler DiscreteScheduler`. */
-  values: ['EulerDiscreteScheduler'],
-};
-
-const minimal = {
-  taskType: 'imageInference',
-  taskUUID: '50836053-a0ee-4cf5-b9d6-ae7c5d140ada',
-  model: 'retouch:mini@1',
-  positivePrompt: 'make the sky pink',
-};
-
-const png = 'iVBORw0KGgo=';
-
-/** What must stand beside a parameter for it to be judged alone. */
-const siblings: Readonly<Record<string, object>> = {
-  lora: { model: 'civitai:1@1' },
-  ipAdapters: { model: 'runware:55@1', guideImages: [png] },
-};
-
-/** What must stand beside one in the task. */
-const company: Readonly<Record<string, object>> = {
-  'acceleratorOptions.cacheEndStep': { steps: 50 },
-  'acceleratorOptions.cacheStartStep': { steps: 50 },
-  width: { height: 1024 },
-  height: { width: 1024 },
-};
+import {
+  departures,
+  fieldsWith,
+  invalidValues,
+  maxOf,
+  minimal,
+  page,
+  validValues,
+} from '../fixtures/model-page.ts';
 
 function parse(fields: object): { task?: ImageInferenceTask; errors: ErrorObject[] } {
   const context = { maxTasks: 1, explainMissingModel: () => undefined };
@@ -73,96 +29,7 @@ function faults(fields: object): ErrorObject[] {
   return parse(fields).errors.filter(({ code }) => code !== 'unsupportedParameter');
 }
 
-function fieldsWith({ path }: Pick<Parameter, 'path'>, value: unknown): object {
-  const dot = path.indexOf('.');
-  if (dot < 0) return { ...company[path], [path]: value };
-  const [folder, name] = [path.slice(0, dot), path.slice(dot + 1)];
-  const object = { ...siblings[folder], [name]: value };
-  return { ...company[path], [folder]: folder in siblings ? [object] : object };
-}
-
 const show = (value: unknown) => stringifyJson(value) ?? 'undefined';
-const maxOf = ({ max }: Parameter) => (typeof max === 'string' ? BigInt(max) : max);
-/** 0.01 · 29 as a client would write it. */
-const decimal = (value: number) => Number(value.toFixed(6));
-
-const addresses = ['https://example.com/hook?x=1', 'http://example.com'];
-const notStrings = [5, true, {}, []];
-const notNumbers = ['1', '', true, {}, [], [1]];
-
-function validValues(parameter: Parameter): unknown[] {
-  const { path, type, min = 0, step = 0.01, values, format, value } = parameter;
-  const max = maxOf(parameter);
-  switch (type) {
-    case 'integer':
-      if (path === 'width' || path === 'height') return [1024];
-      if (typeof max === 'bigint')
-        return [0, 1, 2 ** 32, 2 ** 53, 2n ** 53n + 1n, 2n ** 63n - 1n, 2n ** 63n, max];
-      return path.startsWith('acceleratorOptions.cache') && max === undefined
-        ? [min, min + 1, 50]
-        : [min, min + 1, ...(max === undefined ? [1_000_000_000] : [max - 1, max])];
-    case 'float':
-      if (typeof max !== 'number') return [-1, 0, 1, 4.123456, 1000];
-      return [min, decimal(min + step), decimal(min + 7 * step), 1, 0, decimal(max - step), max];
-    case 'boolean':
-      return [true, false];
-    case 'string':
-      if (value !== undefined) return [value];
-      if (format === 'URI') return addresses;
-      if (format === 'UUID v4') return ['3f0c5c8e-5a9d-4a53-9d4b-0d6f8b7a1c2e'];
-      if (values) return values;
-      if (typeof max === 'number') return ['a'.repeat(min), 'é'.repeat(max), '🎨'.repeat(max), 'a sky'];
-      return ['runware:106@1'];
-    case 'array of strings':
-      return [[png], [png, png]];
-    case 'array of objects':
-      return [[], [siblings[path]], [siblings[path], siblings[path]]];
-    case 'object':
-      return [{}];
-  }
-}
-
-function invalidValues(parameter: Parameter): unknown[] {
-  const { path, type, min, step = 0.01, values, format, value } = parameter;
-  const max = maxOf(parameter);
-  switch (type) {
-    case 'integer': {
-      const below = min === undefined ? [] : [min - 1, -1_000_000];
-      const above = max === undefined ? [] : typeof max === 'bigint' ? [max + 1n] : [max + 1];
-      return [...below, ...above, (min ?? 0) + 0.5, 10n ** 30n, ...notNumbers];
-    }
-    case 'float': {
-      if (min === undefined || typeof max !== 'number') return notNumbers;
-      const outside = [decimal(min - step), decimal(max + step)];
-      return [...outside, decimal(min + step / 2), decimal(max - step / 2), 10n ** 30n, ...notNumbers];
-    }
-    case 'boolean':
-      return ['true', 1, 0, [], {}, ''];
-    case 'string': {
-      if (format === 'URI') return ['example.com', 'ftp://example.com/', 'https://', '', ...notStrings];
-      if (format === 'UUID v4') return ['', 'task-1', '3f0c5c8e5a9d4a539d4b0d6f8b7a1c2e', ...notStrings];
-      const near = (values ?? []).flatMap((listed) => [
-        `${listed} `,
-        listed.toUpperCase(),
-        listed.toLowerCase(),
-      ]);
-      // outputFormat is taken in any case, see the legacy spellings.
-      const wrong = near.filter(
-        (text) => !values?.includes(text) && !(path === 'outputFormat' && !/ $/.test(text)),
-      );
-      if (values) return [...wrong, '', 'none of these', ...notStrings];
-      if (typeof max === 'number')
-        return ['', 'a'.repeat(min! - 1), '🎨', 'a'.repeat(max + 1), ...notStrings];
-      return value === undefined ? notStrings : [];
-    }
-    case 'array of strings':
-      return [png, 5, {}, [5], [null], [[]], [png, ''], Array(100_000).fill(png)];
-    case 'array of objects':
-      return ['x', {}, ['x'], [null], [[]], [5], Array(100_000).fill({})];
-    case 'object':
-      return ['x', 5, true, [], [{}]];
-  }
-}
 
 describe('the model page', () => {
   const paths = page.request.map(({ path }) => path);

@@ -99,6 +99,7 @@ export async function createBench(
     config,
     service,
     assets,
+    models,
     engine,
     queue,
     log,

@@ -15,7 +15,18 @@ const schema = {
 
 export type AuthenticationTask = Infer<typeof schema>;
 
+const result = {
+  type: 'object',
+  properties: {
+    taskType: { type: 'string', required: true, allowed: ['authentication'] },
+    connectionSessionUUID: { type: 'string', required: true, format: 'uuid' },
+  },
+} as const satisfies ObjectSchema;
+
 export const authentication = {
+  about: 'Names the API key of the tasks after it, instead of the Authorization header.',
   schema,
+  result,
+  examples: [{ taskType: 'authentication', apiKey: 'the-key' }],
   documentation: 'https://runware.ai/docs/platform/authentication',
 } as const satisfies TaskType<AuthenticationTask>;

@@ -1,6 +1,7 @@
 /** Rules that join parameters of imageInference; each speaks only when its parameters are valid alone. */
 
-import { hasSize, listedSizes, sizeName } from '../sizes.ts';
+import type { JsonSchema } from '../json-schema.ts';
+import { hasSize, listedSizes, type Size, sizeName } from '../sizes.ts';
 import type { Reader } from '../validate.ts';
 
 type Bound = 'cacheStartStep' | 'cacheEndStep' | 'cacheStartStepPercentage' | 'cacheEndStepPercentage';
@@ -111,4 +112,28 @@ function say(options: AcceleratorOptions, name: Bound): string {
 function report(reader: Reader, names: Bound[], message: string): void {
   const parameter = names.map((name) => `acceleratorOptions.${name}`);
   reader.report('incompatibleParameters', message, ['acceleratorOptions'], { parameter });
+}
+
+/** The rules above in JSON Schema, but for the order of a window's bounds, which it cannot say. */
+export function constraintsFor(sizes: readonly Size[]): JsonSchema[] {
+  const exclusive = [
+    ['cacheStartStep', 'cacheStartStepPercentage'],
+    ['cacheEndStep', 'cacheEndStepPercentage'],
+  ].map((required) => ({ not: { required } }));
+  const alone = [
+    ['fbCache', 'teaCache'],
+    ['fbCache', 'dbCache'],
+    ['teaCache', 'dbCache'],
+  ].map((required) => ({
+    not: { required, properties: Object.fromEntries(required.map((name) => [name, { const: true }])) },
+  }));
+  const pairs = sizes.map(([width, height]) => ({
+    properties: { width: { const: width }, height: { const: height } },
+  }));
+  return [
+    { dependentRequired: { width: ['height'], height: ['width'] } },
+    { anyOf: pairs },
+    { anyOf: [{ not: { required: ['ttl'] } }, { properties: { outputType: { const: 'URL' } } }] },
+    { properties: { acceleratorOptions: { allOf: [...exclusive, ...alone] } } },
+  ];
 }

@@ -5,9 +5,10 @@
 
 import { schedulerNames, supportedSchedulers } from '../schedulers.ts';
 import type { FloatSchema, Infer, IntegerSchema, ObjectSchema } from '../schema.ts';
+import { listedSizes } from '../sizes.ts';
 import type { TaskType } from '../task-type.ts';
 import { renameLegacy } from './image-inference-legacy.ts';
-import { checkTogether } from './image-inference-rules.ts';
+import { checkTogether, constraintsFor } from './image-inference-rules.ts';
 
 const none = [] as const;
 /** Asking for a feature to stay off is honoured by doing nothing. */
@@ -167,8 +168,51 @@ const schema = {
 
 export type ImageInferenceTask = Infer<typeof schema>;
 
+const result = {
+  type: 'object',
+  properties: {
+    taskType: { type: 'string', required: true, allowed: ['imageInference'] },
+    taskUUID: { type: 'string', required: true, format: 'uuid' },
+    imageUUID: { type: 'string', required: true, format: 'uuid' },
+    imageURL: { type: 'string', format: 'uri' },
+    imageBase64Data: { type: 'string' },
+    imageDataURI: { type: 'string' },
+    seed: { ...schema.properties.seed, required: true },
+    NSFWContent: { type: 'boolean' },
+    cost: { type: 'float', min: 0 },
+  },
+} as const satisfies ObjectSchema;
+
+const examples = [
+  {
+    taskType: 'imageInference',
+    taskUUID: '50836053-a0ee-4cf5-b9d6-ae7c5d140ada',
+    model: 'retouch:mini@1',
+    positivePrompt: 'turn the red car blue',
+    inputs: { referenceImages: ['https://example.com/scene-car.png'] },
+  },
+  {
+    taskType: 'imageInference',
+    taskUUID: '9f3c1f4e-2f55-4d0b-8d0a-6c2f0b1d7e61',
+    model: 'runware:106@1',
+    positivePrompt: 'a lighthouse on a cliff, in watercolours',
+    width: 1248,
+    height: 832,
+    steps: 28,
+    CFGScale: 2.5,
+    seed: 42,
+    numberResults: 4,
+    outputType: 'dataURI',
+    outputFormat: 'PNG',
+  },
+];
+
 export const imageInference = {
+  about: 'Makes a picture from a sentence, or edits reference pictures as the sentence says.',
   schema,
+  result,
+  examples,
+  constraints: constraintsFor(listedSizes),
   documentation: 'https://runware.ai/docs/models/flux-1-kontext-dev',
   rename: renameLegacy,
   checkTogether,

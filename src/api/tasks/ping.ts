@@ -14,7 +14,19 @@ const schema = {
 
 export type PingTask = Infer<typeof schema>;
 
+const result = {
+  type: 'object',
+  properties: {
+    taskType: { type: 'string', required: true, allowed: ['ping'] },
+    taskUUID: { type: 'string', format: 'uuid' },
+    pong: { type: 'boolean', required: true },
+  },
+} as const satisfies ObjectSchema;
+
 export const ping = {
+  about: 'Keeps a connection alive.',
   schema,
+  result,
+  examples: [{ taskType: 'ping', ping: true }],
   documentation: 'https://runware.ai/docs/platform/websockets',
 } as const satisfies TaskType<PingTask>;

@@ -1,0 +1,86 @@
+/** Our schemas as JSON Schema, for clients that validate before they send. The dialect is the same from 2019-09 on. */
+
+import type { ObjectSchema, Schema } from './schema.ts';
+
+export type JsonSchema = { readonly [keyword: string]: unknown };
+
+export type JsonSchemaOptions = {
+  /** Objects may have further properties: answers gain some from version to version, requests may not have any. */
+  open?: boolean;
+  /**
+   * Whether steps are said as `multipleOf`. Validators that compute 0.29 / 0.01 in binary refuse 0.29, so for clients
+   * whose validator we do not choose they are left to the server.
+   */
+  steps?: boolean;
+};
+
+export function toJsonSchema(schema: Schema, options: JsonSchemaOptions = {}): JsonSchema {
+  const { default: initial = schema.implied } = schema;
+  return { ...shape(schema, options), ...(initial === undefined ? {} : { default: initial }) };
+}
+
+/** A task or a result, under its title and with the rules that join its properties. */
+export function toObjectSchema(
+  title: string,
+  schema: ObjectSchema,
+  constraints: readonly JsonSchema[] = [],
+  options: JsonSchemaOptions = {},
+): JsonSchema {
+  return {
+    title,
+    ...toJsonSchema(schema, options),
+    ...(constraints.length === 0 ? {} : { allOf: constraints }),
+  };
+}
+
+function shape(schema: Schema, options: JsonSchemaOptions): JsonSchema {
+  switch (schema.type) {
+    case 'string': {
+      const { allowed, minLength, maxLength, format } = schema;
+      if (allowed?.length === 1) return { type: 'string', const: allowed[0] };
+      if (allowed) return { type: 'string', enum: allowed };
+      return { type: 'string', ...given({ minLength, maxLength }), ...(format ? formats[format] : {}) };
+    }
+    case 'integer': {
+      // Every integer that a number holds exactly.
+      const { min = Number.MIN_SAFE_INTEGER, max = Number.MAX_SAFE_INTEGER } = schema;
+      return { type: 'integer', minimum: min, maximum: max };
+    }
+    case 'long':
+      return { type: 'integer', minimum: schema.min, maximum: schema.max };
+    case 'float': {
+      const { min: minimum, max: maximum, step } = schema;
+      return {
+        type: 'number',
+        ...given({ minimum, maximum, multipleOf: options.steps === false ? undefined : step }),
+      };
+    }
+    case 'boolean':
+      return { type: 'boolean' };
+    case 'array': {
+      const { items, minItems, maxItems } = schema;
+      return { type: 'array', items: toJsonSchema(items, options), ...given({ minItems, maxItems }) };
+    }
+    case 'object': {
+      const properties = Object.entries(schema.properties);
+      const required = properties.filter(([, property]) => property.required).map(([name]) => name);
+      return {
+        type: 'object',
+        properties: Object.fromEntries(
+          properties.map(([name, property]) => [name, toJsonSchema(property, options)]),
+        ),
+        ...(required.length === 0 ? {} : { required }),
+        ...(options.open ? {} : { additionalProperties: false }),
+      };
+    }
+  }
+}
+
+const formats = {
+  uuid: { format: 'uuid', pattern: '^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$' },
+  uri: { format: 'uri', pattern: '^[Hh][Tt][Tt][Pp][Ss]?://[^/]' },
+} as const;
+
+function given(keywords: JsonSchema): JsonSchema {
+  return Object.fromEntries(Object.entries(keywords).filter(([, value]) => value !== undefined));
+}
