@@ -68,7 +68,7 @@ export async function* denoise(
   if (plan.previewEvery > 0 && !previewing)
     log('no previews: the decoder does not fit into memory beside the transformer');
   let started = performance.now();
-  for await (const step of samplers[plan.sampler](watched, x, schedule, { noise })) {
+  for await (const step of samplers[plan.sampler].run(watched, x, schedule, { noise })) {
     if (repaint) step.x = blend(step.x, repaint.init, first, repaint.mask, step.sigma);
     x = step.x;
     const milliseconds = performance.now() - started;

@@ -42,6 +42,41 @@ export type Numerics = {
   referenceIds: 'offset' | 'index';
 };
 
+/** What takes the sample from one noise level to the next; `engine/samplers/`. */
+export type SamplerName =
+  | 'euler'
+  | 'heun'
+  | 'dpm2'
+  | 'lms'
+  | 'ipndm'
+  | 'pndm'
+  | 'dpmpp-2m'
+  | 'dpmpp-3m'
+  | 'dpmpp-2s'
+  | 'unipc-2'
+  | 'unipc-3'
+  | 'deis'
+  | 'euler-ancestral'
+  | 'dpm2-ancestral'
+  | 'ddpm'
+  | 'dpmpp-sde'
+  | 'dpmpp-2m-sde'
+  | 'dpmpp-3m-sde'
+  | 'lcm'
+  | 'tcd';
+
+/** How the noise levels are spread; `engine/sigmas/`. */
+export type SigmasName =
+  | 'shifted'
+  | 'karras'
+  | 'exponential'
+  | 'beta'
+  | 'uniform'
+  | 'uniform-karras'
+  | 'uniform-exponential'
+  | 'uniform-beta'
+  | 'edm';
+
 export type Plan = {
   model: ModelSource;
   prompt: string;
@@ -57,8 +92,8 @@ export type Plan = {
   guidance: number;
   /** Classifier-free guidance with a second, negative pass; ≤ 1 is off. */
   trueCfg: number;
-  sampler: 'euler';
-  sigmas: 'shifted';
+  sampler: SamplerName;
+  sigmas: SigmasName;
   numerics: Numerics;
   /** `full` is the autoencoder's; `tiny` decodes faster and less exactly, for models that come with one. */
   decoder: 'full' | 'tiny';

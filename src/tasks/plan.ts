@@ -46,7 +46,7 @@ export function makePlans(
     steps: task.steps ?? model.defaults.steps,
     guidance,
     trueCfg: task.trueCFGScale ?? 1,
-    ...schedulers[task.scheduler as keyof typeof schedulers],
+    ...schedulers[task.scheduler],
     numerics: { ...plainNumerics, ...arithmetic },
     output: { format: task.outputFormat.toLowerCase() as ImageFormat, quality: task.outputQuality },
   } satisfies Omit<Plan, 'seed'>;

@@ -12,7 +12,8 @@ import { checkFlux } from './checks/flux.ts';
 import { checkAutoencoder, checkClip, checkT5 } from './checks/networks.ts';
 import { checkLanczos } from './checks/pictures.ts';
 import { checkNoise, checkRng } from './checks/random.ts';
-import { checkSchedule, checkSchedulers } from './checks/schedule.ts';
+import { checkSchedule } from './checks/schedule.ts';
+import { checkSchedulers } from './checks/schedulers.ts';
 import { block, loop } from './tolerance.ts';
 
 type NetworkCheck = (file: string, io: string, label: string) => Lines;

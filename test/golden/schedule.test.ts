@@ -1,9 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { type Sampler, samplers } from '../../src/engine/samplers/index.ts';
+import { samplers } from '../../src/engine/samplers/index.ts';
 import { fluxShift, resolutionShift, sigmas } from '../../src/engine/sigmas/index.ts';
 import { preferredSizes } from '../../src/engine/sizes.ts';
 import { guidanceInput, timestepInput } from '../../src/engine/timestep.ts';
+import type { Line } from './checks/check.ts';
+import { algorithmOf, checkSchedulers } from './checks/schedulers.ts';
 import { difference } from './compare.ts';
 import { goldenFile } from './data.ts';
 
@@ -67,28 +69,19 @@ test('guidance is rounded as the bf16 pipelines round it', () => {
   expect(guidances.map((guidance) => guidanceInput(guidance, 'none'))).toEqual([2500, 3500, 4000]);
 });
 
-/** The samplers on the flow to a Gaussian of mean m and deviation k, whose velocity is known exactly. */
-describe('every sampler takes the path of its reference on a known flow', () => {
-  const references = { euler: 'FlowMatchEuler' } satisfies Record<keyof typeof samplers, string>;
-  const { x, noise_per_step } = schedulers.toy;
-  const velocity = async (samples: Float32Array, sigma: number) => {
-    const [m, k, a] = [0.7, 0.5, 1 - sigma];
-    return samples.map((value) => {
-      const x0 = m + ((a * k * k) / (a * a * k * k + sigma * sigma)) * (value - a * m);
-      return (value - x0) / sigma;
-    });
-  };
+describe('every spacing and sampler agrees with its reference on a known flow', async () => {
+  const lines: Line[] = [];
+  for await (const line of checkSchedulers(goldenFile('schedulers.json'))) lines.push(line);
 
-  test.each(Object.entries<Sampler>(samplers))('%s', async (name, sampler) => {
-    const expected: number[][] =
-      schedulers['trajectories_n8_mu1.15_default'][references[name as keyof typeof samplers]];
-    const levels = sigmas.shifted(8, 1.15);
-    let drawn = 0;
-    const noise = () => Float32Array.from(noise_per_step[drawn++]);
-    const steps = [];
-    for await (const step of sampler(velocity, Float32Array.from(x), levels, { noise })) steps.push(step);
-    expect(steps.map((step) => step.index)).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
-    expect(steps.map((step) => step.sigma)).toEqual([...levels.subarray(1)]);
-    for (const step of steps) expect(difference(step.x, expected[step.index]!).maxAbs).toBeLessThan(1e-6);
+  test.each(lines.map((line) => [line.name, line] as const))('%s', (_, line) => {
+    expect(line).toMatchObject({ pass: true });
+  });
+
+  test('and none is left out of the table', () => {
+    const algorithms = Object.keys(schedulers['trajectories_n8_mu1.15_default']).map(algorithmOf);
+    const compared = new Set(algorithms.map((algorithm) => algorithm?.run));
+    const left = Object.entries(samplers).filter(([, { run }]) => !compared.has(run));
+    // DDPM has no flow form elsewhere; the contract test shows it to be DPM-Solver++'s SDE of order 1.
+    expect(left.map(([name]) => name)).toEqual(['ddpm']);
   });
 });

@@ -3,7 +3,7 @@
  * (https://runware.ai/docs/models/flux-1-kontext-dev); `supported` marks what the engine cannot do yet.
  */
 
-import { schedulerNames, supportedSchedulers } from '../schedulers.ts';
+import { schedulerNames } from '../schedulers.ts';
 import type { FloatSchema, Infer, IntegerSchema, ObjectSchema } from '../schema.ts';
 import { listedSizes } from '../sizes.ts';
 import type { TaskType } from '../task-type.ts';
@@ -152,12 +152,7 @@ const schema = {
     // The page's maximum is 2^63 − 1 as JavaScript prints it; taken to the letter, and 2^63 − 1 is inside.
     seed: { type: 'long', min: 0n, max: 9223372036854776000n },
     steps: { type: 'integer', min: 1, max: 50 },
-    scheduler: {
-      type: 'string',
-      allowed: schedulerNames,
-      default: 'Default',
-      supported: supportedSchedulers,
-    },
+    scheduler: { type: 'string', allowed: schedulerNames, default: 'Default' },
     CFGScale: { ...hundredths, min: 0, max: 20 },
     lora: { type: 'array', items: lora, maxItems: maxAdapters, supported: none },
     ipAdapters: { type: 'array', items: ipAdapter, maxItems: maxAdapters, supported: none },

@@ -31,3 +31,21 @@ export type Sampler = (
   sigmas: Float64Array,
   context: { noise: () => Float32Array },
 ) => AsyncGenerator<Step, void, void>;
+
+export type SamplerEntry = {
+  run: Sampler;
+  /** Of the formula, as its authors state it; an arrow where the first steps have less. */
+  order: string;
+  /**
+   * The power of the step length with which a run's error falls, of the spread of its samples where it draws noise. The
+   * contract test measures it: it is less than the order where the first steps have less, and more where a corrector
+   * adds one; 0 does not converge to the model's distribution at all.
+   */
+  converges: number;
+  /** Model calls of a run of so many steps. */
+  evaluations: (steps: number) => number;
+  /** Whether it draws noise after the first. */
+  stochastic: boolean;
+  /** Whether it was made for distilled models and blurs the pictures of others. */
+  distilled: boolean;
+};

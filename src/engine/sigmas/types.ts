@@ -7,6 +7,9 @@
  */
 export type Sigmas = (steps: number, mu: number) => Float64Array;
 
+/** A level between max and min: max at r = 0, min at r = 1. */
+export type Curve = (r: number, max: number, min: number) => number;
+
 /** The numbers of a checkpoint's `scheduler/scheduler_config.json` that decide the shift, under its own names. */
 export type ShiftConfig = {
   use_dynamic_shifting: boolean;
