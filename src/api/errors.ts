@@ -45,6 +45,10 @@ export const apiErrors = {
   taskCancelled: [409, 'The task was stopped before its image was finished.'],
   unknownParameter: [400, 'The task has a parameter that its task type does not know.'],
   unsupportedDimensions: [400, 'The width and height are not a pair that the model draws.'],
+  unsupportedLoraModel: [
+    400,
+    'The LoRA is of another architecture than the model, or its file does not fit it.',
+  ],
   unsupportedParameter: [400, 'The parameter is valid, but this version cannot act on it yet.'],
   unsupportedTaskType: [400, 'The server has no such task type.'],
   valueTooLarge: [413, 'The body of the request is larger than the server takes.'],

@@ -6,14 +6,24 @@ import { apiError, type ErrorObject, type Failure, failure, statusOf } from './e
 import { parseJson } from './json.ts';
 import type { TaskType, WireObject } from './task-type.ts';
 import { type Task, type TaskName, taskTypes } from './tasks/index.ts';
-import { isUuid, Reader } from './validate.ts';
+import { codeOf, isUuid, Reader } from './validate.ts';
 
 /** What the rules need to know about this server. */
 export type ParseContext = {
   maxTasks: number;
   /** A sentence when the model is not installed. */
   explainMissingModel(air: string): string | undefined;
+  /** What is wrong with using an adapter for a model that is installed; without it all are taken for good. */
+  explainAdapter?(
+    category: AdapterCategory,
+    air: string,
+    model: string,
+  ): { fault: 'missing' | 'unsuitable'; message: string } | undefined;
 };
+
+/** Parameters that list adapters, each by its `model`. */
+const adapterParameters = { lora: 'lora' } as const;
+type AdapterCategory = (typeof adapterParameters)[keyof typeof adapterParameters];
 
 export type Parsed = { task: Task } | { failures: Failure[] };
 
@@ -91,8 +101,25 @@ function parseTask(element: unknown, index: number, context: ParseContext): Pars
   type.checkTogether?.(task, reader);
   const missing = typeof task.model === 'string' ? context.explainMissingModel(task.model) : undefined;
   if (missing !== undefined) reader.report('modelNotFound', missing, ['model'], { type: 'string' });
+  else if (typeof task.model === 'string') checkAdapters(task, task.model, context, reader);
   if (reader.errors.length === 0) return { task: task as Task };
   return { failures: reader.errors.map((error) => atTask(error, wire, type.documentation)) };
+}
+
+function checkAdapters(task: WireObject, model: string, context: ParseContext, reader: Reader): void {
+  for (const [parameter, category] of Object.entries(adapterParameters)) {
+    const list = (task[parameter] ?? []) as ({ model?: string } | undefined)[];
+    for (const [index, adapter] of list.entries()) {
+      if (adapter?.model === undefined) continue;
+      const found = context.explainAdapter?.(category, adapter.model, model);
+      if (!found) continue;
+      const path = [parameter, index, 'model'];
+      const code = codeOf(found.fault === 'missing' ? 'invalid' : 'unsupported', path);
+      reader.report(code, `Invalid value for '${parameter}[${index}].model': ${found.message}`, path, {
+        type: 'string',
+      });
+    }
+  }
 }
 
 function unknownTaskType(name: unknown, index: number, at: Partial<ErrorObject>): Failure {

@@ -187,7 +187,7 @@ export class Reader {
 }
 
 /** `invalid` and `inputs.referenceImages` → `invalidReferenceImages`; `lora.weight` → `invalidLoraWeight`. */
-export function codeOf(kind: 'invalid' | 'missing', path: Path): string {
+export function codeOf(kind: 'invalid' | 'missing' | 'unsupported', path: Path): string {
   const names = path.filter((part) => typeof part === 'string' && part !== 'inputs');
   return kind + (names as string[]).map((name) => name.charAt(0).toUpperCase() + name.slice(1)).join('');
 }

@@ -26,7 +26,7 @@ export type TaskFlag = keyof typeof parameters;
 
 const texts: readonly TaskFlag[] = ['model', 'negative', 'scheduler'];
 
-export type EditValues = { readonly [Name in TaskFlag]?: string };
+export type EditValues = { readonly [Name in TaskFlag]?: string } & { readonly lora?: readonly string[] };
 
 /** Throws `flagInvalid` and the codes of the API, in words of the command line. */
 export function makeTask(
@@ -46,15 +46,30 @@ export function makeTask(
     if (value === undefined) continue;
     wire[parameters[name]] = texts.includes(name) ? value : exactNumber(name, value);
   }
+  if (values.lora) wire.lora = values.lora.map(readLora);
   const explainMissingModel = (air: string) => (models.find(air) ? undefined : models.explainMissing(air));
   const body = new TextEncoder().encode(JSON.stringify([wire]));
-  const [parsed] = parseTasks(body, { maxTasks: 1, explainMissingModel });
+  const [parsed] = parseTasks(body, {
+    maxTasks: 1,
+    explainMissingModel,
+    explainAdapter: models.explainAdapter.bind(models),
+  });
   if (parsed && 'task' in parsed) return parsed.task as ImageInferenceTask;
   const errors = parsed?.failures.map(({ error }) => error) ?? [];
   throw new RetouchError(
     errors[0]?.code ?? 'internalError',
     errors.map(({ message }) => inFlags(message)).join('\n'),
   );
+}
+
+/** An AIR ends with a version after its @, so what follows a colon there is the weight. */
+function readLora(text: string): Record<string, unknown> {
+  const [, model = text, weight, stage] = text.match(/^([^@]+@[^:]+)(?::([^:]*))?(?::([^:]*))?$/) ?? [];
+  return {
+    model,
+    ...(weight === undefined ? {} : { weight: exactNumber('lora', weight) }),
+    ...(stage === undefined ? {} : { transformer: stage }),
+  };
 }
 
 /** As written, since a seed may have more digits than a number holds. */
@@ -68,7 +83,7 @@ function exactNumber(name: string, text: string): unknown {
 function inFlags(message: string): string {
   const words: Record<string, string> = { positivePrompt: 'the instruction' };
   for (const [flag, parameter] of Object.entries(parameters)) words[parameter] = `--${flag}`;
-  return message.replace(/'([A-Za-z]+)'/g, (quoted, name: string) =>
-    Object.hasOwn(words, name) ? words[name]! : quoted,
-  );
+  return message
+    .replace(/'([A-Za-z]+)'/g, (quoted, name: string) => (Object.hasOwn(words, name) ? words[name]! : quoted))
+    .replace(/'lora\[\d+\]\.(model|weight|transformer)'/g, '--lora');
 }

@@ -41,6 +41,13 @@ const flags = {
     value: 'NUMBER',
   },
   scheduler: { about: "Sampler, by the API's names.", value: 'NAME' },
+  lora: {
+    about:
+      'A LoRA by its AIR, with a weight from -4 to 4 (1 by default) and the stage it acts in ' +
+      '(high, low or both); may be given several times.',
+    value: 'AIR[:WEIGHT[:STAGE]]',
+    multiple: true,
+  },
   quality: { about: 'Of jpg and webp, 20 to 99.', value: 'N' },
   preview: { about: 'Write a preview beside the output after every N steps.', value: 'N' },
   verbose: { about: "Show the engine's own log." },
@@ -73,7 +80,13 @@ export const edit: Command = {
     const air = values.model ?? (models.find(preferredModel) ?? models.models[0])?.air ?? preferredModel;
     const task = makeTask(instruction, formatOf(output), { ...values, model: air }, models);
     const { device, precision } = config;
-    const planned = makePlans(task, { references: pictures }, models.find(air)!, { device, precision })[0]!;
+    const planned = makePlans(
+      task,
+      { references: pictures },
+      models.find(air)!,
+      { device, precision },
+      models,
+    )[0]!;
     return compute({ ...planned, plan: { ...planned.plan, previewEvery } }, output, config, {
       quiet: values.quiet === true,
       verbose: values.verbose === true,

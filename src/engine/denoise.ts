@@ -43,6 +43,7 @@ export async function* denoise(
   const transformer = yield* staged('load', model.transformer(given.ids.length / 3));
   const evaluate: Model = async (x, sigma) => {
     const time = timestepInput(sigma, plan.numerics.timestepRounding);
+    transformer.use(model.loras.transformer(sigma));
     const v = await transformer.velocity(x, time, given);
     if (!negative) return v;
     checkAborted(signal);

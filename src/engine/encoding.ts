@@ -54,7 +54,10 @@ export class EncodingMemo {
 }
 
 /** Everything of a plan that its encoding depends on. */
-function keysOf(plan: Plan, { precision, components }: LoadedModel): { texts: string; pictures: string } {
+function keysOf(
+  plan: Plan,
+  { precision, components, loras }: LoadedModel,
+): { texts: string; pictures: string } {
   const { prompt, negativePrompt, references, trueCfg, numerics } = plan;
   const files = (...parts: { source: WeightSource }[]) =>
     parts.flatMap(({ source }) => source.checkpoint.files);
@@ -64,16 +67,24 @@ function keysOf(plan: Plan, { precision, components }: LoadedModel): { texts: st
   pictures.update(JSON.stringify({ files: files(autoencoder), precision, numerics }));
   for (const bytes of references) pictures.update(`${bytes.length}:`).update(bytes);
   return {
-    texts: JSON.stringify({ files: files(t5, clip), precision, numerics, prompt, opposite }),
+    texts: JSON.stringify({
+      files: files(t5, clip),
+      precision,
+      numerics,
+      prompt,
+      opposite,
+      loras: loras.textKey(),
+    }),
     pictures: pictures.digest('hex'),
   };
 }
 
 async function* encodeTexts(plan: Plan, model: LoadedModel): Events<Texts> {
   const text = yield* staged('encode', model.textEncoder());
+  const updates = model.loras.text();
   return {
-    prompt: await text.encode(plan.prompt),
-    negative: plan.trueCfg > 1 ? await text.encode(plan.negativePrompt) : undefined,
+    prompt: await text.encode(plan.prompt, updates),
+    negative: plan.trueCfg > 1 ? await text.encode(plan.negativePrompt, updates) : undefined,
   };
 }
 

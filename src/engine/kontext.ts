@@ -2,6 +2,7 @@
  * FLUX.1 Kontext (arXiv 2506.15742): one Plan in, its events out. The reference pipelines are
  * black-forest-labs/flux `cli_kontext.py` and diffusers `pipeline_flux_kontext.py`.
  */
+import { LoraCache } from './adapters/lora/cache.ts';
 import { checkAborted, decode, denoise } from './denoise.ts';
 import { EncodingMemo } from './encoding.ts';
 import { type Events, staged } from './events.ts';
@@ -15,19 +16,24 @@ import { Residents } from './residents.ts';
 export function createEngine(options: EngineOptions): Engine {
   const residents = new Residents(options.memoryLimit);
   const memo = new EncodingMemo();
+  const loras = new LoraCache(Math.min(maxLoraBytes, options.memoryLimit / 8));
   return {
-    run: (plan, signal) => kontext(plan, signal, { residents, memo, options }),
+    run: (plan, signal) => kontext(plan, signal, { residents, memo, loras, options }),
     release: () => residents.release(),
   };
 }
 
 /** What an engine keeps from run to run. */
-type Keeping = { residents: Residents; memo: EncodingMemo; options: EngineOptions };
+type Keeping = { residents: Residents; memo: EncodingMemo; loras: LoraCache; options: EngineOptions };
+
+/** A dozen LoRAs of FLUX.1's size. */
+const maxLoraBytes = 4 * 2 ** 30;
 
 /** Yields what `EngineEvent` lists, in that order; stops between events when `signal` fires. */
-async function* kontext(plan: Plan, signal: AbortSignal, { residents, memo, options }: Keeping): Events {
+async function* kontext(plan: Plan, signal: AbortSignal, keeping: Keeping): Events {
+  const { memo, options } = keeping;
   const begin = performance.now();
-  const model = yield* load(plan, residents, options);
+  const model = yield* load(plan, keeping);
   const encoded = yield* memo.encode(plan, model);
   checkAborted(signal);
   const x = yield* denoise(plan, model, encoded, signal, options.log);
@@ -38,9 +44,11 @@ async function* kontext(plan: Plan, signal: AbortSignal, { residents, memo, opti
   yield { type: 'image', image, milliseconds: performance.now() - begin };
 }
 
-async function* load(plan: Plan, residents: Residents, options: EngineOptions): Events<LoadedModel> {
+async function* load(plan: Plan, { residents, loras, options }: Keeping): Events<LoadedModel> {
   const begin = performance.now();
   const model = await openModel(plan, residents, options);
+  // Before the model is loaded, so that a file that does not fit it is refused at once.
+  model.loras = yield* staged('load', loras.open(plan.loras, model.components));
   yield* staged('load', model.warmUp());
   const { device } = plan.numerics;
   yield { type: 'load-end', milliseconds: performance.now() - begin, device, precision: model.precision };

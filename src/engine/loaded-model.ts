@@ -1,6 +1,7 @@
 /** A model in use: its components, the arithmetic chosen for it, and which of its networks are loaded. */
 import path from 'node:path';
 import { RetouchError } from '../error.ts';
+import { ActiveLoras } from './adapters/lora/active.ts';
 import type { Progress } from './compile.ts';
 import { type Components, openComponents } from './components.ts';
 import { ImageDecoder, ImageEncoder } from './latent-codec.ts';
@@ -35,6 +36,8 @@ export async function openModel(
 export class LoadedModel {
   readonly components: Components;
   readonly precision: PrecisionName;
+  /** What changes its networks in this run. */
+  loras = new ActiveLoras([]);
   private readonly plan: Plan;
   private readonly compute: Compute;
   private readonly residents: Residents;

@@ -77,6 +77,9 @@ export type SigmasName =
   | 'uniform-beta'
   | 'edm';
 
+/** An adapter that changes every step's network, or those of one stage (adapters/lora/stages.ts). */
+export type PlannedLora = { air: string; file: string; weight: number; stage: 'high' | 'low' | 'both' };
+
 export type Plan = {
   model: ModelSource;
   prompt: string;
@@ -95,6 +98,7 @@ export type Plan = {
   sampler: SamplerName;
   sigmas: SigmasName;
   numerics: Numerics;
+  loras: readonly PlannedLora[];
   /** `full` is the autoencoder's; `tiny` decodes faster and less exactly, for models that come with one. */
   decoder: 'full' | 'tiny';
   /** Send a preview after every n-th step, decoded by the tiny autoencoder where there is one; 0 is never. */
@@ -108,6 +112,7 @@ export const plainPlan = {
   trueCfg: 1,
   sampler: 'euler',
   sigmas: 'shifted',
+  loras: [],
   decoder: 'full',
   previewEvery: 0,
 } as const satisfies Partial<Plan>;

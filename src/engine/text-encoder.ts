@@ -3,7 +3,7 @@ import { compile, type GraphBuilder, type Progress, releaseAll } from './compile
 import type { Components } from './components.ts';
 import { clipFeeds, clipGraph } from './models/clip.ts';
 import { t5Feeds, t5Graph } from './models/t5.ts';
-import type { Session, SessionOptions, Tensor } from './onnx/session.ts';
+import type { LowRankFeeds, Session, SessionOptions, Tensor } from './onnx/session.ts';
 import type { Compute } from './weights/weights.ts';
 
 /** T5's length where its tokenizer names none: what BFL and diffusers pad Kontext's prompts to. */
@@ -16,6 +16,9 @@ export type EncodedPrompt = {
   /** T. */
   tokens: number;
 };
+
+/** LoRAs' updates of the encoders. */
+export type TextUpdates = { clip: LowRankFeeds; t5: LowRankFeeds };
 
 type TextComponents = Pick<Components, 'clip' | 't5'>;
 
@@ -73,13 +76,19 @@ export class TextEncoder {
     return new TextEncoder(components, { ...first, ...second });
   }
 
-  async encode(prompt: string): Promise<EncodedPrompt> {
+  async encode(prompt: string, updates?: TextUpdates): Promise<EncodedPrompt> {
     const { clip, t5 } = this.components;
     const tokens = TextEncoder.tokens(this.components);
     const t5Ids = t5.tokenizer.encode(prompt, tokens);
-    const { last_hidden_state } = await this.sessions.t5.run(t5Feeds(t5.source, t5.config, t5Ids));
+    const { last_hidden_state } = await this.sessions.t5.run(
+      t5Feeds(t5.source, t5.config, t5Ids),
+      updates?.t5,
+    );
     const clipIds = clip.tokenizer.encode(prompt, clip.config.positions);
-    const { pooled } = await this.sessions.clip.run(clipFeeds(clip.source, clip.config, clipIds));
+    const { pooled } = await this.sessions.clip.run(
+      clipFeeds(clip.source, clip.config, clipIds),
+      updates?.clip,
+    );
     return { context: last_hidden_state!, pooled: pooled!, tokens };
   }
 

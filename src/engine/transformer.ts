@@ -6,7 +6,15 @@ import type { FluxConfig } from './models/flux-config.ts';
 import { type SegmentName, segmentBuilder, segmentNames } from './models/flux-segments.ts';
 import { sinusoid } from './nn/embedding.ts';
 import { rotaryTable } from './nn/rope.ts';
-import { f32Tensor, floats, type Session, type SessionOptions, type Tensor, tensor } from './onnx/session.ts';
+import {
+  f32Tensor,
+  floats,
+  type LowRankFeeds,
+  type Session,
+  type SessionOptions,
+  type Tensor,
+  tensor,
+} from './onnx/session.ts';
 import { joinFloats } from './weights/floats.ts';
 import type { WeightSource } from './weights/source.ts';
 import type { Compute } from './weights/weights.ts';
@@ -27,6 +35,7 @@ export type Conditioning = {
 export class Transformer {
   readonly config: FluxConfig;
   private readonly segments: Partial<Record<SegmentName, Session>>;
+  private updates: LowRankFeeds | undefined;
   private rotary: { ids: Float32Array; cos: Tensor; sin: Tensor } | undefined;
 
   private constructor(config: FluxConfig, segments: Partial<Record<SegmentName, Session>>) {
@@ -57,6 +66,11 @@ export class Transformer {
       };
     const all = builders as Builders<SegmentName>;
     return new Transformer(config, yield* compile('transformer', source, all, compute, options, cacheFile));
+  }
+
+  /** The LoRAs of the evaluations that follow; nothing is loaded or merged. */
+  use(updates: LowRankFeeds): void {
+    this.updates = updates;
   }
 
   /** The velocity of the target's tokens: x [L, inChannels] gives [L, outChannels]; `time` is 1000·sigma. */
@@ -95,7 +109,7 @@ export class Transformer {
   }
 
   private run(name: SegmentName, feeds: Record<string, Tensor>): Promise<Record<string, Tensor>> {
-    return this.segments[name]!.run(feeds);
+    return this.segments[name]!.run(feeds, this.updates);
   }
 
   /** The table of one list of positions is asked for on every step and both passes. */

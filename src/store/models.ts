@@ -25,9 +25,34 @@ export type ModelFolders = {
   cache: string;
   /** Asked for → installed. */
   aliases?: Readonly<Record<string, string>>;
-  /** The model that comes with the package. */
+  /** The model that comes with the package; adapters of its own are folders of its `adapters`. */
   embedded?: string;
 };
+
+/** Why an adapter cannot be used: it is not there, or of another architecture. */
+export type AdapterFault = { fault: 'missing' | 'unsuitable'; message: string };
+
+const words = {
+  lora: {
+    name: 'LoRA',
+    add: 'A folder in the models directory with the file and a manifest.json installs one: docs/guide/lora.md.',
+  },
+  'ip-adapter': {
+    name: 'IP-Adapter',
+    add: 'A folder in the models directory with a manifest.json installs one.',
+  },
+  'face-detector': {
+    name: 'face detector',
+    add: 'A folder in the models directory with a manifest.json installs one.',
+  },
+  'safety-classifier': {
+    name: 'safety classifier',
+    add: 'A folder in the models directory with a manifest.json installs one.',
+  },
+} as const satisfies Record<AdapterCategory, { name: string; add: string }>;
+
+/** Architecture of a model → others whose adapters fit it: Kontext was made from FLUX.1 [dev], layer by layer. */
+const adaptersOf: Readonly<Record<string, readonly string[]>> = { 'flux-kontext': ['flux-dev'] };
 
 /** Models whose files this server can run once someone puts them there. */
 const installable = ['runware:106@1'];
@@ -58,7 +83,13 @@ export class ModelStore {
     const problems: string[] = [];
     const models = new Map<string, Model>();
     const adapters = new Map<string, Adapter>();
-    for (const folder of [folders.embedded ?? embeddedFolder, ...(await modelFolders(folders.models))]) {
+    const embedded = folders.embedded ?? embeddedFolder;
+    const found = [
+      embedded,
+      ...(await modelFolders(join(embedded, 'adapters'))),
+      ...(await modelFolders(folders.models)),
+    ];
+    for (const folder of found) {
       try {
         const manifest = await readManifest(folder);
         const { air } = manifest;
@@ -87,6 +118,24 @@ export class ModelStore {
   findAdapter(category: AdapterCategory, air: string): Adapter | undefined {
     const wanted = this.#aliases.get(air) ?? air;
     return this.adapters.find((adapter) => adapter.category === category && adapter.air === wanted);
+  }
+
+  /** What is wrong with using an adapter for a model that is installed; undefined is nothing. */
+  explainAdapter(category: AdapterCategory, air: string, model: string): AdapterFault | undefined {
+    const adapter = this.findAdapter(category, air);
+    const { name } = words[category];
+    if (!adapter) {
+      const asked = air.length > 60 ? `${air.slice(0, 60)}…` : air;
+      const installed = this.adapters.filter((other) => other.category === category);
+      const list = installed.map((other) => `${other.air} (${other.name})`).join(', ') || 'none';
+      const message = `The ${name} '${asked}' is not installed. Installed: ${list}. ${words[category].add}`;
+      return { fault: 'missing', message };
+    }
+    const architecture = this.find(model)?.architecture;
+    if (architecture === undefined || adapter.architecture === undefined) return undefined;
+    if ([architecture, ...(adaptersOf[architecture] ?? [])].includes(adapter.architecture)) return undefined;
+    const message = `The ${name} '${air}' is made for ${adapter.architecture}; the model ${model} is ${architecture}.`;
+    return { fault: 'unsuitable', message };
   }
 
   /** What to tell someone who asked for a model that `find` does not have. */

@@ -1,6 +1,13 @@
 /** Errors of the engine, the queue, the stores and the network → error objects of the wire. */
 
-import { type ApiErrorCode, apiErrors, type ErrorPlace, type Failure, failureOf } from '../api/errors.ts';
+import {
+  type ApiErrorCode,
+  apiErrors,
+  type ErrorPlace,
+  type Failure,
+  failure,
+  failureOf,
+} from '../api/errors.ts';
 import { RetouchError } from '../error.ts';
 import type { Log } from '../log.ts';
 
@@ -14,12 +21,21 @@ const wireCodes: Readonly<Record<string, ApiErrorCode>> = {
   queueFull: 'rateLimitExceeded',
 };
 
+/** What is wrong with a LoRA shows when its file is read for the model. */
+const loraFaults: ReadonlySet<string> = new Set([
+  'loraInvalid',
+  'loraMisfit',
+  'loraRefused',
+  'loraUnknown',
+  'loraUnmatched',
+]);
+
 /** Failures of the machine that the same request may survive later. */
 const unavailable: ReadonlySet<string> = new Set(['notEnoughMemory', 'assetWriteFailed']);
 
 export function toFailure(error: unknown, place: ErrorPlace, log: Log): Failure {
-  const failure = failureOf(error);
-  if (failure) return { status: failure.status, error: { ...failure.error, ...place } };
+  const known = failureOf(error);
+  if (known) return { status: known.status, error: { ...known.error, ...place } };
   if (!(error instanceof RetouchError) || error.code === 'internalError') {
     log.error('A task failed because of a bug.', { taskUUID: place.taskUUID, error });
     const message = 'The server failed in a way it should not; its log has the details.';
@@ -28,6 +44,8 @@ export function toFailure(error: unknown, place: ErrorPlace, log: Log): Failure 
   const code = wireCodes[error.code];
   if (code !== undefined)
     return { status: apiErrors[code][0], error: { code, message: error.message, ...place } };
+  if (loraFaults.has(error.code))
+    return failure('unsupportedLoraModel', error.message, { parameter: 'lora.model', ...place });
   // Pictures are decoded twice: probed here, and wholly in the engine, which finds what is cut short.
   if (isPictureFault(error.code)) {
     const facts = { code: 'invalidReferenceImages', parameter: 'inputs.referenceImages' };

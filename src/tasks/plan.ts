@@ -9,11 +9,12 @@ import {
   type DeviceName,
   type ImageFormat,
   type Plan,
+  type PlannedLora,
   type PrecisionName,
   plainNumerics,
   plainPlan,
 } from '../engine/plan.ts';
-import type { Model } from '../store/models.ts';
+import type { Model, ModelStore } from '../store/models.ts';
 import type { Inputs } from './resolve.ts';
 
 /** How this server computes, whatever the task. */
@@ -30,6 +31,7 @@ export function makePlans(
   inputs: Inputs,
   model: Model,
   arithmetic: Arithmetic,
+  adapters: Pick<ModelStore, 'findAdapter'>,
 ): PlannedImage[] {
   const [width, height] = chooseSize(task, inputs, model);
   const guidance = task.CFGScale ?? model.defaults.guidance;
@@ -48,12 +50,24 @@ export function makePlans(
     trueCfg: task.trueCFGScale ?? 1,
     ...schedulers[task.scheduler],
     numerics: { ...plainNumerics, ...arithmetic },
+    loras: planLoras(task, adapters),
     output: { format: task.outputFormat.toLowerCase() as ImageFormat, quality: task.outputQuality },
   } satisfies Omit<Plan, 'seed'>;
   return Array.from({ length: task.numberResults }, (_, index) => {
     const seed = (firstSeed + BigInt(index)) % (maxSeed + 1n);
     // The generator uses the low 32 bits, so the few seeds above 2^63 keep their noise.
     return { plan: { ...shared, seed: BigInt.asUintN(63, seed) }, seed };
+  });
+}
+
+/** The parser has asked for each of them; adapters do not go away while the server runs. */
+function planLoras(
+  { lora = [] }: ImageInferenceTask,
+  adapters: Pick<ModelStore, 'findAdapter'>,
+): PlannedLora[] {
+  return lora.map(({ model: air, weight, transformer: stage }) => {
+    const { weights: file } = adapters.findAdapter('lora', air)!.files;
+    return { air, file: file!, weight, stage };
   });
 }
 

@@ -44,7 +44,7 @@ export class TaskService {
   get parseContext(): ParseContext {
     const { models, maxTasks } = this.#parts;
     const explainMissingModel = (air: string) => (models.find(air) ? undefined : models.explainMissing(air));
-    return { maxTasks, explainMissingModel };
+    return { maxTasks, explainMissingModel, explainAdapter: models.explainAdapter.bind(models) };
   }
 
   /** Everything there is to say about a task, each as soon as it is known. Never throws. */
@@ -87,7 +87,7 @@ export class TaskService {
     const inputs = await resolveInputs(task, this.#parts, caller.signal);
     // The parser asked for it; models do not go away while the server runs.
     const model = models.find(task.model)!;
-    const plans = makePlans(task, inputs, model, arithmetic);
+    const plans = makePlans(task, inputs, model, arithmetic, models);
     const replies = plans.map(async ({ plan, seed }): Promise<Reply> => {
       try {
         const image = await queue.push({ plan }, caller.signal);

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -16,21 +16,31 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'retouch-edit-'));
   const embedded = join(folder, 'model');
   await writePictureFolder(embedded);
+  for (const air of ['me:ink@1', 'civitai:12@34'])
+    await writeManifest(join(embedded, 'adapters', air.replace(/\W/g, '-')), {
+      category: 'lora',
+      air,
+      name: 'A LoRA',
+      files: 'lora.safetensors',
+      license: 'MIT',
+    });
   models = await ModelStore.scan({ models: join(folder, 'models'), cache: folder, embedded });
 });
 
 async function writePictureFolder(path: string): Promise<void> {
-  const { mkdir } = await import('node:fs/promises');
-  await mkdir(path);
-  const manifest = {
+  await writeManifest(path, {
     air: 'test:tiny@1',
     name: 'Tiny',
     architecture: 'flux-kontext',
     files: '.',
     defaults: { steps: 4, guidance: 2.5 },
     license: 'Apache-2.0',
-  };
-  await writeFile(join(path, 'manifest.json'), JSON.stringify(manifest));
+  });
+}
+
+async function writeManifest(folder: string, manifest: object): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  await writeFile(join(folder, 'manifest.json'), JSON.stringify(manifest));
 }
 
 describe('the words of an edit', () => {
@@ -67,6 +77,17 @@ describe('the flags of an edit', () => {
     });
   });
 
+  it('name LoRAs with a weight and a stage', () => {
+    const loras = (...lora: string[]) => task({ lora }).lora;
+    expect(loras('me:ink@1', 'me:ink@1:0.5', 'civitai:12@34:-1.25:high')).toEqual(
+      [
+        { model: 'me:ink@1', weight: 1, transformer: 'both' },
+        { model: 'me:ink@1', weight: 0.5, transformer: 'both' },
+        { model: 'civitai:12@34', weight: -1.25, transformer: 'high' },
+      ].map((lora) => expect.objectContaining(lora)),
+    );
+  });
+
   it('are refused by the rules of the wire, in words of the command line', () => {
     expect(() => task({ steps: '0' })).toThrow(/--steps/);
     expect(() => task({ steps: '0' })).toThrow(expect.objectContaining({ code: 'invalidSteps' }));
@@ -74,6 +95,11 @@ describe('the flags of an edit', () => {
     expect(() => task({ model: 'other:model@1' })).toThrow(
       /'other:model@1' is not installed. Installed: test:tiny@1/,
     );
+    expect(() => task({ lora: ['me:pen@1'] })).toThrow(
+      /--lora: The LoRA 'me:pen@1' is not installed. Installed: civit/,
+    );
+    expect(() => task({ lora: ['me:ink@1:5'] })).toThrow(/--lora: found 5, expected a number from -4 to 4/);
+    expect(() => task({ lora: ['me:ink@1:much'] })).toThrow("--lora is 'much'; expected a number.");
     expect(() => task({ seed: 'lucky' })).toThrow("--seed is 'lucky'; expected a number.");
     expect(() => makeTask('', 'png', { model: 'test:tiny@1' }, models)).toThrow(/the instruction/);
   });

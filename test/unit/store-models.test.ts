@@ -72,6 +72,43 @@ describe('the model store', () => {
     });
   });
 
+  it('has the adapters that come with the embedded model, and prefers them to others of the same id', async () => {
+    const lora = {
+      category: 'lora',
+      air: 'retouch:ink@1',
+      name: 'Ink',
+      files: 'ink.safetensors',
+      license: 'MIT',
+    };
+    const folder = await install('embedded/adapters/ink', lora);
+    await install('models/ink', { ...lora, name: 'Another' });
+    const store = await scan();
+    expect(store.findAdapter('lora', 'retouch:ink@1')).toMatchObject({ name: 'Ink', folder });
+    expect(store.problems).toEqual([expect.stringContaining('retouch:ink@1 is already installed in')]);
+  });
+
+  it('says why an adapter cannot be used, and what there is instead', async () => {
+    const lora = { category: 'lora', name: 'Ink', files: 'ink.safetensors', license: 'MIT' };
+    await install('models/ink', { ...lora, air: 'me:ink@1', architecture: 'flux-dev' });
+    await install('models/other', { ...lora, air: 'me:other@1', architecture: 'sdxl' });
+    await install('models/open', { ...lora, air: 'me:open@1' });
+    const store = await scan();
+    const explain = (air: string) => store.explainAdapter('lora', air, 'retouch:mini@1');
+    // FLUX.1 [dev] and Kontext have the same layers.
+    expect(explain('me:ink@1')).toBeUndefined();
+    expect(explain('me:open@1')).toBeUndefined();
+    expect(explain('me:other@1')).toEqual({
+      fault: 'unsuitable',
+      message: "The LoRA 'me:other@1' is made for sdxl; the model retouch:mini@1 is flux-kontext.",
+    });
+    const missing = explain('me:pen@1');
+    expect(missing?.fault).toBe('missing');
+    expect(missing?.message).toContain(
+      "The LoRA 'me:pen@1' is not installed. Installed: me:ink@1 (Ink), me:open@1 (Ink)",
+    );
+    expect(missing?.message).toContain('docs/guide/lora.md');
+  });
+
   it('names the categories when a manifest has another', async () => {
     await install('models/odd', { ...manifest, air: 'me:odd@1', category: 'vae' });
     const [problem] = (await scan()).problems;

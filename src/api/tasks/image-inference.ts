@@ -154,7 +154,7 @@ const schema = {
     steps: { type: 'integer', min: 1, max: 50 },
     scheduler: { type: 'string', allowed: schedulerNames, default: 'Default' },
     CFGScale: { ...hundredths, min: 0, max: 20 },
-    lora: { type: 'array', items: lora, maxItems: maxAdapters, supported: none },
+    lora: { type: 'array', items: lora, maxItems: maxAdapters },
     ipAdapters: { type: 'array', items: ipAdapter, maxItems: maxAdapters, supported: none },
     trueCFGScale: { type: 'float' },
     ultralytics,

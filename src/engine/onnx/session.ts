@@ -24,6 +24,11 @@ export type SessionOptions = {
 /** A tensor outside a graph: row-major, f32 or an integer type. */
 export type Tensor = ort.Tensor;
 
+/** The low-rank update of a linear layer: A [K, r] and B [r, N], in which every scale is contained. */
+export type LowRankFeed = { a: Tensor; b: Tensor };
+/** By the layer's name; layers of other graphs may be among them. */
+export type LowRankFeeds = ReadonlyMap<string, LowRankFeed>;
+
 type Data = Float32Array | Int32Array | BigInt64Array | Uint8Array | Int8Array;
 const typeNames: Partial<Record<DType, ort.Tensor.Type>> = {
   f32: 'float32',
@@ -95,9 +100,22 @@ export class Session {
     }
   }
 
-  /** Runs the graph. LoRA inputs that are not fed are empty (rank 0). */
-  async run(feeds: Record<string, Tensor>): Promise<Record<string, Tensor>> {
-    return this.inner.run({ ...this.empty, ...feeds });
+  /** Runs the graph. Layers without an update are fed an empty one (rank 0). */
+  async run(feeds: Record<string, Tensor>, updates?: LowRankFeeds): Promise<Record<string, Tensor>> {
+    return this.inner.run({ ...this.empty, ...this.updateFeeds(updates), ...feeds });
+  }
+
+  private updateFeeds(updates: LowRankFeeds | undefined): Record<string, Tensor> {
+    const feeds: Record<string, Tensor> = {};
+    if (!updates?.size) return feeds;
+    for (const { name } of this.graph.loraSlots) {
+      const update = updates.get(name);
+      if (!update) continue;
+      feeds[`${name}.lora_a`] = update.a;
+      feeds[`${name}.lora_b`] = update.b;
+      feeds.lora_rows = allRows;
+    }
+    return feeds;
   }
 
   endProfiling(): void {
@@ -126,6 +144,9 @@ function commonFolder(a: string, b: string): string {
   while (path.relative(folder, b).startsWith('..')) folder = path.dirname(folder);
   return folder;
 }
+
+/** More rows than any input has. */
+const allRows = tensor('i64', BigInt64Array.of(1n << 40n), [1]);
 
 function emptyLora(graph: Graph): Record<string, Tensor> {
   const feeds: Record<string, Tensor> = {};

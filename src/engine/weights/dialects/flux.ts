@@ -38,7 +38,7 @@ const singleBlock: Record<string, string[]> = {
   'norm.key_norm': ['attn.norm_k'],
 };
 
-const diffusers: Dialect = {
+export const fluxDiffusers: Dialect = {
   name: 'diffusers',
   probe: 'x_embedder.weight',
   matches: (names) => names.has('x_embedder.weight'),
@@ -67,5 +67,5 @@ const diffusers: Dialect = {
 export const fluxDialects: readonly Dialect[] = [
   prefixed('bfl', '', 'img_in.weight'),
   prefixed('bfl, all in one', 'model.diffusion_model.', 'img_in.weight'),
-  diffusers,
+  fluxDiffusers,
 ];

@@ -1,0 +1,88 @@
+/** LoRAs that were read stay read, the most recently used within a limit: choosing another for a request loads nothing. */
+import fs from 'node:fs';
+import { RetouchError } from '../../../error.ts';
+import type { Components } from '../../components.ts';
+import type { PlannedLora } from '../../plan.ts';
+import { ActiveLoras, type LoraUse } from './active.ts';
+import { type Layers, layersOf } from './layers.ts';
+import { type Prepared, prepare, preparedBytes } from './prepare.ts';
+import { readLora } from './read.ts';
+
+type Entry = { bytes: number; prepared: Prepared };
+
+export class LoraCache {
+  private readonly limit: number;
+  /** In the order of use, the least recent first. */
+  private readonly entries = new Map<string, Entry>();
+  private named: { model: string; layers: Layers } | undefined;
+
+  /** @param limit bytes that are kept beyond the run under way */
+  constructor(limit: number) {
+    this.limit = limit;
+  }
+
+  get bytes(): number {
+    return [...this.entries.values()].reduce((sum, { bytes }) => sum + bytes, 0);
+  }
+
+  /** Reads those of the requests that are not read yet, saying so before each. Throws what `readLora` throws. */
+  async *open(
+    requests: readonly PlannedLora[],
+    components: Components,
+  ): AsyncGenerator<{ message: string; fraction: number }, ActiveLoras> {
+    const wanted = requests.filter(({ weight }) => weight !== 0);
+    const uses: LoraUse[] = [];
+    for (const [i, { air, file, weight, stage }] of wanted.entries()) {
+      const key = `${identity(file)} on ${modelOf(components)}`;
+      let entry = this.entries.get(key);
+      if (!entry) {
+        yield { message: `reading LoRA ${air}`, fraction: i / wanted.length };
+        const prepared = named(air, () => prepare(readLora(file, this.layersOf(components)), file));
+        entry = { bytes: preparedBytes(prepared), prepared };
+      }
+      this.entries.delete(key);
+      this.entries.set(key, entry);
+      this.makeRoom();
+      uses.push({ file: key, weight, stage, prepared: entry.prepared });
+    }
+    return new ActiveLoras(uses);
+  }
+
+  private makeRoom(): void {
+    for (const [key] of [...this.entries]) {
+      if (this.bytes <= this.limit) return;
+      this.entries.delete(key);
+    }
+  }
+
+  private layersOf(components: Components): Layers {
+    const model = modelOf(components);
+    if (this.named?.model !== model) this.named = { model, layers: layersOf(components) };
+    return this.named.layers;
+  }
+}
+
+/** Clients know a LoRA by its id, and files by nothing. */
+function named<T>(air: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof RetouchError)) throw error;
+    throw new RetouchError(
+      error.code,
+      `LoRA ${air}: ${error.message}`,
+      { ...error.details, air },
+      { cause: error },
+    );
+  }
+}
+
+/** A file that was replaced is another one. */
+function identity(file: string): string {
+  const stat = fs.statSync(file, { throwIfNoEntry: false });
+  return stat ? `${file}:${stat.size}:${stat.mtimeMs}` : file;
+}
+
+function modelOf({ transformer, clip, t5 }: Components): string {
+  return [transformer, clip, t5].map(({ source }) => source.checkpoint.path).join(' ');
+}

@@ -1,0 +1,32 @@
+/** Which family a file is of. */
+import { RetouchError } from '../../../../error.ts';
+import { type Family, families } from './index.ts';
+
+/**
+ * Every name belongs to the first family that owns it; a file that one alone has is that family's. Text encoders' names
+ * are shared by several, and decide only where nothing else is there.
+ *
+ * @throws RetouchError `loraUnknown` when no family or several own its names, `loraRefused`
+ */
+export function detectFamily(names: readonly string[], path: string): Family {
+  const all: Family[] = Object.values(families);
+  const owners = new Set(names.flatMap((name) => all.find((family) => family.owns(name)) ?? []));
+  const refused = [...owners].find(({ refusal }) => refusal !== undefined);
+  if (refused) throw new RetouchError('loraRefused', `${path} cannot be used: ${refused.refusal}`, { path });
+  if (owners.size > 1) {
+    const found = [...owners].map(({ name, probe }) => `${name} (${probe})`).join(' and ');
+    throw new RetouchError(
+      'loraUnknown',
+      `${path} has tensor names of several families of LoRAs, ${found}: it cannot be told which it is`,
+      { path },
+    );
+  }
+  const [owner = all.find((family) => names.some((name) => family.locate(name)))] = owners;
+  if (owner) return owner;
+  const known = all.filter(({ refusal }) => !refusal).map(({ name, probe }) => `${name} (${probe})`);
+  throw new RetouchError(
+    'loraUnknown',
+    `${path} has ${names.length} tensors (${names.slice(0, 3).join(', ')}, …) named as no family of LoRAs known here: ${known.join(', ')}`,
+    { path },
+  );
+}

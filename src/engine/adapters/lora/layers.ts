@@ -1,0 +1,89 @@
+/** The layers a LoRA may update, under every name that LoRA files know them by. */
+
+import type { Components } from '../../components.ts';
+import { clipGraph } from '../../models/clip.ts';
+import { segmentBuilder, segmentNames } from '../../models/flux-segments.ts';
+import { t5Graph } from '../../models/t5.ts';
+import type { LoraSlot } from '../../onnx/graph.ts';
+import { fluxDiffusers } from '../../weights/dialects/flux.ts';
+import type { Compute } from '../../weights/weights.ts';
+
+export const networks = ['transformer', 'clip', 't5'] as const;
+export type Network = (typeof networks)[number];
+
+/** Rows [stored, stored + count) of a file's matrix are the rows from `at` on of the layer's weight. */
+export type Segment = { stored: number; at: number; count: number };
+
+/** A linear layer of ours, or the rows of one that have a layer of their own in another implementation. */
+export type Target = { network: Network; slot: LoraSlot; segments: readonly Segment[] };
+
+/** Name of a layer → target, for every network. */
+export type Layers = Readonly<Record<Network, ReadonlyMap<string, Target>>>;
+
+/** Names the linear layers of a model; its graphs are built for that, which reads no weights. */
+export function layersOf({ transformer, clip, t5 }: Pick<Components, 'transformer' | 'clip' | 't5'>): Layers {
+  const compute: Compute = { product: 'f32', fused: true };
+  const build = segmentBuilder(transformer.source, transformer.config);
+  const slots = segmentNames(transformer.config).flatMap((name) => build(name, compute).loraSlots);
+  return {
+    transformer: new Map(slots.flatMap(transformerNames)),
+    clip: new Map(
+      clipGraph(clip.source, clip.config, compute).loraSlots.flatMap((slot) =>
+        spelled('clip', slot, { [slot.name]: whole(slot), [`text_model.${slot.name}`]: whole(slot) }),
+      ),
+    ),
+    t5: new Map(
+      t5Graph(t5.source, t5.config, compute).loraSlots.flatMap((slot) =>
+        spelled('t5', slot, { [slot.name]: whole(slot) }),
+      ),
+    ),
+  };
+}
+
+/** BFL's names, which are ours, and diffusers', which cut the fused layers. */
+function transformerNames(slot: LoraSlot): [string, Target][] {
+  const names: Record<string, Segment[]> = { [slot.name]: whole(slot) };
+  // ComfyUI trains the attention's part of a single block's first layer under this name.
+  if (slot.name.endsWith('.linear1')) names[`${slot.name}_qkv`] = rows(0, 3 * slot.inputs);
+  const pieces = fluxDiffusers.locate(`${slot.name}.weight`, new Set());
+  if (pieces.some(({ half }) => half !== undefined)) {
+    // The halves of the last modulation are stored the other way round.
+    const half = slot.outputs / 2;
+    names[stem(pieces[0]!.name)] = pieces.map((piece, i) => ({
+      stored: piece.half! * half,
+      at: i * half,
+      count: half,
+    }));
+  } else {
+    // q, k and v are as wide as what comes in; the rest is the MLP's.
+    pieces.forEach(({ name }, i) => {
+      const at = i * slot.inputs;
+      const last = i === pieces.length - 1;
+      names[stem(name)] = rows(at, last ? slot.outputs - at : slot.inputs);
+    });
+  }
+  return spelled('transformer', slot, names);
+}
+
+/** kohya and those who follow it write every dot as an underscore. */
+function spelled(network: Network, slot: LoraSlot, names: Record<string, Segment[]>): [string, Target][] {
+  return Object.entries(names).flatMap(([name, segments]) => {
+    const target = { network, slot, segments };
+    return [
+      [name, target],
+      [name.replaceAll('.', '_'), target],
+    ] satisfies [string, Target][];
+  });
+}
+
+function stem(tensor: string): string {
+  return tensor.slice(0, tensor.lastIndexOf('.'));
+}
+
+function whole({ outputs }: LoraSlot): Segment[] {
+  return rows(0, outputs);
+}
+
+function rows(at: number, count: number): Segment[] {
+  return [{ stored: 0, at, count }];
+}

@@ -1,0 +1,43 @@
+/** What a tensor of a LoRA file is, told by the end of its name: the same few endings in every family. */
+
+/** `up·down` is a LoRA's product; `w1` and `w2` are a LoKr's or LoHa's factors, `_a·_b` when they are products too. */
+export type Part =
+  | 'down'
+  | 'up'
+  | 'alpha'
+  | 'magnitude'
+  | `${'lokr' | 'loha'}.${'w1' | 'w2'}${'' | '.a' | '.b'}`;
+
+/** A part of the layer called `module`. */
+export type Located = { module: string; part: Part };
+
+/** PEFT puts the adapter's name before `weight`: `lora_A.default.weight`. */
+const adapter = '(?:\\.(?!weight$)[^.]+)?';
+
+const endings: readonly [RegExp, Part][] = [
+  [new RegExp(`\\.lora_A${adapter}\\.weight$`), 'down'],
+  [new RegExp(`\\.lora_B${adapter}\\.weight$`), 'up'],
+  [/\.(?:lora\.|lora_)down\.weight$/, 'down'],
+  [/\.(?:lora\.|lora_)up\.weight$/, 'up'],
+  [/\.alpha$/, 'alpha'],
+  [/\.dora_scale$/, 'magnitude'],
+  [new RegExp(`\\.lora_magnitude_vector${adapter}(?:\\.weight)?$`), 'magnitude'],
+  [/\.lokr_w1$/, 'lokr.w1'],
+  [/\.lokr_w1_a$/, 'lokr.w1.a'],
+  [/\.lokr_w1_b$/, 'lokr.w1.b'],
+  [/\.lokr_w2$/, 'lokr.w2'],
+  [/\.lokr_w2_a$/, 'lokr.w2.a'],
+  [/\.lokr_w2_b$/, 'lokr.w2.b'],
+  [/\.hada_w1_a$/, 'loha.w1.a'],
+  [/\.hada_w1_b$/, 'loha.w1.b'],
+  [/\.hada_w2_a$/, 'loha.w2.a'],
+  [/\.hada_w2_b$/, 'loha.w2.b'],
+];
+
+export function locatePart(name: string): Located | undefined {
+  for (const [ending, part] of endings) {
+    const found = name.match(ending);
+    if (found) return { module: name.slice(0, found.index), part };
+  }
+  return undefined;
+}

@@ -1,0 +1,94 @@
+/** A LoRA file of any family → updates of our layers. */
+import { RetouchError } from '../../../error.ts';
+import { type Checkpoint, openCheckpoint } from '../../weights/checkpoint.ts';
+import { toFloats } from '../../weights/floats.ts';
+import { readBytes, type TensorEntry } from '../../weights/safetensors.ts';
+import { detectFamily } from './families/detect.ts';
+import type { Family } from './families/index.ts';
+import { type Parts, readForm } from './forms.ts';
+import type { Layers, Network, Target } from './layers.ts';
+import { loraSettings, scaleOf } from './settings.ts';
+import type { Update } from './update.ts';
+
+type Layer = { network: Network; module: string; target: Target; parts: Parts };
+
+/**
+ * @throws RetouchError `loraUnknown`, `loraRefused`, `loraUnmatched` when tensors are of no layer of the model,
+ *   `loraMisfit` when one has other sizes than its layer, `loraInvalid`
+ */
+export function readLora(path: string, layers: Layers): Update[] {
+  const checkpoint = openCheckpoint(path);
+  const family = detectFamily([...checkpoint.tensors.keys()], path);
+  const settings = loraSettings(checkpoint);
+  return groupByLayer(checkpoint, family, layers).map(({ network, module, target, parts }) => {
+    const { product, rank } = readForm(module, parts, path);
+    const { slot, segments } = target;
+    const [outputs, inputs] =
+      product.kind === 'low-rank'
+        ? [product.up.rows, product.down.columns]
+        : [product.left.rows * product.right.rows, product.left.columns * product.right.columns];
+    const expected = segments.reduce((sum, { count }) => sum + count, 0);
+    if (inputs !== slot.inputs || outputs !== expected)
+      throw new RetouchError(
+        'loraMisfit',
+        `${path} updates ${module} as a layer [${outputs}, ${inputs}], and this model's is [${expected}, ${slot.inputs}]: it was made for another model`,
+        { path, module },
+      );
+    const alpha = parts.alpha && readScalar(parts.alpha);
+    return {
+      target,
+      product,
+      scale: Number.isNaN(rank) ? 1 : scaleOf(module, rank, alpha, settings[network]),
+      magnitude: parts.magnitude && readMagnitude(parts.magnitude, expected, path),
+    };
+  });
+}
+
+function groupByLayer(checkpoint: Checkpoint, family: Family, layers: Layers): Layer[] {
+  const found = new Map<string, Layer>();
+  const unmatched: string[] = [];
+  for (const [name, entry] of checkpoint.tensors) {
+    const located = family.locate(name);
+    const target = located && layers[located.network].get(located.module);
+    if (!target) {
+      unmatched.push(name);
+      continue;
+    }
+    const { network, module, part } = located;
+    const key = `${network} ${module}`;
+    const layer = found.get(key) ?? { network, module, target, parts: {} };
+    layer.parts[part] = entry;
+    found.set(key, layer);
+  }
+  if (unmatched.length > 0) throw unmatchedError(checkpoint, family, unmatched);
+  return [...found.values()];
+}
+
+function unmatchedError({ path, tensors }: Checkpoint, family: Family, unmatched: string[]): RetouchError {
+  const shown = unmatched.slice(0, 5).join(', ') + (unmatched.length > 5 ? ', …' : '');
+  return new RetouchError(
+    'loraUnmatched',
+    `${path} (${family.name}): ${unmatched.length} of its ${tensors.size} tensors belong to no layer of this model or are of a kind that is not known: ${shown}`,
+    { path, unmatched: unmatched.length },
+  );
+}
+
+/** Alpha is a number in whatever type the trainer had at hand. */
+function readScalar(entry: TensorEntry): number {
+  const bytes = readBytes(entry);
+  if (entry.dtype === 'I64') return Number(bytes.readBigInt64LE());
+  if (entry.dtype === 'I32') return bytes.readInt32LE();
+  if (entry.dtype === 'F64') return bytes.readDoubleLE();
+  return toFloats(bytes, entry.dtype)[0]!;
+}
+
+function readMagnitude(entry: TensorEntry, outputs: number, path: string): Float32Array {
+  const values = toFloats(readBytes(entry), entry.dtype);
+  // [n] or [n, 1]; a magnitude of each input [1, K] is another method, which LyCORIS calls wd_on_out=False.
+  if (values.length === outputs && entry.shape[0] === outputs) return values;
+  throw new RetouchError(
+    'loraRefused',
+    `${path}: ${entry.name} has shape [${entry.shape}], expected a magnitude for each of ${outputs} outputs: weights decomposed by their inputs cannot be used`,
+    { path, tensor: entry.name },
+  );
+}

@@ -1,0 +1,25 @@
+/**
+ * When a LoRA acts. FLUX has one transformer where two-stage models have one for high and one for low noise; the
+ * stages are cut at the level where Wan 2.2's experts change places (its `boundary_ratio`, 0.875).
+ */
+
+export const loraStages = ['high', 'low', 'both'] as const;
+export type LoraStage = (typeof loraStages)[number];
+
+/** The lowest noise level of the high-noise stage. */
+export const stageBoundary = 0.875;
+
+/** The stage of an evaluation at noise level `sigma`. */
+export function stageAt(sigma: number): Exclude<LoraStage, 'both'> {
+  return sigma >= stageBoundary ? 'high' : 'low';
+}
+
+/**
+ * Those of `loras` that act at noise level `sigma`: what a step cache must compare, for where this set changes the
+ * network is another one and nothing computed before may be used again. It changes at most once in a run, at
+ * `stageBoundary`, and only if one of them has a stage of its own.
+ */
+export function activeAt<L extends { stage: LoraStage }>(loras: readonly L[], sigma: number): L[] {
+  const stage = stageAt(sigma);
+  return loras.filter((lora) => lora.stage === 'both' || lora.stage === stage);
+}

@@ -1,0 +1,20 @@
+/** The one form that every family's LoRA is brought into: for each linear layer, what is added to W [N, K]. */
+import type { Target } from './layers.ts';
+
+/** Row-major, as stored. */
+export type Matrix = { rows: number; columns: number; values: Float32Array };
+
+/** up·down: down [r, K], up [n, r], n being the rows that the target's segments cut out. */
+export type LowRank = { kind: 'low-rank'; down: Matrix; up: Matrix };
+
+/** left ⊗ right: [a, b] and [c, d] with a·c = n and b·d = K. */
+export type Kronecker = { kind: 'kronecker'; left: Matrix; right: Matrix };
+
+export type Update = {
+  target: Target;
+  product: LowRank | Kronecker;
+  /** The product is multiplied with it; the request's weight comes on top. */
+  scale: number;
+  /** DoRA's magnitudes [n]: the length of each row of the layer's weight after the update. */
+  magnitude: Float32Array | undefined;
+};
