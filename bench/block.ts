@@ -5,7 +5,7 @@ import type { FluxConfig } from '../src/engine/models/flux-config.ts';
 import { addDims, type Dim, symbol } from '../src/engine/onnx/dim.ts';
 import { Graph } from '../src/engine/onnx/graph.ts';
 import { f32Tensor, Session, type Tensor } from '../src/engine/onnx/session.ts';
-import { openQuantized, type QuantizedWeights } from '../src/engine/weights/quantized.ts';
+import { openPrepared, type PreparedWeights } from '../src/engine/weights/prepared.ts';
 import { type Compute, Weights } from '../src/engine/weights/weights.ts';
 import { type Product, productCeiling } from './ceiling.ts';
 import { fastest, type Options, type Row, round } from './measure.ts';
@@ -16,11 +16,11 @@ const textTokens = 256;
 export async function block(options: Options): Promise<Row[]> {
   const synthetic = syntheticFlux(1, 2);
   const rows: Row[] = [];
-  for (const product of ['f32', 'int8'] as const)
+  for (const product of ['f32', 'int8', 'int8-blocks', 'int4'] as const)
     for (const kind of ['double', 'single'] as const) {
       const compute = { product, fused: true };
-      const int8 = product === 'int8' ? quantized(synthetic, kind) : undefined;
-      const session = await Session.compile(buildGraph(synthetic, kind, compute, int8), {
+      const prepared = prepare(synthetic, kind, product);
+      const session = await Session.compile(buildGraph(synthetic, kind, compute, prepared), {
         device: 'cpu',
         threads: options.threads,
       });
@@ -63,10 +63,10 @@ function buildGraph(
   { source, config }: Synthetic,
   kind: string,
   compute: Compute,
-  int8?: QuantizedWeights,
+  prepared?: PreparedWeights,
 ): Graph {
   const graph = new Graph(kind);
-  const w = new Weights(graph, source, compute, int8);
+  const w = new Weights(graph, source, compute, prepared);
   const { hidden, heads } = config;
   const half = hidden / heads / 2;
   const all = kind === 'single' ? symbol('all') : undefined;
@@ -89,12 +89,13 @@ function buildGraph(
   return graph;
 }
 
-function quantized(synthetic: Synthetic, kind: string): QuantizedWeights {
+function prepare(synthetic: Synthetic, kind: string, product: Product): PreparedWeights | undefined {
   const { loraSlots } = buildGraph(synthetic, kind, { product: 'f32', fused: true });
-  const making = openQuantized(
+  const making = openPrepared(
     synthetic.source,
-    loraSlots.filter((slot) => !slot.precise),
-    path.join(synthetic.folder, `${kind}-int8.safetensors`),
+    loraSlots,
+    product,
+    path.join(synthetic.folder, `${kind}-${product}.safetensors`),
   );
   for (;;) {
     const next = making.next();

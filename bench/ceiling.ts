@@ -4,7 +4,7 @@ import * as op from '../src/engine/onnx/operators/index.ts';
 import { f32Tensor, Session, tensor } from '../src/engine/onnx/session.ts';
 import { fastest, type Options } from './measure.ts';
 
-export type Product = 'f32' | 'int8';
+export type Product = 'f32' | 'int8' | 'int8-blocks' | 'int4';
 
 /** GFLOP/s (for int8: 10⁹ integer operations a second) of [S, K]·[K, N]. */
 export async function productCeiling(
@@ -17,7 +17,9 @@ export async function productCeiling(
   const feeds =
     product === 'f32'
       ? floatProduct(graph, tokens, inputs, outputs)
-      : integerProduct(graph, tokens, inputs, outputs);
+      : product === 'int8'
+        ? integerProduct(graph, tokens, inputs, outputs)
+        : blockProduct(graph, tokens, inputs, outputs, product === 'int4' ? 4 : 8);
   const session = await Session.compile(graph, { device: 'cpu', threads });
   const milliseconds = await fastest(runs, () => session.run(feeds));
   await session.release();
@@ -40,4 +42,15 @@ function integerProduct(graph: Graph, tokens: number, inputs: number, outputs: n
     op.matmulInteger(x, weight, op.constant.f32(graph, new Float32Array(outputs).fill(1), [outputs])),
   );
   return { x: tensor('u8', new Uint8Array(tokens * inputs).fill(130), [tokens, inputs]) };
+}
+
+function blockProduct(graph: Graph, tokens: number, inputs: number, outputs: number, bits: 4 | 8) {
+  const x = graph.input('x', 'f32', [tokens, inputs]);
+  const perRow = inputs / op.blockSize;
+  const bytes = (op.blockSize * bits) / 8;
+  const stored = new Uint8Array(outputs * perRow * bytes).map((_, i) => i * 31);
+  const values = graph.constant('u8', [outputs, perRow, bytes], stored);
+  const scale = op.constant.f32(graph, new Float32Array(outputs * perRow).fill(0.01), [outputs, perRow]);
+  graph.output('y', op.matmulBlocks(x, { values, scale, offset: undefined }));
+  return { x: f32Tensor(new Float32Array(tokens * inputs).fill(0.5), [tokens, inputs]) };
 }

@@ -17,12 +17,12 @@ const peers: Record<number, { 'sd.cpp f16 s': number; 'PyTorch f32 s': number }>
 export async function layers(options: Options): Promise<Row[]> {
   const { source, config, folder } = syntheticFlux(1, 2);
   const rows: Row[] = [];
-  for (const product of ['f32', 'int8'] as const) {
+  for (const product of ['f32', 'int8', 'int8-blocks', 'int4'] as const) {
     const loading = Transformer.load(
       { source, config },
       { product, fused: true },
       { device: 'cpu', threads: options.threads },
-      path.join(folder, 'layers-int8.safetensors'),
+      path.join(folder, `layers-${product}.safetensors`),
     );
     const transformer = await finish(loading);
     for (const side of [256, 512]) {

@@ -17,7 +17,7 @@ export const configErrors = {
 
 const MiB = 2 ** 20;
 const devices = ['cpu', 'webgpu'] as const;
-const precisions = ['auto', 'f32', 'f16', 'int8'] as const;
+const precisions = ['auto', 'f32', 'f16', 'int8', 'int8-blocks', 'int4'] as const;
 
 /** `read` gives undefined for text it cannot use; `expected` then says what it could. */
 type Setting<T> = { about: string; expected: string; initial: T; read(text: string): T | undefined };
@@ -45,7 +45,11 @@ export const settings = {
     read: readAliases,
   } satisfies Setting<Record<string, string>>,
   device: choice('cpu', devices, 'Where the model runs.'),
-  precision: choice('auto', precisions, 'Arithmetic of the model; auto is the best measured for the device.'),
+  precision: choice(
+    'auto',
+    precisions,
+    'Arithmetic of the model (auto, f32, f16, int8, int8-blocks or int4); auto is the best measured for the device.',
+  ),
   threads: integer(0, 0, 1024, 'Threads of the engine; 0 is one per core.'),
   'memory-limit': bytes(0, 'Memory that the engine may use, such as 12GB; 0 is most of the machine.'),
   'body-limit': bytes(64 * MiB, 'Largest request body.'),

@@ -146,6 +146,8 @@ async function checkModel(model: Model, { device, precision }: Config): Promise<
     const chosen = choosePrecision(numerics, transformer.config, {
       half: device !== 'cpu',
       int8: device === 'cpu',
+      blocks8: true,
+      blocks4: true,
     });
     return { level: 'good', name: 'Model', text: `${what}; computed in ${chosen} on ${device}` };
   } catch (error) {

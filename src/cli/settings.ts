@@ -15,7 +15,7 @@ const placeholders: Partial<Record<SettingName, string>> = {
   'allow-private-network': 'VALUE',
   alias: 'AIR=AIR',
   device: 'cpu|webgpu',
-  precision: 'auto|f32|f16|int8',
+  precision: 'NAME',
   'memory-limit': 'SIZE',
   'body-limit': 'SIZE',
   'log-level': 'LEVEL',

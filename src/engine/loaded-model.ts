@@ -16,6 +16,7 @@ import type { Size } from './sizes.ts';
 import { TextEncoder } from './text-encoder.ts';
 import { Transformer } from './transformer.ts';
 import type { WeightSource } from './weights/source.ts';
+import { countOf } from './weights/stored.ts';
 import type { Compute } from './weights/weights.ts';
 
 type Loading<T> = AsyncGenerator<Progress, T>;
@@ -180,16 +181,15 @@ export class LoadedModel {
   }
 
   private cacheFile(component: string): string {
-    return path.join(this.plan.model.cacheFolder, `${component}-int8.safetensors`);
+    return path.join(this.plan.model.cacheFolder, `${component}-${this.precision}.safetensors`);
   }
 }
 
 /** Tables of tokens stay on disk: rows of them are read as a prompt needs them. */
-const tables = /(shared|embed_tokens|token_embedding)\.weight$/;
+const tables = /(shared|embed_tokens|token_embedding|token_embd)\.weight$/;
 
 function countValues(source: WeightSource): number {
   let count = 0;
-  for (const [name, { shape }] of source.checkpoint.tensors)
-    if (!tables.test(name)) count += shape.reduce((a, b) => a * b, 1);
+  for (const { name, shape } of source.entries) if (!tables.test(name)) count += countOf(shape);
   return count;
 }

@@ -28,7 +28,7 @@ export type ModelSource = {
 };
 
 export type DeviceName = 'cpu' | 'webgpu';
-export type PrecisionName = 'f32' | 'f16' | 'int8';
+export type PrecisionName = 'f32' | 'f16' | 'int8' | 'int8-blocks' | 'int4';
 
 /** How the arithmetic departs from plain f32, each a switch because each changes pixels. */
 export type Numerics = {

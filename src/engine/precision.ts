@@ -10,15 +10,21 @@ import type { DeviceName, Numerics, PrecisionName } from './plan.ts';
 const narrowestInt8 = 1024;
 
 /** What a device's self-test found it computes rightly, besides f32. */
-export type Abilities = { half: boolean; int8: boolean };
+export type Abilities = { half: boolean; int8: boolean; blocks8: boolean; blocks4: boolean };
 
 /** @throws RetouchError `precisionUnsupported` when the plan names one that the device cannot be trusted with */
 export function choosePrecision(
   { device, precision }: Numerics,
   config: FluxConfig,
-  { half, int8 }: Abilities,
+  { half, int8, blocks8, blocks4 }: Abilities,
 ): PrecisionName {
-  const able: Record<PrecisionName, boolean> = { f32: true, f16: half, int8 };
+  const able: Record<PrecisionName, boolean> = {
+    f32: true,
+    f16: half,
+    int8,
+    'int8-blocks': blocks8,
+    int4: blocks4,
+  };
   if (precision === 'auto') {
     if (half) return 'f16';
     return int8 && config.hidden >= narrowestInt8 ? 'int8' : 'f32';
@@ -34,6 +40,10 @@ export function choosePrecision(
 
 /** Bytes that a stored number of `values` weights occupies once loaded. */
 export function bytesPerWeight(precision: PrecisionName, device: DeviceName): number {
+  if (precision === 'f32') return 4;
+  // On the CPU the runtime widens them.
+  if (precision === 'f16') return device === 'cpu' ? 4 : 2;
   if (precision === 'int8') return 1;
-  return precision === 'f16' && device !== 'cpu' ? 2 : 4;
+  // A block of 32 has an f32 scale, and with types that have a minimum an f32 offset: counted for all.
+  return (precision === 'int4' ? 0.5 : 1) + 8 / 32;
 }

@@ -50,8 +50,9 @@ export class TextEncoder {
     cacheFile: (component: string) => string,
   ): AsyncGenerator<Progress, TextEncoder> {
     const { clip, t5 } = components;
-    const buildT5: GraphBuilder = (compute, int8) => t5Graph(t5.source, t5.config, compute, int8);
-    const buildClip: GraphBuilder = (compute, int8) => clipGraph(clip.source, clip.config, compute, int8);
+    const buildT5: GraphBuilder = (compute, prepared) => t5Graph(t5.source, t5.config, compute, prepared);
+    const buildClip: GraphBuilder = (compute, prepared) =>
+      clipGraph(clip.source, clip.config, compute, prepared);
     const first = yield* compile(
       'T5',
       t5.source,

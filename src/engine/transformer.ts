@@ -61,7 +61,7 @@ export class Transformer {
     const builders: Partial<Builders<SegmentName>> = {};
     for (const name of segmentNames(config))
       builders[name] = {
-        build: (compute, int8) => build(name, compute, int8),
+        build: (compute, prepared) => build(name, compute, prepared),
         results: name === 'final' ? 'host' : 'device',
       };
     const all = builders as Builders<SegmentName>;

@@ -40,7 +40,8 @@ export type Manifest = {
   license: string;
 };
 
-const components = ['transformer', 'autoencoder', 'clip', 't5', 'tokenizer', 'tokenizer2'] as const;
+const networks = ['transformer', 'autoencoder', 'clip', 't5'] as const;
+const components = [...networks, 'tokenizer', 'tokenizer2'] as const;
 
 /** Throws `manifestInvalid`. A manifest without a category is a checkpoint's. */
 export async function readManifest(folder: string): Promise<Manifest | AdapterManifest> {
@@ -84,7 +85,9 @@ export async function readManifest(folder: string): Promise<Manifest | AdapterMa
     architecture: string('architecture'),
     files:
       readFiles(value.files, folder) ??
-      refuse(`'files' must be a folder or paths of ${components.join(', ')}`),
+      refuse(
+        `'files' must be a folder or paths of ${components.join(', ')} (checkpoint stands for those of one file)`,
+      ),
     tinyAutoencoder:
       value.tinyAutoencoder === undefined ? undefined : resolve(folder, string('tinyAutoencoder')),
     defaults: {
@@ -99,11 +102,16 @@ export async function readManifest(folder: string): Promise<Manifest | AdapterMa
   };
 }
 
-/** Paths are relative to the model's folder; absolute ones let several programs share one copy of the weights. */
+/**
+ * Paths are relative to the model's folder; absolute ones let several programs share one copy of the weights. An
+ * all-in-one file is named as `checkpoint`, and stands for every network that has no file of its own.
+ */
 function readFiles(value: unknown, folder: string): ModelFiles | undefined {
   if (typeof value === 'string') return { layout: 'diffusers', folder: resolve(folder, value) };
-  const files = asObject(value);
-  if (!files || !components.every((name) => typeof files[name] === 'string')) return undefined;
+  const { checkpoint, ...named } = asObject(value) ?? {};
+  const all = typeof checkpoint === 'string' ? networks.map((name) => [name, checkpoint]) : [];
+  const files = { ...Object.fromEntries(all), ...named };
+  if (!components.every((name) => typeof files[name] === 'string')) return undefined;
   const paths = components.map((name) => [name, resolve(folder, files[name] as string)]);
   return { layout: 'split', ...(Object.fromEntries(paths) as Record<(typeof components)[number], string>) };
 }

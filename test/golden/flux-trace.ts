@@ -5,7 +5,7 @@ import { mlpEmbedder } from '../../src/engine/nn/embedding.ts';
 import { addDims, symbol } from '../../src/engine/onnx/dim.ts';
 import { Graph, type Var } from '../../src/engine/onnx/graph.ts';
 import * as op from '../../src/engine/onnx/operators/index.ts';
-import type { QuantizedWeights } from '../../src/engine/weights/quantized.ts';
+import type { PreparedWeights } from '../../src/engine/weights/prepared.ts';
 import type { WeightSource } from '../../src/engine/weights/source.ts';
 import { type Compute, Weights } from '../../src/engine/weights/weights.ts';
 
@@ -13,10 +13,10 @@ export function traceGraph(
   source: WeightSource,
   config: FluxConfig,
   compute: Compute,
-  int8?: QuantizedWeights,
+  prepared?: PreparedWeights,
 ): Graph {
   const graph = new Graph('flux.trace');
-  const w = new Weights(graph, source, compute, int8);
+  const w = new Weights(graph, source, compute, prepared);
   const [imgTokens, txtTokens] = [symbol('img'), symbol('txt')];
   const half = config.hidden / config.heads / 2;
   const all = addDims(txtTokens, imgTokens);

@@ -8,8 +8,9 @@ import { Graph } from '../../src/engine/onnx/graph.ts';
 import * as op from '../../src/engine/onnx/operators/index.ts';
 import { f32Tensor, floats, Session } from '../../src/engine/onnx/session.ts';
 import { openCheckpoint } from '../../src/engine/weights/checkpoint.ts';
+import { quantizeColumns } from '../../src/engine/weights/columns.ts';
 import { fluxDialects } from '../../src/engine/weights/dialects/flux.ts';
-import { openQuantized, type QuantizedWeights, quantizeColumns } from '../../src/engine/weights/quantized.ts';
+import { openPrepared, type PreparedWeights } from '../../src/engine/weights/prepared.ts';
 import { openSafetensors } from '../../src/engine/weights/safetensors.ts';
 import { WeightSource } from '../../src/engine/weights/source.ts';
 import { Tensors } from './checks/check.ts';
@@ -23,14 +24,14 @@ const device = { device: 'cpu', threads: 1 } as const;
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'retouch-int8-'));
 afterAll(() => fs.rmSync(folder, { recursive: true }));
 
-function finish(making: Generator<number, QuantizedWeights>): {
+function finish(making: Generator<number, PreparedWeights | undefined>): {
   fractions: number[];
-  weights: QuantizedWeights;
+  weights: PreparedWeights;
 } {
   const fractions: number[] = [];
   for (;;) {
     const next = making.next();
-    if (next.done) return { fractions, weights: next.value };
+    if (next.done) return { fractions, weights: next.value! };
     fractions.push(next.value);
   }
 }
@@ -96,7 +97,7 @@ describe('the transformer in int8', () => {
   const file = path.join(folder, 'cache', 'flux-int8.safetensors');
   let first: ReturnType<typeof finish>;
   beforeAll(() => {
-    first = finish(openQuantized(source, linears, file));
+    first = finish(openPrepared(source, linears, 'int8', file));
   });
 
   test('tells how far the making of its weights is', () => {
@@ -106,19 +107,19 @@ describe('the transformer in int8', () => {
   });
 
   test('makes its weights once, and again when the checkpoint changed', () => {
-    expect(finish(openQuantized(source, linears, file)).fractions).toEqual([]);
+    expect(finish(openPrepared(source, linears, 'int8', file)).fractions).toEqual([]);
     const copy = path.join(folder, 'flux_tiny.safetensors');
     fs.copyFileSync(goldenFile('flux_tiny.safetensors'), copy);
     const changed = new WeightSource(openCheckpoint(copy), fluxDialects);
-    expect(finish(openQuantized(changed, linears, file)).fractions).toHaveLength(linears.length);
+    expect(finish(openPrepared(changed, linears, 'int8', file)).fractions).toHaveLength(linears.length);
     expect(openSafetensors(file).tensors.size).toBe(2 * linears.length);
-    finish(openQuantized(source, linears, file));
+    finish(openPrepared(source, linears, 'int8', file));
   });
 
   test.each(['t2i', 'ref', 'ref2_offset'])(
     'stays within its tolerance of the reference: %s',
     async (name) => {
-      const { weights } = finish(openQuantized(source, linears, file));
+      const { weights } = finish(openPrepared(source, linears, 'int8', file));
       const graph = traceGraph(source, config, { product: 'int8', fused: true }, weights);
       expect(graph.nodes.filter((node) => node.op === 'MatMulIntegerToFloat')).toHaveLength(linears.length);
       const session = await Session.compile(graph, device);

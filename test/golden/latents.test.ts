@@ -3,7 +3,8 @@ import { latentMask } from '../../src/engine/inpaint.ts';
 import { pack, unpack } from '../../src/engine/latents.ts';
 import { resizeLanczos } from '../../src/engine/resample.ts';
 import { referenceIds, targetIds, textIds } from '../../src/engine/token-ids.ts';
-import { openSafetensors, readBytes } from '../../src/engine/weights/safetensors.ts';
+import { openSafetensors } from '../../src/engine/weights/safetensors.ts';
+import { readBytes } from '../../src/engine/weights/stored.ts';
 import { goldenFile, openGolden } from './data.ts';
 
 const golden = openGolden('flux_tiny_io.safetensors');

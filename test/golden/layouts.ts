@@ -9,8 +9,8 @@ import { fluxConfig } from '../../src/engine/models/flux-config.ts';
 import { t5Config, t5Graph } from '../../src/engine/models/t5.ts';
 import type { ModelSource } from '../../src/engine/plan.ts';
 import { openCheckpoint } from '../../src/engine/weights/checkpoint.ts';
-import { readBytes } from '../../src/engine/weights/safetensors.ts';
 import { type Part, WeightSource } from '../../src/engine/weights/source.ts';
+import { readBytes } from '../../src/engine/weights/stored.ts';
 import { traceGraph } from './flux-trace.ts';
 
 const compute = { product: 'f32', fused: true } as const;
@@ -25,41 +25,76 @@ export function writeUnsharded(from: string, to: string): void {
   writeTensors(path.join(folder, 'diffusion_pytorch_model.safetensors'), parts, {});
 }
 
+type Network = 'transformer' | 'autoencoder' | 'clip' | 't5';
+type Recorded = { tensors: Map<string, Part[]>; metadata: Record<string, string> };
+
 /** Single files in the names of black-forest-labs/flux and transformers, as ComfyUI wants them. */
 export async function writeSplit(from: string, to: string): Promise<ModelSource['files']> {
+  const names = { transformer: 'flux', autoencoder: 'ae', clip: 'clip_l', t5: 't5xxl' };
+  const networks = await record(from);
+  const write = (network: Network) => {
+    const file = path.join(to, `${names[network]}.safetensors`);
+    writeTensors(file, networks[network].tensors, networks[network].metadata);
+    return file;
+  };
+  return {
+    layout: 'split',
+    transformer: write('transformer'),
+    autoencoder: write('autoencoder'),
+    clip: write('clip'),
+    t5: write('t5'),
+    ...tokenizers(from),
+  };
+}
+
+/** One file of all networks, each under the prefix that ComfyUI saves it with. */
+export async function writeAllInOne(from: string, to: string): Promise<ModelSource['files']> {
+  const prefixes = {
+    transformer: 'model.diffusion_model.',
+    autoencoder: 'vae.',
+    clip: 'text_encoders.clip_l.transformer.text_model.',
+    t5: 'text_encoders.t5xxl.transformer.',
+  };
+  const networks = await record(from);
+  const file = path.join(to, 'all-in-one.safetensors');
+  const tensors = Object.entries(networks).flatMap(([network, { tensors }]) =>
+    [...tensors].map(([name, parts]): [string, Part[]] => [prefixes[network as Network] + name, parts]),
+  );
+  writeTensors(file, tensors, Object.assign({}, ...Object.values(networks).map(({ metadata }) => metadata)));
+  return { layout: 'split', transformer: file, autoencoder: file, clip: file, t5: file, ...tokenizers(from) };
+}
+
+function tokenizers(from: string) {
+  return { tokenizer: path.join(from, 'tokenizer'), tokenizer2: path.join(from, 'tokenizer_2') };
+}
+
+async function record(from: string): Promise<Record<Network, Recorded>> {
   const files = { layout: 'diffusers', folder: from } as const;
   const { transformer, autoencoder, clip, t5 } = await openComponents({
     air: 'split',
     files,
     cacheFolder: '',
   });
-  const write = (name: string, key: string, { checkpoint, dialect }: WeightSource, ask: Ask) => {
+  const ask = (key: string, { checkpoint, dialect }: WeightSource, ask: Ask): Recorded => {
     const source = new RecordingSource(checkpoint, [dialect]);
     ask(source);
     const config = { ...checkpoint.config, axes_dim: checkpoint.config.axes_dims_rope };
-    const file = path.join(to, `${name}.safetensors`);
-    writeTensors(file, source.asked, { [key]: JSON.stringify(config) });
-    return file;
+    return { tensors: source.asked, metadata: { [key]: JSON.stringify(config) } };
   };
   return {
-    layout: 'split',
-    transformer: write('flux', 'flux_params', transformer.source, (w) =>
-      traceGraph(w, fluxConfig(w), compute),
-    ),
-    autoencoder: write('ae', 'ae_config', autoencoder.source, (w) => {
+    transformer: ask('flux_params', transformer.source, (w) => traceGraph(w, fluxConfig(w), compute)),
+    autoencoder: ask('ae_config', autoencoder.source, (w) => {
       encoderGraph(w, autoencoderConfig(w), compute);
       decoderGraph(w, autoencoderConfig(w), compute);
     }),
-    clip: write('clip_l', 'clip_config', clip.source, (w) => {
+    clip: ask('clip_config', clip.source, (w) => {
       clipGraph(w, clipConfig(w), compute);
       w.parts('embeddings.token_embedding.weight');
     }),
-    t5: write('t5xxl', 't5_config', t5.source, (w) => {
+    t5: ask('t5_config', t5.source, (w) => {
       t5Graph(w, t5Config(w), compute);
       w.parts('shared.weight');
     }),
-    tokenizer: path.join(from, 'tokenizer'),
-    tokenizer2: path.join(from, 'tokenizer_2'),
   };
 }
 

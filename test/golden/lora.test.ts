@@ -8,8 +8,8 @@ import { f32Tensor, Session, type Tensor, tensor } from '../../src/engine/onnx/s
 import { openCheckpoint } from '../../src/engine/weights/checkpoint.ts';
 import { fluxDialects } from '../../src/engine/weights/dialects/flux.ts';
 import { toFloats } from '../../src/engine/weights/floats.ts';
-import { readBytes } from '../../src/engine/weights/safetensors.ts';
 import { WeightSource } from '../../src/engine/weights/source.ts';
+import { readBytes } from '../../src/engine/weights/stored.ts';
 import { f32, type StoredTensor, writeSafetensors } from '../fixtures/write-safetensors.ts';
 import { Tensors } from './checks/check.ts';
 import { runTrace } from './checks/flux.ts';

@@ -14,8 +14,8 @@ import {
   plainPlan,
 } from '../../src/engine/plan.ts';
 import { psnr } from './compare.ts';
-import { writeSplit, writeUnsharded } from './layouts.ts';
-import { int8Picture, picture } from './tolerance.ts';
+import { writeAllInOne, writeSplit, writeUnsharded } from './layouts.ts';
+import { blockPicture, int8Picture, picture } from './tolerance.ts';
 
 type Case = Pick<
   Plan,
@@ -39,6 +39,7 @@ const layouts: Record<string, ModelSource['files']> = {
 beforeAll(async () => {
   writeUnsharded(path.join(data, 'model'), path.join(folder, 'model'));
   layouts.split = await writeSplit(path.join(data, 'model'), folder);
+  layouts['all in one'] = await writeAllInOne(path.join(data, 'model'), folder);
 });
 
 afterAll(async () => {
@@ -82,7 +83,7 @@ test('the expected pictures differ, so that no case passes in the place of anoth
 });
 
 describe('the layout of a checkpoint leaves no trace', () => {
-  test.each(['unsharded', 'split'])('%s', { timeout: 120_000 }, async (layout) => {
+  test.each(['unsharded', 'split', 'all in one'])('%s', { timeout: 120_000 }, async (layout) => {
     const expected = await run('text', 'sharded');
     expect((await run('text', layout)).bytes).toEqual(expected.bytes);
     const { bytes } = await run('edit', layout);
@@ -94,3 +95,14 @@ test.each(['text', 'edit'])('%s in int8 stays near f32', { timeout: 120_000 }, a
   const { bytes } = await run(name, 'sharded', 'int8');
   expect(await compare(bytes, read(name))).toBeGreaterThanOrEqual(int8Picture);
 });
+
+test.each(['int8-blocks', 'int4'] as const)(
+  'a picture in %s stays near f32',
+  { timeout: 120_000 },
+  async (precision) => {
+    for (const name of ['text', 'edit']) {
+      const { bytes } = await run(name, 'sharded', precision);
+      expect(await compare(bytes, read(name))).toBeGreaterThanOrEqual(blockPicture[precision]);
+    }
+  },
+);

@@ -32,3 +32,18 @@ export const int8 = 1.2e-2;
  * measured on SwiftShader: at most 5.6e-6, and 1e-6 in the loops, as on the CPU. A wrong kernel is off by 1e-3 and more.
  */
 export const webgpuBlock = 5e-5;
+
+/** An f16 file against the f32 weights it was rounded from. */
+export const halfBlock = 2e-3;
+
+/**
+ * A velocity with activations in blocks of eight bits, its weights exact: blocks of 32 have smaller largest values than
+ * whole rows, so this is below `int8`; measured: at most 5.6e-3.
+ */
+export const blocks8 = 8e-3;
+
+/** A velocity with weights rounded to four bits, each within 1/16 of its block's largest; measured: 4.1e-2. */
+export const fourBits = 8e-2;
+
+/** Pictures in blocks of eight bits (53 and 54 dB on those of the tests) and of four (34 and 35). */
+export const blockPicture = { 'int8-blocks': 45, int4: 28 };

@@ -7,8 +7,9 @@ import { siglipVisionConfig, siglipVisionGraph } from '../../src/engine/models/s
 import { f32Tensor, Session } from '../../src/engine/onnx/session.ts';
 import { Checkpoint, openCheckpoint } from '../../src/engine/weights/checkpoint.ts';
 import { clipVisionDialects, siglipVisionDialects } from '../../src/engine/weights/dialects/vision.ts';
-import { openSafetensors, readBytes } from '../../src/engine/weights/safetensors.ts';
+import { openSafetensors } from '../../src/engine/weights/safetensors.ts';
 import { WeightSource } from '../../src/engine/weights/source.ts';
+import { readBytes } from '../../src/engine/weights/stored.ts';
 import { Tensors } from './checks/check.ts';
 import { difference } from './compare.ts';
 import { expectClose, renamed } from './data.ts';

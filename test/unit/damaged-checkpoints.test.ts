@@ -13,8 +13,8 @@ import { clipDialects } from '../../src/engine/weights/dialects/clip.ts';
 import { fluxDialects } from '../../src/engine/weights/dialects/flux.ts';
 import type { Dialect } from '../../src/engine/weights/dialects/index.ts';
 import { t5Dialects } from '../../src/engine/weights/dialects/t5.ts';
-import type { TensorEntry } from '../../src/engine/weights/safetensors.ts';
 import { WeightSource } from '../../src/engine/weights/source.ts';
+import type { TensorEntry } from '../../src/engine/weights/stored.ts';
 import type { Compute } from '../../src/engine/weights/weights.ts';
 import { RetouchError } from '../../src/error.ts';
 

@@ -9,7 +9,7 @@ import { layerNorm } from '../nn/norm.ts';
 import { Graph, type Var } from '../onnx/graph.ts';
 import * as op from '../onnx/operators/index.ts';
 import { f32Tensor, type Tensor, tensor } from '../onnx/session.ts';
-import type { QuantizedWeights } from '../weights/quantized.ts';
+import type { PreparedWeights } from '../weights/prepared.ts';
 import { settingsOf } from '../weights/settings.ts';
 import type { WeightSource } from '../weights/source.ts';
 import { type Compute, Weights } from '../weights/weights.ts';
@@ -74,10 +74,10 @@ export function clipGraph(
   source: WeightSource,
   config: ClipConfig,
   compute: Compute,
-  int8?: QuantizedWeights,
+  prepared?: PreparedWeights,
 ): Graph {
   const graph = new Graph('clip');
-  const w = new Weights(graph, source, compute, int8);
+  const w = new Weights(graph, source, compute, prepared);
   const { hidden, layers, positions, epsilon } = config;
   const position = w.tensor('embeddings.position_embedding.weight', [positions, hidden]);
   let x = op.add(graph.input('tokens', 'f32', [positions, hidden]), position);

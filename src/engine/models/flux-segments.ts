@@ -6,7 +6,7 @@
 import { addDims, symbol } from '../onnx/dim.ts';
 import { Graph, type Var } from '../onnx/graph.ts';
 import * as op from '../onnx/operators/index.ts';
-import type { QuantizedWeights } from '../weights/quantized.ts';
+import type { PreparedWeights } from '../weights/prepared.ts';
 import type { WeightSource } from '../weights/source.ts';
 import { type Compute, Weights } from '../weights/weights.ts';
 import {
@@ -27,7 +27,7 @@ const headBlocks = 8;
 
 const [img, txt] = [symbol('img'), symbol('txt')];
 
-export type SegmentBuilder = (name: SegmentName, compute: Compute, int8?: QuantizedWeights) => Graph;
+export type SegmentBuilder = (name: SegmentName, compute: Compute, prepared?: PreparedWeights) => Graph;
 
 /** The segments a model of this depth has: a shallow one has no `head`. */
 export function segmentNames(config: FluxConfig): SegmentName[] {
@@ -38,9 +38,9 @@ export function segmentNames(config: FluxConfig): SegmentName[] {
 
 export function segmentBuilder(source: WeightSource, config: FluxConfig): SegmentBuilder {
   const cut = config.depth > headBlocks ? headBlocks : 1;
-  return (name, compute, int8) => {
+  return (name, compute, prepared) => {
     const graph = new Graph(`flux.${name}`);
-    const w = new Weights(graph, source, compute, int8);
+    const w = new Weights(graph, source, compute, prepared);
     if (name === 'embed') embed(graph, w, config);
     else if (name === 'final') final(graph, w, config);
     else if (name === 'first') doubles(graph, w, config, 0, 1);

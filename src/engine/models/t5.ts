@@ -10,7 +10,7 @@ import { symbol } from '../onnx/dim.ts';
 import { Graph, type Var } from '../onnx/graph.ts';
 import * as op from '../onnx/operators/index.ts';
 import { f32Tensor, type Tensor, tensor } from '../onnx/session.ts';
-import type { QuantizedWeights } from '../weights/quantized.ts';
+import type { PreparedWeights } from '../weights/prepared.ts';
 import { settingsOf } from '../weights/settings.ts';
 import type { WeightSource } from '../weights/source.ts';
 import { type Compute, Weights } from '../weights/weights.ts';
@@ -99,10 +99,10 @@ export function t5Graph(
   source: WeightSource,
   config: T5Config,
   compute: Compute,
-  int8?: QuantizedWeights,
+  prepared?: PreparedWeights,
 ): Graph {
   const graph = new Graph('t5');
-  const w = new Weights(graph, source, compute, int8);
+  const w = new Weights(graph, source, compute, prepared);
   const length = symbol('tokens');
   let x = graph.input('tokens', 'f32', [length, config.hidden]);
   const table = w.tensor(bias, [config.buckets, config.heads]);

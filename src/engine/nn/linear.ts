@@ -6,7 +6,7 @@ import type { Weights } from '../weights/weights.ts';
 
 export type LinearOptions = {
   bias?: boolean;
-  /** Stays f32 in an int8 network: the thin layers at its ends, where eight bits cost quality and save nothing. */
+  /** Stays f32 in a network of reduced precision: the thin layers at its ends, where it costs quality and saves nothing. */
   precise?: boolean;
 };
 
@@ -20,11 +20,12 @@ export function linear(x: Var, w: Weights, outputs: number, options: LinearOptio
 }
 
 function product(x: Var, w: Weights, inputs: number, outputs: number, { precise }: LinearOptions): Var {
-  const int8 = precise ? undefined : w.quantized('weight', outputs, inputs);
-  if (int8) {
+  const reduced = precise ? undefined : w.reduced('weight', outputs, inputs);
+  if (reduced?.form === 'columns') {
     const { values, scale } = op.quantizeRows(x);
-    return op.mul(op.matmulInteger(values, int8.values, int8.columns), scale);
+    return op.mul(op.matmulInteger(values, reduced.values, reduced.columns), scale);
   }
+  if (reduced) return op.matmulBlocks(x, reduced);
   if (w.compute.product === 'f16' && !precise) {
     const weight = w.tensor('weight', [outputs, inputs], 'f16');
     return op.cast(op.matmulTransposed(op.cast(x, 'f16'), weight), 'f32');

@@ -8,6 +8,8 @@ export const dtypes = {
   bool: { onnx: 9, bytes: 1 },
   f16: { onnx: 10, bytes: 2 },
   bf16: { onnx: 16, bytes: 2 },
+  f8e4m3: { onnx: 17, bytes: 1 },
+  f8e5m2: { onnx: 19, bytes: 1 },
 } as const;
 
 export type DType = keyof typeof dtypes;

@@ -70,7 +70,7 @@ export class Graph {
   }
 
   input(name: string, dtype: DType, shape: Shape): Var {
-    if (dtype === 'f16' || dtype === 'bf16')
+    if (!crosses(dtype))
       throw graphError(`input ${name} is ${dtype}: only f32 and integers cross a graph's boundary`);
     if (this.inputs.some((input) => input.name === name)) throw graphError(`input ${name} exists already`);
     const value = new Var(this, name, dtype, shape);
@@ -79,7 +79,7 @@ export class Graph {
   }
 
   output(name: string, value: Var): void {
-    if (value.dtype === 'f16' || value.dtype === 'bf16')
+    if (!crosses(value.dtype))
       throw graphError(`output ${name} is ${value.dtype}: only f32 and integers cross a graph's boundary`);
     const out = new Var(this, name, value.dtype, value.shape);
     this.nodes.push({ op: 'Identity', domain: '', inputs: [value.name], outputs: [name], attributes: {} });
@@ -136,6 +136,11 @@ export class Graph {
     this.counter += 1;
     return `${stem}_${this.counter}`;
   }
+}
+
+/** Other floats get lost between JavaScript and the runtime. */
+function crosses(dtype: DType): boolean {
+  return !['f16', 'bf16', 'f8e4m3', 'f8e5m2'].includes(dtype);
 }
 
 /** An error in building a graph, with the line outside onnx/ and nn/ (a model file's or a test's) that asked for it. */

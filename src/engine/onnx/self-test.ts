@@ -22,6 +22,9 @@ export type SelfTest = {
   half: boolean;
   /** Whether products of eight-bit integers are right. */
   int8: boolean;
+  /** Whether products with weights in blocks of eight and of four bits are right. */
+  blocks8: boolean;
+  blocks4: boolean;
   report: OperatorReport[];
   /** Why `ok` is false. */
   reason?: string;
@@ -68,6 +71,8 @@ export function judge(device: Device, { report, missing }: Answers): SelfTest {
     half,
     fused: ok && passed('fused') && (!half || passed('fused half')),
     int8: ok && passed('int8'),
+    blocks8: ok && passed('blocks8'),
+    blocks4: ok && passed('blocks4'),
     report,
     ...(ok ? {} : { reason: missing === undefined ? failures(report) : `it is not there: ${tail(missing)}` }),
   };

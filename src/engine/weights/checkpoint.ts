@@ -4,7 +4,10 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { RetouchError } from '../../error.ts';
-import { openSafetensors, type SafetensorsFile, type TensorEntry } from './safetensors.ts';
+import { isGguf, openGguf } from './gguf.ts';
+import { openSafetensors } from './safetensors.ts';
+import { withScales } from './scales.ts';
+import type { TensorEntry, TensorFile } from './stored.ts';
 
 export class Checkpoint {
   /** The file or folder asked for, for messages. */
@@ -31,15 +34,15 @@ export class Checkpoint {
 }
 
 /**
- * Opens a `.safetensors` file, or a folder of a diffusers pipeline: config.json beside `*.safetensors` or beside
- * `*.safetensors.index.json` with its shards.
+ * Opens a `.safetensors` or `.gguf` file, or a folder of a diffusers pipeline: config.json beside `*.safetensors` or
+ * beside `*.safetensors.index.json` with its shards. A file's first bytes tell what it is, not its name.
  */
 export function openCheckpoint(where: string): Checkpoint {
   if (!fs.existsSync(where))
     throw new RetouchError('modelFileMissing', `no file or folder ${where}`, { path: where });
   if (!fs.statSync(where).isDirectory()) {
-    const { tensors, metadata } = openSafetensors(where);
-    return new Checkpoint(where, tensors, metadata);
+    const { tensors, metadata } = openTensors(where);
+    return new Checkpoint(where, withScales(where, tensors), metadata);
   }
   const names = fs.readdirSync(where).sort();
   const config = names.includes('config.json') ? readJson(path.join(where, 'config.json')) : {};
@@ -47,23 +50,27 @@ export function openCheckpoint(where: string): Checkpoint {
   const files = index
     ? shardsOf(path.join(where, index))
     : names
-        .filter((name) => name.endsWith('.safetensors'))
+        .filter((name) => /\.(safetensors|gguf)$/.test(name))
         // Variants have longer names: model.fp16.safetensors.
         .sort((a, b) => a.length - b.length)
         .slice(0, 1);
   if (files.length === 0)
     throw new RetouchError(
       'modelFileMissing',
-      `${where} holds no .safetensors file; it holds: ${names.join(', ') || 'nothing'}`,
+      `${where} holds no .safetensors or .gguf file; it holds: ${names.join(', ') || 'nothing'}`,
       { path: where },
     );
-  const parts = files.map((name) => openSafetensors(path.join(where, name)));
+  const parts = files.map((name) => openTensors(path.join(where, name)));
   return new Checkpoint(
     where,
-    merge(parts),
+    withScales(where, merge(parts)),
     Object.assign({}, ...parts.map((part) => part.metadata)),
     config,
   );
+}
+
+function openTensors(path: string): TensorFile {
+  return isGguf(path) ? openGguf(path) : openSafetensors(path);
 }
 
 function shardsOf(index: string): string[] {
@@ -72,7 +79,7 @@ function shardsOf(index: string): string[] {
   return [...new Set(Object.values(weight_map))].sort();
 }
 
-function merge(parts: SafetensorsFile[]): Map<string, TensorEntry> {
+function merge(parts: TensorFile[]): Map<string, TensorEntry> {
   return new Map(parts.flatMap((part) => [...part.tensors]));
 }
 

@@ -1,9 +1,18 @@
 /** Stored floating-point bytes as f32. */
 import { RetouchError } from '../../error.ts';
-import { readBytes, type TensorEntry } from './safetensors.ts';
+import { e4m3, e5m2 } from './float8.ts';
+import { dequantize, isBlockType, readGroups } from './ggml-blocks.ts';
+import { readBytes, type StoredType, type TensorEntry } from './stored.ts';
 
-/** Decodes little-endian bytes of an F32, F16 or BF16 tensor. */
-export function toFloats(bytes: Buffer, dtype: TensorEntry['dtype']): Float32Array {
+/** Decodes little-endian bytes of a floating-point tensor. */
+export function toFloats(bytes: Buffer, dtype: StoredType): Float32Array {
+  if (dtype === 'F8_E4M3' || dtype === 'F8_E5M2') {
+    const table = dtype === 'F8_E4M3' ? e4m3 : e5m2;
+    const out = new Float32Array(bytes.length);
+    for (let i = 0; i < out.length; i++) out[i] = table[bytes[i]!]!;
+    return out;
+  }
+  if (isBlockType(dtype)) return dequantize(readGroups(bytes, dtype));
   // A copy aligns the view: tensors may start at any byte of a file.
   const buffer = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength) as ArrayBuffer;
   if (dtype === 'F32') return new Float32Array(buffer);
@@ -14,15 +23,18 @@ export function toFloats(bytes: Buffer, dtype: TensorEntry['dtype']): Float32Arr
     for (let i = 0; i < half.length; i++) bits[i] = half[i]! << 16;
     return new Float32Array(bits.buffer);
   }
-  throw new RetouchError(
-    'dtypeUnsupported',
-    `${dtype} is not a weight type this build reads (F32, F16, BF16)`,
-    { dtype },
-  );
+  throw new RetouchError('dtypeUnsupported', `${dtype} is not a weight type this build reads (${readable})`, {
+    dtype,
+  });
 }
 
+/** The types of weights, for messages. */
+export const readable = 'F32, F16, BF16, F8_E4M3, F8_E5M2, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K';
+
 export function readFloats(entry: TensorEntry): Float32Array {
-  return toFloats(readBytes(entry), entry.dtype);
+  const values = toFloats(readBytes(entry), entry.dtype);
+  if (entry.scale !== undefined) for (let i = 0; i < values.length; i++) values[i] = values[i]! * entry.scale;
+  return values;
 }
 
 /** The arrays one after the other; a single one is not copied. */

@@ -4,48 +4,19 @@
  */
 import fs from 'node:fs';
 import { RetouchError } from '../../error.ts';
-
-export type StoredType =
-  | 'F64'
-  | 'F32'
-  | 'F16'
-  | 'BF16'
-  | 'I64'
-  | 'I32'
-  | 'I8'
-  | 'U8'
-  | 'BOOL'
-  | 'F8_E4M3'
-  | 'F8_E5M2';
-
-/** A tensor in a file: row-major little-endian bytes at [offset, offset + length). */
-export type TensorEntry = {
-  name: string;
-  dtype: StoredType;
-  shape: number[];
-  file: string;
-  offset: number;
-  length: number;
-};
-export type SafetensorsFile = { tensors: Map<string, TensorEntry>; metadata: Record<string, string> };
-
-export const storedBytes: Record<StoredType, number> = {
-  F64: 8,
-  F32: 4,
-  F16: 2,
-  BF16: 2,
-  I64: 8,
-  I32: 4,
-  I8: 1,
-  U8: 1,
-  BOOL: 1,
-  F8_E4M3: 1,
-  F8_E5M2: 1,
-};
+import {
+  bytesOf,
+  countOf,
+  realPath,
+  type StoredType,
+  type TensorEntry,
+  type TensorFile,
+  truncated,
+} from './stored.ts';
 
 const largestHeader = 100_000_000;
 
-export function openSafetensors(path: string): SafetensorsFile {
+export function openSafetensors(path: string): TensorFile {
   const file = realPath(path);
   const size = fs.statSync(file).size;
   const fd = fs.openSync(file, 'r');
@@ -67,7 +38,7 @@ export function openSafetensors(path: string): SafetensorsFile {
   }
 }
 
-function parseHeader(path: string, file: string, text: string, start: number, size: number): SafetensorsFile {
+function parseHeader(path: string, file: string, text: string, start: number, size: number): TensorFile {
   let table: unknown;
   try {
     table = JSON.parse(text);
@@ -84,7 +55,7 @@ function parseHeader(path: string, file: string, text: string, start: number, si
     const { dtype, shape, data_offsets } = entry;
     const [from, to] = data_offsets;
     // Types unknown here are an error only when such a tensor is asked for.
-    const bytes = shape.reduce((a, b) => a * b, 1) * (storedBytes[dtype] ?? Number.NaN);
+    const bytes = bytesOf(dtype, countOf(shape));
     if (to - from !== bytes && !Number.isNaN(bytes))
       throw invalid(path, `tensor ${name} (${dtype} [${shape}]) has ${to - from} bytes, expected ${bytes}`);
     tensors.set(name, { name, dtype, shape, file, offset: start + from, length: to - from });
@@ -104,40 +75,6 @@ function isEntry(value: unknown): value is HeaderEntry {
   return typeof dtype === 'string' && counts(shape) && ranged;
 }
 
-/** ONNX Runtime refuses links that leave the weights' folder, as a download cache's do. */
-function realPath(path: string): string {
-  try {
-    return fs.realpathSync(path);
-  } catch {
-    throw new RetouchError('modelFileMissing', `no file ${path}`, { path });
-  }
-}
-
-function truncated(path: string, found: number, expected: number): RetouchError {
-  return new RetouchError(
-    'checkpointTruncated',
-    `${path} has ${found} bytes, its header promises ${expected}: the download is probably incomplete`,
-    { path, found, expected },
-  );
-}
-
 function invalid(path: string, reason: string): RetouchError {
   return new RetouchError('checkpointInvalid', `${path} is not a safetensors file: ${reason}`, { path });
-}
-
-/** The bytes of one tensor. */
-export function readBytes(entry: TensorEntry): Buffer {
-  const bytes = Buffer.allocUnsafe(entry.length);
-  const fd = fs.openSync(entry.file, 'r');
-  try {
-    let at = 0;
-    while (at < entry.length) {
-      const count = fs.readSync(fd, bytes, at, Math.min(entry.length - at, 1 << 30), entry.offset + at);
-      if (count === 0) throw truncated(entry.file, entry.offset + at, entry.offset + entry.length);
-      at += count;
-    }
-  } finally {
-    fs.closeSync(fd);
-  }
-  return bytes;
 }

@@ -4,8 +4,8 @@
 import { RetouchError } from '../../error.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import type { Dialect, Piece } from './dialects/index.ts';
-import { joinFloats, readFloats, toFloats } from './floats.ts';
-import { readBytes, storedBytes, type TensorEntry } from './safetensors.ts';
+import { joinFloats, readFloats } from './floats.ts';
+import { bytesOf, type TensorEntry } from './stored.ts';
 
 /** A stored byte range with the shape it has in the network. */
 export type Part = TensorEntry;
@@ -29,6 +29,12 @@ export class WeightSource {
       );
     }
     this.dialect = dialect;
+  }
+
+  /** The tensors of this network: an all-in-one file has others'. */
+  get entries(): TensorEntry[] {
+    const { prefix = '' } = this.dialect;
+    return [...this.checkpoint.tensors.values()].filter(({ name }) => name.startsWith(prefix));
   }
 
   has(name: string): boolean {
@@ -63,7 +69,13 @@ export class WeightSource {
   rows(name: string, indices: readonly number[]): Float32Array {
     const [part] = this.parts(name);
     const [count = 0, width = 1] = part!.shape;
-    const rowBytes = width * storedBytes[part!.dtype];
+    const rowBytes = bytesOf(part!.dtype, width);
+    if (Number.isNaN(rowBytes))
+      throw new RetouchError(
+        'dtypeUnsupported',
+        `rows of ${width} numbers cannot be read from ${part!.name}: it is ${part!.dtype}`,
+        { name, dtype: part!.dtype },
+      );
     const out = new Float32Array(indices.length * width);
     indices.forEach((index, i) => {
       if (index < 0 || index >= count)
@@ -73,7 +85,7 @@ export class WeightSource {
           count,
         });
       const range = { ...part!, offset: part!.offset + index * rowBytes, length: rowBytes };
-      out.set(toFloats(readBytes(range), part!.dtype), i * width);
+      out.set(readFloats(range), i * width);
     });
     return out;
   }

@@ -6,35 +6,43 @@ import { RetouchError } from '../../error.ts';
 import type { DType, FloatType } from '../onnx/dtype.ts';
 import type { Graph, Var } from '../onnx/graph.ts';
 import * as op from '../onnx/operators/index.ts';
-import type { QuantizedWeights } from './quantized.ts';
+import { readable, readFloats } from './floats.ts';
+import { isBlockType } from './ggml-blocks.ts';
+import type { PreparedLinear, PreparedWeights, Product } from './prepared.ts';
 import type { Part, WeightSource } from './source.ts';
 
-/** How a network computes: `f16` and `int8` concern its matrix products; everything between them is f32. */
+/** How a network computes: `product` concerns its matrix products; everything between them is f32. */
 export type Compute = {
-  product: 'f32' | 'f16' | 'int8';
+  product: Product;
   /** Use ONNX Runtime's fused attention and rotary embedding; plain operators where a device gets them wrong. */
   fused: boolean;
 };
 
-const stored: Record<string, DType> = { F32: 'f32', F16: 'f16', BF16: 'bf16' };
+const stored: Partial<Record<Part['dtype'], DType>> = {
+  F32: 'f32',
+  F16: 'f16',
+  BF16: 'bf16',
+  F8_E4M3: 'f8e4m3',
+  F8_E5M2: 'f8e5m2',
+};
 
 export class Weights {
   readonly graph: Graph;
   readonly source: WeightSource;
   readonly compute: Compute;
   readonly path: string;
-  private readonly int8: QuantizedWeights | undefined;
+  private readonly ready: PreparedWeights | undefined;
 
-  constructor(graph: Graph, source: WeightSource, compute: Compute, int8?: QuantizedWeights, path = '') {
+  constructor(graph: Graph, source: WeightSource, compute: Compute, prepared?: PreparedWeights, path = '') {
     this.graph = graph;
     this.source = source;
     this.compute = compute;
-    this.int8 = int8;
+    this.ready = prepared;
     this.path = path;
   }
 
   at(name: string | number): Weights {
-    return new Weights(this.graph, this.source, this.compute, this.int8, this.name(String(name)));
+    return new Weights(this.graph, this.source, this.compute, this.ready, this.name(String(name)));
   }
 
   name(leaf: string): string {
@@ -51,28 +59,33 @@ export class Weights {
     const parts = this.source.parts(name);
     const found = this.source.shape(name);
     if (squeeze(found) !== squeeze(shape)) throw this.source.misshapen(name, found, shape);
+    const ready = this.ready?.floats(name);
+    if (ready) return op.cast(this.graph.weight(name, stored[ready.dtype]!, shape, ready), dtype);
     const values = parts.map((part) =>
-      op.cast(this.part(part, parts.length === 1 ? shape : undefined), dtype),
+      op.cast(this.part(part, parts.length === 1 ? shape : part.shape), dtype),
     );
     return op.concat(values, 0);
   }
 
-  /** The eight-bit form of a linear weight [N, K], if this network computes in int8 and has one. */
-  quantized(leaf: string, outputs: number, inputs: number): { values: Var; columns: Var } | undefined {
-    if (this.compute.product !== 'int8') return undefined;
-    return this.int8?.find(this.graph, this.name(leaf), outputs, inputs);
+  /** The reduced form of a linear weight [N, K], if this network computes in one and has it. */
+  reduced(leaf: string, outputs: number, inputs: number): PreparedLinear | undefined {
+    return this.ready?.linear(this.graph, this.name(leaf), outputs, inputs);
   }
 
-  private part(part: Part, shape: readonly number[] | undefined): Var {
-    const dtype = stored[part.dtype];
-    if (!dtype)
-      throw new RetouchError(
-        'dtypeUnsupported',
-        `tensor ${part.name} of ${part.file} is ${part.dtype}; this build reads F32, F16 and BF16`,
-        { tensor: part.name, dtype: part.dtype },
-      );
+  private part(part: Part, shape: readonly number[]): Var {
     const name = `${part.name}@${part.offset}`;
-    return this.graph.weight(name, dtype, shape ?? part.shape, part);
+    const dtype = stored[part.dtype];
+    if (dtype) {
+      const value = this.graph.weight(name, dtype, shape, part);
+      return part.scale === undefined ? value : op.mul(op.cast(value, 'f32'), part.scale);
+    }
+    // What is no linear layer's is small enough to be taken apart here.
+    if (isBlockType(part.dtype)) return op.constant.f32(this.graph, readFloats(part), shape);
+    throw new RetouchError(
+      'dtypeUnsupported',
+      `tensor ${part.name} of ${part.file} is ${part.dtype}; this build reads ${readable}`,
+      { tensor: part.name, dtype: part.dtype },
+    );
   }
 }
 

@@ -2,7 +2,8 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { toFloats } from '../../../src/engine/weights/floats.ts';
-import { openSafetensors, readBytes, type SafetensorsFile } from '../../../src/engine/weights/safetensors.ts';
+import { openSafetensors } from '../../../src/engine/weights/safetensors.ts';
+import { readBytes, type TensorFile } from '../../../src/engine/weights/stored.ts';
 import { type Difference, difference } from '../compare.ts';
 
 /** One tensor compared, or something left out and why. */
@@ -31,7 +32,7 @@ export function compared(
 
 /** The tensors of an `X_io.safetensors`. */
 export class Tensors {
-  private readonly file: SafetensorsFile;
+  private readonly file: TensorFile;
   readonly metadata: Record<string, string>;
 
   constructor(path: string) {

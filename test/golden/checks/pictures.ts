@@ -1,6 +1,7 @@
 /** Resizing against Pillow: pil_lanczos.safetensors. */
 import { resizeLanczos } from '../../../src/engine/resample.ts';
-import { openSafetensors, readBytes } from '../../../src/engine/weights/safetensors.ts';
+import { openSafetensors } from '../../../src/engine/weights/safetensors.ts';
+import { readBytes } from '../../../src/engine/weights/stored.ts';
 import { compared, type Lines } from './check.ts';
 
 export async function* checkLanczos(file: string): Lines {

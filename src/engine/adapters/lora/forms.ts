@@ -1,7 +1,7 @@
 /** The parts of one layer's update → its product: LoRA, LoHa and LoKr. */
 import { RetouchError } from '../../../error.ts';
 import { readFloats } from '../../weights/floats.ts';
-import type { TensorEntry } from '../../weights/safetensors.ts';
+import type { TensorEntry } from '../../weights/stored.ts';
 import type { Part } from './parts.ts';
 import type { Kronecker, LowRank, Matrix } from './update.ts';
 

@@ -2,7 +2,7 @@
 import { RetouchError } from '../../../error.ts';
 import { type Checkpoint, openCheckpoint } from '../../weights/checkpoint.ts';
 import { toFloats } from '../../weights/floats.ts';
-import { readBytes, type TensorEntry } from '../../weights/safetensors.ts';
+import { readBytes, type TensorEntry } from '../../weights/stored.ts';
 import { detectFamily } from './families/detect.ts';
 import type { Family } from './families/index.ts';
 import { type Parts, readForm } from './forms.ts';

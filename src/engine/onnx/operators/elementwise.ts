@@ -1,6 +1,6 @@
 /** Operators on single elements, with numpy broadcasting. */
 import { dimsEqual, type Shape, shapeText } from '../dim.ts';
-import type { DType } from '../dtype.ts';
+import { type DType, dtypes } from '../dtype.ts';
 import { graphError, Var } from '../graph.ts';
 import { scalar } from './constant.ts';
 
@@ -47,8 +47,7 @@ export const softmax = (x: Var, axis = -1) => unary('Softmax', x, { axis });
 
 export function cast(x: Var, dtype: DType): Var {
   if (x.dtype === dtype) return x;
-  const codes = { f32: 1, u8: 2, i8: 3, i32: 6, i64: 7, bool: 9, f16: 10, bf16: 16 } as const;
-  return x.graph.emit('Cast', [x], [{ dtype, shape: x.shape }], { to: codes[dtype] })[0]!;
+  return x.graph.emit('Cast', [x], [{ dtype, shape: x.shape }], { to: dtypes[dtype].onnx })[0]!;
 }
 
 /** base + update where `update` has as many rows as `base` or one: only the run knows which (see nn/linear.ts). */

@@ -1,5 +1,6 @@
 /** Every operator a network may use: functions Var → Var that infer type and shape when called. */
 export * from './attention.ts';
+export * from './blocks.ts';
 export * as constant from './constant.ts';
 export * from './convolution.ts';
 export * from './elementwise.ts';

@@ -2,7 +2,7 @@ import type { Var } from '../graph.ts';
 import type { Values } from './reference.ts';
 
 /** What fails with a case: the device itself, or one of the choices that the engine can do without. */
-export type Need = 'device' | 'fused' | 'half' | 'fused half' | 'int8';
+export type Need = 'device' | 'fused' | 'half' | 'fused half' | 'int8' | 'blocks8' | 'blocks4';
 
 /** One question to a device. */
 export type Case = {

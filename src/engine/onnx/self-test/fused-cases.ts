@@ -95,6 +95,43 @@ const int8: Case = {
     ),
 };
 
+/** As above in blocks of eight or four bits, whose integers count up so that a number out of its place is noticed. */
+function blocks(bits: 4 | 8, offsets: boolean): Case {
+  const [outputs, inputs] = [40, 224];
+  const perRow = inputs / op.blockSize;
+  const half = 2 ** (bits - 1);
+  const q = (n: number, k: number) => ((7 * n + 3 * k) % (2 * half)) - half;
+  const scale = pattern([outputs, perRow], 7, 0.5);
+  const offset = offsets ? pattern([outputs, perRow], 8, 2) : undefined;
+  const blockOf = (k: number) => Math.floor(k / op.blockSize);
+  return {
+    operator: `MatMulNBits (${bits} bits${offsets ? ', offsets' : ''})`,
+    need: bits === 4 ? 'blocks4' : 'blocks8',
+    tolerance: exact,
+    inputs: [Values.of([33, inputs], (s, k) => largest.at(s!, k! % 200))],
+    build: (x) => {
+      const stored = new Uint8Array((outputs * inputs * bits) / 8);
+      for (let i = 0; i < outputs * inputs; i++) {
+        const value = q(Math.floor(i / inputs), i % inputs) + half;
+        if (bits === 8) stored[i] = value;
+        else stored[i >> 1] = stored[i >> 1]! | (value << (4 * (i & 1)));
+      }
+      const bytes = (op.blockSize * bits) / 8;
+      const values = x.graph.constant('u8', [outputs, perRow, bytes], stored);
+      const constant = ({ data, shape }: Values) => op.constant.f32(x.graph, Float32Array.from(data), shape);
+      return op.matmulBlocks(x, { values, scale: constant(scale), offset: offset && constant(offset) });
+    },
+    expected: (x) =>
+      reference.product(
+        x,
+        Values.of([inputs, outputs], (k, n) => {
+          const b = blockOf(k!);
+          return q(n!, k!) * scale.at(n!, b) + (offset?.at(n!, b) ?? 0);
+        }),
+      ),
+  };
+}
+
 export const fusedCases: Case[] = [
   ...headWidths.map(rotary),
   ...headWidths.map((width) => attention('f32', width)),
@@ -105,6 +142,10 @@ export const fusedCases: Case[] = [
     Values.of([1, 1, queries, keys], (_, _head, s, t) => (t! > s! + 9 ? -Infinity : 0)),
   ),
   int8,
+  blocks(8, false),
+  blocks(8, true),
+  blocks(4, false),
+  blocks(4, true),
   ...half,
   ...headWidths.map((width) => attention('f16', width)),
 ];

@@ -18,6 +18,7 @@ function diffusers(prefix: string): Dialect {
   return {
     name: prefix === '' ? 'diffusers' : `diffusers, all in one (${prefix})`,
     probe: prefix + probe,
+    prefix,
     matches: (names) => names.has(prefix + probe),
     locate(name, names) {
       const half = name.match(/^(encoder|decoder)\.(.+)$/);

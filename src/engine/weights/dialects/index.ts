@@ -13,6 +13,8 @@ export type Dialect = {
   name: string;
   /** The tensor it is known by, for messages. */
   probe: string;
+  /** What the names of all its tensors begin with, where other networks may be in the same file. */
+  prefix?: string;
   /** Whether a checkpoint with these tensor names speaks this dialect. */
   matches(names: ReadonlySet<string>): boolean;
   /** The pieces that, joined along the first axis, are the tensor the network calls `name`. */
@@ -24,6 +26,7 @@ export function prefixed(name: string, prefix: string, probe: string): Dialect {
   return {
     name,
     probe: prefix + probe,
+    prefix,
     matches: (names) => names.has(prefix + probe),
     locate: (tensor) => [{ name: prefix + tensor }],
   };

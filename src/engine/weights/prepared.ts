@@ -1,0 +1,219 @@
+/**
+ * Weights of a network in the form that it computes with, where its checkpoint holds them in another: made once and
+ * kept in a safetensors file beside it. What a linear layer W [N, K] becomes (`name` is `….weight`):
+ *
+ * - int8: `name.i8` and `name.scale` (columns.ts);
+ * - int4 and int8-blocks: `name.blocks`, `name.scale` and where there are offsets `name.offset` (blocks.ts);
+ * - otherwise, if the checkpoint's blocks are of a kind the runtime does not know: `name` itself, as floats.
+ */
+import fs from 'node:fs';
+import path from 'node:path';
+import { RetouchError } from '../../error.ts';
+import type { FloatType } from '../onnx/dtype.ts';
+import type { Graph, Var } from '../onnx/graph.ts';
+import { blockSize } from '../onnx/operators/index.ts';
+import { type Bits, haveOffsets, toBlocks } from './blocks.ts';
+import { Checkpoint } from './checkpoint.ts';
+import { quantizeColumns } from './columns.ts';
+import { joinFloats } from './floats.ts';
+import { isBlockType } from './ggml-blocks.ts';
+import { openSafetensors } from './safetensors.ts';
+import type { WeightSource } from './source.ts';
+import { bytesOf, countOf, type StoredType, type TensorEntry } from './stored.ts';
+
+export type LinearShape = { name: string; inputs: number; outputs: number; precise: boolean };
+
+/** What the products of linear layers are computed in. */
+export type Product = FloatType | 'int8' | 'int8-blocks' | 'int4';
+
+export type PreparedLinear =
+  /** i8 [K, N] and f32 [N]. */
+  | { form: 'columns'; values: Var; columns: Var }
+  /** u8 [N, K/32, bytes], f32 [N, K/32] and [N, K/32]. */
+  | { form: 'blocks'; values: Var; scale: Var; offset: Var | undefined };
+
+const formatVersion = '2';
+const bitsOf: Partial<Record<Product, Bits>> = { int4: 4, 'int8-blocks': 8 };
+
+export class PreparedWeights {
+  private readonly tensors: ReadonlyMap<string, TensorEntry>;
+
+  constructor({ tensors }: Checkpoint) {
+    this.tensors = tensors;
+  }
+
+  /** The reduced form of weight `name` [N, K]. */
+  linear(graph: Graph, name: string, outputs: number, inputs: number): PreparedLinear | undefined {
+    const [values, blocks, scale, offset] = ['i8', 'blocks', 'scale', 'offset'].map((suffix) =>
+      this.tensors.get(`${name}.${suffix}`),
+    );
+    if (values && scale)
+      return {
+        form: 'columns',
+        values: graph.weight(values.name, 'i8', [inputs, outputs], values),
+        columns: graph.weight(scale.name, 'f32', [outputs], scale),
+      };
+    if (!blocks || !scale) return undefined;
+    const perRow = [outputs, Math.ceil(inputs / blockSize)];
+    return {
+      form: 'blocks',
+      values: graph.weight(blocks.name, 'u8', blocks.shape, blocks),
+      scale: graph.weight(scale.name, 'f32', perRow, scale),
+      offset: offset && graph.weight(offset.name, 'f32', perRow, offset),
+    };
+  }
+
+  /** Tensor `name` as floats, where the checkpoint's own are not floats. */
+  floats(name: string): TensorEntry | undefined {
+    return this.tensors.get(name);
+  }
+}
+
+/**
+ * Opens the cached file when it was made from this very checkpoint, otherwise makes it, yielding the fraction done,
+ * 0..1, after every layer. It is written under another name and renamed when whole, so a crash leaves nothing half
+ * made. Nothing is made, and undefined returned, when the checkpoint holds everything as it is needed.
+ *
+ * @throws RetouchError `cacheFull` when the disk has no room for it
+ */
+export function* openPrepared(
+  source: WeightSource,
+  linears: readonly LinearShape[],
+  product: Product,
+  file: string,
+): Generator<number, PreparedWeights | undefined> {
+  const layers = linears.flatMap((linear) => layerOf(source, linear, product) ?? []);
+  if (layers.length === 0) return undefined;
+  const origin = originOf(source.checkpoint, layers);
+  if (!isCurrent(file, origin)) {
+    fs.mkdirSync(path.dirname(file), { recursive: true });
+    const partial = `${file}.${process.pid}.partial`;
+    try {
+      yield* write(layers, partial, origin);
+      fs.renameSync(partial, file);
+    } finally {
+      fs.rmSync(partial, { force: true });
+    }
+  }
+  const { tensors, metadata } = openSafetensors(file);
+  return new PreparedWeights(new Checkpoint(file, tensors, metadata));
+}
+
+type Stored = { name: string; dtype: StoredType; shape: number[] };
+/** What becomes of a layer, and how: `make` gives the tensors' bytes in the order of `tensors`. */
+type Layer = { tensors: Stored[]; make(): ArrayBufferView[] };
+
+function layerOf(
+  source: WeightSource,
+  { name, inputs, outputs, precise }: LinearShape,
+  product: Product,
+): Layer | undefined {
+  const weight = `${name}.weight`;
+  const parts = source.parts(weight);
+  const bits = bitsOf[product];
+  if (!precise && product === 'int8')
+    return {
+      tensors: [
+        { name: `${weight}.scale`, dtype: 'F32', shape: [outputs] },
+        { name: `${weight}.i8`, dtype: 'I8', shape: [inputs, outputs] },
+      ],
+      make() {
+        const { values, scale } = quantizeColumns(source.floats(weight), outputs, inputs);
+        return [scale, values];
+      },
+    };
+  if (!precise && bits) {
+    const perRow = Math.ceil(inputs / blockSize);
+    const offsets = haveOffsets(parts, bits);
+    const floats = (suffix: string): Stored => ({
+      name: `${weight}.${suffix}`,
+      dtype: 'F32',
+      shape: [outputs, perRow],
+    });
+    const values: Stored = {
+      name: `${weight}.blocks`,
+      dtype: 'U8',
+      shape: [outputs, perRow, (blockSize * bits) / 8],
+    };
+    return {
+      tensors: [floats('scale'), ...(offsets ? [floats('offset')] : []), values],
+      make() {
+        const blocks = parts.map((part) => toBlocks(part, bits, offsets));
+        return [
+          joinFloats(blocks.map(({ scale }) => scale)),
+          ...(offsets ? [joinFloats(blocks.map(({ offset }) => offset!))] : []),
+          Buffer.concat(blocks.map(({ values }) => values)),
+        ];
+      },
+    };
+  }
+  if (!parts.some(({ dtype }) => isBlockType(dtype))) return undefined;
+  const half = product === 'f16' && !precise;
+  return {
+    tensors: [{ name: weight, dtype: half ? 'F16' : 'F32', shape: [outputs, inputs] }],
+    make() {
+      const floats = source.floats(weight);
+      return [half ? new Float16Array(floats) : floats];
+    },
+  };
+}
+
+function isCurrent(file: string, origin: string): boolean {
+  return fs.existsSync(file) && openSafetensors(file).metadata.origin === origin;
+}
+
+/** What the cache depends on: the files' sizes and times, what is made of them and the format. */
+function originOf(checkpoint: Checkpoint, layers: readonly Layer[]): string {
+  const files = checkpoint.files.map((file) => {
+    const { size, mtimeMs } = fs.statSync(file);
+    return `${path.basename(file)}:${size}:${Math.floor(mtimeMs)}`;
+  });
+  const tensors = layers.flatMap((layer) => layer.tensors.map(({ name, dtype }) => `${name}:${dtype}`));
+  return [formatVersion, ...files, ...tensors].join('|');
+}
+
+function* write(layers: readonly Layer[], file: string, origin: string): Generator<number> {
+  const header: Record<string, unknown> = { __metadata__: { origin } };
+  let end = 0;
+  for (const { name, dtype, shape } of layers.flatMap(({ tensors }) => tensors)) {
+    // Floats come first in every layer, and stay aligned when the values before them fill whole words.
+    const length = bytesOf(dtype, countOf(shape));
+    header[name] = { dtype, shape, data_offsets: [end, end + length] };
+    end += length;
+  }
+  const text = Buffer.from(JSON.stringify(header));
+  const padded = Buffer.concat([text, Buffer.alloc((8 - (text.length % 8)) % 8, ' ')]);
+  const prefix = Buffer.alloc(8);
+  prefix.writeBigUInt64LE(BigInt(padded.length));
+  checkRoom(file, prefix.length + padded.length + end);
+  const fd = fs.openSync(file, 'w');
+  try {
+    writeAll(fd, prefix);
+    writeAll(fd, padded);
+    for (const [i, layer] of layers.entries()) {
+      for (const { buffer, byteOffset, byteLength } of layer.make())
+        writeAll(fd, Buffer.from(buffer as ArrayBuffer, byteOffset, byteLength));
+      yield (i + 1) / layers.length;
+    }
+    fs.fsyncSync(fd);
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+function checkRoom(file: string, needed: number): void {
+  const folder = path.dirname(file);
+  const { bavail, bsize } = fs.statfsSync(folder);
+  const free = bavail * bsize;
+  if (needed <= free) return;
+  throw new RetouchError(
+    'cacheFull',
+    `the weights prepared for ${path.basename(file)} take ${needed} bytes, but ${folder} has ${free} bytes free`,
+    { path: file, needed, free },
+  );
+}
+
+function writeAll(fd: number, bytes: Buffer): void {
+  let at = 0;
+  while (at < bytes.length) at += fs.writeSync(fd, bytes, at, bytes.length - at);
+}

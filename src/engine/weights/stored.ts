@@ -1,0 +1,88 @@
+/** Tensors as files hold them, whatever the file's format. */
+import fs from 'node:fs';
+import { RetouchError } from '../../error.ts';
+
+/** A type's numbers are stored in blocks of `values` that take `bytes`; most types' blocks are single numbers. */
+export const storedTypes = {
+  F64: { values: 1, bytes: 8 },
+  F32: { values: 1, bytes: 4 },
+  F16: { values: 1, bytes: 2 },
+  BF16: { values: 1, bytes: 2 },
+  I64: { values: 1, bytes: 8 },
+  I32: { values: 1, bytes: 4 },
+  I16: { values: 1, bytes: 2 },
+  I8: { values: 1, bytes: 1 },
+  U8: { values: 1, bytes: 1 },
+  BOOL: { values: 1, bytes: 1 },
+  F8_E4M3: { values: 1, bytes: 1 },
+  F8_E5M2: { values: 1, bytes: 1 },
+  Q4_0: { values: 32, bytes: 18 },
+  Q4_1: { values: 32, bytes: 20 },
+  Q5_0: { values: 32, bytes: 22 },
+  Q5_1: { values: 32, bytes: 24 },
+  Q8_0: { values: 32, bytes: 34 },
+  Q4_K: { values: 256, bytes: 144 },
+  Q5_K: { values: 256, bytes: 176 },
+  Q6_K: { values: 256, bytes: 210 },
+} as const;
+
+export type StoredType = keyof typeof storedTypes;
+
+/** A tensor in a file: row-major little-endian bytes at [offset, offset + length). */
+export type TensorEntry = {
+  name: string;
+  dtype: StoredType;
+  shape: number[];
+  file: string;
+  offset: number;
+  length: number;
+  /** What every number is to be multiplied with: files in 8-bit floats have one for each matrix. */
+  scale?: number;
+};
+
+/** What a file holds: its tensors by name, and what it says of itself. */
+export type TensorFile = { tensors: Map<string, TensorEntry>; metadata: Record<string, string> };
+
+export function countOf(shape: readonly number[]): number {
+  return shape.reduce((product, size) => product * size, 1);
+}
+
+/** Bytes of so many numbers; NaN where the type is unknown or they do not fill whole blocks. */
+export function bytesOf(dtype: StoredType, count: number): number {
+  const type = Object.hasOwn(storedTypes, dtype) ? storedTypes[dtype] : undefined;
+  return type && count % type.values === 0 ? (count / type.values) * type.bytes : Number.NaN;
+}
+
+/** ONNX Runtime refuses links that leave the weights' folder, as a download cache's do. */
+export function realPath(path: string): string {
+  try {
+    return fs.realpathSync(path);
+  } catch {
+    throw new RetouchError('modelFileMissing', `no file ${path}`, { path });
+  }
+}
+
+export function truncated(path: string, found: number, expected: number): RetouchError {
+  return new RetouchError(
+    'checkpointTruncated',
+    `${path} has ${found} bytes, its header promises ${expected}: the download is probably incomplete`,
+    { path, found, expected },
+  );
+}
+
+/** The bytes of one tensor. */
+export function readBytes(entry: TensorEntry): Buffer {
+  const bytes = Buffer.allocUnsafe(entry.length);
+  const fd = fs.openSync(entry.file, 'r');
+  try {
+    let at = 0;
+    while (at < entry.length) {
+      const count = fs.readSync(fd, bytes, at, Math.min(entry.length - at, 1 << 30), entry.offset + at);
+      if (count === 0) throw truncated(entry.file, entry.offset + at, entry.offset + entry.length);
+      at += count;
+    }
+  } finally {
+    fs.closeSync(fd);
+  }
+  return bytes;
+}
