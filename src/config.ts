@@ -81,7 +81,7 @@ export type ConfigSources = {
   flags?: Readonly<Record<string, string | readonly string[] | boolean | undefined>>;
 };
 
-/** Throws `settingUnknown`, `settingInvalid`, `keysRequired`. */
+/** Throws `settingUnknown`, `settingInvalid`. */
 export function loadConfig({ env, flags = {} }: ConfigSources): Config {
   refuseUnknown(env, flags);
   const values = Object.entries(settings).map(([name, setting]) => {
@@ -95,7 +95,6 @@ export function loadConfig({ env, flags = {} }: ConfigSources): Config {
   const config = Object.fromEntries(values) as Config;
   const dataDir = resolve(config.dataDir);
   const modelsDir = config.modelsDir === '' ? join(dataDir, 'models') : resolve(config.modelsDir);
-  requireKeys(config);
   return { ...config, dataDir, modelsDir, publicUrl: config.publicUrl.replace(/\/+$/, '') };
 }
 
@@ -108,10 +107,14 @@ export function variableOf(name: string): string {
   return `RETOUCH_${name.toUpperCase().replaceAll('-', '_')}`;
 }
 
-function requireKeys({ host, apiKeys }: Config): void {
-  if (apiKeys.length > 0 || isLoopback(host)) return;
+/** `storedKeys`: how many the database has. Throws `keysRequired`. */
+export function requireKeys({ host, apiKeys }: Config, storedKeys: number): void {
+  if (apiKeys.length + storedKeys > 0 || isLoopback(host)) return;
   const message = `The host ${host} can be reached from other machines, and no API key is configured`;
-  throw new RetouchError('keysRequired', `${message}; set RETOUCH_API_KEYS or listen on 127.0.0.1.`);
+  throw new RetouchError(
+    'keysRequired',
+    `${message}; make one with 'retouch keys add NAME', set RETOUCH_API_KEYS, or listen on 127.0.0.1.`,
+  );
 }
 
 function refuseUnknown(env: ConfigSources['env'], flags: object): void {

@@ -18,6 +18,10 @@ const commands: Readonly<Record<string, { summary: string; load: () => Promise<C
     load: async () => (await import('./edit.ts')).edit,
   },
   serve: { summary: 'Start the server.', load: async () => serve },
+  keys: {
+    summary: 'Make, list and revoke API keys.',
+    load: async () => (await import('./keys.ts')).keys,
+  },
   doctor: {
     summary: 'Say what this machine can do, and what is wrong.',
     load: async () => (await import('./doctor.ts')).doctor,

@@ -1,25 +1,32 @@
 /** `retouch serve`: puts the parts together, listens, and ends cleanly when told to. */
 
 import { join } from 'node:path';
-import type { Config } from '../config.ts';
+import { type Config, requireKeys } from '../config.ts';
 import { EngineHost, type EngineHostOptions } from '../engine/host.ts';
 import type { EncodedImage } from '../engine/plan.ts';
 import { createLog, type Log } from '../log.ts';
+import { Metrics } from '../metrics.ts';
 import { MemoryQueue } from '../queue/memory.ts';
 import { createServer, listen } from '../server/server.ts';
 import { FileAssetStore } from '../store/assets-fs.ts';
+import { Database } from '../store/db.ts';
+import { KeyStore } from '../store/keys.ts';
 import { ModelStore } from '../store/models.ts';
 import { type Job, runJob } from '../tasks/engine.ts';
 import { TaskService } from '../tasks/service.ts';
+import { measureEngine, TaskMetrics } from '../tasks/task-metrics.ts';
 
 /** Milliseconds in which stopped work may still be answered. */
 const answerTime = 500;
 
 export type RunningServer = { url: string; close(): Promise<void> };
 
-/** Listening once it resolves. Throws `dataDirectoryUnusable`, `listenFailed`. */
+/** Listening once it resolves. Throws `dataDirectoryUnusable`, `keysRequired`, `listenFailed`. */
 export async function serve(config: Config): Promise<RunningServer> {
   const log = createLog(config.logLevel);
+  const db = Database.open(join(config.dataDir, 'retouch.db'));
+  const keys = new KeyStore(db);
+  requireKeys(config, keys.list().length);
   const assets = await FileAssetStore.open(join(config.dataDir, 'images'));
   const models = await ModelStore.scan({
     models: config.modelsDir,
@@ -27,7 +34,9 @@ export async function serve(config: Config): Promise<RunningServer> {
     aliases: config.alias,
   });
   for (const problem of models.problems) log.warn(problem);
-  const engine = new EngineHost(engineOptions(config, log));
+  const metrics = new Metrics();
+  const host = new EngineHost(engineOptions(config, log));
+  const engine = measureEngine(host, new TaskMetrics(metrics));
   const queue = new MemoryQueue(
     (job: Job, signal): Promise<EncodedImage> => runJob(engine, job, signal),
     config.queueLimit,
@@ -47,11 +56,11 @@ export async function serve(config: Config): Promise<RunningServer> {
     arithmetic: { device: config.device, precision: config.precision },
     maxTasks: config.batchLimit,
   });
-  const server = createServer({ config, service, assets, models, engine, queue, log });
+  const server = createServer({ config, service, assets, models, keys, metrics, engine, queue, log });
   const url = await listen(server, config);
   const close = async () => {
     // New requests are refused at once; those under way may end until the time is up.
-    const stopWork = () => Promise.all([queue.close(), engine.close()]);
+    const stopWork = () => Promise.all([queue.close(), host.close()]);
     const timeUp = setTimeout(async () => {
       await stopWork();
       // What is still open waits for a client that sends slowly or for a picture that does not come.
@@ -60,6 +69,7 @@ export async function serve(config: Config): Promise<RunningServer> {
     await server.close();
     clearTimeout(timeUp);
     await stopWork();
+    db.close();
   };
   closeOnSignal(close, log);
   process.stdout.write(`Retouch listening on ${url}\n`);

@@ -1,49 +1,78 @@
-/** Who may use the API. Without configured keys everyone on this machine; their programs may send any key. */
+/**
+ * Who may use the API. A server that only this machine can reach takes everyone until it has keys; their programs may
+ * send any key.
+ */
 
-import { createHash, timingSafeEqual } from 'node:crypto';
+import { timingSafeEqual } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
 import { apiError } from '../api/errors.ts';
 import type { Parsed } from '../api/parse.ts';
 import { type Config, isLoopback } from '../config.ts';
+import { digestOf, type KeyStore } from '../store/keys.ts';
 
 const place = { parameter: 'apiKey', type: 'string', taskType: 'authentication' };
 
-/** Throws API errors. Who passes `checkRequest` with true need not name a key in the tasks. */
+/** Whose tasks and results something is: one account per key, and one for everyone where there are no keys. */
+export type Account = string;
+
+const everyone: Account = 'everyone';
+
+/** Throws API errors. */
 export type Gate = {
-  /** Looks at the headers, before the body is read. True when they suffice. */
-  checkRequest(request: FastifyRequest): boolean;
+  /** Looks at the headers, before the body is read; undefined when the tasks have to name a key. */
+  checkRequest(request: FastifyRequest): Account | undefined;
   /** An authentication task as the first of the request names the key. */
-  checkTasks(tasks: readonly Parsed[]): void;
+  checkTasks(tasks: readonly Parsed[]): Account;
+  /** For addresses that have no tasks. */
+  requireKey(request: FastifyRequest): Account;
 };
 
-export function createGate(config: Config): Gate {
-  const digests = config.apiKeys.map(digest);
-  const check = (key: string) => {
+export function createGate(config: Config, keys: Pick<KeyStore, 'digests' | 'noteUse'>): Gate {
+  const configured = config.apiKeys.map((key) => ({ id: undefined, digest: digestOf(key) }));
+  // Keys are made and revoked while the server runs.
+  const known = () => [...configured, ...keys.digests()];
+  // The last key may be revoked: that opens nothing to other machines.
+  const isOpen = () => isLoopback(config.host) && known().length === 0;
+
+  const check = (key: string): Account => {
+    const given = digestOf(key);
     // Digests, all of them, so that neither the length nor the time tells anything about a key.
-    const given = digest(key);
-    if (digests.reduce((found, known) => timingSafeEqual(known, given) || found, false)) return;
-    throw apiError(
-      'invalidApiKey',
-      'Invalid API key: it is not one of those configured on this server.',
-      place,
-    );
+    let found: { id: string | undefined } | undefined;
+    for (const entry of known()) if (timingSafeEqual(entry.digest, given)) found = entry;
+    if (!found) {
+      const message = 'Invalid API key: it is not one of those configured on this server.';
+      throw apiError('invalidApiKey', message, place);
+    }
+    if (found.id === undefined) return given.toString('hex', 0, 16);
+    keys.noteUse(found.id);
+    return found.id;
   };
+
+  const checkRequest: Gate['checkRequest'] = (request) => {
+    const open = isOpen();
+    if (open) refuseForeignPages(request, config);
+    const key = bearerKey(request);
+    if (open) return everyone;
+    return key === undefined ? undefined : check(key);
+  };
+
   return {
-    checkRequest(request) {
-      refuseForeignPages(request, config);
-      const key = bearerKey(request);
-      if (digests.length === 0) return true;
-      if (key !== undefined) check(key);
-      return key !== undefined;
-    },
+    checkRequest,
     checkTasks(tasks) {
       const key = taskKey(tasks);
       if (key !== undefined) return check(key);
-      const message =
-        "Missing API key: expected 'Authorization: Bearer <key>' or an authentication task first.";
-      throw apiError('missingApiKey', message, place);
+      throw missingKey("expected 'Authorization: Bearer <key>' or an authentication task first");
+    },
+    requireKey(request) {
+      const account = checkRequest(request);
+      if (account !== undefined) return account;
+      throw missingKey("expected 'Authorization: Bearer <key>'");
     },
   };
+}
+
+function missingKey(expected: string) {
+  return apiError('missingApiKey', `Missing API key: ${expected}.`, place);
 }
 
 function bearerKey(request: FastifyRequest): string | undefined {
@@ -59,15 +88,11 @@ function taskKey([first]: readonly Parsed[]): string | undefined {
  * A server without keys trusts this machine, and the browser on it runs the pages of strangers: those may not make it
  * work, directly or under a name that they point here. Programs send no Origin.
  */
-function refuseForeignPages(request: FastifyRequest, { apiKeys, publicUrl }: Config): void {
+function refuseForeignPages(request: FastifyRequest, { publicUrl }: Config): void {
   const { origin } = request.headers;
-  if (origin === undefined || apiKeys.length > 0) return;
+  if (origin === undefined) return;
   const url = URL.parse(origin);
   if (url && (isLoopback(url.hostname) || url.origin === URL.parse(publicUrl)?.origin)) return;
   const message = `A page of ${origin.slice(0, 100)} asked; without API keys only pages of this machine may.`;
   throw apiError('forbidden', message);
-}
-
-function digest(key: string): Buffer {
-  return createHash('sha256').update(key).digest();
 }

@@ -1,14 +1,85 @@
-/** `GET /health`: that the server answers, and what its engine does. */
+/**
+ * For those who run the server: `GET /health` says that it answers and what its engine does, `GET /ready` whether it
+ * takes tasks, `GET /metrics` its figures.
+ */
 
 import type { FastifyPluginAsync } from 'fastify';
+import { failure } from '../api/errors.ts';
+import type { Config } from '../config.ts';
+import { Gauge, type Metrics } from '../metrics.ts';
 import type { Queue } from '../queue/queue.ts';
+import type { ModelStore } from '../store/models.ts';
 import type { ImageEngine } from '../tasks/engine.ts';
+import type { Gate } from './auth.ts';
+import { answer } from './http.ts';
 
-export type HealthOptions = { engine: ImageEngine; queue: Pick<Queue<never, never>, 'depth'> };
+export type HealthOptions = {
+  config: Config;
+  engine: ImageEngine;
+  queue: Pick<Queue<never, never>, 'depth'>;
+  models: ModelStore;
+  metrics: Metrics;
+  gate: Gate;
+};
 
-export const health: FastifyPluginAsync<HealthOptions> = async (server, { engine, queue }) => {
+export const health: FastifyPluginAsync<HealthOptions> = async (server, options) => {
+  const { config, engine, queue, models, metrics, gate } = options;
+  addGauges(metrics, engine, queue);
+
   server.get('/health', async () => {
     const { state, restarts } = engine.status;
-    return { status: 'ok', engine: { state, restarts }, queue: { depth: queue.depth } };
+    return {
+      status: 'ok',
+      uptime: Math.floor(process.uptime()),
+      engine: { state, restarts, device: config.device, precision: config.precision },
+      queue: { depth: queue.depth, limit: config.queueLimit },
+      models: models.models.map(({ air }) => air),
+      adapters: models.adapters.map(({ air }) => air),
+    };
   });
+
+  // Once it closes, Fastify itself answers 503.
+  server.get('/ready', async (_request, reply) => {
+    const reason = unreadiness(options);
+    if (reason === undefined) return { status: 'ready' };
+    return answer(reply.header('retry-after', '5'), [{ failure: failure('serverUnavailable', reason) }]);
+  });
+
+  // How much a server is used is nobody's business but its operator's.
+  server.get(
+    '/metrics',
+    { onRequest: async (request) => void gate.requireKey(request) },
+    async (_request, reply) => reply.type('text/plain; version=0.0.4; charset=utf-8').send(metrics.format()),
+  );
 };
+
+function unreadiness({ engine, queue, config, models }: HealthOptions): string | undefined {
+  if (models.models.length === 0) return 'No model is installed.';
+  if (engine.status.state === 'backing-off') return 'The engine crashed and is about to be started again.';
+  if (queue.depth >= config.queueLimit) return `The queue has ${queue.depth} images, as many as it takes.`;
+  return undefined;
+}
+
+function addGauges(metrics: Metrics, engine: ImageEngine, queue: HealthOptions['queue']): void {
+  const gauges = [
+    new Gauge('retouch_queue_depth', 'Images that wait or are being made.', () => queue.depth),
+    new Gauge(
+      'retouch_engine_restarts_total',
+      "Restarts of the engine's process.",
+      () => engine.status.restarts,
+      'counter',
+    ),
+    new Gauge('retouch_engine_busy', 'Whether an image is being made.', () =>
+      engine.status.state === 'busy' ? 1 : 0,
+    ),
+    new Gauge('process_resident_memory_bytes', 'Memory of the server without its engine.', () =>
+      process.memoryUsage.rss(),
+    ),
+    new Gauge(
+      'process_start_time_seconds',
+      'When the server was started, in seconds since 1970.',
+      () => performance.timeOrigin / 1000,
+    ),
+  ];
+  for (const gauge of gauges) metrics.add(gauge);
+}

@@ -6,15 +6,14 @@ import { type Parsed, parseTasks } from '../api/parse.ts';
 import { type Reply, toEnvelope } from '../api/results.ts';
 import type { Config } from '../config.ts';
 import type { Caller, TaskService } from '../tasks/service.ts';
-import { createGate } from './auth.ts';
+import type { Gate } from './auth.ts';
 
-export type HttpOptions = { service: TaskService; config: Config };
+export type HttpOptions = { service: TaskService; config: Config; gate: Gate };
 
-export const http: FastifyPluginAsync<HttpOptions> = async (server, { service, config }) => {
-  const gate = createGate(config);
+export const http: FastifyPluginAsync<HttpOptions> = async (server, { service, config, gate }) => {
   const trusted = new WeakSet<FastifyRequest>();
   const onRequest = async (request: FastifyRequest) => {
-    if (gate.checkRequest(request)) trusted.add(request);
+    if (gate.checkRequest(request) !== undefined) trusted.add(request);
   };
   const post = async (request: FastifyRequest, reply: FastifyReply) => {
     const body = request.body instanceof Uint8Array ? request.body : new Uint8Array();

@@ -7,11 +7,14 @@ import { type Failure, failure, failureOf } from '../api/errors.ts';
 import type { Config } from '../config.ts';
 import { RetouchError } from '../error.ts';
 import type { Log } from '../log.ts';
+import type { Metrics } from '../metrics.ts';
 import type { Queue } from '../queue/queue.ts';
 import type { AssetStore } from '../store/assets.ts';
+import type { KeyStore } from '../store/keys.ts';
 import type { ModelStore } from '../store/models.ts';
 import type { ImageEngine } from '../tasks/engine.ts';
 import type { TaskService } from '../tasks/service.ts';
+import { createGate } from './auth.ts';
 import type { ConnectionTimes } from './connection.ts';
 import { discovery } from './discovery.ts';
 import { files } from './files.ts';
@@ -30,6 +33,8 @@ export type ServerParts = {
   service: TaskService;
   assets: AssetStore;
   models: ModelStore;
+  keys: KeyStore;
+  metrics: Metrics;
   engine: ImageEngine;
   queue: Pick<Queue<never, never>, 'depth'>;
   log: Log;
@@ -46,6 +51,8 @@ export function createServer({
   service,
   assets,
   models,
+  keys,
+  metrics,
   engine,
   queue,
   log,
@@ -81,11 +88,12 @@ export function createServer({
     if (closing) reply.header('connection', 'close');
   });
   server.addHook('onResponse', async (request, reply) => logRequest(log, request.method, request.url, reply));
-  server.register(websocket, { service, config, log, ...(times && { times }) });
-  server.register(http, { service, config });
+  const gate = createGate(config, keys);
+  server.register(websocket, { service, config, gate, log, ...(times && { times }) });
+  server.register(http, { service, config, gate });
   server.register(files, { assets });
   server.register(discovery, { models, maxTasks: config.batchLimit });
-  server.register(health, { engine, queue });
+  server.register(health, { config, engine, queue, models, metrics, gate });
   return server;
 }
 

@@ -10,12 +10,18 @@ import type { Parsed } from '../api/parse.ts';
 import type { Config } from '../config.ts';
 import type { Log } from '../log.ts';
 import type { TaskService } from '../tasks/service.ts';
-import { createGate } from './auth.ts';
+import type { Gate } from './auth.ts';
 import { Connection, type ConnectionTimes, connectionTimes } from './connection.ts';
 import { publicUrlOf } from './http.ts';
 import { Sessions } from './sessions.ts';
 
-export type WebSocketOptions = { service: TaskService; config: Config; log: Log; times?: ConnectionTimes };
+export type WebSocketOptions = {
+  service: TaskService;
+  config: Config;
+  gate: Gate;
+  log: Log;
+  times?: ConnectionTimes;
+};
 
 /** Results wait this long for a client to come back, in milliseconds: the protocol's two minutes. */
 const keepTime = 120_000;
@@ -23,8 +29,7 @@ const keepTime = 120_000;
 const maxPendingBytes = 256 * 2 ** 20;
 
 const plugin: FastifyPluginAsync<WebSocketOptions> = async (server, options) => {
-  const { service, config, log, times = connectionTimes } = options;
-  const gate = createGate(config);
+  const { service, config, gate, log, times = connectionTimes } = options;
   const sessions = new Sessions(keepTime, maxPendingBytes);
   const connections = new Set<Connection>();
   await server.register(websocketPlugin, {
@@ -59,9 +64,7 @@ const plugin: FastifyPluginAsync<WebSocketOptions> = async (server, options) => 
 
   /** Throws API errors; what it gives tells the clients of one key from those of another. */
   function ownerOf(request: FastifyRequest, first: Parsed): string {
-    if (gate.checkRequest(request)) return request.headers.authorization ?? '';
-    gate.checkTasks([first]);
-    return 'task' in first && first.task.taskType === 'authentication' ? (first.task.apiKey ?? '') : '';
+    return gate.checkRequest(request) ?? gate.checkTasks([first]);
   }
 };
 

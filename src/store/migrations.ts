@@ -37,4 +37,15 @@ export const migrations: readonly string[] = [
      id TEXT NOT NULL UNIQUE,
      attempts INTEGER NOT NULL DEFAULT 0
    ) STRICT;`,
+
+  // API keys by their SHA-256. A revoked one stays, for whose tasks were whose.
+  `CREATE TABLE keys (
+     id TEXT PRIMARY KEY,
+     name TEXT NOT NULL,
+     digest BLOB NOT NULL UNIQUE,
+     created INTEGER NOT NULL,
+     used INTEGER,
+     revoked INTEGER
+   ) STRICT, WITHOUT ROWID;
+   CREATE UNIQUE INDEX keys_by_name ON keys (name) WHERE revoked IS NULL;`,
 ];

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { loadConfig, settings, variableOf } from '../../src/config.ts';
+import { loadConfig, requireKeys, settings, variableOf } from '../../src/config.ts';
 
 describe('the configuration', () => {
   it('listens on this machine, port 7100, when nothing is said', () => {
@@ -79,9 +79,13 @@ describe('the configuration', () => {
   });
 
   it('keeps to this machine until there are keys', () => {
-    expect(() => loadConfig({ env: { RETOUCH_HOST: '0.0.0.0' } })).toThrow('RETOUCH_API_KEYS');
-    expect(loadConfig({ env: { RETOUCH_HOST: '0.0.0.0', RETOUCH_API_KEYS: 'k' } }).host).toBe('0.0.0.0');
-    for (const host of ['localhost', '127.0.0.2', '::1'])
-      expect(loadConfig({ env: { RETOUCH_HOST: host } }).host).toBe(host);
+    const at = (host: string, keys = '') =>
+      loadConfig({ env: { RETOUCH_HOST: host, RETOUCH_API_KEYS: keys } });
+    for (const host of ['0.0.0.0', '::', '192.168.1.5', 'example.com']) {
+      expect(() => requireKeys(at(host), 0)).toThrow('RETOUCH_API_KEYS');
+      requireKeys(at(host, 'k'), 0);
+      requireKeys(at(host), 1);
+    }
+    for (const host of ['localhost', '127.0.0.2', '::1', '[::1]']) requireKeys(at(host), 0);
   });
 });

@@ -7,13 +7,17 @@ import { type Config, loadConfig } from '../../src/config.ts';
 import { encodeImage } from '../../src/engine/image.ts';
 import type { EncodedImage, EngineEvent, Plan } from '../../src/engine/plan.ts';
 import { createLog } from '../../src/log.ts';
+import { Metrics } from '../../src/metrics.ts';
 import { MemoryQueue } from '../../src/queue/memory.ts';
 import type { ConnectionTimes } from '../../src/server/connection.ts';
 import { createServer } from '../../src/server/server.ts';
 import { FileAssetStore } from '../../src/store/assets-fs.ts';
+import { Database } from '../../src/store/db.ts';
+import { KeyStore } from '../../src/store/keys.ts';
 import { ModelStore } from '../../src/store/models.ts';
 import { type ImageEngine, type Job, runJob } from '../../src/tasks/engine.ts';
 import { TaskService } from '../../src/tasks/service.ts';
+import { measureEngine, TaskMetrics } from '../../src/tasks/task-metrics.ts';
 
 export const taskUUID = '50836053-a0ee-4cf5-b9d6-ae7c5d140ada';
 export const task = {
@@ -43,6 +47,7 @@ export type Bench = {
   server: FastifyInstance;
   engine: FakeEngine;
   assets: FileAssetStore;
+  keys: KeyStore;
   logged: string[];
   /** Posts tasks; JSON of the answer. */
   post(
@@ -67,8 +72,12 @@ export async function createBench(
   const logged: string[] = [];
   const log = createLog('info', (line) => logged.push(line));
   const engine = new FakeEngine();
+  const db = Database.open(join(folder, 'retouch.db'));
+  const keys = new KeyStore(db);
+  const metrics = new Metrics();
+  const measured = measureEngine(engine, new TaskMetrics(metrics));
   const queue = new MemoryQueue(
-    (job: Job, signal): Promise<EncodedImage> => runJob(engine, job, signal),
+    (job: Job, signal): Promise<EncodedImage> => runJob(measured, job, signal),
     config.queueLimit,
   );
   const assets = await FileAssetStore.open(join(folder, 'images'));
@@ -100,7 +109,9 @@ export async function createBench(
     service,
     assets,
     models,
-    engine,
+    keys,
+    metrics,
+    engine: measured,
     queue,
     log,
     ...(times && { times }),
@@ -109,6 +120,7 @@ export async function createBench(
     server,
     engine,
     assets,
+    keys,
     logged,
     async post(tasks, headers = {}) {
       const payload = typeof tasks === 'string' || Buffer.isBuffer(tasks) ? tasks : stringifyJson(tasks);
@@ -123,6 +135,7 @@ export async function createBench(
     async close() {
       await server.close();
       await queue.close();
+      db.close();
       await rm(folder, { recursive: true });
     },
   };

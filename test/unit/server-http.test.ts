@@ -222,10 +222,12 @@ describe('other addresses', () => {
     const { statusCode, headers, body } = await bench.server.inject('/health');
     expect(statusCode).toBe(200);
     expect(headers['content-type']).toContain('application/json');
-    expect(JSON.parse(body)).toEqual({
+    expect(JSON.parse(body)).toMatchObject({
       status: 'ok',
-      engine: { state: 'ready', restarts: 0 },
-      queue: { depth: 1 },
+      uptime: expect.any(Number),
+      engine: { state: 'ready', restarts: 0, device: 'cpu', precision: 'auto' },
+      queue: { depth: 1, limit: 1000 },
+      models: ['retouch:mini@1'],
     });
     gate.resolve();
     await working;

@@ -1,0 +1,101 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { Counter, Gauge, Histogram, Metrics } from '../../src/metrics.ts';
+import { type Bench, createBench, task } from './server-fixture.ts';
+
+describe('the text format', () => {
+  it('has help, type and samples of every metric', () => {
+    const metrics = new Metrics();
+    const counter = metrics.add(new Counter('things_total', 'Things.', [{ kind: 'a' }]));
+    counter.add(2, { kind: 'b"\\\n' });
+    metrics.add(new Gauge('depth', 'How deep\nit is.', () => 1.5));
+    const histogram = metrics.add(new Histogram('wait_seconds', 'Waiting.', [0.1, 1]));
+    for (const value of [0.1, 0.5, 0.7, 20]) histogram.observe(value);
+    expect(metrics.format()).toBe(
+      [
+        '# HELP things_total Things.',
+        '# TYPE things_total counter',
+        'things_total{kind="a"} 0',
+        'things_total{kind="b\\"\\\\\\n"} 2',
+        '# HELP depth How deep\\nit is.',
+        '# TYPE depth gauge',
+        'depth 1.5',
+        '# HELP wait_seconds Waiting.',
+        '# TYPE wait_seconds histogram',
+        'wait_seconds_bucket{le="0.1"} 1',
+        'wait_seconds_bucket{le="1"} 3',
+        'wait_seconds_bucket{le="+Inf"} 4',
+        'wait_seconds_sum 21.3',
+        'wait_seconds_count 4',
+        '',
+      ].join('\n'),
+    );
+  });
+
+  it('has no name twice', () => {
+    const metrics = new Metrics();
+    metrics.add(new Counter('a', 'A.'));
+    expect(() => metrics.add(new Gauge('a', 'A.', () => 1))).toThrow('two metrics of the name a');
+  });
+});
+
+describe('GET /metrics', () => {
+  let bench: Bench;
+  beforeEach(async () => {
+    bench = await createBench();
+  });
+  afterEach(() => bench.close());
+
+  const read = async (name: string) => {
+    const { body } = await bench.server.inject('/metrics');
+    const line = body.split('\n').find((each) => each.startsWith(`${name} `));
+    return line === undefined ? undefined : Number(line.slice(name.length + 1));
+  };
+
+  it('is text that Prometheus reads', async () => {
+    const { headers, body } = await bench.server.inject('/metrics');
+    expect(headers['content-type']).toMatch(/^text\/plain; version=0\.0\.4/);
+    for (const line of body.trimEnd().split('\n')) {
+      expect(line).toMatch(
+        /^# (HELP|TYPE) [a-z_]+ .+$|^[a-z_]+(\{[a-z]+="[^"]*"(,[a-z]+="[^"]*")*\})? [\d.e+-]+$/,
+      );
+    }
+  });
+
+  it('counts images and steps', async () => {
+    await bench.post([{ ...task, numberResults: 3 }]);
+    expect(await read('retouch_images_total')).toBe(3);
+    expect(await read('retouch_step_seconds_count')).toBe(3);
+    expect(await read('retouch_step_seconds_bucket{le="0.01"}')).toBe(3);
+    expect(await read('retouch_image_seconds_count')).toBe(3);
+  });
+
+  it('shows the depth of the queue', async () => {
+    const gate = Promise.withResolvers<void>();
+    bench.engine.script = () => gate.promise;
+    const working = bench.post([{ ...task, numberResults: 4 }]);
+    await expect.poll(() => bench.engine.plans.length).toBe(1);
+    expect(await read('retouch_queue_depth')).toBe(4);
+    gate.resolve();
+    await working;
+    expect(await read('retouch_queue_depth')).toBe(0);
+  });
+});
+
+describe('GET /ready', () => {
+  it('is 200, and 503 with Retry-After while the queue is full', async () => {
+    const bench = await createBench({ 'queue-limit': '1' });
+    try {
+      expect((await bench.server.inject('/ready')).json()).toEqual({ status: 'ready' });
+      const gate = Promise.withResolvers<void>();
+      bench.engine.script = () => gate.promise;
+      const working = bench.post([task]);
+      await expect.poll(() => bench.engine.plans.length).toBe(1);
+      const { statusCode, headers } = await bench.server.inject('/ready');
+      expect([statusCode, headers['retry-after']]).toEqual([503, '5']);
+      gate.resolve();
+      await working;
+    } finally {
+      await bench.close();
+    }
+  });
+});
