@@ -6,6 +6,7 @@ export const cliErrors = {
   flagUnknown: 'There is no such flag.',
   inputUnreadable: 'The picture to edit cannot be read.',
   outputUnusable: 'The picture cannot be written where it was asked for.',
+  recordMissing: 'The picture does not say how it was made.',
 } as const;
 
 export type CliErrorCode = keyof typeof cliErrors;

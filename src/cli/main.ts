@@ -18,6 +18,10 @@ const commands: Readonly<Record<string, { summary: string; load: () => Promise<C
     load: async () => (await import('./edit.ts')).edit,
   },
   serve: { summary: 'Start the server.', load: async () => serve },
+  info: {
+    summary: 'Say how a PNG or WebP of Retouch was made.',
+    load: async () => (await import('./info.ts')).info,
+  },
   keys: {
     summary: 'Make, list and revoke API keys.',
     load: async () => (await import('./keys.ts')).keys,

@@ -10,6 +10,7 @@ import { encodeImage } from './image.ts';
 import { type LoadedModel, openModel } from './loaded-model.ts';
 import type { Engine, EngineOptions } from './messages.ts';
 import type { Plan } from './plan.ts';
+import { embedPlan } from './plan-record.ts';
 import { Residents } from './residents.ts';
 
 /** An engine in this process; `EngineHost` runs one in a child. */
@@ -40,7 +41,8 @@ async function* kontext(plan: Plan, signal: AbortSignal, keeping: Keeping): Even
   const decoding = performance.now();
   const picture = yield* staged('decode', decode(plan, x, encoded, model.decoder(encoded.canvas)));
   yield { type: 'decode-end', milliseconds: performance.now() - decoding };
-  const image = await encodeImage(picture, plan.output.format, plan.output.quality);
+  const encodedImage = await encodeImage(picture, plan.output.format, plan.output.quality);
+  const image = embedPlan(encodedImage, plan);
   yield { type: 'image', image, milliseconds: performance.now() - begin };
 }
 
