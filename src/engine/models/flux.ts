@@ -4,6 +4,7 @@
  */
 import { attention } from '../nn/attention.ts';
 import { mlpEmbedder } from '../nn/embedding.ts';
+import { addImagePrompt } from '../nn/image-prompt.ts';
 import { linear } from '../nn/linear.ts';
 import { modulatedNorm, rmsNorm } from '../nn/norm.ts';
 import { applyRope } from '../nn/rope.ts';
@@ -72,13 +73,16 @@ export function doubleBlock(
   const k = applyRope(op.concat([txtK, imgK], 0), pe, heads, w.compute);
   const attn = attention(q, k, op.concat([txtV, imgV], 0), heads, w.compute);
   const [txtAttn, imgAttn] = op.splitRows(attn, txt);
+  // IP-Adapters ask with the queries before their rotation: guide pictures have no place in the picture.
+  const guided = addImagePrompt(imgAttn, imgQ, 'attention', w, heads);
   const update = (s: 'img' | 'txt', attn: Var) => {
     const [, , gate1, shift2, scale2, gate2] = mods[s] as [Var, Var, Var, Var, Var, Var];
     const x = op.add(streams[s], op.mul(gate1, linear(attn, w.at(`${s}_attn.proj`), hidden)));
     const h = linear(modulatedNorm(x, shift2, scale2), w.at(`${s}_mlp.0`), mlp);
     return op.add(x, op.mul(gate2, linear(op.gelu(h, 'tanh'), w.at(`${s}_mlp.2`), hidden)));
   };
-  return [update('img', imgAttn), update('txt', txtAttn)];
+  const out = addImagePrompt(update('img', guided), imgQ, 'residual', w, heads);
+  return [out, update('txt', txtAttn)];
 }
 
 /** One stream x = [txt | img] of [S, D]; attention and MLP in parallel. */
@@ -95,7 +99,8 @@ export function singleBlock(x: Var, vec: Var, pe: Rotary, w: Weights, config: Fl
     heads,
     w.compute,
   );
-  const out = linear(op.concat([attn, op.gelu(h, 'tanh')], 1), w.at('linear2'), hidden);
+  const guided = addImagePrompt(attn, q, 'attention', w, heads);
+  const out = linear(op.concat([guided, op.gelu(h, 'tanh')], 1), w.at('linear2'), hidden);
   return op.add(x, op.mul(gate, out));
 }
 

@@ -55,6 +55,11 @@ export type Initializer = { name: string; dtype: DType; shape: readonly number[]
 /** A linear layer of the graph, which accepts a low-rank update; `precise` ones are never quantised. */
 export type LoraSlot = { name: string; inputs: number; outputs: number; precise: boolean };
 
+/** What an IP-Adapter's attention is added to: the attention's output inside a block, or the stream that leaves it. */
+export type ImagePromptPlace = 'attention' | 'residual';
+/** A place of the graph that attends to guide pictures; `name` begins its inputs. */
+export type ImagePromptSlot = { name: string; place: ImagePromptPlace; heads: number; headDim: number };
+
 export class Graph {
   readonly name: string;
   readonly nodes: Node[] = [];
@@ -62,6 +67,7 @@ export class Graph {
   readonly outputs: Var[] = [];
   readonly initializers = new Map<string, Initializer>();
   readonly loraSlots: LoraSlot[] = [];
+  readonly imagePromptSlots: ImagePromptSlot[] = [];
   private counter = 0;
   private readonly constants = new Map<string, Var>();
 

@@ -63,7 +63,7 @@ export class Session {
   private constructor(graph: Graph, inner: ort.InferenceSession) {
     this.graph = graph;
     this.inner = inner;
-    this.empty = emptyLora(graph);
+    this.empty = { ...emptyLora(graph), ...emptyImagePrompt(graph) };
   }
 
   static async compile(graph: Graph, options: SessionOptions): Promise<Session> {
@@ -100,7 +100,7 @@ export class Session {
     }
   }
 
-  /** Runs the graph. Layers without an update are fed an empty one (rank 0). */
+  /** Runs the graph. Layers without an update are fed an empty one (rank 0), places without guides a token of zeros. */
   async run(feeds: Record<string, Tensor>, updates?: LowRankFeeds): Promise<Record<string, Tensor>> {
     return this.inner.run({ ...this.empty, ...this.updateFeeds(updates), ...feeds });
   }
@@ -155,5 +155,16 @@ function emptyLora(graph: Graph): Record<string, Tensor> {
     feeds[`${name}.lora_b`] = tensor('f32', new Float32Array(0), [0, outputs]);
   }
   if (graph.loraSlots.length > 0) feeds.lora_rows = tensor('i64', BigInt64Array.of(1n), [1]);
+  return feeds;
+}
+
+function emptyImagePrompt(graph: Graph): Record<string, Tensor> {
+  const feeds: Record<string, Tensor> = {};
+  for (const { name, place, heads, headDim } of graph.imagePromptSlots) {
+    feeds[`${name}.k`] = f32Tensor(new Float32Array(heads * headDim), [1, heads, headDim, 1]);
+    feeds[`${name}.v`] = f32Tensor(new Float32Array(heads * headDim), [1, heads, 1, headDim]);
+    feeds[`${place}.mask`] = f32Tensor(new Float32Array(1), [1, 1, 1, 1]);
+    feeds[`${place}.rows`] = tensor('i64', BigInt64Array.of(1n), [1]);
+  }
   return feeds;
 }
