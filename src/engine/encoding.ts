@@ -1,6 +1,7 @@
 /** What a plan is conditioned on, as tensors: its prompts and its references. */
 import { createHash } from 'node:crypto';
 import { type Events, staged } from './events.ts';
+import { encodeGuides, type Guides, guidesKey } from './guides.ts';
 import { decodeImage, resizeReference } from './image.ts';
 import { type LatentShape, pack } from './latents.ts';
 import type { LoadedModel } from './loaded-model.ts';
@@ -35,17 +36,19 @@ export class EncodingMemo {
   /** Two: a picture and the faces in it may have prompts of their own. */
   private readonly texts = new Memo<Texts>(2);
   private readonly pictures = new Memo<Pictures>(1);
+  private readonly guides = new Memo<Guides>(1);
 
   async *encode(plan: Plan, model: LoadedModel): Events<Encoded> {
     const begin = performance.now();
     const { texts, pictures } = keysOf(plan, model);
     const encodedTexts = yield* this.texts.get(texts, () => encodeTexts(plan, model));
     const encodedPictures = yield* this.pictures.get(pictures, () => encodeReferences(plan, model));
+    const guides = yield* this.guides.get(guidesKey(plan, model), () => encodeGuides(plan, model));
     yield { type: 'encode-end', milliseconds: performance.now() - begin };
-    return join(plan, model, encodedTexts, encodedPictures);
+    return join(plan, model, encodedTexts, encodedPictures, guides);
   }
 
-  /** With one reference, of a size the model works at, that no other plan will have. */
+  /** With one reference, of a size the model works at, that no other plan will have, and without guide pictures. */
   async *encodePart(plan: Plan, model: LoadedModel, part: Bitmap): Events<Encoded> {
     const texts = yield* this.texts.get(keysOf(plan, model).texts, () => encodeTexts(plan, model));
     const { tokens, grid } = yield* encodePicture(part, model);
@@ -117,7 +120,13 @@ async function* encodePicture(
   return { tokens, grid: { rows: shape.h / 2, columns: shape.w / 2 } };
 }
 
-function join(plan: Plan, model: LoadedModel, texts: Texts, { packed, grids }: Pictures): Encoded {
+function join(
+  plan: Plan,
+  model: LoadedModel,
+  texts: Texts,
+  { packed, grids }: Pictures,
+  guides?: Guides,
+): Encoded {
   const { stride, latentChannels } = model.components.autoencoder.config;
   const canvas = padSize(plan, 2 * stride);
   const latent = { channels: latentChannels, h: canvas.height / stride, w: canvas.width / stride };
@@ -132,8 +141,8 @@ function join(plan: Plan, model: LoadedModel, texts: Texts, { packed, grids }: P
     guidance: guidanceInput(plan.guidance, plan.numerics.timestepRounding),
   };
   return {
-    given: { ...shared, ...texts.prompt },
-    negative: texts.negative && { ...shared, ...texts.negative },
+    given: { ...shared, ...texts.prompt, imagePrompt: guides?.given },
+    negative: texts.negative && { ...shared, ...texts.negative, imagePrompt: guides?.negative },
     latent,
     canvas,
   };

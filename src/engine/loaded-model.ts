@@ -4,11 +4,14 @@ import { RetouchError } from '../error.ts';
 import { ActiveLoras } from './adapters/lora/active.ts';
 import type { Progress } from './compile.ts';
 import { type Components, openComponents } from './components.ts';
+import { GuideEncoder } from './guide-encoder.ts';
+import { IpAdapter } from './ip-adapter.ts';
 import { ImageDecoder, ImageEncoder } from './latent-codec.ts';
 import type { EngineOptions } from './messages.ts';
 import { autoencoderBytes } from './models/autoencoder-memory.ts';
 import { examineDevice } from './onnx/self-test.ts';
 import type { SessionOptions } from './onnx/session.ts';
+import { guideTokens, type OpenGuide, openGuide } from './open-guide.ts';
 import type { Plan, PrecisionName } from './plan.ts';
 import { bytesPerWeight, choosePrecision } from './precision.ts';
 import type { Need, Residents } from './residents.ts';
@@ -39,6 +42,8 @@ export class LoadedModel {
   readonly precision: PrecisionName;
   /** What changes its networks in this run. */
   loras = new ActiveLoras([]);
+  /** Of the plan's IP-Adapters. */
+  readonly guides: readonly OpenGuide[];
   private readonly plan: Plan;
   private readonly compute: Compute;
   private readonly residents: Residents;
@@ -57,6 +62,7 @@ export class LoadedModel {
     this.plan = plan;
     this.components = components;
     this.precision = precision;
+    this.guides = plan.ipAdapters.map((planned) => openGuide(planned, components.transformer.config));
     this.compute = { product: precision, fused };
     this.residents = residents;
     this.session = { device: plan.numerics.device, threads };
@@ -78,6 +84,10 @@ export class LoadedModel {
     const needs = [this.textNeed(), this.codecNeed(this.plan), this.transformerNeed(tokens)];
     for (const [i, need] of needs.entries())
       this.residents.checkFits(this.key(['text encoders', 'image decoder', 'transformer'][i]!), need);
+    for (const guide of this.guides) {
+      this.residents.checkFits(...this.guideEncoderNeed(guide.planned.imageEncoder, guide.encoder));
+      this.residents.checkFits(...this.ipAdapterNeed(guide));
+    }
     const encoder = references.length > 0 ? [this.codecNeed(this.plan)] : [];
     if (!this.residents.holds([...needs, ...encoder])) return;
     yield* this.textEncoder();
@@ -139,6 +149,18 @@ export class LoadedModel {
     return this.acquire('transformer', this.transformerNeed(tokens), load);
   }
 
+  /** An encoder that several adapters share is loaded once. */
+  guideEncoder({ planned, encoder }: OpenGuide): Loading<GuideEncoder> {
+    const load = () => GuideEncoder.load(encoder, this.compute, this.onceAnImage);
+    return this.residents.acquire(...this.guideEncoderNeed(planned.imageEncoder, encoder), load);
+  }
+
+  ipAdapter(guide: OpenGuide): Loading<IpAdapter> {
+    const { hidden, heads } = this.components.transformer.config;
+    const load = () => IpAdapter.load(guide.adapter, hidden / heads, this.compute, this.onceAnImage);
+    return this.residents.acquire(...this.ipAdapterNeed(guide), load);
+  }
+
   private acquire<T extends { release(): Promise<void> }>(
     what: string,
     need: Need,
@@ -172,8 +194,24 @@ export class LoadedModel {
     const { source, config } = this.components.transformer;
     return {
       bytes: this.weightBytes(source),
-      working: Transformer.workingBytes(config, tokens, this.compute),
+      working: Transformer.workingBytes(config, tokens, this.compute, this.guideTokens()),
     };
+  }
+
+  private guideTokens(): number {
+    return this.guides.reduce((sum, guide) => sum + guideTokens(guide), 0);
+  }
+
+  private guideEncoderNeed(where: string, { source, config }: OpenGuide['encoder']): [string, Need] {
+    const need = { bytes: 4 * countValues(source), working: GuideEncoder.workingBytes(config) };
+    return [`guide image encoder (f32 on ${this.session.device}, ${where})`, need];
+  }
+
+  private ipAdapterNeed({ planned, adapter }: OpenGuide): [string, Need] {
+    const { layers, hidden } = adapter.config;
+    const working = 8 * layers * hidden * guideTokens({ planned, adapter });
+    const need = { bytes: 4 * countValues(adapter.source), working };
+    return [`IP-Adapter ${planned.air} (f32 on ${this.session.device}, ${planned.file})`, need];
   }
 
   private weightBytes(source: WeightSource): number {

@@ -3,6 +3,10 @@
  * The same Plan gives the same bytes on the same machine.
  */
 
+import type { CombineMethod } from './adapters/ip-adapter/combine.ts';
+import type { EmbedScaling } from './adapters/ip-adapter/scaling.ts';
+import type { WeightType } from './adapters/ip-adapter/weights.ts';
+
 export type ImageFormat = 'jpg' | 'png' | 'webp';
 
 /** Where a model's files are and how to read them; made by the model store from a manifest. */
@@ -79,6 +83,22 @@ export type SigmasName =
 
 /** An adapter that changes every step's network, or those of one stage (adapters/lora/stages.ts). */
 export type PlannedLora = { air: string; file: string; weight: number; stage: 'high' | 'low' | 'both' };
+/** An IP-Adapter with the pictures that guide through it; see docs/guide/ip-adapters.md. */
+export type PlannedIpAdapter = {
+  air: string;
+  /** The adapter's weights, and the folder or file of the encoder that sees the guide pictures. */
+  file: string;
+  imageEncoder: string;
+  /** Encoded pictures, at least one. */
+  guides: readonly Uint8Array[];
+  combineMethod: CombineMethod;
+  /** 0 has no influence; a negative weight steers away. */
+  weight: number;
+  weightType: WeightType;
+  /** What the weight types that treat the composition apart give it. */
+  weightComposition: number;
+  embedScaling: EmbedScaling;
+};
 
 export type Plan = {
   model: ModelSource;
@@ -99,6 +119,7 @@ export type Plan = {
   sigmas: SigmasName;
   numerics: Numerics;
   loras: readonly PlannedLora[];
+  ipAdapters: readonly PlannedIpAdapter[];
   /** `full` is the autoencoder's; `tiny` decodes faster and less exactly, for models that come with one. */
   decoder: 'full' | 'tiny';
   /** Send a preview after every n-th step, decoded by the tiny autoencoder where there is one; 0 is never. */
@@ -113,6 +134,7 @@ export const plainPlan = {
   sampler: 'euler',
   sigmas: 'shifted',
   loras: [],
+  ipAdapters: [],
   decoder: 'full',
   previewEvery: 0,
 } as const satisfies Partial<Plan>;

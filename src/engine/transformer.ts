@@ -1,11 +1,13 @@
 /**
  * A FLUX transformer ready to run: its segments compiled for a device, its weights loaded once.
  */
+import type { ImagePrompt } from './adapters/ip-adapter/image-prompt.ts';
 import { type Builders, compile, type Progress, releaseAll } from './compile.ts';
 import type { FluxConfig } from './models/flux-config.ts';
 import { type SegmentName, segmentBuilder, segmentNames } from './models/flux-segments.ts';
 import { sinusoid } from './nn/embedding.ts';
 import { rotaryTable } from './nn/rope.ts';
+import type { Graph } from './onnx/graph.ts';
 import {
   f32Tensor,
   floats,
@@ -30,6 +32,8 @@ export type Conditioning = {
   ids: Float32Array;
   /** What the guidance sinusoid is fed: 1000·guidance, rounded as the plan says. */
   guidance: number;
+  /** What the guide pictures of IP-Adapters are. */
+  imagePrompt?: ImagePrompt | undefined;
 };
 
 export class Transformer {
@@ -43,10 +47,18 @@ export class Transformer {
     this.segments = segments;
   }
 
-  /** Bytes of the largest activations alive at once: a single block's, and the scores where attention is not fused. */
-  static workingBytes({ hidden, heads, mlp }: FluxConfig, tokens: number, { fused }: Compute): number {
+  /**
+   * Bytes of the largest activations alive at once: a single block's, the scores of the guide pictures' tokens, and all
+   * others where attention is not fused.
+   */
+  static workingBytes(
+    { hidden, heads, mlp }: FluxConfig,
+    tokens: number,
+    { fused }: Compute,
+    guideTokens = 0,
+  ): number {
     const stream = tokens * (12 * hidden + 3 * mlp);
-    const scores = fused ? 0 : 2 * heads * tokens * tokens;
+    const scores = 2 * heads * tokens * (guideTokens + (fused ? 0 : tokens));
     return 4 * (stream + scores);
   }
 
@@ -90,7 +102,11 @@ export class Transformer {
     let stream = { img: embedded.img!, txt: embedded.txt! };
     for (const name of ['first', 'head', 'rest'] as const) {
       if (!this.segments[name]) continue;
-      const { img, txt } = await this.run(name, { img_in: stream.img, txt_in: stream.txt, vec, cos, sin });
+      const { img, txt } = await this.run(
+        name,
+        { img_in: stream.img, txt_in: stream.txt, vec, cos, sin },
+        given.imagePrompt,
+      );
       stream.img.dispose();
       if (txt) stream.txt.dispose();
       stream = { img: img!, txt: txt ?? stream.txt };
@@ -108,8 +124,13 @@ export class Transformer {
     await releaseAll(this.segments);
   }
 
-  private run(name: SegmentName, feeds: Record<string, Tensor>): Promise<Record<string, Tensor>> {
-    return this.segments[name]!.run(feeds, this.updates);
+  private run(
+    name: SegmentName,
+    feeds: Record<string, Tensor>,
+    prompt: ImagePrompt = {},
+  ): Promise<Record<string, Tensor>> {
+    const session = this.segments[name]!;
+    return session.run({ ...promptFeeds(session.graph, prompt), ...feeds }, this.updates);
   }
 
   /** The table of one list of positions is asked for on every step and both passes. */
@@ -121,4 +142,15 @@ export class Transformer {
     this.rotary = { ids, cos: f32Tensor(cos, shape), sin: f32Tensor(sin, shape) };
     return this.rotary;
   }
+}
+
+/** Of a prompt for all blocks, what the blocks of one graph take. */
+function promptFeeds({ imagePromptSlots }: Graph, prompt: ImagePrompt): ImagePrompt {
+  const names = imagePromptSlots.flatMap(({ name, place }) => [
+    `${name}.k`,
+    `${name}.v`,
+    `${place}.rows`,
+    `${place}.mask`,
+  ]);
+  return Object.fromEntries(names.flatMap((name) => (prompt[name] ? [[name, prompt[name]]] : [])));
 }

@@ -1,0 +1,37 @@
+/** How several guide pictures become one, before they are projected to tokens (ComfyUI_IPAdapter_plus `combine_embeds`). */
+
+type Combination = (features: readonly Float32Array[]) => Float32Array[];
+
+export const combineMethods = {
+  /** Each keeps tokens of its own. */
+  concat: (features) => [...features],
+  add: (features) => [sum(features)],
+  /** The first without the mean of the others. */
+  subtract: ([first, ...others]) => {
+    const rest = sum(others);
+    return [first!.map((value, i) => value - rest[i]! / others.length)];
+  },
+  average: (features) => [sum(features).map((value) => value / features.length)],
+  /**
+   * The norm that each is divided by runs over the pictures, not over a picture's features: the reference's, and what
+   * others reproduce.
+   */
+  norm_average: (features) => {
+    const squares = sum(features.map((each) => each.map((value) => value ** 2)));
+    const unit = features.map((each) => each.map((value, i) => value / (Math.sqrt(squares[i]!) || 1)));
+    return [sum(unit).map((value) => value / features.length)];
+  },
+} as const satisfies Record<string, Combination>;
+
+export type CombineMethod = keyof typeof combineMethods;
+
+/** Encoded pictures, one or several, to those that are projected. One picture is itself by every method. */
+export function combine(features: readonly Float32Array[], method: CombineMethod): Float32Array[] {
+  return features.length > 1 ? combineMethods[method](features) : [...features];
+}
+
+function sum(features: readonly Float32Array[]): Float32Array {
+  const total = new Float32Array(features[0]!.length);
+  for (const each of features) for (let i = 0; i < each.length; i++) total[i]! += each[i]!;
+  return total;
+}

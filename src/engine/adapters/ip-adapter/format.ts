@@ -1,0 +1,35 @@
+/** What the layouts of FLUX IP-Adapters have in common. */
+import type { ImagePromptPlace, Var } from '../../onnx/graph.ts';
+import type { Dialect } from '../../weights/dialects/index.ts';
+import type { WeightSource } from '../../weights/source.ts';
+import type { Weights } from '../../weights/weights.ts';
+
+export type IpAdapterConfig = {
+  /** Width of an encoded picture, what a picture becomes in tokens [T, C], and the keys' width. */
+  features: number;
+  tokens: number;
+  width: number;
+  hidden: number;
+  /** Blocks of the transformer it has keys and values for: double blocks first, then single ones. */
+  layers: number;
+};
+
+/** One way of training an IP-Adapter for FLUX, with the names its files have. */
+export type IpAdapterFormat = {
+  name: string;
+  dialects: readonly Dialect[];
+  /** Where the attention to guide pictures is added, and to which blocks. */
+  place: ImagePromptPlace;
+  blocks: 'double' | 'all';
+  configure(source: WeightSource): IpAdapterConfig;
+  /** Encoded pictures [n, E] to tokens [n·T, C]. */
+  project(features: Var, w: Weights, config: IpAdapterConfig): Var;
+  /** Keys and values of one block for tokens [N, C]: two of [N, H·D]. */
+  keyValue(
+    tokens: Var,
+    w: Weights,
+    layer: number,
+    config: IpAdapterConfig,
+    headDim: number,
+  ): [key: Var, value: Var];
+};

@@ -1,0 +1,97 @@
+/** The layouts of IP-Adapters that FLUX can run; adding one is a file and a line here. */
+import fs from 'node:fs';
+import { RetouchError } from '../../../error.ts';
+import { type Checkpoint, openCheckpoint } from '../../weights/checkpoint.ts';
+import { WeightSource } from '../../weights/source.ts';
+import type { IpAdapterConfig, IpAdapterFormat } from './format.ts';
+import { instantx } from './instantx.ts';
+import { xlabs } from './xlabs.ts';
+
+export const ipAdapterFormats = { xlabs, instantx } as const satisfies Record<string, IpAdapterFormat>;
+
+export type OpenIpAdapter = { format: IpAdapterFormat; source: WeightSource; config: IpAdapterConfig };
+
+/** What an adapter must fit: the blocks and widths of the transformer, and the width of its encoder's features. */
+export type Fit = { depth: number; depthSingle: number; hidden: number; features: number };
+
+/**
+ * Reads an adapter's header and tells its layout by its tensors' names.
+ *
+ * @throws RetouchError `ipAdapterUnsupported` when it is made for another network, `ipAdapterMisfit` when its sizes
+ * are not those of this transformer or of its image encoder
+ */
+export function openIpAdapter(file: string, fit: Fit): OpenIpAdapter {
+  refusePickle(file);
+  const checkpoint = openCheckpoint(file);
+  refuseUnet(checkpoint);
+  const formats: IpAdapterFormat[] = Object.values(ipAdapterFormats);
+  const names = new Set(checkpoint.tensors.keys());
+  const format = formats.find(({ dialects }) => dialects.some((dialect) => dialect.matches(names)));
+  // The error of a file in none of the layouts lists them all.
+  const source = new WeightSource(
+    checkpoint,
+    (format ? [format] : formats).flatMap((f) => f.dialects),
+  );
+  const config = format!.configure(source);
+  checkFit(file, format!, config, fit);
+  return { format: format!, source, config };
+}
+
+function checkFit(file: string, format: IpAdapterFormat, config: IpAdapterConfig, fit: Fit): void {
+  const blocks = format.blocks === 'double' ? fit.depth : fit.depth + fit.depthSingle;
+  const joints = [
+    [config.layers, 'has keys for', blocks, 'blocks, and the transformer has'],
+    [config.hidden, 'makes keys of', fit.hidden, 'channels, and the transformer’s queries have'],
+    [config.features, 'takes pictures of', fit.features, 'features, and its image encoder gives'],
+  ] as const;
+  for (const [found, does, expected, what] of joints) {
+    if (found === expected) continue;
+    throw new RetouchError(
+      'ipAdapterMisfit',
+      `the IP-Adapter ${file} (${format.name}) ${does} ${found} ${what} ${expected}`,
+      { path: file, found, expected },
+    );
+  }
+  if (!Number.isInteger(config.tokens))
+    throw new RetouchError(
+      'ipAdapterMisfit',
+      `the IP-Adapter ${file} (${format.name}) makes ${config.tokens} tokens of ${config.width} channels: not a whole number`,
+      { path: file, found: config.tokens },
+    );
+}
+
+/** The widths of texts that UNets attend to. */
+const unets: Readonly<Record<number, string>> = { 768: 'SD 1.5', 1024: 'SD 2', 2048: 'SDXL' };
+
+/** h94's files number the UNet's cross-attentions 1, 3, 5 …, their place among all its attentions. */
+function refuseUnet({ tensors, path }: Checkpoint): void {
+  const key = tensors.get('ip_adapter.1.to_k_ip.weight');
+  if (!key || tensors.has('ip_adapter.0.to_k_ip.weight')) return;
+  const base = unets[key.shape[1]!] ?? `a UNet with texts of ${key.shape[1]} channels`;
+  throw new RetouchError(
+    'ipAdapterUnsupported',
+    `${path} is an IP-Adapter for ${base}: it adds to the cross-attentions of a UNet, and FLUX has none. FLUX needs one of the layouts ${layouts()}; docs/guide/ip-adapters.md says where they are from.`,
+    { path },
+  );
+}
+
+function refusePickle(file: string): void {
+  if (!fs.existsSync(file) || fs.statSync(file).isDirectory()) return;
+  const start = Buffer.alloc(2);
+  const fd = fs.openSync(file, 'r');
+  fs.readSync(fd, start, 0, 2, 0);
+  fs.closeSync(fd);
+  // A zip, or a bare pickle of the second protocol.
+  if (start.toString('latin1') !== 'PK' && start.readUInt16BE() !== 0x8002) return;
+  throw new RetouchError(
+    'ipAdapterUnsupported',
+    `${file} is a PyTorch pickle, which is a program and not read here; docs/guide/ip-adapters.md has the command that makes a .safetensors file of it.`,
+    { path: file },
+  );
+}
+
+function layouts(): string {
+  return Object.values(ipAdapterFormats)
+    .map(({ name }) => name)
+    .join(', ');
+}

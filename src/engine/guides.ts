@@ -1,0 +1,69 @@
+/** A plan's IP-Adapters and guide pictures as inputs of the transformer, computed once for all steps. */
+import { createHash } from 'node:crypto';
+import { combine } from './adapters/ip-adapter/combine.ts';
+import { type Guidance, type ImagePrompt, joinGuidance } from './adapters/ip-adapter/image-prompt.ts';
+import { embedScalings, type KeyValue } from './adapters/ip-adapter/scaling.ts';
+import { layerWeights } from './adapters/ip-adapter/weights.ts';
+import { type Events, staged } from './events.ts';
+import { blackGuide } from './guide-image.ts';
+import { decodeImage } from './image.ts';
+import type { LoadedModel } from './loaded-model.ts';
+import type { OpenGuide } from './open-guide.ts';
+import type { Plan } from './plan.ts';
+
+export type Guides = { given: ImagePrompt | undefined; negative: ImagePrompt | undefined };
+
+/** Everything of a plan that `encodeGuides` depends on. */
+export function guidesKey({ ipAdapters, trueCfg, numerics }: Plan, { guides }: LoadedModel): string {
+  const hash = createHash('sha256');
+  const files = guides.flatMap(({ adapter, encoder }) => [
+    ...adapter.source.checkpoint.files,
+    ...encoder.source.checkpoint.files,
+  ]);
+  const asked = ipAdapters.map(({ guides, ...rest }) => ({ ...rest, guides: guides.length }));
+  hash.update(JSON.stringify({ files, asked, numerics, opposite: trueCfg > 1 }));
+  for (const { guides } of ipAdapters)
+    for (const bytes of guides) hash.update(`${bytes.length}:`).update(bytes);
+  return hash.digest('hex');
+}
+
+/** The negative pass of classifier-free guidance sees a black picture (diffusers `FluxIPAdapterMixin`, x-flux). */
+export async function* encodeGuides({ trueCfg }: Plan, model: LoadedModel): Events<Guides> {
+  const given: Guidance[] = [];
+  const negative: Guidance[] = [];
+  for (const guide of model.guides) {
+    const pictures = yield* encodePictures(guide, model);
+    const black = trueCfg > 1 ? yield* encodeBlack(guide, model) : undefined;
+    const adapter = yield* staged('encode', model.ipAdapter(guide));
+    const features = combine(pictures, guide.planned.combineMethod);
+    given.push(weigh(guide, await adapter.project(features)));
+    if (black) negative.push(weigh(guide, await adapter.project([black])));
+  }
+  const join = (guidance: Guidance[]) =>
+    guidance.length > 0 ? joinGuidance(guidance, model.components.transformer.config) : undefined;
+  return { given: join(given), negative: join(negative) };
+}
+
+async function* encodePictures(guide: OpenGuide, model: LoadedModel): Events<Float32Array[]> {
+  const features: Float32Array[] = [];
+  const { guides } = guide.planned;
+  for (const [i, bytes] of guides.entries()) {
+    const fraction = i / guides.length;
+    yield { type: 'stage-progress', stage: 'encode', message: 'encoding guide images', fraction };
+    const encoder = yield* staged('encode', model.guideEncoder(guide));
+    features.push(await encoder.encode(await decodeImage(bytes)));
+  }
+  return features;
+}
+
+async function* encodeBlack(guide: OpenGuide, model: LoadedModel): Events<Float32Array> {
+  const encoder = yield* staged('encode', model.guideEncoder(guide));
+  return encoder.encode(blackGuide(guide.encoder.config.size));
+}
+
+function weigh({ planned, adapter }: OpenGuide, layers: readonly KeyValue[]): Guidance {
+  const { weight, weightType, weightComposition, embedScaling } = planned;
+  const weights = layerWeights(weightType, weight, weightComposition, layers.length);
+  const scale = embedScalings[embedScaling];
+  return { place: adapter.format.place, layers: layers.map((layer, i) => scale(layer, weights[i]!)) };
+}
