@@ -45,6 +45,10 @@ export const apiErrors = {
   taskCancelled: [409, 'The task was stopped before its image was finished.'],
   unknownParameter: [400, 'The task has a parameter that its task type does not know.'],
   unsupportedDimensions: [400, 'The width and height are not a pair that the model draws.'],
+  unsupportedIpAdaptersModel: [
+    400,
+    'The IP-Adapter is of another architecture than the model, or its files do not fit it.',
+  ],
   unsupportedLoraModel: [
     400,
     'The LoRA is of another architecture than the model, or its file does not fit it.',

@@ -22,7 +22,7 @@ export type ParseContext = {
 };
 
 /** Parameters that list adapters, each by its `model`. */
-const adapterParameters = { lora: 'lora' } as const;
+const adapterParameters = { lora: 'lora', ipAdapters: 'ip-adapter' } as const;
 type AdapterCategory = (typeof adapterParameters)[keyof typeof adapterParameters];
 
 export type Parsed = { task: Task } | { failures: Failure[] };

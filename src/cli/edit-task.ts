@@ -7,6 +7,7 @@ import type { ImageFormat } from '../engine/plan.ts';
 import { RetouchError } from '../error.ts';
 import type { ModelStore } from '../store/models.ts';
 import { cliError } from './arguments.ts';
+import type { FlaggedIpAdapter } from './ip-adapter-flag.ts';
 
 /** Flag → parameter of the wire. */
 const parameters = {
@@ -26,7 +27,10 @@ export type TaskFlag = keyof typeof parameters;
 
 const texts: readonly TaskFlag[] = ['model', 'negative', 'scheduler'];
 
-export type EditValues = { readonly [Name in TaskFlag]?: string } & { readonly lora?: readonly string[] };
+export type EditValues = { readonly [Name in TaskFlag]?: string } & {
+  readonly lora?: readonly string[];
+  readonly ipAdapters?: readonly FlaggedIpAdapter[] | undefined;
+};
 
 /** Throws `flagInvalid` and the codes of the API, in words of the command line. */
 export function makeTask(
@@ -47,6 +51,12 @@ export function makeTask(
     wire[parameters[name]] = texts.includes(name) ? value : exactNumber(name, value);
   }
   if (values.lora) wire.lora = values.lora.map(readLora);
+  if (values.ipAdapters)
+    wire.ipAdapters = values.ipAdapters.map(({ model, weight, files }) => ({
+      model,
+      guideImages: files,
+      ...(weight === undefined ? {} : { weight: exactNumber('ip-adapter', weight) }),
+    }));
   const explainMissingModel = (air: string) => (models.find(air) ? undefined : models.explainMissing(air));
   const body = new TextEncoder().encode(JSON.stringify([wire]));
   const [parsed] = parseTasks(body, {
@@ -85,5 +95,6 @@ function inFlags(message: string): string {
   for (const [flag, parameter] of Object.entries(parameters)) words[parameter] = `--${flag}`;
   return message
     .replace(/'([A-Za-z]+)'/g, (quoted, name: string) => (Object.hasOwn(words, name) ? words[name]! : quoted))
+    .replace(/'ipAdapters\[\d+\]\.(model|weight|guideImages)'/g, '--ip-adapter')
     .replace(/'lora\[\d+\]\.(model|weight|transformer)'/g, '--lora');
 }

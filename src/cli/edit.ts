@@ -12,6 +12,7 @@ import { type Arguments, cliError, parseArguments } from './arguments.ts';
 import type { Command } from './command.ts';
 import { makeTask } from './edit-task.ts';
 import { formatOf, looksLikePicture } from './formats.ts';
+import { readGuides, readIpAdapter } from './ip-adapter-flag.ts';
 import { checkOutput, defaultOutput, readPicture, writePicture } from './pictures.ts';
 import { ProgressView } from './progress-view.ts';
 import { configFrom, engineSettings, settingFlags } from './settings.ts';
@@ -48,6 +49,13 @@ const flags = {
     value: 'AIR[:WEIGHT[:STAGE]]',
     multiple: true,
   },
+  'ip-adapter': {
+    about:
+      'An IP-Adapter by its AIR, with a weight from -4 to 4 (1 by default) and the pictures that guide it; may be ' +
+      'given several times.',
+    value: 'AIR[:WEIGHT]=FILE[,FILE…]',
+    multiple: true,
+  },
   quality: { about: 'Of jpg and webp, 20 to 99.', value: 'N' },
   preview: { about: 'Write a preview beside the output after every N steps.', value: 'N' },
   verbose: { about: "Show the engine's own log." },
@@ -71,18 +79,20 @@ export const edit: Command = {
     const { values, positionals }: Arguments<typeof flags> = parseArguments(words, allFlags);
     const { inputs, instruction } = readPositionals(positionals);
     const output = values.output ?? defaultOutput(inputs[0]!);
-    await checkOutput(output, inputs, values.output !== undefined || values.force === true);
+    const ipAdapters = values['ip-adapter']?.map(readIpAdapter);
+    const guided = ipAdapters?.flatMap(({ files }) => files) ?? [];
+    await checkOutput(output, [...inputs, ...guided], values.output !== undefined || values.force === true);
     const previewEvery = readPreview(values.preview);
     const pictures = await Promise.all(inputs.map(readPicture));
 
     const config = configFrom(values);
     const models = await findModels(config);
     const air = values.model ?? (models.find(preferredModel) ?? models.models[0])?.air ?? preferredModel;
-    const task = makeTask(instruction, formatOf(output), { ...values, model: air }, models);
+    const task = makeTask(instruction, formatOf(output), { ...values, ipAdapters, model: air }, models);
     const { device, precision } = config;
     const planned = makePlans(
       task,
-      { references: pictures },
+      { references: pictures, guides: await readGuides(ipAdapters) },
       models.find(air)!,
       { device, precision },
       models,

@@ -1,5 +1,6 @@
 /** A plan's IP-Adapters and guide pictures as inputs of the transformer, computed once for all steps. */
 import { createHash } from 'node:crypto';
+import { RetouchError } from '../error.ts';
 import { combine } from './adapters/ip-adapter/combine.ts';
 import { type Guidance, type ImagePrompt, joinGuidance } from './adapters/ip-adapter/image-prompt.ts';
 import { embedScalings, type KeyValue } from './adapters/ip-adapter/scaling.ts';
@@ -9,6 +10,7 @@ import { blackGuide } from './guide-image.ts';
 import { decodeImage } from './image.ts';
 import type { LoadedModel } from './loaded-model.ts';
 import type { OpenGuide } from './open-guide.ts';
+import type { Bitmap } from './pixels.ts';
 import type { Plan } from './plan.ts';
 
 export type Guides = { given: ImagePrompt | undefined; negative: ImagePrompt | undefined };
@@ -51,9 +53,19 @@ async function* encodePictures(guide: OpenGuide, model: LoadedModel): Events<Flo
     const fraction = i / guides.length;
     yield { type: 'stage-progress', stage: 'encode', message: 'encoding guide images', fraction };
     const encoder = yield* staged('encode', model.guideEncoder(guide));
-    features.push(await encoder.encode(await decodeImage(bytes)));
+    features.push(await encoder.encode(await decodeGuide(bytes, i, guide)));
   }
   return features;
+}
+
+async function decodeGuide(bytes: Uint8Array, index: number, { planned }: OpenGuide): Promise<Bitmap> {
+  try {
+    return await decodeImage(bytes);
+  } catch (cause) {
+    if (!(cause instanceof RetouchError)) throw cause;
+    const where = `guide image ${index + 1} of the IP-Adapter ${planned.air}`;
+    throw new RetouchError('guideUndecodable', `${where}: ${cause.message}`, { ...cause.details }, { cause });
+  }
 }
 
 async function* encodeBlack(guide: OpenGuide, model: LoadedModel): Events<Float32Array> {

@@ -56,6 +56,7 @@ function describeParameters(plan: Plan): string {
     `Size: ${width}x${height}`,
     `Model: ${model.air}`,
     ...plan.loras.map(({ air, weight }, i) => `Lora ${i + 1}: ${air} ${weight}`),
+    ...plan.ipAdapters.map(({ air, weight }, i) => `IP-Adapter ${i + 1}: ${air} ${weight}`),
     'Version: Retouch',
   ];
   const negative = negativePrompt === '' ? [] : [`Negative prompt: ${negativePrompt}`];

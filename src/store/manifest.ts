@@ -72,7 +72,7 @@ export async function readManifest(folder: string): Promise<Manifest | AdapterMa
       air: string('air'),
       name: string('name'),
       architecture: value.architecture === undefined ? undefined : string('architecture'),
-      files: readPaths(value.files, folder) ?? refuse("'files' must be a path, or paths by role"),
+      files: readRoles(known, value.files, folder) ?? refuse(`'files' must be ${expectedRoles(known)}`),
       settings: asObject(value.settings) ?? {},
       license: string('license'),
     };
@@ -114,6 +114,25 @@ function readFiles(value: unknown, folder: string): ModelFiles | undefined {
   if (!components.every((name) => typeof files[name] === 'string')) return undefined;
   const paths = components.map((name) => [name, resolve(folder, files[name] as string)]);
   return { layout: 'split', ...(Object.fromEntries(paths) as Record<(typeof components)[number], string>) };
+}
+
+/** What an adapter of two files calls them. */
+const roles: Partial<Record<AdapterCategory, readonly string[]>> = {
+  'ip-adapter': ['adapter', 'imageEncoder'],
+};
+
+function readRoles(
+  category: AdapterCategory,
+  value: unknown,
+  folder: string,
+): Record<string, string> | undefined {
+  const paths = readPaths(value, folder);
+  return paths && roles[category]?.every((role) => role in paths) === false ? undefined : paths;
+}
+
+function expectedRoles(category: AdapterCategory): string {
+  const needed = roles[category];
+  return needed ? `paths of ${needed.join(' and ')}` : 'a path, or paths by role';
 }
 
 function readPaths(value: unknown, folder: string): Record<string, string> | undefined {

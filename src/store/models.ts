@@ -9,6 +9,7 @@ import {
   type ModelFiles,
   readManifest,
 } from './manifest.ts';
+import { type UnetIpAdapter, unetIpAdapters } from './unet-ip-adapters.ts';
 
 export type Model = Manifest & {
   folder: string;
@@ -39,7 +40,7 @@ const words = {
   },
   'ip-adapter': {
     name: 'IP-Adapter',
-    add: 'A folder in the models directory with a manifest.json installs one.',
+    add: 'A folder in the models directory with its files and a manifest.json installs one: docs/guide/ip-adapters.md.',
   },
   'face-detector': {
     name: 'face detector',
@@ -128,6 +129,8 @@ export class ModelStore {
       const asked = air.length > 60 ? `${air.slice(0, 60)}…` : air;
       const installed = this.adapters.filter((other) => other.category === category);
       const list = installed.map((other) => `${other.air} (${other.name})`).join(', ') || 'none';
+      const unet = category === 'ip-adapter' ? unetIpAdapters[air] : undefined;
+      if (unet) return { fault: 'unsuitable', message: explainUnet(air, unet, list) };
       const message = `The ${name} '${asked}' is not installed. Installed: ${list}. ${words[category].add}`;
       return { fault: 'missing', message };
     }
@@ -152,6 +155,14 @@ export class ModelStore {
       `'retouch serve --alias ${air}=${first.air}' answers for it with ${first.name}.`
     );
   }
+}
+
+function explainUnet(air: string, { name, base }: UnetIpAdapter, installed: string): string {
+  return (
+    `${air} is the ${name}, which adds to the cross-attentions of ${base}'s UNet; FLUX has none. ` +
+    `An IP-Adapter for FLUX answers for it when its manifest.json has "air": "${air}", or with ` +
+    `'retouch serve --alias ${air}=<its AIR>': docs/guide/ip-adapters.md. Installed: ${installed}.`
+  );
 }
 
 async function modelFolders(folder: string): Promise<string[]> {

@@ -30,6 +30,8 @@ const loraFaults: ReadonlySet<string> = new Set([
   'loraUnmatched',
 ]);
 
+const ipAdapterFaults: ReadonlySet<string> = new Set(['ipAdapterMisfit', 'ipAdapterUnsupported']);
+
 /** Failures of the machine that the same request may survive later. */
 const unavailable: ReadonlySet<string> = new Set(['notEnoughMemory', 'assetWriteFailed']);
 
@@ -46,6 +48,12 @@ export function toFailure(error: unknown, place: ErrorPlace, log: Log): Failure 
     return { status: apiErrors[code][0], error: { code, message: error.message, ...place } };
   if (loraFaults.has(error.code))
     return failure('unsupportedLoraModel', error.message, { parameter: 'lora.model', ...place });
+  if (ipAdapterFaults.has(error.code))
+    return failure('unsupportedIpAdaptersModel', error.message, { parameter: 'ipAdapters.model', ...place });
+  if (error.code === 'guideUndecodable') {
+    const facts = { code: 'invalidIpAdaptersGuideImages', parameter: 'ipAdapters.guideImages' };
+    return { status: 400, error: { ...facts, message: error.message, ...place } };
+  }
   // Pictures are decoded twice: probed here, and wholly in the engine, which finds what is cut short.
   if (isPictureFault(error.code)) {
     const facts = { code: 'invalidReferenceImages', parameter: 'inputs.referenceImages' };

@@ -15,6 +15,7 @@ import {
   plainPlan,
 } from '../engine/plan.ts';
 import type { Model, ModelStore } from '../store/models.ts';
+import { planIpAdapters } from './plan-guides.ts';
 import type { Inputs } from './resolve.ts';
 
 /** How this server computes, whatever the task. */
@@ -51,6 +52,7 @@ export function makePlans(
     ...schedulers[task.scheduler],
     numerics: { ...plainNumerics, ...arithmetic },
     loras: planLoras(task, adapters),
+    ipAdapters: planIpAdapters(task, inputs, adapters),
     output: { format: task.outputFormat.toLowerCase() as ImageFormat, quality: task.outputQuality },
   } satisfies Omit<Plan, 'seed'>;
   return Array.from({ length: task.numberResults }, (_, index) => {

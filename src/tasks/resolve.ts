@@ -10,9 +10,10 @@ export type { Sources } from './picture-source.ts';
 
 /** Width and height are as seen, after the EXIF orientation. */
 export type Reference = { bytes: Uint8Array; width: number; height: number };
-export type Inputs = { references: Reference[] };
+/** `guides` are those of each IP-Adapter. */
+export type Inputs = { references: Reference[]; guides: Reference[][] };
 
-const documentation = 'https://runware.ai/docs/models/flux-1-kontext-dev#request-inputs-referenceimages';
+const page = 'https://runware.ai/docs/models/flux-1-kontext-dev';
 
 /** Throws an AggregateError of what is wrong with each picture that cannot be had or is none. */
 export async function resolveInputs(
@@ -20,16 +21,23 @@ export async function resolveInputs(
   sources: Sources,
   signal: AbortSignal,
 ): Promise<Inputs> {
-  const given = task.inputs?.referenceImages ?? [];
-  const parameter = 'inputs.referenceImages';
-  const resolving = given.map((text, index) => {
-    const place = { parameter, where: `${parameter}[${index}]`, documentation };
-    return resolveReference(text, place, sources, signal);
-  });
-  const settled = await Promise.allSettled(resolving);
+  const resolve = (texts: readonly string[], parameter: string, where = parameter) => {
+    const documentation = `${page}#request-${parameter.replaceAll('.', '-').toLowerCase()}`;
+    return texts.map((text, index) =>
+      resolveReference(text, { parameter, where: `${where}[${index}]`, documentation }, sources, signal),
+    );
+  };
+  const references = resolve(task.inputs?.referenceImages ?? [], 'inputs.referenceImages');
+  const guides = (task.ipAdapters ?? []).map(({ guideImages }, index) =>
+    resolve(guideImages, 'ipAdapters.guideImages', `ipAdapters[${index}].guideImages`),
+  );
+  const settled = await Promise.allSettled([references, ...guides].flat());
   const errors = settled.flatMap((result) => (result.status === 'rejected' ? [result.reason] : []));
   if (errors.length > 0) throw new AggregateError(errors);
-  return { references: settled.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : [])) };
+  return {
+    references: await Promise.all(references),
+    guides: await Promise.all(guides.map((each) => Promise.all(each))),
+  };
 }
 
 async function resolveReference(

@@ -155,7 +155,7 @@ const schema = {
     scheduler: { type: 'string', allowed: schedulerNames, default: 'Default' },
     CFGScale: { ...hundredths, min: 0, max: 20 },
     lora: { type: 'array', items: lora, maxItems: maxAdapters },
-    ipAdapters: { type: 'array', items: ipAdapter, maxItems: maxAdapters, supported: none },
+    ipAdapters: { type: 'array', items: ipAdapter, maxItems: maxAdapters },
     trueCFGScale: { type: 'float' },
     ultralytics,
   },

@@ -1,0 +1,27 @@
+/** The IP-Adapters of a task as its Plan has them. */
+
+import type { ImageInferenceTask } from '../api/tasks/image-inference.ts';
+import type { PlannedIpAdapter } from '../engine/plan.ts';
+import type { ModelStore } from '../store/models.ts';
+import { unetIpAdapters } from '../store/unet-ip-adapters.ts';
+import type { Inputs } from './resolve.ts';
+
+/** The parser has asked for each of them; adapters do not go away while the server runs. */
+export function planIpAdapters(
+  { ipAdapters = [] }: ImageInferenceTask,
+  { guides }: Pick<Inputs, 'guides'>,
+  adapters: Pick<ModelStore, 'findAdapter'>,
+): PlannedIpAdapter[] {
+  return ipAdapters.map(({ model: air, guideImages: _, weight, weightComposition = 1, ...rest }, index) => {
+    const { files } = adapters.findAdapter('ip-adapter', air)!;
+    return {
+      ...rest,
+      air,
+      file: files.adapter!,
+      imageEncoder: files.imageEncoder!,
+      guides: guides[index]!.map(({ bytes }) => bytes),
+      weight: unetIpAdapters[air]?.light ? weight / 2 : weight,
+      weightComposition,
+    };
+  });
+}
