@@ -28,6 +28,19 @@ const plan: Plan = {
   sampler: 'dpmpp-2m',
   sigmas: 'karras',
   loras: [{ air: 'civitai:1@2', file: '/home/someone/lora.safetensors', weight: -0.5, stage: 'both' }],
+  ipAdapters: [
+    {
+      air: 'me:style@1',
+      file: '/home/someone/ip_adapter.safetensors',
+      imageEncoder: '/home/someone/image_encoder',
+      guides: [Uint8Array.of(1, 2, 3)],
+      weight: 0.8,
+      weightType: 'normal',
+      weightComposition: 1,
+      combineMethod: 'concat',
+      embedScaling: 'kv',
+    },
+  ],
   numerics: plainNumerics,
   previewEvery: 3,
   output: { format: 'png', quality: 95 },
@@ -62,6 +75,17 @@ describe('a picture of Retouch', () => {
       sampler: 'dpmpp-2m',
       sigmas: 'karras',
       loras: [{ air: 'civitai:1@2', weight: -0.5, stage: 'both' }],
+      ipAdapters: [
+        {
+          air: 'me:style@1',
+          guides: ['sha256:039058c6f2c0cb492c533b0a4d14ef77cc0f78abccced5287d84a1a2011cfb81'],
+          weight: 0.8,
+          weightType: 'normal',
+          weightComposition: 1,
+          combineMethod: 'concat',
+          embedScaling: 'kv',
+        },
+      ],
       numerics: plainNumerics,
       decoder: 'full',
       output: { format: 'png', quality: 95 },
@@ -92,7 +116,7 @@ describe('a picture of Retouch', () => {
     expect(parameters).toBe(
       `${plan.prompt}\nNegative prompt: rain\nSteps: 28, Sampler: dpmpp-2m, Schedule type: karras, ` +
         'CFG scale: 4, Distilled CFG Scale: 2.5, Seed: 9223372036854775807, Size: 24x17, Model: retouch:mini@1, ' +
-        'Lora 1: civitai:1@2 -0.5, Version: Retouch',
+        'Lora 1: civitai:1@2 -0.5, IP-Adapter 1: me:style@1 0.8, Version: Retouch',
     );
     expect(comments?.map(({ keyword }) => keyword)).toEqual(['parameters', 'retouch']);
   });
