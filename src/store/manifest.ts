@@ -13,6 +13,9 @@ export type ModelFiles =
 export const adapterCategories = ['lora', 'ip-adapter', 'face-detector', 'safety-classifier'] as const;
 export type AdapterCategory = (typeof adapterCategories)[number];
 
+/** For people who look for a model. */
+export type About = { version: string | undefined; tags: string[]; comment: string };
+
 export type AdapterManifest = {
   category: AdapterCategory;
   air: string;
@@ -23,6 +26,7 @@ export type AdapterManifest = {
   files: Readonly<Record<string, string>>;
   /** Everything else the manifest says, for whoever runs the adapter. */
   settings: Readonly<Record<string, unknown>>;
+  about: About;
   license: string;
 };
 
@@ -37,6 +41,7 @@ export type Manifest = {
   defaults: { steps: number; guidance: number };
   /** Width and height of what it draws; absent is every size of the wire. */
   sizes: [width: number, height: number][] | undefined;
+  about: About;
   license: string;
 };
 
@@ -74,6 +79,7 @@ export async function readManifest(folder: string): Promise<Manifest | AdapterMa
       architecture: value.architecture === undefined ? undefined : string('architecture'),
       files: readRoles(known, value.files, folder) ?? refuse(`'files' must be ${expectedRoles(known)}`),
       settings: asObject(value.settings) ?? {},
+      about: readAbout(value) ?? refuse(aboutExpected),
       license: string('license'),
     };
   }
@@ -98,6 +104,7 @@ export async function readManifest(folder: string): Promise<Manifest | AdapterMa
       value.sizes === undefined
         ? undefined
         : (readSizes(value.sizes) ?? refuse("'sizes' must be pairs of integers")),
+    about: readAbout(value) ?? refuse(aboutExpected),
     license: string('license'),
   };
 }
@@ -140,6 +147,16 @@ function readPaths(value: unknown, folder: string): Record<string, string> | und
   const entries = Object.entries(asObject(value) ?? {});
   if (entries.length === 0 || !entries.every(([, path]) => typeof path === 'string')) return undefined;
   return Object.fromEntries(entries.map(([role, path]) => [role, resolve(folder, path as string)]));
+}
+
+const aboutExpected = "'version' and 'comment' must be strings and 'tags' a list of strings";
+
+function readAbout({ version, tags = [], comment = '' }: Record<string, unknown>): About | undefined {
+  const isText = (text: unknown): text is string => typeof text === 'string';
+  if (version !== undefined && !isText(version)) return undefined;
+  return isText(comment) && Array.isArray(tags) && tags.every(isText)
+    ? { version, tags, comment }
+    : undefined;
 }
 
 function readSizes(value: unknown): [number, number][] | undefined {

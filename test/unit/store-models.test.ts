@@ -58,7 +58,8 @@ describe('the model store', () => {
 
   it('finds an adapter by its category and never as a model', async () => {
     const lora = { category: 'lora', air: 'me:ink@1', name: 'Ink', files: 'ink.safetensors', license: 'MIT' };
-    const folder = await install('models/ink', { ...lora, architecture: 'flux-kontext' });
+    const about = { version: '2', tags: ['drawing'], comment: 'Ink on paper.' };
+    const folder = await install('models/ink', { ...lora, ...about, architecture: 'flux-kontext' });
     const store = await scan();
     expect(store.problems).toEqual([]);
     expect(store.find('me:ink@1')).toBeUndefined();
@@ -68,9 +69,25 @@ describe('the model store', () => {
       architecture: 'flux-kontext',
       files: { weights: join(folder, 'ink.safetensors') },
       settings: {},
+      about,
       folder,
     });
   });
+
+  it.each([{ tags: 'drawing' }, { tags: [1] }, { version: 2 }, { comment: [] }])(
+    'has no use for a manifest that says %j',
+    async (about) => {
+      const lora = {
+        category: 'lora',
+        air: 'me:ink@1',
+        name: 'Ink',
+        files: 'ink.safetensors',
+        license: 'MIT',
+      };
+      await install('models/ink', { ...lora, ...about });
+      expect((await scan()).problems).toEqual([expect.stringContaining("'tags' a list of strings")]);
+    },
+  );
 
   it('has the adapters that come with the embedded model, and prefers them to others of the same id', async () => {
     const lora = {
