@@ -16,7 +16,9 @@ import type { Plan } from './plan.ts';
 import { Generator } from './random.ts';
 import { type Model, samplers } from './samplers/index.ts';
 import { resolutionShift, sigmas } from './sigmas/index.ts';
+import { StepCaching } from './step-caching.ts';
 import { timestepInput } from './timestep.ts';
+import type { Conditioning } from './transformer.ts';
 
 /** Paints a picture again, under a mask, instead of a new one: packed tokens as long as the target. */
 export type Repaint = {
@@ -28,8 +30,8 @@ export type Repaint = {
 };
 
 /**
- * The latent of a plan, packed tokens [L, C·4]. Yields `step-end` after every step, and previews; stops between steps
- * when `signal` fires.
+ * The latent of a plan, packed tokens [L, C·4]. Yields `step-end` after every step, previews, and `cache-end` where there
+ * is a step cache; stops between steps when `signal` fires.
  */
 export async function* denoise(
   plan: Plan,
@@ -44,10 +46,14 @@ export async function* denoise(
   const evaluate: Model = async (x, sigma) => {
     const time = timestepInput(sigma, plan.numerics.timestepRounding);
     transformer.use(model.loras.transformer(sigma));
-    const v = await transformer.velocity(x, time, given);
+    const velocity = (conditioning: Conditioning) =>
+      caching
+        ? caching.evaluate(conditioning, (cached) => transformer.velocity(x, time, conditioning, cached))
+        : transformer.velocity(x, time, conditioning);
+    const v = await velocity(given);
     if (!negative) return v;
     checkAborted(signal);
-    const against = await transformer.velocity(x, time, negative);
+    const against = await velocity(negative);
     return against.map((value, i) => value + plan.trueCfg * (v[i]! - value));
   };
   const generator = new Generator(plan.seed);
@@ -56,6 +62,11 @@ export async function* denoise(
   const whole = sigmas[plan.sigmas](plan.steps, resolutionShift(tokens, model.components.shift));
   const schedule = repaint ? whole.subarray(firstStep(plan.steps, repaint.strength)) : whole;
   const steps = schedule.length - 1;
+  // A cache's window counts the steps of a whole picture; to paint a part again takes few.
+  const caching =
+    plan.cache && !repaint
+      ? new StepCaching(plan.cache, steps, await transformer.cacheSessions())
+      : undefined;
 
   const first = noise();
   let x = repaint ? addNoise(repaint.init, first, schedule[0]!) : first;
@@ -68,23 +79,30 @@ export async function* denoise(
   const previewing = plan.previewEvery > 0 && model.canPreview(given.ids.length / 3);
   if (plan.previewEvery > 0 && !previewing)
     log('no previews: the decoder does not fit into memory beside the transformer');
-  let started = performance.now();
-  for await (const step of samplers[plan.sampler].run(watched, x, schedule, { noise })) {
-    if (repaint) step.x = blend(step.x, repaint.init, first, repaint.mask, step.sigma);
-    x = step.x;
-    const milliseconds = performance.now() - started;
-    yield { type: 'step-end', index: step.index, steps, sigma: step.sigma, milliseconds };
-    checkAborted(signal);
-    if (previewing && (step.index + 1) % plan.previewEvery === 0 && step.index + 1 < steps) {
-      const x0 = last.x.map((value, i) => value - last.sigma * last.v[i]!);
-      const picture = yield* staged('decode', decode(plan, x0, encoded, model.previewDecoder(canvas)));
-      const image = await encodeImage(picture, plan.output.format, plan.output.quality);
-      yield { type: 'preview', index: step.index, image };
+  try {
+    let started = performance.now();
+    for await (const step of samplers[plan.sampler].run(watched, x, schedule, { noise })) {
+      if (repaint) step.x = blend(step.x, repaint.init, first, repaint.mask, step.sigma);
+      x = step.x;
+      if (caching) caching.step = step.index + 1;
+      const milliseconds = performance.now() - started;
+      const reused = caching && { reused: caching.takeReused() };
+      yield { type: 'step-end', index: step.index, steps, sigma: step.sigma, milliseconds, ...reused };
       checkAborted(signal);
+      if (previewing && (step.index + 1) % plan.previewEvery === 0 && step.index + 1 < steps) {
+        const x0 = last.x.map((value, i) => value - last.sigma * last.v[i]!);
+        const picture = yield* staged('decode', decode(plan, x0, encoded, model.previewDecoder(canvas)));
+        const image = await encodeImage(picture, plan.output.format, plan.output.quality);
+        yield { type: 'preview', index: step.index, image };
+        checkAborted(signal);
+      }
+      started = performance.now();
     }
-    started = performance.now();
+    if (caching) yield caching.summary();
+    return x;
+  } finally {
+    caching?.release();
   }
-  return x;
 }
 
 /** The picture of packed tokens, of the plan's size. */

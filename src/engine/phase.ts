@@ -30,6 +30,7 @@ export function phaseAfter(event: EngineEvent, plan: Plan, phase: Phase): Phase 
     case 'step-end':
       return { after: stepPhase(event.index + 1, event.steps) };
     case 'preview':
+    case 'cache-end':
       return { after: phase.after };
     case 'decode-end':
     case 'image':

@@ -100,6 +100,20 @@ export type PlannedIpAdapter = {
   embedScaling: EmbedScaling;
 };
 
+export type CacheName = 'tea' | 'first-block' | 'dual-block';
+
+/** A step cache: what it may leave out and when; `engine/caches/`. */
+export type CachePlan = {
+  name: CacheName;
+  /** In the cache's own measure: the more, the more is reused; at 0 nothing is. */
+  threshold: number;
+  /** Reuse is allowed in the steps from ≤ i < to, counted from 0. */
+  from: number;
+  to: number;
+  /** After so many steps with reuse in a row the next is computed. */
+  maxConsecutive: number;
+};
+
 export type Plan = {
   model: ModelSource;
   prompt: string;
@@ -117,6 +131,8 @@ export type Plan = {
   trueCfg: number;
   sampler: SamplerName;
   sigmas: SigmasName;
+  /** Undefined computes every step. */
+  cache: CachePlan | undefined;
   numerics: Numerics;
   loras: readonly PlannedLora[];
   ipAdapters: readonly PlannedIpAdapter[];
@@ -133,6 +149,7 @@ export const plainPlan = {
   trueCfg: 1,
   sampler: 'euler',
   sigmas: 'shifted',
+  cache: undefined,
   loras: [],
   ipAdapters: [],
   decoder: 'full',
@@ -156,7 +173,17 @@ export type EngineEvent =
   | { type: 'stage-progress'; stage: StageName; message: string; fraction: number }
   | { type: 'load-end'; milliseconds: number; device: DeviceName; precision: PrecisionName }
   | { type: 'encode-end'; milliseconds: number }
-  | { type: 'step-end'; index: number; steps: number; sigma: number; milliseconds: number }
+  /** `reused`, where there is a step cache: evaluations of the network in this step that it answered. */
+  | {
+      type: 'step-end';
+      index: number;
+      steps: number;
+      sigma: number;
+      milliseconds: number;
+      reused?: number;
+    }
+  /** What a step cache did for the image; the time saved is reckoned from what a computed evaluation took. */
+  | { type: 'cache-end'; cache: CacheName; evaluations: number; reused: number; savedMilliseconds: number }
   | { type: 'preview'; index: number; image: EncodedImage }
   | { type: 'decode-end'; milliseconds: number }
   | { type: 'image'; image: EncodedImage; milliseconds: number };

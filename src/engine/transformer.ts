@@ -2,7 +2,10 @@
  * A FLUX transformer ready to run: its segments compiled for a device, its weights loaded once.
  */
 import type { ImagePrompt } from './adapters/ip-adapter/image-prompt.ts';
+import type { CachedPass, CacheSessions } from './cached-pass.ts';
+import type { StepCache } from './caches/index.ts';
 import { type Builders, compile, type Progress, releaseAll } from './compile.ts';
+import { cacheGraph, cacheGraphNames } from './models/cache-graphs.ts';
 import type { FluxConfig } from './models/flux-config.ts';
 import { type SegmentName, segmentBuilder, segmentNames } from './models/flux-segments.ts';
 import { sinusoid } from './nn/embedding.ts';
@@ -12,7 +15,7 @@ import {
   f32Tensor,
   floats,
   type LowRankFeeds,
-  type Session,
+  Session,
   type SessionOptions,
   type Tensor,
   tensor,
@@ -36,15 +39,27 @@ export type Conditioning = {
   imagePrompt?: ImagePrompt | undefined;
 };
 
+/** What the embeddings give: the vector of time, guidance and text, both streams, the first block's modulation. */
+type Embedded = { vec: Tensor; img: Tensor; txt: Tensor; img_mod: Tensor };
+
+type Place = StepCache['after'];
+
 export class Transformer {
   readonly config: FluxConfig;
   private readonly segments: Partial<Record<SegmentName, Session>>;
+  private readonly options: SessionOptions;
+  private cacheSegments: Promise<CacheSessions> | undefined;
   private updates: LowRankFeeds | undefined;
   private rotary: { ids: Float32Array; cos: Tensor; sin: Tensor } | undefined;
 
-  private constructor(config: FluxConfig, segments: Partial<Record<SegmentName, Session>>) {
+  private constructor(
+    config: FluxConfig,
+    segments: Partial<Record<SegmentName, Session>>,
+    options: SessionOptions,
+  ) {
     this.config = config;
     this.segments = segments;
+    this.options = options;
   }
 
   /**
@@ -77,7 +92,8 @@ export class Transformer {
         results: name === 'final' ? 'host' : 'device',
       };
     const all = builders as Builders<SegmentName>;
-    return new Transformer(config, yield* compile('transformer', source, all, compute, options, cacheFile));
+    const segments = yield* compile('transformer', source, all, compute, options, cacheFile);
+    return new Transformer(config, segments, options);
   }
 
   /** The LoRAs of the evaluations that follow; nothing is loaded or merged. */
@@ -85,12 +101,20 @@ export class Transformer {
     this.updates = updates;
   }
 
-  /** The velocity of the target's tokens: x [L, inChannels] gives [L, outChannels]; `time` is 1000·sigma. */
-  async velocity(x: Float32Array, time: number, given: Conditioning): Promise<Float32Array> {
+  /**
+   * The velocity of the target's tokens: x [L, inChannels] gives [L, outChannels]; `time` is 1000·sigma.
+   *
+   * @param cached what a step cache keeps of the same pass, and the step that is under way
+   */
+  async velocity(
+    x: Float32Array,
+    time: number,
+    given: Conditioning,
+    cached?: { pass: CachedPass; step: number },
+  ): Promise<Float32Array> {
     const { inChannels, guidance } = this.config;
     const rows = x.length / inChannels;
     const latents = joinFloats([x, given.references]);
-    const { cos, sin } = this.rotaryOf(given.ids);
     const embedded = await this.run('embed', {
       latents: f32Tensor(latents, [latents.length / inChannels, inChannels]),
       context: given.context,
@@ -98,30 +122,66 @@ export class Transformer {
       t: f32Tensor(sinusoid(time), [1, 256]),
       ...(guidance ? { g: f32Tensor(sinusoid(given.guidance), [1, 256]) } : {}),
     });
-    const vec = embedded.vec!;
-    let stream = { img: embedded.img!, txt: embedded.txt! };
-    for (const name of ['first', 'head', 'rest'] as const) {
-      if (!this.segments[name]) continue;
-      const { img, txt } = await this.run(
-        name,
-        { img_in: stream.img, txt_in: stream.txt, vec, cos, sin },
-        given.imagePrompt,
-      );
-      stream.img.dispose();
-      if (txt) stream.txt.dispose();
-      stream = { img: img!, txt: txt ?? stream.txt };
-    }
+    const img = await this.runBlocks(embedded as Embedded, given, cached);
     const { velocity } = await this.run('final', {
-      img_in: stream.img,
-      vec,
+      img_in: img,
+      vec: embedded.vec!,
       rows: tensor('i64', BigInt64Array.of(BigInt(rows)), [1]),
     });
-    for (const value of [stream.img, stream.txt, vec]) value.dispose();
+    for (const value of [img, embedded.vec!, embedded.img_mod!]) value.dispose();
     return floats(velocity!);
+  }
+
+  /** What a step cache runs beside the network; compiled when first asked for. */
+  async cacheSessions(): Promise<CacheSessions> {
+    this.cacheSegments ??= compileCacheGraphs(this.config, this.options);
+    return this.cacheSegments;
   }
 
   async release(): Promise<void> {
     await releaseAll(this.segments);
+    if (this.cacheSegments) await releaseAll(await this.cacheSegments);
+  }
+
+  /** The picture's tokens [L + R, D] after the last block, or what a step cache has in their place. */
+  private async runBlocks(
+    { vec, img: start, txt, img_mod }: Embedded,
+    given: Conditioning,
+    cached: { pass: CachedPass; step: number } | undefined,
+  ): Promise<Tensor> {
+    const { cos, sin } = this.rotaryOf(given.ids);
+    const looksAfter = cached && this.placeOf(cached.pass.cache.after);
+    let [img, after, entry] = [start, 'nothing' as Place, undefined as Tensor | undefined];
+    const spent = new Set<Tensor>([txt]);
+    for (const name of ['first', 'head', 'rest'] as const) {
+      if (!this.segments[name]) continue;
+      if (cached && after === looksAfter) {
+        entry = img;
+        const look = { start, img, imgMod: img_mod, network: this.updates };
+        const reused = await cached.pass.reuse(cached.step, look);
+        if (reused) {
+          disposeAll(spent.add(start).add(img));
+          return reused;
+        }
+      }
+      const feeds = { img_in: img, txt_in: txt, vec, cos, sin, ...(name === 'first' ? { img_mod } : {}) };
+      const out = await this.run(name, feeds, given.imagePrompt);
+      spent.add(img);
+      // A cache reads them again; nothing else does.
+      if (!cached) disposeAll(spent);
+      img = out.img!;
+      txt = out.txt ?? txt;
+      if (out.txt) spent.add(txt);
+      after = name === 'rest' ? after : name;
+    }
+    if (entry) await cached?.pass.keep(entry, img);
+    disposeAll(spent);
+    return img;
+  }
+
+  /** A model whose head is its first block has no segment of that name. */
+  private placeOf(after: Place): Place {
+    return after === 'head' && !this.segments.head ? 'first' : after;
   }
 
   private run(
@@ -153,4 +213,19 @@ function promptFeeds({ imagePromptSlots }: Graph, prompt: ImagePrompt): ImagePro
     `${place}.mask`,
   ]);
   return Object.fromEntries(names.flatMap((name) => (prompt[name] ? [[name, prompt[name]]] : [])));
+}
+
+async function compileCacheGraphs(config: FluxConfig, options: SessionOptions): Promise<CacheSessions> {
+  const sessions = {} as CacheSessions;
+  for (const name of cacheGraphNames)
+    sessions[name] = await Session.compile(cacheGraph(name, config), {
+      ...options,
+      results: name === 'distance' ? 'host' : 'device',
+    });
+  return sessions;
+}
+
+function disposeAll(tensors: Set<Tensor>): void {
+  for (const value of tensors) value.dispose();
+  tensors.clear();
 }

@@ -15,6 +15,7 @@ import {
   plainPlan,
 } from '../engine/plan.ts';
 import type { Model, ModelStore } from '../store/models.ts';
+import { cachePlan } from './cache-plan.ts';
 import { planIpAdapters } from './plan-guides.ts';
 import type { Inputs } from './resolve.ts';
 
@@ -36,6 +37,7 @@ export function makePlans(
 ): PlannedImage[] {
   const [width, height] = chooseSize(task, inputs, model);
   const guidance = task.CFGScale ?? model.defaults.guidance;
+  const steps = task.steps ?? model.defaults.steps;
   const firstSeed = task.seed ?? BigInt(randomInt(2 ** 32));
   const shared = {
     ...plainPlan,
@@ -46,10 +48,11 @@ export function makePlans(
     references: inputs.references.map(({ bytes }) => bytes),
     width,
     height,
-    steps: task.steps ?? model.defaults.steps,
+    steps,
     guidance,
     trueCfg: task.trueCFGScale ?? 1,
     ...schedulers[task.scheduler],
+    cache: cachePlan(task.acceleratorOptions, steps),
     numerics: { ...plainNumerics, ...arithmetic },
     loras: planLoras(task, adapters),
     ipAdapters: planIpAdapters(task, inputs, adapters),

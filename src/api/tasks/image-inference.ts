@@ -17,7 +17,7 @@ const offOnly = [false] as const;
 const hundredths = { type: 'float', step: 0.01 } as const satisfies FloatSchema;
 const weight = { ...hundredths, min: -4, max: 4, default: 1 } as const;
 const unit = { ...hundredths, min: 0, max: 1 } as const;
-const count = { type: 'integer', min: 1, supported: none } as const satisfies IntegerSchema;
+const count = { type: 'integer', min: 1 } as const satisfies IntegerSchema;
 const prompt = { type: 'string', minLength: 2, maxLength: 3000 } as const;
 
 /** How many references this version puts into one sequence. */
@@ -30,15 +30,15 @@ const acceleratorOptions = {
   properties: {
     cacheEndStep: count,
     cacheEndStepPercentage: { ...count, max: 100 },
-    cacheMaxConsecutiveSteps: { ...count, max: 5, default: 3 },
+    cacheMaxConsecutiveSteps: { ...count, max: 5, implied: 3 },
     cacheStartStep: { ...count, min: 0 },
     cacheStartStepPercentage: { ...count, min: 0, max: 99 },
-    fbCache: { type: 'boolean', default: false, supported: offOnly },
-    fbCacheThreshold: { ...unit, default: 0.25, supported: none },
-    teaCache: { type: 'boolean', default: false, supported: offOnly },
-    teaCacheDistance: { ...unit, default: 0.5, supported: none },
-    dbCache: { type: 'boolean', default: false, supported: offOnly },
-    dbCacheThreshold: { ...unit, default: 0.25, supported: none },
+    fbCache: { type: 'boolean', default: false },
+    fbCacheThreshold: { ...unit, default: 0.25 },
+    teaCache: { type: 'boolean', default: false },
+    teaCacheDistance: { ...unit, default: 0.5 },
+    dbCache: { type: 'boolean', default: false },
+    dbCacheThreshold: { ...unit, default: 0.25 },
     dbCacheSkipInterval: { ...count, default: 5 },
   },
 } as const satisfies ObjectSchema;

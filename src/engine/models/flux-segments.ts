@@ -1,7 +1,8 @@
 /**
  * The transformer compiled as a few graphs, cut where a step cache may enter (facts of First-Block Cache,
  * ParaAttention; DBCache, vipshop/cache-dit): embed · first · head · rest · final. Every block's weights are in
- * exactly one of them, so the cut costs nothing when no cache is used.
+ * exactly one of them, so the cut costs nothing when no cache is used. The modulation of the first block's picture is
+ * computed with the embeddings: it is what TeaCache reads before any block runs.
  */
 import { addDims, symbol } from '../onnx/dim.ts';
 import { Graph, type Var } from '../onnx/graph.ts';
@@ -15,6 +16,7 @@ import {
   embedImage,
   embedText,
   finalLayer,
+  modulation,
   type Rotary,
   singleBlock,
 } from './flux.ts';
@@ -25,19 +27,24 @@ export type SegmentName = 'embed' | 'first' | 'head' | 'rest' | 'final';
 /** Double blocks 0 … headBlocks−1 are computed on every step by DBCache (F8 of cache-dit). */
 const headBlocks = 8;
 
+/** Of a shallow model all double blocks are the head, so long as single ones are left to be reused. */
+function headOf({ depth, depthSingle }: FluxConfig): number {
+  return Math.max(Math.min(headBlocks, depthSingle > 0 ? depth : depth - 1), 1);
+}
+
 const [img, txt] = [symbol('img'), symbol('txt')];
 
 export type SegmentBuilder = (name: SegmentName, compute: Compute, prepared?: PreparedWeights) => Graph;
 
-/** The segments a model of this depth has: a shallow one has no `head`. */
+/** The segments a model of this depth has: one with a single block in its head has it in `first`. */
 export function segmentNames(config: FluxConfig): SegmentName[] {
-  return config.depth > headBlocks
+  return headOf(config) > 1
     ? ['embed', 'first', 'head', 'rest', 'final']
     : ['embed', 'first', 'rest', 'final'];
 }
 
 export function segmentBuilder(source: WeightSource, config: FluxConfig): SegmentBuilder {
-  const cut = config.depth > headBlocks ? headBlocks : 1;
+  const cut = headOf(config);
   return (name, compute, prepared) => {
     const graph = new Graph(`flux.${name}`);
     const w = new Weights(graph, source, compute, prepared);
@@ -54,7 +61,9 @@ function embed(graph: Graph, w: Weights, config: FluxConfig): void {
   const t = graph.input('t', 'f32', [1, 256]);
   const g = config.guidance ? graph.input('g', 'f32', [1, 256]) : undefined;
   const y = graph.input('y', 'f32', [1, config.vecIn]);
-  graph.output('vec', conditioning(t, g, y, w, config));
+  const vec = conditioning(t, g, y, w, config);
+  graph.output('vec', vec);
+  graph.output('img_mod', modulation(vec, w.at('double_blocks.0.img_mod.lin'), 6, config));
   graph.output('img', embedImage(graph.input('latents', 'f32', [img, config.inChannels]), w, config));
   graph.output('txt', embedText(graph.input('context', 'f32', [txt, config.contextIn]), w, config));
 }
@@ -81,8 +90,10 @@ function doubles(graph: Graph, w: Weights, config: FluxConfig, from: number, to:
 function runDoubles(stream: Stream, w: Weights, config: FluxConfig, from: number, to: number): Stream {
   let { img, txt } = stream;
   const { vec, pe } = stream;
-  for (let i = from; i < to; i++)
-    [img, txt] = doubleBlock(img, txt, vec, pe, w.at('double_blocks').at(i), config);
+  for (let i = from; i < to; i++) {
+    const given = i === 0 ? vec.graph.input('img_mod', 'f32', [1, 6 * config.hidden]) : undefined;
+    [img, txt] = doubleBlock(img, txt, vec, pe, w.at('double_blocks').at(i), config, given);
+  }
   return { img, txt, vec, pe };
 }
 

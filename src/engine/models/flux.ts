@@ -30,9 +30,14 @@ export function embedText(txt: Var, w: Weights, { hidden }: FluxConfig): Var {
   return linear(txt, w.at('txt_in'), hidden, { precise: true });
 }
 
-/** SiLU, Linear, cut into `parts` vectors [1, D]. */
-function modulation(vec: Var, w: Weights, parts: number, { hidden }: FluxConfig): Var[] {
-  return op.split(linear(op.silu(vec), w, parts * hidden), Array(parts).fill(hidden), 1);
+/** SiLU, Linear: `parts` vectors side by side, [1, parts·D]. A double block has 6 for either stream. */
+export function modulation(vec: Var, w: Weights, parts: number, { hidden }: FluxConfig): Var {
+  return linear(op.silu(vec), w, parts * hidden);
+}
+
+/** Vectors side by side as many vectors [1, D]: shift, scale and gate, once or twice. */
+export function splitModulation(joined: Var, { hidden }: FluxConfig): Var[] {
+  return op.split(joined, Array((joined.dim(1) as number) / hidden).fill(hidden), 1);
 }
 
 /** Splits q, k, v [S, D] and normalises q and k per head. */
@@ -46,7 +51,11 @@ function normalizedQkv(qkv: Var, norm: Weights, { hidden, heads }: FluxConfig): 
   return [perHead(q, 'query_norm'), perHead(k, 'key_norm'), v];
 }
 
-/** img [L, D] and txt [T, D] attend to each other and are updated separately. */
+/**
+ * img [L, D] and txt [T, D] attend to each other and are updated separately.
+ *
+ * @param imgMod the picture's modulation where another graph has computed it, [1, 6·D]
+ */
 export function doubleBlock(
   img: Var,
   txt: Var,
@@ -54,12 +63,13 @@ export function doubleBlock(
   pe: Rotary,
   w: Weights,
   config: FluxConfig,
+  imgMod = modulation(vec, w.at('img_mod.lin'), 6, config),
 ): [Var, Var] {
   const { hidden, heads, mlp, qkvBias } = config;
   const streams = { img, txt };
   const mods = {
-    img: modulation(vec, w.at('img_mod.lin'), 6, config),
-    txt: modulation(vec, w.at('txt_mod.lin'), 6, config),
+    img: splitModulation(imgMod, config),
+    txt: splitModulation(modulation(vec, w.at('txt_mod.lin'), 6, config), config),
   };
   const qkv = (s: 'img' | 'txt') => {
     const [shift1, scale1] = mods[s] as [Var, Var];
@@ -88,7 +98,8 @@ export function doubleBlock(
 /** One stream x = [txt | img] of [S, D]; attention and MLP in parallel. */
 export function singleBlock(x: Var, vec: Var, pe: Rotary, w: Weights, config: FluxConfig): Var {
   const { hidden, heads, mlp } = config;
-  const [shift, scale, gate] = modulation(vec, w.at('modulation.lin'), 3, config) as [Var, Var, Var];
+  const modulated = modulation(vec, w.at('modulation.lin'), 3, config);
+  const [shift, scale, gate] = splitModulation(modulated, config) as [Var, Var, Var];
   const joined = linear(modulatedNorm(x, shift, scale), w.at('linear1'), 3 * hidden + mlp);
   const [qkv, h] = op.split(joined, [3 * hidden, mlp], 1) as [Var, Var];
   const [q, k, v] = normalizedQkv(qkv, w.at('norm'), config);

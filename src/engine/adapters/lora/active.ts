@@ -3,7 +3,7 @@ import type { LowRankFeed, LowRankFeeds } from '../../onnx/session.ts';
 import { f32Tensor } from '../../onnx/session.ts';
 import type { Network } from './layers.ts';
 import type { Prepared, PreparedLayer } from './prepare.ts';
-import { activeAt, type LoraStage, stageAt } from './stages.ts';
+import { activeAt, type LoraStage } from './stages.ts';
 
 export type LoraUse = { file: string; weight: number; stage: LoraStage; prepared: Prepared };
 
@@ -17,11 +17,11 @@ export class ActiveLoras {
     this.uses = uses;
   }
 
-  /** For an evaluation of the transformer at noise level `sigma`. */
+  /** For an evaluation of the transformer at noise level `sigma`; the same object as long as the same LoRAs act. */
   transformer(sigma: number): LowRankFeeds {
-    return this.memoized(`transformer ${stageAt(sigma)}`, () =>
-      stack(activeAt(this.uses, sigma), 'transformer'),
-    );
+    const active = activeAt(this.uses, sigma);
+    const key = this.uses.map((use) => Number(active.includes(use))).join('');
+    return this.memoized(`transformer ${key}`, () => stack(active, 'transformer'));
   }
 
   /** Prompts are encoded once, before any step: text encoders' parts act whatever the stage. */

@@ -1,0 +1,56 @@
+/** When a step cache may act, whichever it is: the rules that count steps. */
+import type { CachePlan } from '../plan.ts';
+import type { Decider } from './types.ts';
+
+/**
+ * One pass of one image. Steps are counted and not evaluations: samplers that evaluate twice a step ask twice, and one
+ * reuse makes it a step with reuse.
+ *
+ * The first and the last step are computed always: there is nothing to reuse yet, and nothing comes after to mend it.
+ */
+export class CacheClock {
+  private readonly plan: CachePlan;
+  private readonly steps: number;
+  private readonly decider: Decider;
+  private step = -1;
+  /** Steps with reuse in a row, up to the one before this. */
+  private row = 0;
+  private reusedInStep = false;
+  private stale = false;
+
+  constructor(plan: CachePlan, steps: number, decider: Decider) {
+    this.plan = plan;
+    this.steps = steps;
+    this.decider = decider;
+  }
+
+  /** The network has become another one: what is kept is of no use to the next evaluation. */
+  refresh(): void {
+    this.stale = true;
+  }
+
+  /**
+   * Whether the evaluation reuses what is kept.
+   *
+   * @param step the step it belongs to, from 0
+   * @param distance to the signal that is kept; undefined when none is
+   */
+  decide(step: number, distance: number | undefined): boolean {
+    this.moveTo(step);
+    const { from, to, maxConsecutive } = this.plan;
+    const inside = step > 0 && step < this.steps - 1 && step >= from && step < to;
+    const may = inside && this.row < maxConsecutive && !this.stale && distance !== undefined;
+    const reuses = may && this.decider.allows(distance);
+    this.reusedInStep ||= reuses;
+    if (!reuses) this.decider.computed();
+    this.stale = false;
+    return reuses;
+  }
+
+  private moveTo(step: number): void {
+    if (step === this.step) return;
+    this.row = this.reusedInStep ? this.row + 1 : 0;
+    this.reusedInStep = false;
+    this.step = step;
+  }
+}

@@ -1,0 +1,24 @@
+/**
+ * Step caches reuse what the blocks of the network added to the picture's tokens at an earlier step, where a cheap
+ * signal says that they would add nearly the same again. Here is only the deciding, over numbers; the tensors are in
+ * `cached-pass.ts`.
+ */
+export type StepCache = {
+  /** How much of the network runs before the signal is read; whatever follows is what may be left out. */
+  after: 'nothing' | 'first' | 'head';
+  /** The signal that the present one is compared with: of the last evaluation, or of the last that was computed. */
+  against: 'last' | 'computed';
+  decider(threshold: number): Decider;
+};
+
+/** The memory of one pass of one image. */
+export type Decider = {
+  /**
+   * Whether what is kept is near enough.
+   *
+   * @param distance mean|now - then| / mean|then| of the signals, over all tokens and channels of the picture's stream
+   */
+  allows(distance: number): boolean;
+  /** All of the network was computed, for whatever reason. */
+  computed(): void;
+};
