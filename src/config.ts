@@ -56,6 +56,12 @@ export const settings = {
   'batch-limit': integer(100, 1, 10_000, 'Most tasks in one request.'),
   'queue-limit': integer(1000, 1, 1_000_000, 'Most images that wait for the engine.'),
   'fetch-timeout': integer(10, 1, 600, 'Seconds that fetching a picture from its URL may take.'),
+  'sync-timeout': integer(
+    120,
+    1,
+    86_400,
+    'Seconds that a request waits for its images; they go on being made, and can be polled for.',
+  ),
   'shutdown-timeout': integer(
     10,
     0,

@@ -19,6 +19,8 @@ export type ErrorObject = {
   documentation?: string;
   taskType?: string;
   taskUUID?: string;
+  /** In answers to getResponse, as items have it. */
+  status?: 'error';
 };
 
 /** An error object and the HTTP status of a request in which nothing else succeeds. */
@@ -29,6 +31,10 @@ export const apiErrors = {
   arrayTooSmall: [400, 'The request is an array without a task.'],
   conflictTaskUUID: [400, 'Another task has this taskUUID.'],
   downloadFailed: [400, 'An input picture could not be fetched from its URL.'],
+  failedTaskTimeout: [
+    504,
+    'The task takes longer than a request may wait; it goes on, and getResponse has its results.',
+  ],
   forbidden: [403, 'A web page of another site asked a server that has no API keys.'],
   incompatibleParameters: [400, 'Parameters were given that exclude or contradict each other.'],
   internalServerError: [500, 'A bug of the server; its log has the details.'],
@@ -42,7 +48,9 @@ export const apiErrors = {
   rateLimitExceeded: [429, 'The queue is full; try again later.'],
   routeNotFound: [404, 'Nothing is served at this address.'],
   serverUnavailable: [503, 'The server is shutting down.'],
-  taskCancelled: [409, 'The task was stopped before its image was finished.'],
+  taskCancelled: [409, 'The task was cancelled before its image was finished.'],
+  taskFailed: [500, 'The server ended again and again while it made the image, which is not tried any more.'],
+  taskNotFound: [404, 'No task has this taskUUID, or its results are no longer kept.'],
   unknownParameter: [400, 'The task has a parameter that its task type does not know.'],
   unsupportedDimensions: [400, 'The width and height are not a pair that the model draws.'],
   unsupportedIpAdaptersModel: [

@@ -25,7 +25,9 @@ export type ParseContext = {
 const adapterParameters = { lora: 'lora', ipAdapters: 'ip-adapter' } as const;
 type AdapterCategory = (typeof adapterParameters)[keyof typeof adapterParameters];
 
-export type Parsed = { task: Task } | { failures: Failure[] };
+/** `wire` is the element of the request as it came. */
+export type ValidTask = { task: Task; wire: WireObject };
+export type Parsed = ValidTask | { failures: Failure[] };
 
 /** A million separators are far more than the longest sensible request has, and few enough to parse at once. */
 const maxSeparators = 1_000_000;
@@ -37,7 +39,7 @@ export function parseTasks(body: Uint8Array, context: ParseContext): Parsed[] {
   return elements.map((element, index) => {
     const parsed = parseTask(element, index, context);
     const uuid = taskUuid(element);
-    if (uuid === undefined) return parsed;
+    if (uuid === undefined || namesOther(element as WireObject)) return parsed;
     if (!seen.has(uuid.toLowerCase())) {
       seen.add(uuid.toLowerCase());
       return parsed;
@@ -102,7 +104,7 @@ function parseTask(element: unknown, index: number, context: ParseContext): Pars
   const missing = typeof task.model === 'string' ? context.explainMissingModel(task.model) : undefined;
   if (missing !== undefined) reader.report('modelNotFound', missing, ['model'], { type: 'string' });
   else if (typeof task.model === 'string') checkAdapters(task, task.model, context, reader);
-  if (reader.errors.length === 0) return { task: task as Task };
+  if (reader.errors.length === 0) return { task: task as Task, wire };
   return { failures: reader.errors.map((error) => atTask(error, wire, type.documentation)) };
 }
 
@@ -155,6 +157,12 @@ function place(wire: WireObject): Partial<ErrorObject> {
     ...(typeof type === 'string' && Object.hasOwn(taskTypes, type) ? { taskType: type } : {}),
     ...(uuid === undefined ? {} : { taskUUID: uuid }),
   };
+}
+
+function namesOther({ taskType: name }: WireObject): boolean {
+  if (typeof name !== 'string' || !Object.hasOwn(taskTypes, name)) return false;
+  const type: TaskType = taskTypes[name as TaskName];
+  return type.namesOther ?? false;
 }
 
 function taskUuid(element: unknown): string | undefined {

@@ -15,7 +15,44 @@ export type ImageItem = {
 
 export type PongItem = { taskType: 'ping'; taskUUID?: string; pong: true };
 export type AuthenticationItem = { taskType: 'authentication'; connectionSessionUUID: string };
-export type Item = ImageItem | PongItem | AuthenticationItem;
+
+/** That a task was accepted; its results are polled for or sent to its webhook. */
+export type AcceptedItem = { taskType: 'imageInference'; taskUUID: string };
+
+/** In answers to getResponse. The UUID is the one that the image will have. */
+export type ProcessingItem = {
+  taskType: string;
+  taskUUID: string;
+  status: 'processing';
+  imageUUID?: string;
+  /** 0 to 100. */
+  progress: number;
+};
+export type SuccessItem = ImageItem & { status: 'success' };
+
+export type TaskDetailsItem = {
+  taskType: 'getTaskDetails';
+  taskUUID: string;
+  request: unknown[];
+  response: { data?: Item[]; errors?: ErrorObject[] };
+};
+
+export type CancelItem = {
+  taskType: 'cancelTask';
+  taskUUID: string;
+  /** Images that will not be made; those made before stay. */
+  cancelledResults: number;
+};
+
+export type Item =
+  | AcceptedItem
+  | AuthenticationItem
+  | CancelItem
+  | ImageItem
+  | PongItem
+  | ProcessingItem
+  | SuccessItem
+  | TaskDetailsItem;
 
 /** One thing said about a task: a result or an error. */
 export type Reply = { item: Item } | { failure: Failure };

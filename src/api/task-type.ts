@@ -21,6 +21,8 @@ export type TaskType<Fields extends object = WireObject> = {
   result?: ObjectSchema;
   /** What of `checkTogether` JSON Schema can say. */
   constraints?: readonly JsonSchema[];
+  /** Its taskUUID is another task's, so it may stand more than once in a request. */
+  namesOther?: boolean;
   rename?(task: WireObject): Renamed;
   /** Rules between parameters; those that were invalid alone are undefined. */
   checkTogether?(task: Partial<Fields>, reader: Reader): void;

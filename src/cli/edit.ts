@@ -6,7 +6,7 @@ import { EngineHost } from '../engine/host.ts';
 import type { EncodedImage, EngineEvent, Plan } from '../engine/plan.ts';
 import { RetouchError } from '../error.ts';
 import { ModelStore } from '../store/models.ts';
-import { runJob } from '../tasks/engine.ts';
+import { runPlan } from '../tasks/engine.ts';
 import { makePlans, type PlannedImage } from '../tasks/plan.ts';
 import { type Arguments, cliError, parseArguments } from './arguments.ts';
 import type { Command } from './command.ts';
@@ -133,7 +133,7 @@ async function compute(
       previews.push(writePicture(previewName(output, event.image), event.image.bytes));
   };
   try {
-    const image = await runJob(host, { plan, onEvent }, interrupt.signal);
+    const image = await runPlan(host, plan, interrupt.signal, onEvent);
     await Promise.all(previews);
     await writePicture(output, image.bytes);
     view?.end();

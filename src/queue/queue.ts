@@ -1,4 +1,10 @@
-/** Where Jobs wait for the engine. */
+/**
+ * Where Jobs wait for the engine. A job is the UUID of the image it makes; what is to be done stands in the task store.
+ *
+ * Every implementation runs a job at least once: it leaves the queue when its work is done, and a process that ends in
+ * between leaves it there. That each image is made known exactly once is the worker's affair: it settles a result only
+ * while it is open.
+ */
 
 export const queueErrors = {
   jobAborted: 'The job was cancelled before it was finished.',
@@ -8,19 +14,28 @@ export const queueErrors = {
 
 export type QueueErrorCode = keyof typeof queueErrors;
 
-export interface Queue<Job, Outcome> {
+export interface Queue {
   /**
-   * The outcome of a job, once every job pushed before it is done. Rejects with what the work threw, `jobAborted`
-   * once `signal` fires, `queueClosed`, or `queueFull` at once.
+   * Takes all of the jobs or none; each runs when all pushed before it are done. One that is there already stays where
+   * it is. Rejects with `queueFull`, `queueClosed` or the code of the store.
    */
-  push(job: Job, signal?: AbortSignal): Promise<Outcome>;
+  push(ids: readonly string[]): Promise<void>;
+  /** The same for jobs that were taken before the process began: those fit in any case. */
+  restore(ids: readonly string[]): Promise<void>;
+  /** Takes a waiting job out; the signal of a running one fires with `jobAborted`. */
+  cancel(id: string): void;
+  /** Begins to run jobs. */
+  start(work: Work): void;
   /** Jobs waiting and running. */
   readonly depth: number;
   /** Resolves when nothing waits or runs. */
   idle(): Promise<void>;
-  /** Stops what runs and refuses what waits. */
-  close(): Promise<void>;
+  /** Runs no further job, and stops the running one after `grace` milliseconds. What is not done stays for the next start. */
+  close(grace?: number): Promise<void>;
 }
 
-/** Must settle soon after its signal fires. */
-export type Work<Job, Outcome> = (job: Job, signal: AbortSignal) => Promise<Outcome>;
+/**
+ * Resolves when the job is done, well or not. Rejects when it must be tried again: because its signal fired with
+ * `queueClosed`, or because its end could not be written down. Must settle soon after its signal fires.
+ */
+export type Work = (id: string, turn: { attempt: number; signal: AbortSignal }) => Promise<void>;

@@ -133,8 +133,9 @@ export class Connection implements Line {
     const { task } = parsed;
     const { service, publicUrl } = this.#parts;
     // Work goes on without the client, which may come back for it.
-    const caller: Caller = { publicUrl, signal: new AbortController().signal };
-    const replies = service.perform(task, caller);
+    const account = this.#session!.owner;
+    const caller: Caller = { account, publicUrl, signal: new AbortController().signal };
+    const replies = service.perform(parsed, caller);
     if (task.taskType === 'imageInference') {
       for await (const reply of replies) this.#say([reply]);
       return;

@@ -16,7 +16,7 @@ import { answer } from './http.ts';
 export type HealthOptions = {
   config: Config;
   engine: ImageEngine;
-  queue: Pick<Queue<never, never>, 'depth'>;
+  queue: Pick<Queue, 'depth'>;
   models: ModelStore;
   metrics: Metrics;
   gate: Gate;

@@ -6,20 +6,24 @@ import { type Parsed, parseTasks } from '../api/parse.ts';
 import { type Reply, toEnvelope } from '../api/results.ts';
 import type { Config } from '../config.ts';
 import type { Caller, TaskService } from '../tasks/service.ts';
-import type { Gate } from './auth.ts';
+import type { Account, Gate } from './auth.ts';
 
 export type HttpOptions = { service: TaskService; config: Config; gate: Gate };
 
 export const http: FastifyPluginAsync<HttpOptions> = async (server, { service, config, gate }) => {
-  const trusted = new WeakSet<FastifyRequest>();
+  const accounts = new WeakMap<FastifyRequest, Account>();
   const onRequest = async (request: FastifyRequest) => {
-    if (gate.checkRequest(request) !== undefined) trusted.add(request);
+    const account = gate.checkRequest(request);
+    if (account !== undefined) accounts.set(request, account);
   };
   const post = async (request: FastifyRequest, reply: FastifyReply) => {
     const body = request.body instanceof Uint8Array ? request.body : new Uint8Array();
     const parsed = parseTasks(body, service.parseContext);
-    if (!trusted.has(request)) gate.checkTasks(parsed);
-    const caller = { publicUrl: publicUrlOf(request, config), signal: disconnection(reply) };
+    const caller = {
+      account: accounts.get(request) ?? gate.checkTasks(parsed),
+      publicUrl: publicUrlOf(request, config),
+      signal: disconnection(reply),
+    };
     return answer(reply, await performAll(parsed, service, caller));
   };
   for (const url of ['/', '/v1']) {
@@ -34,7 +38,7 @@ async function performAll(parsed: readonly Parsed[], service: TaskService, calle
       if ('failures' in each) return each.failures.map((failure) => ({ failure }));
       // Clients read data[0] as their result, so a key given along with tasks is not answered.
       if (each.task.taskType === 'authentication' && parsed.length > 1) return [];
-      return collect(service.perform(each.task, caller));
+      return collect(service.perform(each, caller));
     }),
   );
   return replies.flat();

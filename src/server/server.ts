@@ -36,7 +36,7 @@ export type ServerParts = {
   keys: KeyStore;
   metrics: Metrics;
   engine: ImageEngine;
-  queue: Pick<Queue<never, never>, 'depth'>;
+  queue: Pick<Queue, 'depth'>;
   log: Log;
   /** Of WebSocket connections; the protocol's by default. */
   times?: ConnectionTimes;

@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { RetouchError } from '../error.ts';
 import { type Asset, type AssetFormat, type AssetStore, assetFormats } from './assets.ts';
 import type { StoreErrorCode } from './errors.ts';
+import { reasonOf, writeSynced } from './files.ts';
 
 /** Pictures as files: `<folder>/3f/3f0c5c8e-….png`. */
 export class FileAssetStore implements AssetStore {
@@ -66,16 +67,6 @@ function isUuid(text: string): boolean {
   return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text);
 }
 
-async function writeSynced(path: string, bytes: Uint8Array): Promise<void> {
-  const file = await open(path, 'wx');
-  try {
-    await file.writeFile(bytes);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-}
-
 async function readIfThere(path: string): Promise<Uint8Array | undefined> {
   try {
     return await readFile(path);
@@ -83,11 +74,6 @@ async function readIfThere(path: string): Promise<Uint8Array | undefined> {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;
   }
-}
-
-function reasonOf(error: unknown): string {
-  const { code, message } = error as NodeJS.ErrnoException;
-  return code === 'ENOSPC' ? 'the disk is full' : (code ?? message);
 }
 
 function storeError(code: StoreErrorCode, message: string, cause: unknown): RetouchError {

@@ -6,6 +6,7 @@ export const storeErrors = {
   databaseCorrupt: 'The database in the data directory is damaged.',
   databaseFull: 'The database cannot grow: the disk is full.',
   databaseNewer: 'The database was written by a newer version.',
+  inputWriteFailed: 'The inputs of a task could not be written to the data directory.',
   keyTaken: 'There is an API key of this name.',
   keyUnknown: 'There is no API key of this name.',
   manifestInvalid: 'A manifest.json in the models directory has a fault.',

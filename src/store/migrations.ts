@@ -12,12 +12,10 @@ export const migrations: readonly string[] = [
      type TEXT NOT NULL,
      request TEXT NOT NULL,
      terms TEXT NOT NULL,
-     session TEXT,
      accepted INTEGER NOT NULL,
      used INTEGER NOT NULL
    ) STRICT, WITHOUT ROWID;
    CREATE INDEX tasks_by_use ON tasks (used);
-   CREATE INDEX tasks_by_session ON tasks (session) WHERE session IS NOT NULL;
    CREATE TABLE results (
      uuid TEXT PRIMARY KEY,
      task TEXT NOT NULL REFERENCES tasks ON DELETE CASCADE,
@@ -26,7 +24,6 @@ export const migrations: readonly string[] = [
      plan TEXT,
      item TEXT,
      failure TEXT,
-     delivered INTEGER NOT NULL DEFAULT 0,
      UNIQUE (task, position)
    ) STRICT, WITHOUT ROWID;
    CREATE INDEX results_open ON results (task) WHERE item IS NULL AND failure IS NULL;`,

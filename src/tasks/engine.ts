@@ -5,14 +5,39 @@ import { RetouchError } from '../error.ts';
 /** The part of the engine that tasks need. */
 export type ImageEngine = Pick<EngineHost, 'run' | 'status'>;
 
-/** A Job: one Plan, and who listens to its progress. */
-export type Job = { plan: Plan; onEvent?: (event: EngineEvent) => void };
+/**
+ * The image of a Plan. A process that died between two runs is found dead by the next one: a run that crashes before
+ * its first step is begun once more, so that the death is nobody's error.
+ */
+export async function runPlan(
+  engine: ImageEngine,
+  plan: Plan,
+  signal: AbortSignal,
+  onEvent: (event: EngineEvent) => void,
+): Promise<EncodedImage> {
+  let stepped = false;
+  const listen = (event: EngineEvent) => {
+    stepped ||= event.type === 'step-end';
+    onEvent(event);
+  };
+  try {
+    return await runOnce(engine, plan, signal, listen);
+  } catch (error) {
+    const crashed = error instanceof RetouchError && error.code === 'engineCrashed';
+    if (!crashed || stepped || signal.aborted) throw error;
+    return runOnce(engine, plan, signal, listen);
+  }
+}
 
-/** The Outcome of a Job, as the work of a queue. */
-export async function runJob(engine: ImageEngine, job: Job, signal: AbortSignal): Promise<EncodedImage> {
+async function runOnce(
+  engine: ImageEngine,
+  plan: Plan,
+  signal: AbortSignal,
+  onEvent: (event: EngineEvent) => void,
+): Promise<EncodedImage> {
   let image: EncodedImage | undefined;
-  for await (const event of engine.run(job.plan, signal)) {
-    job.onEvent?.(event);
+  for await (const event of engine.run(plan, signal)) {
+    onEvent(event);
     if (event.type === 'image') image = event.image;
   }
   if (image) return image;

@@ -33,7 +33,13 @@ const loraFaults: ReadonlySet<string> = new Set([
 const ipAdapterFaults: ReadonlySet<string> = new Set(['ipAdapterMisfit', 'ipAdapterUnsupported']);
 
 /** Failures of the machine that the same request may survive later. */
-const unavailable: ReadonlySet<string> = new Set(['notEnoughMemory', 'assetWriteFailed']);
+const unavailable: ReadonlySet<string> = new Set([
+  'assetWriteFailed',
+  'databaseBusy',
+  'databaseFull',
+  'inputWriteFailed',
+  'notEnoughMemory',
+]);
 
 export function toFailure(error: unknown, place: ErrorPlace, log: Log): Failure {
   const known = failureOf(error);

@@ -1,41 +1,22 @@
-/** What the server does with a valid Task: resolve → plan → queue → deliver. */
+/**
+ * What the server does with a valid Task, whatever it came over. A table of handlers says how each type is performed;
+ * images are made by the queue's worker, and go on being made whether or not anyone waits.
+ */
 
-import { randomUUID } from 'node:crypto';
-import { type ErrorPlace, failure } from '../api/errors.ts';
-import type { ParseContext } from '../api/parse.ts';
+import type { ParseContext, ValidTask } from '../api/parse.ts';
 import type { Reply } from '../api/results.ts';
-import type { ImageInferenceTask } from '../api/tasks/image-inference.ts';
 import type { Task } from '../api/tasks/index.ts';
-import type { EncodedImage } from '../engine/plan.ts';
-import type { Log } from '../log.ts';
-import type { Queue } from '../queue/queue.ts';
-import type { ModelStore } from '../store/models.ts';
-import { deliverImage } from './deliver.ts';
-import type { Job } from './engine.ts';
 import { toFailure } from './failures.ts';
-import { type Arithmetic, makePlans } from './plan.ts';
-import { resolveInputs, type Sources } from './resolve.ts';
+import type { Caller, Handler, ServiceParts } from './handler.ts';
+import { handlers } from './handlers/index.ts';
+import { Tracker } from './tracker.ts';
+import { createWork } from './worker.ts';
 
-export type ServiceParts = Sources & {
-  models: ModelStore;
-  queue: Queue<Job, EncodedImage>;
-  arithmetic: Arithmetic;
-  maxTasks: number;
-  log: Log;
-};
-
-/** Who asked. */
-export type Caller = {
-  /** Start of the URLs that this client can reach. */
-  publicUrl: string;
-  /** Fires when nobody waits for the answer any more. */
-  signal: AbortSignal;
-};
+export type { Caller, ServiceParts } from './handler.ts';
 
 export class TaskService {
   readonly #parts: ServiceParts;
-  /** UUIDs of the tasks under way. */
-  readonly #active = new Set<string>();
+  readonly #tracker = new Tracker();
 
   constructor(parts: ServiceParts) {
     this.#parts = parts;
@@ -47,70 +28,32 @@ export class TaskService {
     return { maxTasks, explainMissingModel, explainAdapter: models.explainAdapter.bind(models) };
   }
 
-  /** Everything there is to say about a task, each as soon as it is known. Never throws. */
-  async *perform(task: Task, caller: Caller): AsyncGenerator<Reply> {
-    switch (task.taskType) {
-      case 'ping': {
-        const { taskUUID } = task;
-        yield { item: { taskType: 'ping', ...(taskUUID === undefined ? {} : { taskUUID }), pong: true } };
-        return;
-      }
-      case 'authentication':
-        yield { item: { taskType: 'authentication', connectionSessionUUID: randomUUID() } };
-        return;
-      case 'imageInference':
-        yield* this.#performOnce(task, caller);
-    }
+  /** Begins to make images: first those that an earlier process left. */
+  async start(): Promise<void> {
+    const { tasks, inputs, queue, log } = this.#parts;
+    const open = tasks.openResults();
+    await inputs.keepOnly(new Set(tasks.openTasks()));
+    await queue.restore(open);
+    if (open.length > 0)
+      log.info(`${open.length} images that were asked for before this start are made now.`);
+    queue.start(createWork({ parts: this.#parts, tracker: this.#tracker }));
   }
 
-  async *#performOnce(task: ImageInferenceTask, caller: Caller): AsyncGenerator<Reply> {
-    const place = { taskType: task.taskType, taskUUID: task.taskUUID };
-    const uuid = task.taskUUID.toLowerCase();
-    if (this.#active.has(uuid)) {
-      const message = `A task with the taskUUID ${task.taskUUID} is under way; expected a new one.`;
-      yield { failure: failure('conflictTaskUUID', message, { parameter: 'taskUUID', ...place }) };
-      return;
-    }
-    this.#active.add(uuid);
+  /** Everything there is to say about a task, each as soon as it is known. Never throws. */
+  async *perform({ task, wire }: ValidTask, caller: Caller): AsyncGenerator<Reply> {
+    const handle = handlers[task.taskType] as Handler<Task>;
     try {
-      yield* this.#infer(task, caller, place);
+      yield* handle(task, { parts: this.#parts, tracker: this.#tracker, caller, wire });
     } catch (error) {
+      const { taskType, taskUUID } = task;
+      const place = { taskType, ...(taskUUID === undefined ? {} : { taskUUID }) };
       const errors = error instanceof AggregateError ? error.errors : [error];
       for (const each of errors) yield { failure: toFailure(each, place, this.#parts.log) };
-    } finally {
-      this.#active.delete(uuid);
     }
   }
 
-  async *#infer(task: ImageInferenceTask, caller: Caller, place: ErrorPlace): AsyncGenerator<Reply> {
-    const { models, queue, arithmetic, log } = this.#parts;
-    const inputs = await resolveInputs(task, this.#parts, caller.signal);
-    // The parser asked for it; models do not go away while the server runs.
-    const model = models.find(task.model)!;
-    const plans = makePlans(task, inputs, model, arithmetic, models);
-    const replies = plans.map(async ({ plan, seed }): Promise<Reply> => {
-      try {
-        const image = await queue.push({ plan }, caller.signal);
-        const target = { assets: this.#parts.assets, publicUrl: caller.publicUrl };
-        return { item: await deliverImage(task, seed, image, target) };
-      } catch (error) {
-        return { failure: toFailure(error, place, log) };
-      }
-    });
-    yield* withoutRepeats(replies);
-  }
-}
-
-/** Results in the order of their seeds. An error that befalls several of them alike is said once. */
-async function* withoutRepeats(replies: Promise<Reply>[]): AsyncGenerator<Reply> {
-  const said = new Set<string>();
-  for (const pending of replies) {
-    const reply = await pending;
-    if ('failure' in reply) {
-      const { code, message } = reply.failure.error;
-      if (said.has(`${code} ${message}`)) continue;
-      said.add(`${code} ${message}`);
-    }
-    yield reply;
+  /** Tells everyone who waits that this server makes no more; what is accepted is made after the next start. */
+  close(): void {
+    this.#tracker.close();
   }
 }

@@ -4,6 +4,7 @@ import { parseJson, stringifyJson } from '../../src/api/json.ts';
 import { type Parsed, parseTasks } from '../../src/api/parse.ts';
 import { toEnvelope } from '../../src/api/results.ts';
 import { listedSizes, nearestSize } from '../../src/api/sizes.ts';
+import { taskTypes } from '../../src/api/tasks/index.ts';
 
 const context = { maxTasks: 3, explainMissingModel: () => undefined };
 
@@ -52,7 +53,7 @@ describe('the body of a request', () => {
     expect(number).toMatchObject({ code: 'invalidBody', message: expect.stringContaining('Element 0') });
     expect(misspelt).toMatchObject({
       code: 'unsupportedTaskType',
-      allowedValues: ['authentication', 'imageInference', 'ping'],
+      allowedValues: Object.keys(taskTypes),
       message: expect.stringContaining("Did you mean 'imageInference'?"),
     });
     expect(untyped).toMatchObject({

@@ -3,21 +3,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import { stringifyJson } from '../../src/api/json.ts';
+import { openParts } from '../../src/cli/parts.ts';
 import { type Config, loadConfig } from '../../src/config.ts';
 import { encodeImage } from '../../src/engine/image.ts';
-import type { EncodedImage, EngineEvent, Plan } from '../../src/engine/plan.ts';
+import type { EngineEvent, Plan } from '../../src/engine/plan.ts';
 import { createLog } from '../../src/log.ts';
-import { Metrics } from '../../src/metrics.ts';
-import { MemoryQueue } from '../../src/queue/memory.ts';
 import type { ConnectionTimes } from '../../src/server/connection.ts';
 import { createServer } from '../../src/server/server.ts';
-import { FileAssetStore } from '../../src/store/assets-fs.ts';
-import { Database } from '../../src/store/db.ts';
-import { KeyStore } from '../../src/store/keys.ts';
-import { ModelStore } from '../../src/store/models.ts';
-import { type ImageEngine, type Job, runJob } from '../../src/tasks/engine.ts';
-import { TaskService } from '../../src/tasks/service.ts';
-import { measureEngine, TaskMetrics } from '../../src/tasks/task-metrics.ts';
+import type { FileAssetStore } from '../../src/store/assets-fs.ts';
+import type { KeyStore } from '../../src/store/keys.ts';
+import type { ImageEngine } from '../../src/tasks/engine.ts';
 
 export const taskUUID = '50836053-a0ee-4cf5-b9d6-ae7c5d140ada';
 export const task = {
@@ -32,11 +27,14 @@ export class FakeEngine implements ImageEngine {
   readonly plans: Plan[] = [];
   readonly status = { state: 'ready', pid: 1, restarts: 0 } as const;
   script: (plan: Plan, signal: AbortSignal) => Promise<void> = async () => {};
+  steps: (plan: Plan) => AsyncIterable<{ index: number; steps: number }> = async function* ({ steps }) {
+    yield { index: steps - 1, steps };
+  };
 
   async *run(plan: Plan, signal = new AbortController().signal): AsyncGenerator<EngineEvent> {
     this.plans.push(plan);
     await this.script(plan, signal);
-    yield { type: 'step-end', index: 0, steps: 1, sigma: 1, milliseconds: 1 };
+    for await (const step of this.steps(plan)) yield { type: 'step-end', ...step, sigma: 1, milliseconds: 1 };
     const bytes = Buffer.from(`seed ${plan.seed}`);
     const { width, height, output } = plan;
     yield { type: 'image', image: { bytes, format: output.format, width, height }, milliseconds: 1 };
@@ -68,59 +66,35 @@ export async function createBench(
   times?: ConnectionTimes,
 ): Promise<Bench> {
   const folder = await mkdtemp(join(tmpdir(), 'retouch-server-'));
+  const bench = await openBench(folder, flags, times);
+  return {
+    ...bench,
+    async close() {
+      await bench.close();
+      await rm(folder, { recursive: true });
+    },
+  };
+}
+
+/** Over a data directory that stays. */
+export async function openBench(
+  folder: string,
+  flags: Record<string, string> = {},
+  times?: ConnectionTimes,
+): Promise<Bench> {
   const config: Config = loadConfig({ env: {}, flags: { 'data-dir': folder, ...flags } });
   const logged: string[] = [];
   const log = createLog('info', (line) => logged.push(line));
   const engine = new FakeEngine();
-  const db = Database.open(join(folder, 'retouch.db'));
-  const keys = new KeyStore(db);
-  const metrics = new Metrics();
-  const measured = measureEngine(engine, new TaskMetrics(metrics));
-  const queue = new MemoryQueue(
-    (job: Job, signal): Promise<EncodedImage> => runJob(measured, job, signal),
-    config.queueLimit,
-  );
-  const assets = await FileAssetStore.open(join(folder, 'images'));
   const embedded = await installModel(join(folder, 'embedded'));
-  const models = await ModelStore.scan({
-    models: config.modelsDir,
-    cache: join(folder, 'cache'),
-    embedded,
-    aliases: config.alias,
-  });
-  const fetch = {
-    allowPrivate: config.allowPrivateNetwork,
-    totalMilliseconds: config.fetchTimeout * 1000,
-    connectMilliseconds: config.fetchTimeout * 1000,
-    maxRedirects: 5,
-  };
-  const arithmetic = { device: config.device, precision: config.precision };
-  const service = new TaskService({
-    assets,
-    models,
-    queue,
-    log,
-    fetch,
-    arithmetic,
-    maxTasks: config.batchLimit,
-  });
-  const server = createServer({
-    config,
-    service,
-    assets,
-    models,
-    keys,
-    metrics,
-    engine: measured,
-    queue,
-    log,
-    ...(times && { times }),
-  });
+  const parts = await openParts({ config, log, engine, embedded });
+  const server = createServer({ ...parts, config, log, ...(times && { times }) });
+  await parts.service.start();
   return {
     server,
     engine,
-    assets,
-    keys,
+    assets: parts.assets,
+    keys: parts.keys,
     logged,
     async post(tasks, headers = {}) {
       const payload = typeof tasks === 'string' || Buffer.isBuffer(tasks) ? tasks : stringifyJson(tasks);
@@ -133,10 +107,10 @@ export async function createBench(
       return { status: response.statusCode, body: response.json(), text: response.body };
     },
     async close() {
+      parts.service.close();
       await server.close();
-      await queue.close();
-      db.close();
-      await rm(folder, { recursive: true });
+      await parts.queue.close();
+      parts.close();
     },
   };
 }

@@ -55,7 +55,7 @@ describe('retouch serve', () => {
 
   it('says so when its port is taken', async () => {
     const port = new URL(await address(start().output)).port;
-    const { output, exit } = start('--port', port);
+    const { output, exit } = start('--port', port, '--data-dir', join(folder, 'other'));
     expect(await exit).toEqual([1, null]);
     expect(output.stderr).toContain(`port ${port}, failed: another program listens there`);
   }, 30_000);

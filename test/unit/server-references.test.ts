@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -55,10 +56,12 @@ describe('a reference', () => {
   it('gives the image its shape when no size is asked for', async () => {
     const wide = (await drawPicture(400, 300)).toString('base64');
     const tall = (await drawPicture(300, 400)).toString('base64');
-    await edit(wide, tall);
-    await edit(tall);
-    await bench.post([task]);
-    await bench.post([{ ...task, width: 672, height: 1568, inputs: { referenceImages: [wide] } }]);
+    await bench.post([{ ...task, inputs: { referenceImages: [wide, tall] } }]);
+    await bench.post([{ ...task, taskUUID: randomUUID(), inputs: { referenceImages: [tall] } }]);
+    await bench.post([{ ...task, taskUUID: randomUUID() }]);
+    await bench.post([
+      { ...task, taskUUID: randomUUID(), width: 672, height: 1568, inputs: { referenceImages: [wide] } },
+    ]);
     expect(bench.engine.plans.map(({ width, height }) => [width, height])).toEqual([
       [1184, 880],
       [880, 1184],

@@ -121,7 +121,7 @@ const schema = {
     outputFormat: { type: 'string', allowed: ['JPG', 'PNG', 'WEBP'], default: 'JPG' },
     outputQuality: { type: 'integer', min: 20, max: 99, default: 95 },
     webhookURL: { type: 'string', format: 'uri', supported: none },
-    deliveryMethod: { type: 'string', allowed: ['sync', 'async'], default: 'sync', supported: ['sync'] },
+    deliveryMethod: { type: 'string', allowed: ['sync', 'async'], default: 'sync' },
     uploadEndpoint: { type: 'string', format: 'uri', supported: none },
     safety: {
       type: 'object',

@@ -1,0 +1,35 @@
+/** getResponse: what is known of a task by now, for clients that poll. */
+
+import type { Infer, ObjectSchema } from '../schema.ts';
+import type { TaskType } from '../task-type.ts';
+
+const schema = {
+  type: 'object',
+  properties: {
+    taskType: { type: 'string', required: true, allowed: ['getResponse'] },
+    taskUUID: { type: 'string', required: true, format: 'uuid' },
+  },
+} as const satisfies ObjectSchema;
+
+export type GetResponseTask = Infer<typeof schema>;
+
+/** Of each image; once it is there, with what its own task type answers. */
+const result = {
+  type: 'object',
+  properties: {
+    taskType: { type: 'string', required: true },
+    taskUUID: { type: 'string', required: true, format: 'uuid' },
+    status: { type: 'string', required: true, allowed: ['processing', 'success'] },
+    imageUUID: { type: 'string', format: 'uuid' },
+    progress: { type: 'integer', min: 0, max: 100 },
+  },
+} as const satisfies ObjectSchema;
+
+export const getResponse = {
+  about: 'What is known of a task by now.',
+  schema,
+  result,
+  examples: [{ taskType: 'getResponse', taskUUID: '50836053-a0ee-4cf5-b9d6-ae7c5d140ada' }],
+  documentation: 'https://runware.ai/docs/platform/task-polling',
+  namesOther: true,
+} as const satisfies TaskType<GetResponseTask>;

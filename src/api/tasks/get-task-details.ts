@@ -1,0 +1,40 @@
+/** getTaskDetails: a task as it was asked for, and what came of it. */
+
+import type { Infer, ObjectSchema } from '../schema.ts';
+import type { TaskType } from '../task-type.ts';
+
+const schema = {
+  type: 'object',
+  properties: {
+    taskType: { type: 'string', required: true, allowed: ['getTaskDetails'] },
+    taskUUID: { type: 'string', required: true, format: 'uuid' },
+  },
+} as const satisfies ObjectSchema;
+
+export type GetTaskDetailsTask = Infer<typeof schema>;
+
+const result = {
+  type: 'object',
+  properties: {
+    taskType: { type: 'string', required: true, allowed: ['getTaskDetails'] },
+    taskUUID: { type: 'string', required: true, format: 'uuid' },
+    request: { type: 'array', required: true, items: { type: 'object', properties: {} } },
+    response: {
+      type: 'object',
+      required: true,
+      properties: {
+        data: { type: 'array', items: { type: 'object', properties: {} } },
+        errors: { type: 'array', items: { type: 'object', properties: {} } },
+      },
+    },
+  },
+} as const satisfies ObjectSchema;
+
+export const getTaskDetails = {
+  about: 'A task as it was asked for, and its results by now.',
+  schema,
+  result,
+  examples: [{ taskType: 'getTaskDetails', taskUUID: '50836053-a0ee-4cf5-b9d6-ae7c5d140ada' }],
+  documentation: 'https://runware.ai/docs/platform/task-details',
+  namesOther: true,
+} as const satisfies TaskType<GetTaskDetailsTask>;

@@ -1,0 +1,73 @@
+/** The parts of a server, put together over one data directory. */
+
+import { join } from 'node:path';
+import type { Config } from '../config.ts';
+import type { Log } from '../log.ts';
+import { Metrics } from '../metrics.ts';
+import { createSqliteQueue } from '../queue/sqlite.ts';
+import { FileAssetStore } from '../store/assets-fs.ts';
+import { Database, lockFolder } from '../store/db.ts';
+import { InputStore } from '../store/inputs.ts';
+import { KeyStore } from '../store/keys.ts';
+import { ModelStore } from '../store/models.ts';
+import { TaskStore } from '../store/tasks.ts';
+import type { ImageEngine } from '../tasks/engine.ts';
+import { TaskService } from '../tasks/service.ts';
+import { measureEngine, TaskMetrics } from '../tasks/task-metrics.ts';
+
+export type PartsOptions = {
+  config: Config;
+  log: Log;
+  engine: ImageEngine;
+  /** The model that comes with the package, where it is not the package's own. */
+  embedded?: string;
+};
+
+export type Parts = Awaited<ReturnType<typeof openParts>>;
+
+/** Throws `dataDirectoryUnusable`, `dataDirectoryInUse` and what the database says of itself. */
+export async function openParts({ config, log, engine: bare, embedded }: PartsOptions) {
+  const { dataDir } = config;
+  const lock = lockFolder(dataDir);
+  const db = Database.open(join(dataDir, 'retouch.db'));
+  const keys = new KeyStore(db);
+  const metrics = new Metrics();
+  const engine = measureEngine(bare, new TaskMetrics(metrics));
+  const assets = await FileAssetStore.open(join(dataDir, 'images'));
+  const models = await ModelStore.scan({
+    models: config.modelsDir,
+    cache: join(dataDir, 'cache'),
+    aliases: config.alias,
+    ...(embedded === undefined ? {} : { embedded }),
+  });
+  for (const problem of models.problems) log.warn(problem);
+  const queue = createSqliteQueue(db, {
+    limit: config.queueLimit,
+    onPause: (error, milliseconds) =>
+      log.error('The queue waits: the end of an image cannot be written down.', { error, milliseconds }),
+  });
+  const milliseconds = config.fetchTimeout * 1000;
+  const service = new TaskService({
+    tasks: new TaskStore(db),
+    inputs: new InputStore(join(dataDir, 'inputs')),
+    assets,
+    models,
+    queue,
+    engine,
+    log,
+    fetch: {
+      allowPrivate: config.allowPrivateNetwork,
+      totalMilliseconds: milliseconds,
+      connectMilliseconds: Math.min(milliseconds, 5000),
+      maxRedirects: 5,
+    },
+    arithmetic: { device: config.device, precision: config.precision },
+    maxTasks: config.batchLimit,
+    syncTimeout: config.syncTimeout * 1000,
+  });
+  const close = () => {
+    db.close();
+    lock.release();
+  };
+  return { assets, models, keys, metrics, engine, queue, service, close };
+}

@@ -1,0 +1,158 @@
+/** A queue worked off by this process: there is one engine, so one job runs at a time. Where the jobs lie is open. */
+
+import { RetouchError } from '../error.ts';
+import type { Queue, QueueErrorCode, Work } from './queue.ts';
+
+/** The list of jobs, in the order they came. */
+export interface JobList {
+  readonly size: number;
+  has(id: string): boolean;
+  /** All or none, at the end. */
+  add(ids: readonly string[]): void;
+  /** The first job, with one attempt more than before: counted before it runs, so that a crash counts. */
+  take(): { id: string; attempt: number } | undefined;
+  /** Takes an attempt back that was not the job's fault. */
+  putBack(id: string): void;
+  remove(id: string): void;
+}
+
+export type LocalQueueOptions = {
+  /** Most jobs, running and waiting. */
+  limit: number;
+  /** Milliseconds before a job whose end could not be written down is tried again; doubled each time. */
+  firstPause?: number;
+  longestPause?: number;
+  /** Told why a job is to be tried again. */
+  onPause?: (error: unknown, milliseconds: number) => void;
+};
+
+type Running = { id: string; stop: AbortController; done: Promise<void> };
+
+/** take → run → remove, or put back and pause → take again. Invariant: a job is in the list until its work resolved. */
+export class LocalQueue implements Queue {
+  readonly #jobs: JobList;
+  readonly #options: Required<LocalQueueOptions>;
+  readonly #closing = new AbortController();
+  #work: Work | undefined;
+  #running: Running | undefined;
+  #pause: NodeJS.Timeout | undefined;
+  #failures = 0;
+  #whenIdle: (() => void)[] = [];
+
+  constructor(jobs: JobList, options: LocalQueueOptions) {
+    this.#jobs = jobs;
+    this.#options = { firstPause: 1000, longestPause: 30_000, onPause: () => {}, ...options };
+  }
+
+  get depth(): number {
+    return this.#jobs.size;
+  }
+
+  async push(ids: readonly string[]): Promise<void> {
+    const { limit } = this.#options;
+    const further = ids.filter((id) => !this.#jobs.has(id)).length;
+    if (this.depth + further > limit) {
+      const found = `The queue has ${this.depth} images and takes ${limit}`;
+      throw queueError('queueFull', `${found}; there is no room for ${further} more. Try again later.`);
+    }
+    this.#add(ids);
+  }
+
+  async restore(ids: readonly string[]): Promise<void> {
+    this.#add(ids);
+  }
+
+  cancel(id: string): void {
+    if (this.#running?.id === id) this.#running.stop.abort(aborted());
+    else this.#jobs.remove(id);
+    this.#tellIdle();
+  }
+
+  start(work: Work): void {
+    this.#work = work;
+    this.#next();
+  }
+
+  idle(): Promise<void> {
+    if (this.depth === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#whenIdle.push(resolve));
+  }
+
+  async close(grace = 0): Promise<void> {
+    this.#closing.abort();
+    clearTimeout(this.#pause);
+    const running = this.#running;
+    if (!running) return;
+    const timer = setTimeout(() => running.stop.abort(closed()), grace);
+    await running.done;
+    clearTimeout(timer);
+  }
+
+  #add(ids: readonly string[]): void {
+    if (this.#closing.signal.aborted) throw closed();
+    this.#jobs.add(ids.filter((id) => !this.#jobs.has(id)));
+    this.#next();
+  }
+
+  #next(): void {
+    if (this.#running || this.#pause || this.#closing.signal.aborted || !this.#work) return;
+    try {
+      const job = this.#jobs.take();
+      if (!job) {
+        this.#tellIdle();
+        return;
+      }
+      const stop = new AbortController();
+      const work = this.#work(job.id, { attempt: job.attempt, signal: stop.signal });
+      const done = this.#finish(job.id, work).then(() => {
+        this.#running = undefined;
+        this.#next();
+      });
+      this.#running = { id: job.id, stop, done };
+    } catch (error) {
+      this.#rest(error);
+    }
+  }
+
+  async #finish(id: string, work: Promise<void>): Promise<void> {
+    try {
+      await work;
+      this.#jobs.remove(id);
+      this.#failures = 0;
+    } catch (error) {
+      // The list may be what fails; then the attempt counts, which is the smaller evil.
+      try {
+        this.#jobs.putBack(id);
+      } catch {}
+      if (!this.#closing.signal.aborted) this.#rest(error);
+    }
+  }
+
+  /** The whole queue waits: what hinders one job's end from being written down hinders all. */
+  #rest(error: unknown): void {
+    const { firstPause, longestPause, onPause } = this.#options;
+    const milliseconds = Math.min(firstPause * 2 ** this.#failures++, longestPause);
+    onPause(error, milliseconds);
+    this.#pause = setTimeout(() => {
+      this.#pause = undefined;
+      this.#next();
+    }, milliseconds);
+  }
+
+  #tellIdle(): void {
+    if (this.depth > 0) return;
+    for (const resolve of this.#whenIdle.splice(0)) resolve();
+  }
+}
+
+function aborted(): RetouchError {
+  return queueError('jobAborted', 'The task was stopped before its image was finished.');
+}
+
+function closed(): RetouchError {
+  return queueError('queueClosed', 'The server is shutting down and runs no more tasks.');
+}
+
+function queueError(code: QueueErrorCode, message: string): RetouchError {
+  return new RetouchError(code, message);
+}

@@ -1,0 +1,48 @@
+/** Byte arrays of tasks that wait or run, `<folder>/<task>/<number>`: what was fetched once is not fetched again. */
+
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { RetouchError } from '../error.ts';
+import type { StoreErrorCode } from './errors.ts';
+import { reasonOf, writeSynced } from './files.ts';
+
+export class InputStore {
+  readonly #folder: string;
+
+  constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  /** Throws `inputWriteFailed`. */
+  async write(task: string, files: readonly Uint8Array[]): Promise<void> {
+    if (files.length === 0) return;
+    const folder = join(this.#folder, task);
+    try {
+      // A task of this UUID may have begun and not been accepted before a crash.
+      await rm(folder, { recursive: true, force: true });
+      await mkdir(folder, { recursive: true });
+      await Promise.all(files.map((bytes, index) => writeSynced(join(folder, String(index)), bytes)));
+    } catch (error) {
+      await this.remove(task).catch(() => {});
+      const message = `The inputs of a task could not be stored: ${reasonOf(error)}.`;
+      throw new RetouchError('inputWriteFailed' satisfies StoreErrorCode, message, {}, { cause: error });
+    }
+  }
+
+  /** In the order they were written. */
+  async read(task: string): Promise<Uint8Array[]> {
+    const folder = join(this.#folder, task);
+    const count = (await readdir(folder).catch(() => [])).length;
+    return Promise.all(Array.from({ length: count }, (_, index) => readFile(join(folder, String(index)))));
+  }
+
+  async remove(task: string): Promise<void> {
+    await rm(join(this.#folder, task), { recursive: true, force: true });
+  }
+
+  /** Removes what a crash left behind. */
+  async keepOnly(tasks: ReadonlySet<string>): Promise<void> {
+    const found = await readdir(this.#folder).catch(() => []);
+    await Promise.all(found.filter((task) => !tasks.has(task)).map((task) => this.remove(task)));
+  }
+}

@@ -1,0 +1,122 @@
+/** Accepted tasks and the result of each of their images. What stands in the JSON is the affair of `tasks/`. */
+
+import type { Database } from './db.ts';
+
+/** `request` is as the client wrote it, `terms` how the results are delivered. Both are JSON. */
+export type StoredTask = {
+  uuid: string;
+  /** Whose it is; others cannot see it. */
+  account: string;
+  type: string;
+  request: string;
+  terms: string;
+  accepted: number;
+};
+
+/** Open while `item` and `failure` are null, then settled for good with one of them. */
+export type StoredResult = {
+  uuid: string;
+  task: string;
+  position: number;
+  /** Decimal: beyond what SQLite's integers hold. */
+  seed: string;
+  item: string | null;
+  failure: string | null;
+};
+
+export type NewResult = { uuid: string; seed: string; plan: string };
+
+export type Outcome = { item: string } | { failure: string };
+
+const resultColumns = 'uuid, task, position, seed, item, failure';
+const open = 'item IS NULL AND failure IS NULL';
+
+export class TaskStore {
+  readonly #db: Database;
+
+  constructor(db: Database) {
+    this.#db = db;
+  }
+
+  /** `durable`: not undone by a power failure either. */
+  add(task: StoredTask, results: readonly NewResult[], durable: boolean): void {
+    const { uuid, account, type, request, terms, accepted } = task;
+    const insert = () => {
+      this.#db.run(
+        `INSERT INTO tasks (uuid, account, type, request, terms, accepted, used)
+         VALUES (?, ?, ?, ?, ?, ?, ?)`,
+        ...[uuid, account, type, request, terms, accepted, accepted],
+      );
+      for (const [position, result] of results.entries()) {
+        this.#db.run(
+          'INSERT INTO results (uuid, task, position, seed, plan) VALUES (?, ?, ?, ?, ?)',
+          ...[result.uuid, uuid, position, result.seed, result.plan],
+        );
+      }
+    };
+    this.#db.transaction(insert, { durable });
+  }
+
+  remove(uuid: string): void {
+    this.#db.run('DELETE FROM tasks WHERE uuid = ?', uuid);
+  }
+
+  has(uuid: string): boolean {
+    return this.#db.get('SELECT 1 FROM tasks WHERE uuid = ?', uuid) !== undefined;
+  }
+
+  find(uuid: string, account: string): StoredTask | undefined {
+    return this.#db.get('SELECT * FROM tasks WHERE uuid = ? AND account = ?', uuid, account);
+  }
+
+  /** In the order of their seeds. */
+  results(task: string): StoredResult[] {
+    return this.#db.all(`SELECT ${resultColumns} FROM results WHERE task = ? ORDER BY position`, task);
+  }
+
+  /** What a worker needs to make an image; undefined once its result is settled or forgotten. */
+  job(result: string): { task: StoredTask; plan: string } | undefined {
+    const found = this.#db.get<{ task: string; plan: string }>(
+      `SELECT task, plan FROM results WHERE uuid = ? AND ${open}`,
+      result,
+    );
+    if (!found) return undefined;
+    const task = this.#db.get<StoredTask>('SELECT * FROM tasks WHERE uuid = ?', found.task)!;
+    return { ...found, task };
+  }
+
+  /** Images that were promised and are not there yet, oldest first. */
+  openResults(): string[] {
+    const rows = this.#db.all<{ uuid: string }>(
+      `SELECT results.uuid FROM results JOIN tasks ON tasks.uuid = results.task
+       WHERE ${open} ORDER BY accepted, task, position`,
+    );
+    return rows.map(({ uuid }) => uuid);
+  }
+
+  openTasks(): string[] {
+    return this.#db
+      .all<{ task: string }>(`SELECT DISTINCT task FROM results WHERE ${open}`)
+      .map(({ task }) => task);
+  }
+
+  /** The first outcome counts: false when there was one already. `also` is part of the same transaction. */
+  settle(result: string, outcome: Outcome, also: () => void = () => {}): boolean {
+    const [column, value] = 'item' in outcome ? ['item', outcome.item] : ['failure', outcome.failure];
+    return this.#db.transaction(() => {
+      const sql = `UPDATE results SET ${column} = ?, plan = NULL WHERE uuid = ? AND ${open}`;
+      if (this.#db.run(sql, value, result) === 0) return false;
+      also();
+      return true;
+    });
+  }
+
+  isSettled(task: string): boolean {
+    return this.#db.get(`SELECT 1 FROM results WHERE task = ? AND ${open}`, task) === undefined;
+  }
+
+  /** Keeps the task for the whole of its retention again. To the hour, so that polling does not write. */
+  touch(uuid: string, now: number): void {
+    this.#db.run('UPDATE tasks SET used = ? WHERE uuid = ? AND used < ?', now, uuid, now - 3_600_000);
+  }
+}

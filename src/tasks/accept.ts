@@ -1,0 +1,74 @@
+/** The moment from which a task is ours to finish: it is written down before anyone is told. */
+
+import { randomUUID } from 'node:crypto';
+import { apiError } from '../api/errors.ts';
+import { stringifyJson } from '../api/json.ts';
+import type { WireObject } from '../api/task-type.ts';
+import type { ImageInferenceTask } from '../api/tasks/image-inference.ts';
+import type { NewResult } from '../store/tasks.ts';
+import type { Context } from './handler.ts';
+import type { PlannedImage } from './plan.ts';
+import { writePlan } from './plan-json.ts';
+import { termsOf } from './terms.ts';
+
+/** Throws `conflictTaskUUID`. */
+export function refuseRepeat({ taskType, taskUUID }: ImageInferenceTask, { parts, tracker }: Context): void {
+  const uuid = taskUUID.toLowerCase();
+  if (!tracker.isClaimed(uuid) && !parts.tasks.has(uuid)) return;
+  const message = `A task with the taskUUID ${taskUUID} was accepted before; expected a new one. getResponse has its results.`;
+  throw apiError('conflictTaskUUID', message, { parameter: 'taskUUID', taskType, taskUUID });
+}
+
+/** Throws `queueFull`, and the codes of the stores; then nothing is left of the task. */
+export async function acceptTask(
+  task: ImageInferenceTask,
+  images: readonly PlannedImage[],
+  signal: AbortSignal,
+  { parts, caller, wire }: Context,
+): Promise<void> {
+  const { tasks, inputs, queue } = parts;
+  const uuid = task.taskUUID.toLowerCase();
+  const files: Uint8Array[] = [];
+  const results = images.map(
+    ({ plan, seed }): NewResult => ({
+      uuid: randomUUID(),
+      seed: seed.toString(),
+      plan: writePlan(plan, files),
+    }),
+  );
+  await inputs.write(uuid, files);
+  const stored = {
+    uuid,
+    account: caller.account,
+    type: task.taskType,
+    request: stringifyJson(withoutPictures(wire)),
+    terms: stringifyJson(termsOf(task, images, caller, parts)),
+    accepted: Date.now(),
+  };
+  // The client of a sync task is still there to see a power failure.
+  const durable = task.deliveryMethod === 'async' || task.webhookURL !== undefined;
+  try {
+    signal.throwIfAborted();
+    tasks.add(stored, results, durable);
+    await queue.push(results.map((result) => result.uuid)).catch((error) => {
+      tasks.remove(uuid);
+      throw error;
+    });
+  } catch (error) {
+    await inputs.remove(uuid);
+    throw error;
+  }
+}
+
+/** Longest string of a request that is kept for getTaskDetails. */
+const maxCharacters = 4096;
+
+/** A picture in the request would be kept for a month for nobody. */
+function withoutPictures(wire: unknown): unknown {
+  if (typeof wire === 'string' && wire.length > maxCharacters)
+    return `${wire.slice(0, 60)}… (${wire.length} characters)`;
+  if (Array.isArray(wire)) return wire.map(withoutPictures);
+  if (typeof wire !== 'object' || wire === null) return wire;
+  const entries = Object.entries(wire as WireObject);
+  return Object.fromEntries(entries.map(([name, value]) => [name, withoutPictures(value)]));
+}

@@ -1,0 +1,47 @@
+/** What performs a task of one type, and what it has at hand. */
+
+import type { Reply } from '../api/results.ts';
+import type { WireObject } from '../api/task-type.ts';
+import type { Log } from '../log.ts';
+import type { Queue } from '../queue/queue.ts';
+import type { InputStore } from '../store/inputs.ts';
+import type { ModelStore } from '../store/models.ts';
+import type { TaskStore } from '../store/tasks.ts';
+import type { ImageEngine } from './engine.ts';
+import type { Sources } from './picture-source.ts';
+import type { Arithmetic } from './plan.ts';
+import type { Tracker } from './tracker.ts';
+
+export type ServiceParts = Sources & {
+  tasks: TaskStore;
+  inputs: InputStore;
+  queue: Queue;
+  engine: ImageEngine;
+  models: ModelStore;
+  arithmetic: Arithmetic;
+  maxTasks: number;
+  /** Milliseconds that a sync task is waited for. */
+  syncTimeout: number;
+  log: Log;
+};
+
+/** Who asked. */
+export type Caller = {
+  /** Tasks belong to an account; other accounts do not see them. */
+  account: string;
+  /** Start of the URLs that this client can reach, without a slash at the end. */
+  publicUrl: string;
+  /** Fires when nobody waits for the answer any more. What was accepted goes on. */
+  signal: AbortSignal;
+};
+
+export type Context = {
+  parts: ServiceParts;
+  tracker: Tracker;
+  caller: Caller;
+  /** The task as the client wrote it. */
+  wire: WireObject;
+};
+
+/** Everything there is to say about a task, each as soon as it is known. What it throws becomes failures. */
+export type Handler<T> = (task: T, context: Context) => AsyncIterable<Reply> | Iterable<Reply>;

@@ -1,0 +1,29 @@
+import { failure } from '../../api/errors.ts';
+import type { Reply } from '../../api/results.ts';
+import type { CancelTaskTask } from '../../api/tasks/cancel-task.ts';
+import type { Context } from '../handler.ts';
+import { findTask } from '../lookup.ts';
+import { settle } from '../settle.ts';
+
+/** The results are settled at once; the engine leaves the one it is at after its step. */
+export function* cancelTask({ taskUUID }: CancelTaskTask, context: Context): Generator<Reply> {
+  const { parts, tracker, caller } = context;
+  const uuid = taskUUID.toLowerCase();
+  const answer = (cancelledResults: number): Reply => ({
+    item: { taskType: 'cancelTask', taskUUID, cancelledResults },
+  });
+  const expected = tracker.cancelClaim(uuid, caller.account);
+  if (expected !== undefined) {
+    yield answer(expected);
+    return;
+  }
+  const task = findTask(taskUUID, 'cancelTask', context);
+  const cancelled = failure('taskCancelled', 'The task was cancelled before its image was finished.', {
+    taskType: task.type,
+    taskUUID: task.terms.taskUUID,
+  });
+  const open = parts.tasks.results(uuid).filter(({ item, failure }) => item === null && failure === null);
+  const settled = open.filter((result) => settle(task, result.uuid, { failure: cancelled }, context));
+  for (const result of open) parts.queue.cancel(result.uuid);
+  yield answer(settled.length);
+}

@@ -1,0 +1,31 @@
+/** imageInference: resolve → plan → accept, and then the images as they are made, or word that the task was accepted. */
+
+import type { Reply } from '../../api/results.ts';
+import type { ImageInferenceTask } from '../../api/tasks/image-inference.ts';
+import { acceptTask, refuseRepeat } from '../accept.ts';
+import type { Context } from '../handler.ts';
+import { makePlans } from '../plan.ts';
+import { resolveInputs } from '../resolve.ts';
+import { awaitResults } from '../wait.ts';
+
+export async function* imageInference(task: ImageInferenceTask, context: Context): AsyncGenerator<Reply> {
+  const { parts, tracker, caller } = context;
+  const deadline = performance.now() + parts.syncTimeout;
+  const uuid = task.taskUUID.toLowerCase();
+  refuseRepeat(task, context);
+  const claim = tracker.claim(uuid, caller.account, task.numberResults);
+  try {
+    const inputs = await resolveInputs(task, parts, claim.signal);
+    // The parser asked for it; models do not go away while the server runs.
+    const model = parts.models.find(task.model)!;
+    const plans = makePlans(task, inputs, model, parts.arithmetic, parts.models);
+    await acceptTask(task, plans, claim.signal, context);
+  } finally {
+    tracker.release(uuid);
+  }
+  if (task.deliveryMethod === 'async' || task.webhookURL !== undefined) {
+    yield { item: { taskType: 'imageInference', taskUUID: task.taskUUID } };
+  } else {
+    yield* awaitResults(task, deadline, context);
+  }
+}

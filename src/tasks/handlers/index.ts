@@ -1,0 +1,19 @@
+/** What performs each task type. A further one is a file beside this and a line in the table. */
+
+import type { Task, TaskName } from '../../api/tasks/index.ts';
+import type { Handler } from '../handler.ts';
+import { authentication } from './authentication.ts';
+import { cancelTask } from './cancel-task.ts';
+import { getResponse } from './get-response.ts';
+import { getTaskDetails } from './get-task-details.ts';
+import { imageInference } from './image-inference.ts';
+import { ping } from './ping.ts';
+
+export const handlers = {
+  authentication,
+  cancelTask,
+  getResponse,
+  getTaskDetails,
+  imageInference,
+  ping,
+} as const satisfies { [Name in TaskName]: Handler<Extract<Task, { taskType: Name }>> };

@@ -1,0 +1,62 @@
+/** The results of a sync task, each as soon as it is known. */
+
+import { failure } from '../api/errors.ts';
+import type { Reply } from '../api/results.ts';
+import type { ImageInferenceTask } from '../api/tasks/image-inference.ts';
+import type { Context } from './handler.ts';
+import { showResult } from './outcome.ts';
+import { termsOf } from './terms.ts';
+
+/**
+ * Ends when all is said, with `failedTaskTimeout` at the deadline (in `performance.now()`), with `serverUnavailable`
+ * when the server shuts down, and without a word when the caller has gone. The task goes on in each case.
+ */
+export async function* awaitResults(
+  task: ImageInferenceTask,
+  deadline: number,
+  { parts, tracker, caller }: Context,
+): AsyncGenerator<Reply> {
+  const { taskType, taskUUID } = task;
+  const uuid = taskUUID.toLowerCase();
+  const terms = termsOf(task, [], caller, parts);
+  const timeUp = AbortSignal.timeout(Math.max(0, Math.round(deadline - performance.now())));
+  const ends = [timeUp, tracker.closing, caller.signal];
+  const told = new Set<string>();
+  const failures = new Set<string>();
+  for (;;) {
+    // Asked for before the look at the store, so that nothing falls between.
+    const change = tracker.next(uuid, ends);
+    const results = parts.tasks.results(uuid);
+    for (const result of results.filter((result) => !told.has(result.uuid))) {
+      const reply = await showResult(result, terms, caller.publicUrl, parts);
+      if (!reply) continue;
+      told.add(result.uuid);
+      if (!isRepeat(reply, failures)) yield reply;
+    }
+    if (told.size === results.length || caller.signal.aborted) return;
+    const place = { taskType, taskUUID };
+    if (tracker.closing.aborted) {
+      const message =
+        'The server is shutting down. The task goes on when it is back: getResponse has its results.';
+      yield { failure: failure('serverUnavailable', message, place) };
+      return;
+    }
+    if (timeUp.aborted) {
+      const limit = `longer than the ${parts.syncTimeout / 1000} s that a request may wait`;
+      const message = `The task takes ${limit}. It goes on: getResponse has its results.`;
+      yield { failure: failure('failedTaskTimeout', message, place) };
+      return;
+    }
+    await change;
+  }
+}
+
+/** An error that befalls several images alike is said once. */
+function isRepeat(reply: Reply, failures: Set<string>): boolean {
+  if (!('failure' in reply)) return false;
+  const { code, message } = reply.failure.error;
+  const text = `${code} ${message}`;
+  if (failures.has(text)) return true;
+  failures.add(text);
+  return false;
+}

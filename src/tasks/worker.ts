@@ -1,0 +1,67 @@
+/** The work of the queue: Plan → Image → Delivery, for one result. */
+
+import { failure } from '../api/errors.ts';
+import type { EngineEvent, Plan } from '../engine/plan.ts';
+import { RetouchError } from '../error.ts';
+import type { Work } from '../queue/queue.ts';
+import type { StoreErrorCode } from '../store/errors.ts';
+import { deliverImage } from './deliver.ts';
+import { runPlan } from './engine.ts';
+import { toFailure } from './failures.ts';
+import type { Context } from './handler.ts';
+import { type KnownTask, knownTask } from './lookup.ts';
+import type { Outcome } from './outcome.ts';
+import { readPlan } from './plan-json.ts';
+import { settle } from './settle.ts';
+
+/** How often a process may end while it makes an image before the image is held to be the reason. */
+const maxAttempts = 3;
+
+export function createWork(context: Pick<Context, 'parts' | 'tracker'>): Work {
+  const { parts, tracker } = context;
+
+  async function make(task: KnownTask, result: string, planText: string, signal: AbortSignal) {
+    const plan = readPlan<Plan>(planText, await parts.inputs.read(task.uuid));
+    const image = await runPlan(parts.engine, plan, signal, (event) =>
+      tracker.setProgress(result, progressAfter(event) ?? tracker.progress(result)),
+    );
+    return deliverImage(task, result, image, parts.assets);
+  }
+
+  return async (result, { attempt, signal }) => {
+    const job = parts.tasks.job(result);
+    // Cancelled, forgotten, or settled by a process that ended before it took the job out of the queue.
+    if (!job) return;
+    const task = knownTask(job.task);
+    const place = { taskType: task.type, taskUUID: task.terms.taskUUID };
+    let outcome: Outcome;
+    try {
+      if (attempt > maxAttempts) throw abandoned(attempt - 1);
+      outcome = { item: await make(task, result, job.plan, signal) };
+    } catch (error) {
+      if (isPassing(error, signal)) throw error;
+      outcome = { failure: toFailure(error, place, parts.log) };
+    }
+    const settled = settle(task, result, outcome, context);
+    // Cancelled in the last moment: nobody knows of the picture.
+    if (!settled && 'item' in outcome) await parts.assets.delete(result);
+  };
+}
+
+/** Of an image, in percent: its steps. Loading before them and decoding after them have no measure. */
+function progressAfter(event: EngineEvent): number | undefined {
+  if (event.type !== 'step-end') return undefined;
+  return Math.min(99, Math.floor((100 * (event.index + 1)) / event.steps));
+}
+
+/** The server ends, or its database takes nothing: the job is done another time. */
+function isPassing(error: unknown, signal: AbortSignal): boolean {
+  if (signal.aborted && (signal.reason as RetouchError).code === 'queueClosed') return true;
+  const codes: string[] = [...(['databaseBusy', 'databaseFull'] satisfies StoreErrorCode[]), 'engineClosed'];
+  return error instanceof RetouchError && codes.includes(error.code);
+}
+
+function abandoned(attempts: number): RetouchError {
+  const message = `The server ended ${attempts} times while it made this image, which is not tried again.`;
+  return new RetouchError('taskFailed', message, { failure: failure('taskFailed', message) });
+}

@@ -1,0 +1,205 @@
+/** What every queue keeps to, run against each of them. A further implementation is a line in the table. */
+
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { LocalQueueOptions } from '../../src/queue/local.ts';
+import { createMemoryQueue } from '../../src/queue/memory.ts';
+import type { Queue, Work } from '../../src/queue/queue.ts';
+import { createSqliteQueue } from '../../src/queue/sqlite.ts';
+import { Database } from '../../src/store/db.ts';
+
+type Opened = { queue: Queue; close(): void };
+type Open = (folder: string, options: LocalQueueOptions) => Opened;
+
+const openSqlite: Open = (folder, options) => {
+  const db = Database.open(join(folder, 'retouch.db'));
+  return { queue: createSqliteQueue(db, options), close: () => db.close() };
+};
+
+const implementations: Record<string, { open: Open; durable: boolean }> = {
+  memory: { open: (_, options) => ({ queue: createMemoryQueue(options), close() {} }), durable: false },
+  sqlite: { open: openSqlite, durable: true },
+};
+
+/** Work that ends when the test says so. */
+class Worker {
+  readonly started: string[] = [];
+  readonly attempts: number[] = [];
+  readonly #settlers = new Map<string, PromiseWithResolvers<void>>();
+
+  readonly work: Work = (id, { attempt, signal }) => {
+    this.started.push(id);
+    this.attempts.push(attempt);
+    const settler = Promise.withResolvers<void>();
+    this.#settlers.set(id, settler);
+    signal.addEventListener('abort', () => {
+      if (signal.reason.code === 'queueClosed') settler.reject(signal.reason);
+      else settler.resolve();
+    });
+    return settler.promise;
+  };
+
+  finish(id: string): void {
+    this.#settlers.get(id)!.resolve();
+  }
+
+  fail(id: string, error: unknown): void {
+    this.#settlers.get(id)!.reject(error);
+  }
+}
+
+let folder: string;
+const opened: Opened[] = [];
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'retouch-queue-'));
+});
+
+afterEach(async () => {
+  for (const { queue, close } of opened.splice(0)) {
+    await queue.close();
+    close();
+  }
+  await rm(folder, { recursive: true });
+});
+
+describe.each(Object.entries(implementations))('the %s queue', (_, { open, durable }) => {
+  function start(options: Partial<LocalQueueOptions> = {}): { queue: Queue; worker: Worker } {
+    const one = open(folder, { limit: 10, firstPause: 1, longestPause: 2, ...options });
+    opened.push(one);
+    const worker = new Worker();
+    one.queue.start(worker.work);
+    return { queue: one.queue, worker };
+  }
+
+  async function end(): Promise<void> {
+    const { queue, close } = opened.pop()!;
+    await queue.close();
+    close();
+  }
+
+  it('runs one job at a time, in the order they came', async () => {
+    const { queue, worker } = start();
+    await queue.push(['b', 'a']);
+    await queue.push(['c']);
+    expect(worker.started).toEqual(['b']);
+    expect(queue.depth).toBe(3);
+    for (const id of ['b', 'a', 'c']) {
+      await expect.poll(() => worker.started.at(-1)).toBe(id);
+      worker.finish(id);
+    }
+    await queue.idle();
+    expect([worker.started, queue.depth]).toEqual([['b', 'a', 'c'], 0]);
+  });
+
+  it('runs what was pushed before it was started', async () => {
+    const one = open(folder, { limit: 10 });
+    opened.push(one);
+    await one.queue.push(['a']);
+    const worker = new Worker();
+    one.queue.start(worker.work);
+    await expect.poll(() => worker.started).toEqual(['a']);
+    worker.finish('a');
+    await one.queue.idle();
+  });
+
+  it('does not take a job twice', async () => {
+    const { queue, worker } = start();
+    await queue.push(['a', 'b']);
+    await queue.push(['b']);
+    await queue.restore(['a', 'b']);
+    expect(queue.depth).toBe(2);
+    worker.finish('a');
+    await expect.poll(() => worker.started).toEqual(['a', 'b']);
+    worker.finish('b');
+    await queue.idle();
+    expect(worker.started).toEqual(['a', 'b']);
+  });
+
+  it('takes all of the jobs or none when they are more than its limit, except those of before', async () => {
+    const { queue } = start({ limit: 2 });
+    await queue.push(['a']);
+    await expect(queue.push(['b', 'c'])).rejects.toMatchObject({ code: 'queueFull' });
+    expect(queue.depth).toBe(1);
+    await queue.restore(['b', 'c']);
+    expect(queue.depth).toBe(3);
+  });
+
+  it('lets a waiting job go when it is cancelled, and does not run it', async () => {
+    const { queue, worker } = start();
+    await queue.push(['a', 'b', 'c']);
+    queue.cancel('b');
+    expect(queue.depth).toBe(2);
+    worker.finish('a');
+    await expect.poll(() => worker.started).toEqual(['a', 'c']);
+    worker.finish('c');
+    await queue.idle();
+  });
+
+  it('tells the running job that it is cancelled, and goes on', async () => {
+    const { queue, worker } = start();
+    await queue.push(['a', 'b']);
+    queue.cancel('a');
+    await expect.poll(() => worker.started).toEqual(['a', 'b']);
+    worker.finish('b');
+    await queue.idle();
+  });
+
+  it('tries a job again whose end could not be written down, and does not count it as an attempt', async () => {
+    const told: unknown[] = [];
+    const { queue, worker } = start({ onPause: (error) => told.push(error) });
+    await queue.push(['a', 'b']);
+    const full = new Error('the disk is full');
+    worker.fail('a', full);
+    await expect.poll(() => worker.started).toEqual(['a', 'a']);
+    worker.finish('a');
+    await expect.poll(() => worker.started).toEqual(['a', 'a', 'b']);
+    expect([worker.attempts, told]).toEqual([[1, 1, 1], [full]]);
+  });
+
+  it('takes nothing once it is closed', async () => {
+    const { queue } = start();
+    await queue.close();
+    await expect(queue.push(['a'])).rejects.toMatchObject({ code: 'queueClosed' });
+  });
+
+  it('lets the running job end within the grace of its closing, and begins no other', async () => {
+    const { queue, worker } = start();
+    await queue.push(['a', 'b']);
+    const closing = queue.close(60_000);
+    worker.finish('a');
+    await closing;
+    expect([worker.started, queue.depth]).toEqual([['a'], 1]);
+  });
+
+  it.runIf(durable)('goes on after its closing where it was', async () => {
+    const first = start();
+    await first.queue.push(['a', 'b', 'c']);
+    first.worker.finish('a');
+    await expect.poll(() => first.worker.started).toEqual(['a', 'b']);
+    await end();
+    const { queue, worker } = start();
+    expect(queue.depth).toBe(2);
+    for (const id of ['b', 'c']) {
+      await expect.poll(() => worker.started.at(-1)).toBe(id);
+      worker.finish(id);
+    }
+    await queue.idle();
+    // An orderly end is not held against the job.
+    expect(worker.attempts).toEqual([1, 1]);
+  });
+
+  it.runIf(durable)('counts the attempts of a job whose process died', async () => {
+    const one = open(folder, { limit: 10 });
+    // The process is gone as far as the file knows: nothing is closed, nothing put back.
+    one.queue.start(() => new Promise(() => {}));
+    await one.queue.push(['a']);
+    const { queue, worker } = start();
+    expect([worker.started, worker.attempts]).toEqual([['a'], [2]]);
+    worker.finish('a');
+    await queue.idle();
+    one.close();
+  });
+});
