@@ -5,9 +5,10 @@ import { parseArgs } from 'node:util';
 import { block } from './block.ts';
 import { edit } from './edit.ts';
 import { layers } from './layers.ts';
+import { lora } from './lora.ts';
 import { machine, type Options, type Report, type Row, table } from './measure.ts';
 
-const benchmarks: Record<string, (options: Options) => Promise<Row[]>> = { block, layers, edit };
+const benchmarks: Record<string, (options: Options) => Promise<Row[]>> = { block, layers, lora, edit };
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

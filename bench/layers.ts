@@ -7,7 +7,7 @@ import { productCeiling } from './ceiling.ts';
 import { fastest, type Options, type Row, round } from './measure.ts';
 import { blockOperations, syntheticFlux } from './widths.ts';
 
-const textTokens = 256;
+export const textTokens = 256;
 /** stable-diffusion.cpp (f16 weights, its fastest) and PyTorch f32 on a two-core machine, seconds per step. */
 const peers: Record<number, { 'sd.cpp f16 s': number; 'PyTorch f32 s': number }> = {
   256: { 'sd.cpp f16 s': 5.2, 'PyTorch f32 s': 2.0 },
@@ -51,7 +51,7 @@ export async function layers(options: Options): Promise<Row[]> {
   return rows;
 }
 
-function conditioning(
+export function conditioning(
   grid: { rows: number; columns: number },
   config: { contextIn: number; vecIn: number; inChannels: number },
 ): Conditioning {
@@ -65,11 +65,11 @@ function conditioning(
   };
 }
 
-function pattern(length: number): Float32Array {
+export function pattern(length: number): Float32Array {
   return Float32Array.from({ length }, (_, i) => Math.sin(i * 0.37));
 }
 
-async function finish<T>(work: AsyncGenerator<unknown, T>): Promise<T> {
+export async function finish<T>(work: AsyncGenerator<unknown, T>): Promise<T> {
   for (;;) {
     const next = await work.next();
     if (next.done) return next.value;

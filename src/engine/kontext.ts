@@ -17,7 +17,7 @@ import { Residents } from './residents.ts';
 export function createEngine(options: EngineOptions): Engine {
   const residents = new Residents(options.memoryLimit);
   const memo = new EncodingMemo();
-  const loras = new LoraCache(Math.min(maxLoraBytes, options.memoryLimit / 8));
+  const loras = new LoraCache(Math.min(maxLoraBytes, options.memoryLimit / 8), options.threads);
   return {
     run: (plan, signal) => kontext(plan, signal, { residents, memo, loras, options }),
     release: () => residents.release(),

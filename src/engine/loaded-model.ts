@@ -1,4 +1,5 @@
 /** A model in use: its components, the arithmetic chosen for it, and which of its networks are loaded. */
+import { createHash } from 'node:crypto';
 import path from 'node:path';
 import { RetouchError } from '../error.ts';
 import { ActiveLoras } from './adapters/lora/active.ts';
@@ -20,7 +21,7 @@ import { TextEncoder } from './text-encoder.ts';
 import { Transformer } from './transformer.ts';
 import type { WeightSource } from './weights/source.ts';
 import { countOf } from './weights/stored.ts';
-import type { Compute } from './weights/weights.ts';
+import type { Compute, UpdateForm } from './weights/weights.ts';
 
 type Loading<T> = AsyncGenerator<Progress, T>;
 
@@ -97,9 +98,11 @@ export class LoadedModel {
   }
 
   textEncoder(): Loading<TextEncoder> {
+    const forms = new Map([...this.loras.forms('clip'), ...this.loras.forms('t5')]);
+    const compute = { ...this.compute, forms };
     const load = () =>
-      TextEncoder.load(this.components, this.compute, this.onceAnImage, (name) => this.cacheFile(name));
-    return this.acquire('text encoders', this.textNeed(), load);
+      TextEncoder.load(this.components, compute, this.onceAnImage, (name) => this.cacheFile(name));
+    return this.acquire(`text encoders${formsText(forms)}`, this.textNeed(), load);
   }
 
   encoder(size: Size): Loading<ImageEncoder> {
@@ -139,14 +142,11 @@ export class LoadedModel {
 
   /** @param tokens of text, target and references together */
   transformer(tokens: number): Loading<Transformer> {
+    const forms = this.loras.forms('transformer');
+    const compute = { ...this.compute, forms };
     const load = () =>
-      Transformer.load(
-        this.components.transformer,
-        this.compute,
-        this.session,
-        this.cacheFile('transformer'),
-      );
-    return this.acquire('transformer', this.transformerNeed(tokens), load);
+      Transformer.load(this.components.transformer, compute, this.session, this.cacheFile('transformer'));
+    return this.acquire(`transformer${formsText(forms)}`, this.transformerNeed(tokens), load);
   }
 
   /** An encoder that several adapters share is loaded once. */
@@ -221,6 +221,15 @@ export class LoadedModel {
   private cacheFile(component: string): string {
     return path.join(this.plan.model.cacheFolder, `${component}-${this.precision}.safetensors`);
   }
+}
+
+/** Graphs compiled for LoRAs of one form serve all of that form, and no others. */
+function formsText(forms: ReadonlyMap<string, UpdateForm>): string {
+  if (forms.size === 0) return '';
+  const hash = createHash('sha256')
+    .update(JSON.stringify([...forms]))
+    .digest('hex');
+  return ` for LoRAs of form ${hash.slice(0, 8)}`;
 }
 
 /** Tables of tokens stay on disk: rows of them are read as a prompt needs them. */

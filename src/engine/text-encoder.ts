@@ -3,7 +3,7 @@ import { compile, type GraphBuilder, type Progress, releaseAll } from './compile
 import type { Components } from './components.ts';
 import { clipFeeds, clipGraph } from './models/clip.ts';
 import { t5Feeds, t5Graph } from './models/t5.ts';
-import type { LowRankFeeds, Session, SessionOptions, Tensor } from './onnx/session.ts';
+import type { LayerFeeds, Session, SessionOptions, Tensor } from './onnx/session.ts';
 import type { Compute } from './weights/weights.ts';
 
 /** T5's length where its tokenizer names none: what BFL and diffusers pad Kontext's prompts to. */
@@ -18,7 +18,7 @@ export type EncodedPrompt = {
 };
 
 /** LoRAs' updates of the encoders. */
-export type TextUpdates = { clip: LowRankFeeds; t5: LowRankFeeds };
+export type TextUpdates = { clip: LayerFeeds; t5: LayerFeeds };
 
 type TextComponents = Pick<Components, 'clip' | 't5'>;
 

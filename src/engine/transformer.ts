@@ -14,7 +14,7 @@ import type { Graph } from './onnx/graph.ts';
 import {
   f32Tensor,
   floats,
-  type LowRankFeeds,
+  type LayerFeeds,
   Session,
   type SessionOptions,
   type Tensor,
@@ -49,7 +49,7 @@ export class Transformer {
   private readonly segments: Partial<Record<SegmentName, Session>>;
   private readonly options: SessionOptions;
   private cacheSegments: Promise<CacheSessions> | undefined;
-  private updates: LowRankFeeds | undefined;
+  private updates: LayerFeeds | undefined;
   private rotary: { ids: Float32Array; cos: Tensor; sin: Tensor } | undefined;
 
   private constructor(
@@ -97,7 +97,7 @@ export class Transformer {
   }
 
   /** The LoRAs of the evaluations that follow; nothing is loaded or merged. */
-  use(updates: LowRankFeeds): void {
+  use(updates: LayerFeeds): void {
     this.updates = updates;
   }
 

@@ -24,10 +24,13 @@ export type SessionOptions = {
 /** A tensor outside a graph: row-major, f32 or an integer type. */
 export type Tensor = ort.Tensor;
 
-/** The low-rank update of a linear layer: A [K, r] and B [r, N], in which every scale is contained. */
-export type LowRankFeed = { a: Tensor; b: Tensor };
+/**
+ * What a linear layer's update is fed, by the inputs of nn/linear.ts: `lora_a` [K, r] and `lora_b` [r, N], in which every
+ * scale is contained, and what its form has besides.
+ */
+export type LayerFeed = Readonly<Record<string, Tensor>>;
 /** By the layer's name; layers of other graphs may be among them. */
-export type LowRankFeeds = ReadonlyMap<string, LowRankFeed>;
+export type LayerFeeds = ReadonlyMap<string, LayerFeed>;
 
 type Data = Float32Array | Int32Array | BigInt64Array | Uint8Array | Int8Array;
 const typeNames: Partial<Record<DType, ort.Tensor.Type>> = {
@@ -101,19 +104,18 @@ export class Session {
   }
 
   /** Runs the graph. Layers without an update are fed an empty one (rank 0), places without guides a token of zeros. */
-  async run(feeds: Record<string, Tensor>, updates?: LowRankFeeds): Promise<Record<string, Tensor>> {
+  async run(feeds: Record<string, Tensor>, updates?: LayerFeeds): Promise<Record<string, Tensor>> {
     return this.inner.run({ ...this.empty, ...this.updateFeeds(updates), ...feeds });
   }
 
-  private updateFeeds(updates: LowRankFeeds | undefined): Record<string, Tensor> {
+  private updateFeeds(updates: LayerFeeds | undefined): Record<string, Tensor> {
     const feeds: Record<string, Tensor> = {};
     if (!updates?.size) return feeds;
     for (const { name } of this.graph.loraSlots) {
       const update = updates.get(name);
       if (!update) continue;
-      feeds[`${name}.lora_a`] = update.a;
-      feeds[`${name}.lora_b`] = update.b;
-      feeds.lora_rows = allRows;
+      for (const [input, value] of Object.entries(update)) feeds[`${name}.${input}`] = value;
+      if (update.lora_a) feeds.lora_rows = allRows;
     }
     return feeds;
   }

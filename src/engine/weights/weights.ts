@@ -16,7 +16,28 @@ export type Compute = {
   product: Product;
   /** Use ONNX Runtime's fused attention and rotary embedding; plain operators where a device gets them wrong. */
   fused: boolean;
+  /** Layers, by path, that take more than a low-rank update. */
+  forms?: ReadonlyMap<string, UpdateForm>;
 };
+
+/** What a layer is compiled to take besides a low-rank update: its sizes are part of the graph. */
+export type UpdateForm = {
+  /** A factor for each output. */
+  scaled: boolean;
+  kroneckers: readonly KroneckerForm[];
+};
+
+/** left [a, b] ⊗ right [c, d] with b·d = K; its a·c rows, cut into segments, are rows of the layer. */
+export type KroneckerForm = {
+  a: number;
+  b: number;
+  c: number;
+  d: number;
+  segments: readonly RowSegment[];
+};
+
+/** Rows [stored, stored + count) of a matrix are the rows from `at` on of the layer's weight. */
+export type RowSegment = { stored: number; at: number; count: number };
 
 const stored: Partial<Record<Part['dtype'], DType>> = {
   F32: 'f32',

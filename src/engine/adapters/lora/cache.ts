@@ -4,6 +4,7 @@ import { RetouchError } from '../../../error.ts';
 import type { Components } from '../../components.ts';
 import type { PlannedLora } from '../../plan.ts';
 import { ActiveLoras, type LoraUse } from './active.ts';
+import { measureGains } from './gains.ts';
 import { type Layers, layersOf } from './layers.ts';
 import { type Prepared, prepare, preparedBytes } from './prepare.ts';
 import { readLora } from './read.ts';
@@ -12,13 +13,18 @@ type Entry = { bytes: number; prepared: Prepared };
 
 export class LoraCache {
   private readonly limit: number;
+  private readonly threads: number;
   /** In the order of use, the least recent first. */
   private readonly entries = new Map<string, Entry>();
   private named: { model: string; layers: Layers } | undefined;
 
-  /** @param limit bytes that are kept beyond the run under way */
-  constructor(limit: number) {
+  /**
+   * @param limit bytes that are kept beyond the run under way
+   * @param threads to compute with where reading takes computing
+   */
+  constructor(limit: number, threads: number) {
     this.limit = limit;
+    this.threads = threads;
   }
 
   get bytes(): number {
@@ -36,8 +42,15 @@ export class LoraCache {
       const key = `${identity(file)} on ${modelOf(components)}`;
       let entry = this.entries.get(key);
       if (!entry) {
-        yield { message: `reading LoRA ${air}`, fraction: i / wanted.length };
-        const prepared = named(air, () => prepare(readLora(file, this.layersOf(components)), file));
+        const message = `reading LoRA ${air}`;
+        yield { message, fraction: i / wanted.length };
+        const updates = named(air, () => readLora(file, this.layersOf(components)));
+        const measuring = measureGains(updates, components, this.threads);
+        let next = await measuring.next();
+        for (; !next.done; next = await measuring.next())
+          yield { message, fraction: (i + next.value) / wanted.length };
+        const measured = next.value;
+        const prepared = named(air, () => prepare(measured, file));
         entry = { bytes: preparedBytes(prepared), prepared };
       }
       this.entries.delete(key);

@@ -6,16 +6,13 @@ import { segmentBuilder, segmentNames } from '../../models/flux-segments.ts';
 import { t5Graph } from '../../models/t5.ts';
 import type { LoraSlot } from '../../onnx/graph.ts';
 import { fluxDiffusers } from '../../weights/dialects/flux.ts';
-import type { Compute } from '../../weights/weights.ts';
+import type { Compute, RowSegment } from '../../weights/weights.ts';
 
 export const networks = ['transformer', 'clip', 't5'] as const;
 export type Network = (typeof networks)[number];
 
-/** Rows [stored, stored + count) of a file's matrix are the rows from `at` on of the layer's weight. */
-export type Segment = { stored: number; at: number; count: number };
-
 /** A linear layer of ours, or the rows of one that have a layer of their own in another implementation. */
-export type Target = { network: Network; slot: LoraSlot; segments: readonly Segment[] };
+export type Target = { network: Network; slot: LoraSlot; segments: readonly RowSegment[] };
 
 /** Name of a layer → target, for every network. */
 export type Layers = Readonly<Record<Network, ReadonlyMap<string, Target>>>;
@@ -42,7 +39,7 @@ export function layersOf({ transformer, clip, t5 }: Pick<Components, 'transforme
 
 /** BFL's names, which are ours, and diffusers', which cut the fused layers. */
 function transformerNames(slot: LoraSlot): [string, Target][] {
-  const names: Record<string, Segment[]> = { [slot.name]: whole(slot) };
+  const names: Record<string, RowSegment[]> = { [slot.name]: whole(slot) };
   // ComfyUI trains the attention's part of a single block's first layer under this name.
   if (slot.name.endsWith('.linear1')) names[`${slot.name}_qkv`] = rows(0, 3 * slot.inputs);
   const pieces = fluxDiffusers.locate(`${slot.name}.weight`, new Set());
@@ -66,7 +63,7 @@ function transformerNames(slot: LoraSlot): [string, Target][] {
 }
 
 /** kohya and those who follow it write every dot as an underscore. */
-function spelled(network: Network, slot: LoraSlot, names: Record<string, Segment[]>): [string, Target][] {
+function spelled(network: Network, slot: LoraSlot, names: Record<string, RowSegment[]>): [string, Target][] {
   return Object.entries(names).flatMap(([name, segments]) => {
     const target = { network, slot, segments };
     return [
@@ -80,10 +77,10 @@ function stem(tensor: string): string {
   return tensor.slice(0, tensor.lastIndexOf('.'));
 }
 
-function whole({ outputs }: LoraSlot): Segment[] {
+function whole({ outputs }: LoraSlot): RowSegment[] {
   return rows(0, outputs);
 }
 
-function rows(at: number, count: number): Segment[] {
+function rows(at: number, count: number): RowSegment[] {
   return [{ stored: 0, at, count }];
 }

@@ -1,11 +1,21 @@
 /** Updates as a file has them → per layer what its graph is fed at weight 1. */
 import { RetouchError } from '../../../error.ts';
 import type { LoraSlot } from '../../onnx/graph.ts';
-import { type Network, networks, type Segment } from './layers.ts';
-import type { LowRank, Matrix, Update } from './update.ts';
+import type { KroneckerForm, RowSegment, UpdateForm } from '../../weights/weights.ts';
+import { type Network, networks } from './layers.ts';
+import type { Kronecker, LowRank, Matrix, Update } from './update.ts';
 
 /** A [K, r] and B [r, N] with x·A·B to be added to the layer's output; the scale is inside B. */
-export type PreparedLayer = { slot: LoraSlot; rank: number; a: Float32Array; b: Float32Array };
+export type PreparedLayer = {
+  slot: LoraSlot;
+  rank: number;
+  a: Float32Array;
+  b: Float32Array;
+  /** DoRA: what the layer's own product is multiplied with, less 1 [N]. */
+  gain: Float32Array | undefined;
+  /** LoKr: left [a, b] with the scale inside, and right transposed, [d, c]. */
+  kroneckers: { form: KroneckerForm; left: Float32Array; right: Float32Array }[];
+};
 
 /** By network and layer. */
 export type Prepared = Readonly<Record<Network, ReadonlyMap<string, PreparedLayer>>>;
@@ -13,7 +23,19 @@ export type Prepared = Readonly<Record<Network, ReadonlyMap<string, PreparedLaye
 /** What keeping it costs. */
 export function preparedBytes(prepared: Prepared): number {
   const layers = networks.flatMap((network) => [...prepared[network].values()]);
-  return layers.reduce((sum, { a, b }) => sum + a.byteLength + b.byteLength, 0);
+  const arrays = layers.flatMap(({ a, b, gain, kroneckers }) => [
+    a,
+    b,
+    ...(gain ? [gain] : []),
+    ...kroneckers.flatMap(({ left, right }) => [left, right]),
+  ]);
+  return arrays.reduce((sum, { byteLength }) => sum + byteLength, 0);
+}
+
+/** What a layer has to be compiled for; undefined is nothing but a low-rank update. */
+export function formOf({ gain, kroneckers }: PreparedLayer): UpdateForm | undefined {
+  if (!gain && kroneckers.length === 0) return undefined;
+  return { scaled: gain !== undefined, kroneckers: kroneckers.map(({ form }) => form) };
 }
 
 export function prepare(updates: readonly Update[], path: string): Prepared {
@@ -25,11 +47,14 @@ export function prepare(updates: readonly Update[], path: string): Prepared {
   return { transformer: of('transformer'), clip: of('clip'), t5: of('t5') };
 }
 
+type LowRankUpdate = Update & { product: LowRank };
+type KroneckerUpdate = Update & { product: Kronecker };
+
 /** Several rows' updates of one layer side by side in one product: B has zeros where a piece's rows are not. */
 function prepareLayer(slot: LoraSlot, updates: readonly Update[], path: string): PreparedLayer {
-  const pieces = updates.map((update) => ({ ...update, product: lowRank(update, path) }));
-  // Fused layers that were cut have the same A in every piece, and it is multiplied once.
-  const groups: { down: Matrix; pieces: typeof pieces }[] = [];
+  const pieces = updates.filter((update): update is LowRankUpdate => update.product.kind === 'low-rank');
+  // Fused layers that were cut may have the same A in every piece, which then is multiplied once.
+  const groups: { down: Matrix; pieces: LowRankUpdate[] }[] = [];
   for (const piece of pieces) {
     const { down } = piece.product;
     const group = groups.find((other) => isSame(other.down, down));
@@ -44,33 +69,61 @@ function prepareLayer(slot: LoraSlot, updates: readonly Update[], path: string):
   for (const { down, pieces } of groups) {
     for (let r = 0; r < down.rows; r++)
       for (let k = 0; k < inputs; k++) a[k * rank + at + r] = down.values[r * inputs + k]!;
-    for (const { target, product, scale } of pieces)
-      placeColumns(b, at, outputs, product.up, target.segments, scale);
+    for (const piece of pieces) placeColumns(b, at, outputs, piece);
     at += down.rows;
   }
-  return { slot, rank, a, b };
+  const kroneckers = updates
+    .filter((update): update is KroneckerUpdate => update.product.kind === 'kronecker')
+    .map((update) => prepareKronecker(update, path));
+  return { slot, rank, a, b, gain: gainOf(slot, updates), kroneckers };
 }
 
 /** upᵀ into rows `at`… of B, at the columns that the segments name. */
-function placeColumns(
-  b: Float32Array,
-  at: number,
-  outputs: number,
-  up: Matrix,
-  segments: readonly Segment[],
-  scale: number,
-): void {
-  for (const { stored, at: first, count } of segments)
-    for (let n = 0; n < count; n++)
-      for (let r = 0; r < up.columns; r++)
-        b[(at + r) * outputs + first + n]! += scale * up.values[(stored + n) * up.columns + r]!;
+function placeColumns(b: Float32Array, at: number, outputs: number, update: LowRankUpdate): void {
+  const { target, product, scale, gain } = update;
+  const { values, columns } = product.up;
+  for (const { stored, at: first, count } of target.segments)
+    for (let n = stored; n < stored + count; n++) {
+      const factor = scale * (gain?.[n] ?? 1);
+      const column = first + n - stored;
+      for (let r = 0; r < columns; r++) b[(at + r) * outputs + column]! += factor * values[n * columns + r]!;
+    }
 }
 
-function lowRank({ product, magnitude, target }: Update, path: string): LowRank {
-  if (product.kind === 'low-rank' && magnitude === undefined) return product;
-  throw new RetouchError('loraRefused', `${path}: layer ${target.slot.name} has an update of another form`, {
-    path,
-  });
+function gainOf({ outputs }: LoraSlot, updates: readonly Update[]): Float32Array | undefined {
+  if (!updates.some(({ gain }) => gain)) return undefined;
+  const all = new Float32Array(outputs);
+  for (const { target, gain } of updates)
+    for (const { stored, at, count } of gain ? target.segments : [])
+      for (let n = 0; n < count; n++) all[at + n] = gain![stored + n]! - 1;
+  return all;
+}
+
+function prepareKronecker({ target, product, scale, magnitude }: KroneckerUpdate, path: string) {
+  if (magnitude)
+    throw new RetouchError(
+      'loraRefused',
+      `${path}: ${target.slot.name} has LoKr factors and magnitudes (DoRA) together`,
+      {
+        path,
+      },
+    );
+  const { left, right } = product;
+  const form: KroneckerForm = {
+    a: left.rows,
+    b: left.columns,
+    c: right.rows,
+    d: right.columns,
+    segments: target.segments.toSorted((one: RowSegment, other: RowSegment) => one.stored - other.stored),
+  };
+  return { form, left: left.values.map((value) => scale * value), right: transpose(right) };
+}
+
+function transpose({ rows, columns, values }: Matrix): Float32Array {
+  const out = new Float32Array(values.length);
+  for (let i = 0; i < rows; i++)
+    for (let j = 0; j < columns; j++) out[j * rows + i] = values[i * columns + j]!;
+  return out;
 }
 
 function isSame(a: Matrix, b: Matrix): boolean {

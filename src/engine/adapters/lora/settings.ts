@@ -23,7 +23,7 @@ const components: Readonly<Record<Network, string>> = {
 };
 
 /** From the metadata diffusers writes, or from PEFT's adapter_config.json beside the file. */
-export function loraSettings({ path: where, files, metadata }: Checkpoint): Record<Network, LoraSettings> {
+export function loraSettings({ path: where, metadata }: Checkpoint): Record<Network, LoraSettings> {
   const text = metadata.lora_adapter_metadata;
   if (text !== undefined) {
     const all = parse(text, where);
@@ -34,7 +34,8 @@ export function loraSettings({ path: where, files, metadata }: Checkpoint): Reco
     };
     return { transformer: of('transformer'), clip: of('clip'), t5: of('t5') };
   }
-  const file = path.join(path.dirname(files[0] ?? where), 'adapter_config.json');
+  const folder = fs.statSync(where).isDirectory() ? where : path.dirname(where);
+  const file = path.join(folder, 'adapter_config.json');
   const transformer = fs.existsSync(file) ? settingsOf(readJson(file)) : none;
   return { transformer, clip: none, t5: none };
 }

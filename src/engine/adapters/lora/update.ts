@@ -17,4 +17,6 @@ export type Update = {
   scale: number;
   /** DoRA's magnitudes [n]: the length of each row of the layer's weight after the update. */
   magnitude: Float32Array | undefined;
+  /** magnitude/‖W + ΔW‖ [n] (gains.ts). */
+  gain?: Float32Array | undefined;
 };

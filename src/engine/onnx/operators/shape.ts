@@ -11,7 +11,7 @@ import {
   sizeOf,
 } from '../dim.ts';
 import { graphError, type Var } from '../graph.ts';
-import { i64 } from './constant.ts';
+import { i64, scalar } from './constant.ts';
 import { cast } from './elementwise.ts';
 
 /**
@@ -123,6 +123,15 @@ export function takeRows(x: Var, count: Var, size: Dim): Var {
     [x, i64(x.graph, [0]), count, i64(x.graph, [0])],
     [{ dtype: x.dtype, shape }],
   )[0]!;
+}
+
+/** Columns of `value` before and after those of a matrix. */
+export function padColumns(x: Var, before: number, after: number, value = 0): Var {
+  if (x.rank !== 2 || x.dtype !== 'f32') throw graphError(`padColumns takes an f32 matrix, got ${x}`);
+  if (before === 0 && after === 0) return x;
+  const pads = i64(x.graph, [0, before, 0, after]);
+  const shape = [x.dim(0), addDims(x.dim(1), before + after)];
+  return x.graph.emit('Pad', [x, pads, scalar(x.graph, value, 'f32')], [{ dtype: 'f32', shape }])[0]!;
 }
 
 /** Rows of `table` chosen by an i64 index: [V, D] and [L] give [L, D]. */

@@ -1,0 +1,141 @@
+/**
+ * What a LoRA of rank 16 on every block's layers costs a step: of a real-width transformer of one double and two single
+ * blocks, and of the embedded model. `fused`: one A for a fused layer, as kohya's and ComfyUI's files have it; `cut`: one
+ * for each of q, k, v and the MLP, as diffusers' have it, which makes the ranks of those layers 48 and 64.
+ */
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type FluxConfig, fluxConfig } from '../src/engine/models/flux-config.ts';
+import { segmentBuilder, segmentNames } from '../src/engine/models/flux-segments.ts';
+import type { LoraSlot } from '../src/engine/onnx/graph.ts';
+import { f32Tensor, type LayerFeeds } from '../src/engine/onnx/session.ts';
+import { Transformer } from '../src/engine/transformer.ts';
+import { openCheckpoint } from '../src/engine/weights/checkpoint.ts';
+import { fluxDialects } from '../src/engine/weights/dialects/flux.ts';
+import { WeightSource } from '../src/engine/weights/source.ts';
+import { productCeiling } from './ceiling.ts';
+import { conditioning, finish, pattern, textTokens } from './layers.ts';
+import { type Options, type Row, round } from './measure.ts';
+import { syntheticFlux } from './widths.ts';
+
+const rank = 16;
+const embedded = fileURLToPath(new URL('../model/transformer', import.meta.url));
+
+type Kind = 'fused' | 'cut';
+
+export async function lora(options: Options): Promise<Row[]> {
+  const synthetic = syntheticFlux(1, 2);
+  const small = new WeightSource(openCheckpoint(embedded), fluxDialects);
+  const rows: Row[] = [];
+  for (const product of ['f32', 'int8'] as const) {
+    rows.push(...(await measure('real width', synthetic, product, [256, 512], synthetic.folder, options)));
+    const model = { source: small, config: fluxConfig(small) };
+    rows.push(...(await measure('embedded', model, product, [256], synthetic.folder, options)));
+  }
+  return rows;
+}
+
+async function measure(
+  model: string,
+  { source, config }: { source: WeightSource; config: FluxConfig },
+  product: 'f32' | 'int8',
+  sides: number[],
+  folder: string,
+  options: Options,
+): Promise<Row[]> {
+  const build = segmentBuilder(source, config);
+  const slots = segmentNames(config).flatMap(
+    (name) => build(name, { product: 'f32', fused: true }).loraSlots,
+  );
+  const transformer = await finish(
+    Transformer.load(
+      { source, config },
+      { product, fused: true },
+      { device: 'cpu', threads: options.threads },
+      path.join(folder, `lora-${model.replace(' ', '-')}-int8.safetensors`),
+    ),
+  );
+  const feeds = { none: new Map(), fused: feedsOf(slots, 'fused'), cut: feedsOf(slots, 'cut') };
+  const rows: Row[] = [];
+  for (const side of sides) {
+    const grid = { rows: side / 16, columns: side / 16 };
+    const given = conditioning(grid, config);
+    const x = pattern(grid.rows * grid.columns * config.inChannels);
+    const times = await interleaved(
+      feeds,
+      Math.max(options.runs, model === 'embedded' ? 40 : 3),
+      (updates) => {
+        transformer.use(updates);
+        return transformer.velocity(x, 500, given);
+      },
+    );
+    const tokens = textTokens + 2 * grid.rows * grid.columns;
+    const ceiling = await productCeiling('f32', tokens, options);
+    for (const kind of ['fused', 'cut'] as const)
+      rows.push({
+        model,
+        precision: product,
+        tokens,
+        file: kind,
+        'ms/step': round(times.none, 1),
+        'with LoRA': round(times[kind], 1),
+        'cost %': round((100 * (times[kind] - times.none)) / times.none, 1),
+        'predicted %': round(
+          (operations(slots, kind, tokens, textTokens) / ceiling / 1e6 / times.none) * 100,
+          1,
+        ),
+      });
+  }
+  await transformer.release();
+  return rows;
+}
+
+/** The fastest of each, in turns: what disturbs one disturbs the others. */
+async function interleaved<Name extends string>(
+  feeds: Record<Name, LayerFeeds>,
+  runs: number,
+  work: (updates: LayerFeeds) => Promise<unknown>,
+): Promise<Record<Name, number>> {
+  const best = Object.fromEntries(Object.keys(feeds).map((name) => [name, Number.POSITIVE_INFINITY]));
+  for (let run = 0; run <= runs; run++)
+    for (const [name, updates] of Object.entries(feeds) as [Name, LayerFeeds][]) {
+      const begin = performance.now();
+      await work(updates);
+      // The first of each warms up.
+      if (run > 0) best[name] = Math.min(best[name]!, performance.now() - begin);
+    }
+  return best as Record<Name, number>;
+}
+
+function pieces({ name, inputs, outputs }: LoraSlot, kind: Kind): number {
+  if (kind === 'fused') return 1;
+  return name.endsWith('.qkv') ? 3 : name.endsWith('.linear1') ? Math.min(4, Math.ceil(outputs / inputs)) : 1;
+}
+
+const inBlock = ({ name }: LoraSlot) => name.includes('_blocks.');
+
+function feedsOf(slots: readonly LoraSlot[], kind: Kind): LayerFeeds {
+  return new Map(
+    slots.filter(inBlock).map((slot) => {
+      const r = rank * pieces(slot, kind);
+      const small = (length: number) => pattern(length).map((value) => 0.01 * value);
+      const lora_a = f32Tensor(small(slot.inputs * r), [slot.inputs, r]);
+      return [slot.name, { lora_a, lora_b: f32Tensor(small(r * slot.outputs), [r, slot.outputs]) }];
+    }),
+  );
+}
+
+/** Multiplications and additions of x·A·B over the tokens that each layer sees, and of adding what comes out. */
+function operations(slots: readonly LoraSlot[], kind: Kind, tokens: number, text: number): number {
+  return slots.filter(inBlock).reduce((sum, slot) => {
+    const { name, inputs, outputs } = slot;
+    const seen = /mod\.lin$|modulation\.lin$/.test(name)
+      ? 1
+      : name.includes('.txt_')
+        ? text
+        : name.includes('.img_')
+          ? tokens - text
+          : tokens;
+    return sum + seen * (2 * rank * pieces(slot, kind) * (inputs + outputs) + outputs);
+  }, 0);
+}
