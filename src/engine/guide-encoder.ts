@@ -49,18 +49,20 @@ function normalisation(where: string): Partial<Pick<VisionConfig, 'mean' | 'devi
   const file = path.join(where, 'preprocessor_config.json');
   if (!fs.existsSync(file)) return {};
   const { image_mean, image_std } = readJson(file);
-  return { ...threeOf('mean', image_mean, file), ...threeOf('deviation', image_std, file) };
+  return {
+    ...(image_mean === undefined ? {} : { mean: readRgb('image_mean', image_mean, file) }),
+    ...(image_std === undefined ? {} : { deviation: readRgb('image_std', image_std, file) }),
+  };
 }
 
-function threeOf<Name extends string>(name: Name, value: unknown, file: string) {
-  if (value === undefined) return {};
-  if (!Array.isArray(value) || value.length !== 3 || !value.every(Number.isFinite))
-    throw new RetouchError(
-      'modelConfigInvalid',
-      `${file}: its ${name} is ${JSON.stringify(value)}, expected three numbers`,
-      { path: file },
-    );
-  return { [name]: value } as Record<Name, [number, number, number]>;
+function readRgb(name: string, value: unknown, file: string): [number, number, number] {
+  if (Array.isArray(value) && value.length === 3 && value.every(Number.isFinite))
+    return value as [number, number, number];
+  throw new RetouchError(
+    'modelConfigInvalid',
+    `${file}: its ${name} is ${JSON.stringify(value)}, expected three numbers`,
+    { path: file },
+  );
 }
 
 export class GuideEncoder {
