@@ -10,6 +10,8 @@ type Kernel = { support: number; weigh: (x: number) => number };
 
 /** A three-lobed windowed sinc. */
 const lanczos: Kernel = { support: 3, weigh: (x) => (x >= -3 && x < 3 ? sinc(x) * sinc(x / 3) : 0) };
+/** Linear interpolation. */
+const triangle: Kernel = { support: 1, weigh: (x) => Math.max(1 - Math.abs(x), 0) };
 /** Keys' cubic with a = -1/2. */
 const bicubic: Kernel = { support: 2, weigh: (x) => cubic(Math.abs(x), -0.5) };
 
@@ -24,6 +26,11 @@ export function resizeLanczos(bitmap: Bitmap, width: number, height: number): Bi
 /** The bitmap stretched to exactly width × height as `Image.BICUBIC` does. */
 export function resizeBicubic(bitmap: Bitmap, width: number, height: number): Bitmap {
   return resize(bitmap, width, height, bicubic);
+}
+
+/** The bitmap stretched to exactly width × height as `Image.BILINEAR` does: antialiased, unlike bilinear.ts. */
+export function resizeTriangle(bitmap: Bitmap, width: number, height: number): Bitmap {
+  return resize(bitmap, width, height, triangle);
 }
 
 function resize(bitmap: Bitmap, width: number, height: number, kernel: Kernel): Bitmap {

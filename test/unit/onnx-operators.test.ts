@@ -14,6 +14,11 @@ const rows = (g: Graph, width: number, name = 'x', length = n) => g.input(name, 
 const vector = (g: Graph, length: number) => op.constant.f32(g, new Float32Array(length).fill(1), [length]);
 const kernel = (g: Graph, ...shape: [number, number, number, number]) =>
   op.constant.f32(g, new Float32Array(shape.reduce((a, b) => a * b)).fill(0.1), shape);
+const blocks = (g: Graph, bits: number, offset: boolean) => {
+  const values = g.constant('u8', [3, 2, 4 * bits], new Uint8Array(24 * bits).fill(1));
+  const scale = op.constant.f32(g, new Float32Array(6).fill(1), [3, 2]);
+  return { values, scale, offset: offset ? scale : undefined };
+};
 const one = (unary: (x: Var) => Var) => (g: Graph) => unary(image(g, 2));
 const pair = (binary: (a: Var, b: Var | number) => Var) => (g: Graph) => [
   binary(image(g, 2), g.input('y', 'f32', [2, 1, w])),
@@ -26,6 +31,10 @@ const cases: Record<string, Case | Record<string, Case>> = {
   add: pair(op.add),
   addRows: (g) => op.addRows(rows(g, 3), op.constant.f32(g, [1, 2, 3], [1, 3])),
   axisLength: (g) => op.axisLength(image(g, 2), 3),
+  batchNorm: (g) => {
+    const [scale, bias, mean, variance] = [1, 2, 3, 4].map(() => vector(g, 2)) as [Var, Var, Var, Var];
+    return op.batchNorm(image(g, 2), { scale, bias, mean, variance }, 1e-3);
+  },
   cast: {
     'to f16 and back': (g) => op.cast(op.cast(image(g, 2), 'f16'), 'f32'),
     'to i64': (g) => op.cast(image(g, 2), 'i64'),
@@ -43,6 +52,8 @@ const cases: Record<string, Case | Record<string, Case>> = {
       op.conv2d(image(g, 2, 2), kernel(g, 4, 2, 3, 3), vector(g, 4), { stride: 2, pads: [0, 0, 1, 1] }),
     'that halves, padded around': (g) =>
       op.conv2d(image(g, 2, 4), kernel(g, 4, 2, 3, 3), vector(g, 4), { stride: 2, pads: [1, 1, 1, 1] }),
+    'of every channel by itself': (g) =>
+      op.conv2d(image(g, 4), kernel(g, 4, 1, 3, 3), undefined, { pads: [1, 1, 1, 1], groups: 4 }),
     'with a kernel that is not square': (g) => op.conv2d(image(g, 2, 2), kernel(g, 4, 2, 1, 3), vector(g, 4)),
   },
   div: pair(op.div),
@@ -60,6 +71,10 @@ const cases: Record<string, Case | Record<string, Case>> = {
     'of matrices': (g) => op.matmul(rows(g, 3), g.input('y', 'f32', [3, t])),
     'of batches': (g) => op.matmul(g.input('x', 'f32', [2, n, 3]), g.input('y', 'f32', [1, 3, t])),
     'over an unknown axis': (g) => op.matmul(g.input('x', 'f32', [2, n]), rows(g, 3, 'y')),
+  },
+  matmulBlocks: {
+    'of eight bits': (g) => op.matmulBlocks(rows(g, 64), blocks(g, 8, false)),
+    'of four bits with offsets': (g) => op.matmulBlocks(rows(g, 64), blocks(g, 4, true)),
   },
   matmulInteger: (g) => {
     const weight = g.constant('i8', [3, 2], new Uint8Array(6).fill(1));
@@ -93,6 +108,7 @@ const cases: Record<string, Case | Record<string, Case>> = {
     'of squares': (g) => op.reduce('ReduceSumSquare', image(g, 2), 2),
   },
   relu: one(op.relu),
+  relu6: one(op.relu6),
   reshape: {
     'to an inferred axis': (g) => op.reshape(rows(g, 6), [-1, 2]),
     'with the unknown in its place': (g) => op.reshape(rows(g, 6), [n, 2, 3]),
@@ -127,7 +143,7 @@ const cases: Record<string, Case | Record<string, Case>> = {
 };
 
 test('every operator has a case', () => {
-  const helpers = ['broadcast', 'constant'];
+  const helpers = ['blockSize', 'broadcast', 'constant'];
   expect(Object.keys(cases).sort()).toEqual(
     Object.keys(op)
       .filter((name) => !helpers.includes(name))

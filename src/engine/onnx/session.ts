@@ -129,6 +129,67 @@ export class Session {
   }
 }
 
+/** A network someone else exported: an .onnx file with one picture as its input. */
+export class ForeignSession {
+  /** The picture's shape [1, 3, H, W] and the shapes of the outputs; an axis left open is a name or -1. */
+  readonly input: readonly (number | string)[];
+  readonly outputNames: readonly string[];
+  private readonly inner: ort.InferenceSession;
+  private readonly inputName: string;
+
+  private constructor(inner: ort.InferenceSession, inputName: string, input: readonly (number | string)[]) {
+    this.inner = inner;
+    this.inputName = inputName;
+    this.input = input;
+    this.outputNames = inner.outputNames;
+  }
+
+  /**
+   * @throws RetouchError `graphRejected` when ONNX Runtime cannot run the file, `modelConfigInvalid` when its input is
+   *   not one f32 tensor [1, 3, H, W]
+   */
+  static async open(file: string, threads: number): Promise<ForeignSession> {
+    const inner = await ort.InferenceSession.create(file, {
+      executionProviders: ['cpu'],
+      intraOpNumThreads: threads,
+      interOpNumThreads: 1,
+      enableCpuMemArena: false,
+      logSeverityLevel: 3,
+      extra: { session: { force_spinning_stop: '1' } },
+    }).catch((cause: unknown) => {
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      throw new RetouchError(
+        'graphRejected',
+        `ONNX Runtime rejected ${file}: ${reason}`,
+        { path: file },
+        { cause },
+      );
+    });
+    const [input, ...more] = inner.inputMetadata;
+    const fits =
+      input?.isTensor && input.type === 'float32' && input.shape.length === 4 && input.shape[1] === 3;
+    if (fits && more.length === 0) return new ForeignSession(inner, input.name, input.shape);
+    const found = inner.inputMetadata.map((value) =>
+      value.isTensor ? `${value.name}: ${value.type} [${value.shape.join(', ')}]` : value.name,
+    );
+    await inner.release();
+    throw new RetouchError(
+      'modelConfigInvalid',
+      `${file} takes ${found.join(' and ') || 'nothing'}; expected one float32 picture [1, 3, height, width]`,
+      { path: file },
+    );
+  }
+
+  async run(image: Tensor): Promise<Tensor[]> {
+    const results = await this.inner.run({ [this.inputName]: image });
+    return this.outputNames.map((name) => results[name] as Tensor);
+  }
+
+  async release(): Promise<void> {
+    await this.inner.release();
+  }
+}
+
 /** The folder that all of a graph's weight files share; ONNX Runtime follows no link that leaves it. */
 function weightsFolder(graph: Graph): string {
   const files = new Set<string>();

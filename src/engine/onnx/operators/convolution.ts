@@ -4,15 +4,19 @@ import { graphError, type Var } from '../graph.ts';
 import { f32, i64 } from './constant.ts';
 import { gather } from './shape.ts';
 
-/** pads: top, left, bottom, right. */
-export type ConvOptions = { stride?: number; pads?: readonly [number, number, number, number] };
+/** pads: top, left, bottom, right. groups: runs of channels that see only themselves; C of them is depthwise. */
+export type ConvOptions = {
+  stride?: number;
+  pads?: readonly [number, number, number, number];
+  groups?: number;
+};
 
-/** x [1, C, H, W], weight [O, C, kh, kw], bias [O]. */
+/** x [1, C, H, W], weight [O, C/groups, kh, kw], bias [O]. */
 export function conv2d(x: Var, weight: Var, bias: Var | undefined, options: ConvOptions = {}): Var {
-  const { stride = 1, pads = [0, 0, 0, 0] } = options;
+  const { stride = 1, pads = [0, 0, 0, 0], groups = 1 } = options;
   const [outputs, channels, height, width] = weight.shape as [Dim, Dim, number, number];
-  if (x.rank !== 4 || weight.rank !== 4 || !dimsEqual(x.dim(1), channels))
-    throw graphError(`conv2d: ${x} with ${weight}: channels differ`);
+  if (x.rank !== 4 || weight.rank !== 4 || !dimsEqual(x.dim(1), scaleDim(channels, groups)))
+    throw graphError(`conv2d: ${x} with ${weight} in ${groups} groups: channels differ`);
   const size = (axis: number, kernel: number, pad: number): Dim => {
     const steps = floorDivideDim(addDims(x.dim(axis), pad - kernel), stride);
     if (steps === undefined)
@@ -20,7 +24,7 @@ export function conv2d(x: Var, weight: Var, bias: Var | undefined, options: Conv
     return addDims(steps, 1);
   };
   const shape = [1, outputs, size(2, height, pads[0] + pads[2]), size(3, width, pads[1] + pads[3])];
-  const attributes = { kernel_shape: [height, width], strides: [stride, stride], pads, group: 1 };
+  const attributes = { kernel_shape: [height, width], strides: [stride, stride], pads, group: groups };
   return x.graph.emit('Conv', [x, weight, bias], [{ dtype: x.dtype, shape }], attributes)[0]!;
 }
 

@@ -38,6 +38,9 @@ export const abs = (x: Var) => unary('Abs', x);
 export const sqrt = (x: Var) => unary('Sqrt', x);
 export const relu = (x: Var) => unary('Relu', x);
 export const sigmoid = (x: Var) => unary('Sigmoid', x);
+/** Between 0 and 6 (Krizhevsky's CIFAR-10 networks; MobileNet). */
+export const relu6 = (x: Var) =>
+  x.graph.emit('Clip', [x, scalar(x.graph, 0, x.dtype), scalar(x.graph, 6, x.dtype)], [x])[0]!;
 export const tanh = (x: Var) => unary('Tanh', x);
 export const gelu = (x: Var, approximate: 'none' | 'tanh') => unary('Gelu', x, { approximate });
 export const silu = (x: Var) => mul(x, sigmoid(x));

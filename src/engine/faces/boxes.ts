@@ -1,0 +1,43 @@
+/** Rectangles of pictures, in pixels from the top left; right and bottom are the first column and row outside. */
+import type { Size } from '../sizes.ts';
+
+export type Box = { left: number; top: number; right: number; bottom: number };
+export type Face = Box & { score: number };
+
+export function area({ left, top, right, bottom }: Box): number {
+  return Math.max(right - left, 0) * Math.max(bottom - top, 0);
+}
+
+export function intersect(a: Box, b: Box): Box {
+  return {
+    left: Math.max(a.left, b.left),
+    top: Math.max(a.top, b.top),
+    right: Math.min(a.right, b.right),
+    bottom: Math.min(a.bottom, b.bottom),
+  };
+}
+
+/** What two boxes share of what they cover together. */
+export function overlap(a: Box, b: Box): number {
+  const shared = area(intersect(a, b));
+  return shared === 0 ? 0 : shared / (area(a) + area(b) - shared);
+}
+
+/** Greedy non-maximum suppression: by falling score, each that overlaps none of those taken by more than `limit`. */
+export function suppress<T extends Face>(faces: readonly T[], limit: number, most: number): T[] {
+  const taken: T[] = [];
+  for (const face of [...faces].sort((a, b) => b.score - a.score)) {
+    if (taken.length === most) break;
+    if (taken.every((other) => overlap(face, other) <= limit)) taken.push(face);
+  }
+  return taken;
+}
+
+/** The parts inside the picture, the largest first: the order in which faces are refined. */
+export function arrange(faces: readonly Face[], { width, height }: Size): Face[] {
+  const picture = { left: 0, top: 0, right: width, bottom: height };
+  return faces
+    .map((face) => ({ ...intersect(face, picture), score: face.score }))
+    .filter((face) => area(face) > 0)
+    .sort((a, b) => area(b) - area(a));
+}

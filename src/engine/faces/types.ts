@@ -1,0 +1,16 @@
+import type { Progress } from '../compile.ts';
+import type { Bitmap } from '../pixels.ts';
+import type { ToolSource } from '../plan.ts';
+import type { Need } from '../residents.ts';
+import type { Face } from './boxes.ts';
+
+export type FaceDetector = {
+  /** Faces with at least this score; in pixels, they may reach beyond the picture. */
+  detect(bitmap: Bitmap, confidence: number): Promise<Face[]>;
+  release(): Promise<void>;
+};
+
+export type DetectorKind = {
+  need(source: ToolSource): Need;
+  load(source: ToolSource, threads: number): AsyncGenerator<Progress, FaceDetector>;
+};

@@ -1,0 +1,93 @@
+/**
+ * An operator's own detector: an ONNX file exported by Ultralytics (`yolo export format=onnx`), YOLOv8 to YOLO26.
+ * Steps: ultralytics `data/augment.py` LetterBox, `utils/nms.py` non_max_suppression.
+ */
+import fs from 'node:fs';
+import { RetouchError } from '../../error.ts';
+import { resizeBilinear } from '../bilinear.ts';
+import { ForeignSession, f32Tensor, floats, type Tensor } from '../onnx/session.ts';
+import type { Bitmap } from '../pixels.ts';
+import type { ToolSource } from '../plan.ts';
+import type { Size } from '../sizes.ts';
+import type { Face } from './boxes.ts';
+import { suppress } from './boxes.ts';
+import type { DetectorKind } from './types.ts';
+import { decodeOutput, type OutputSettings, outputSettings } from './ultralytics-output.ts';
+
+/** Side of the picture where the file leaves it open. */
+const defaultSide = 640;
+const grey = 114;
+const most = 300;
+
+export const ultralytics: DetectorKind = {
+  need: ({ files }) => {
+    const bytes = fs.existsSync(files.weights!) ? fs.statSync(files.weights!).size : 0;
+    // Activations: the first layers of YOLOv8m, the middle size, have 48 channels at half the side.
+    return { bytes, working: 4 * 8 * 48 * (defaultSide / 2) ** 2 };
+  },
+  load: async function* (source, threads) {
+    const { weights } = source.files;
+    if (!fs.existsSync(weights!))
+      throw new RetouchError('modelFileMissing', `no file ${weights}`, { path: weights });
+    yield { message: 'loading face detector', fraction: 0 };
+    const settings = outputSettings(source);
+    const session = await ForeignSession.open(weights!, threads);
+    return {
+      detect: (bitmap, confidence) => detect(session, settings, bitmap, confidence, source),
+      release: () => session.release(),
+    };
+  },
+};
+
+async function detect(
+  session: ForeignSession,
+  settings: OutputSettings,
+  bitmap: Bitmap,
+  confidence: number,
+  source: ToolSource,
+): Promise<Face[]> {
+  const [, , high, wide] = session.input;
+  const known = (side: number | string | undefined) =>
+    typeof side === 'number' && side > 0 ? side : defaultSide;
+  const size = { width: known(wide), height: known(high) };
+  const { image, ratio, left, top } = letterbox(bitmap, size);
+  const [output] = await session.run(image);
+  const { candidates, suppressed } = decodeOutput(
+    floats(output as Tensor),
+    output!.dims,
+    size,
+    settings,
+    source,
+  );
+  const likely = candidates.filter(({ score }) => score >= confidence);
+  const faces = suppressed ? likely : suppress(likely, settings.overlap, most);
+  return faces.map((face) => ({
+    score: face.score,
+    left: (face.left - left) / ratio,
+    top: (face.top - top) / ratio,
+    right: (face.right - left) / ratio,
+    bottom: (face.bottom - top) / ratio,
+  }));
+}
+
+/** The picture in 0 … 1, as large as it fits and in the middle of grey; where it lies and how much it was scaled. */
+export function letterbox(bitmap: Bitmap, { width, height }: Size) {
+  const ratio = Math.min(width / bitmap.width, height / bitmap.height);
+  const inner = {
+    width: Math.max(Math.round(bitmap.width * ratio), 1),
+    height: Math.max(Math.round(bitmap.height * ratio), 1),
+  };
+  const left = Math.round((width - inner.width) / 2 - 0.1);
+  const top = Math.round((height - inner.height) / 2 - 0.1);
+  const pixels = resizeBilinear(bitmap, inner, 'half-pixel');
+  const planar = new Float32Array(3 * width * height).fill(grey / 255);
+  for (let c = 0; c < 3; c++) {
+    for (let y = 0; y < inner.height; y++) {
+      for (let x = 0; x < inner.width; x++) {
+        const value = pixels[(c * inner.height + y) * inner.width + x]!;
+        planar[(c * height + top + y) * width + left + x] = value / 255;
+      }
+    }
+  }
+  return { image: f32Tensor(planar, [1, 3, height, width]), ratio, left, top };
+}

@@ -1,0 +1,44 @@
+/** Looks at a finished picture, with whichever network the plan names. */
+import { RetouchError } from '../../error.ts';
+import type { Progress } from '../compile.ts';
+import type { Bitmap } from '../pixels.ts';
+import type { ToolSource } from '../plan.ts';
+import type { Residents } from '../residents.ts';
+import { nsfwMobilenet } from './mobilenet.ts';
+import type { ClassifierKind } from './types.ts';
+import { vit } from './vit.ts';
+
+/** Every classifier by the `architecture` of its manifest. */
+const classifiers = {
+  'nsfw-mobilenet-v2': nsfwMobilenet,
+  vit,
+} satisfies Record<string, ClassifierKind>;
+
+export const classifierNames = Object.keys(classifiers);
+
+/**
+ * Whether the probabilities of the unsafe classes add up to the threshold. Always on the CPU.
+ *
+ * @throws RetouchError `modelConfigInvalid` when no classifier has the source's architecture, `notEnoughMemory`, or what
+ *   is wrong with its files
+ */
+export async function* checkContent(
+  bitmap: Bitmap,
+  source: ToolSource,
+  residents: Residents,
+  threads: number,
+): AsyncGenerator<Progress, boolean> {
+  const { air, architecture, files } = source;
+  const kind = (classifiers as Partial<Record<string, ClassifierKind>>)[architecture];
+  if (!kind)
+    throw new RetouchError(
+      'modelConfigInvalid',
+      `the safety classifier ${air} has the architecture '${architecture}'; known are ${classifierNames.join(', ')}`,
+      { air, architecture },
+    );
+  const key = `content classifier ${air} (${files.weights})`;
+  const classifier = yield* residents.acquire(key, kind.need(source), () => kind.load(source, threads));
+  const found = await classifier.classify(bitmap);
+  const sum = classifier.unsafe.reduce((total, name) => total + found[name]!, 0);
+  return sum >= classifier.threshold;
+}
