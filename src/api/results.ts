@@ -10,6 +10,8 @@ export type ImageItem = {
   imageBase64Data?: string;
   imageDataURI?: string;
   seed: bigint;
+  /** There only when the task asked for it. */
+  NSFWContent?: boolean;
   cost?: number;
 };
 

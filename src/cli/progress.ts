@@ -13,14 +13,20 @@ export type Progress = {
   recent: readonly number[];
 };
 
-type Stage = 'Loading' | 'Encoding' | 'Editing' | 'Decoding';
+type Stage = 'Loading' | 'Encoding' | 'Editing' | 'Decoding' | 'Refining' | 'Checking';
 
 /** The first steps are slower than the rest, so that a mean over all would mislead. */
 const window = 5;
 
 export const noProgress: Progress = { stage: 'Loading', inside: undefined, step: 0, steps: 0, recent: [] };
 
-const stages = { load: 'Loading', encode: 'Encoding', decode: 'Decoding' } as const;
+const stages = {
+  load: 'Loading',
+  encode: 'Encoding',
+  decode: 'Decoding',
+  faces: 'Refining',
+  safety: 'Checking',
+} as const;
 
 export function follow(progress: Progress, event: EngineEvent): Progress {
   const within = (stage: Stage): Progress => ({ ...progress, stage, inside: undefined });

@@ -6,12 +6,14 @@ import { LoraCache } from './adapters/lora/cache.ts';
 import { checkAborted, decode, denoise } from './denoise.ts';
 import { EncodingMemo } from './encoding.ts';
 import { type Events, staged } from './events.ts';
+import { refineFaces } from './faces/refine.ts';
 import { encodeImage } from './image.ts';
 import { type LoadedModel, openModel } from './loaded-model.ts';
 import type { Engine, EngineOptions } from './messages.ts';
 import type { Plan } from './plan.ts';
 import { embedPlan } from './plan-record.ts';
 import { Residents } from './residents.ts';
+import { checkContent } from './safety/check.ts';
 
 /** An engine in this process; `EngineHost` runs one in a child. */
 export function createEngine(options: EngineOptions): Engine {
@@ -32,18 +34,25 @@ const maxLoraBytes = 4 * 2 ** 30;
 
 /** Yields what `EngineEvent` lists, in that order; stops between events when `signal` fires. */
 async function* kontext(plan: Plan, signal: AbortSignal, keeping: Keeping): Events {
-  const { memo, options } = keeping;
+  const { memo, residents, options } = keeping;
   const begin = performance.now();
   const model = yield* load(plan, keeping);
   const encoded = yield* memo.encode(plan, model);
   checkAborted(signal);
   const x = yield* denoise(plan, model, encoded, signal, options.log);
   const decoding = performance.now();
-  const picture = yield* staged('decode', decode(plan, x, encoded, model.decoder(encoded.canvas)));
+  let picture = yield* staged('decode', decode(plan, x, encoded, model.decoder(encoded.canvas)));
   yield { type: 'decode-end', milliseconds: performance.now() - decoding };
+  if (plan.faces) {
+    const tools = { model, memo, residents, options, signal };
+    picture = yield* refineFaces(plan, plan.faces, picture, tools);
+  }
+  const checked = plan.safety && {
+    nsfw: yield* staged('safety', checkContent(picture, plan.safety, residents, options.threads)),
+  };
   const encodedImage = await encodeImage(picture, plan.output.format, plan.output.quality);
   const image = embedPlan(encodedImage, plan);
-  yield { type: 'image', image, milliseconds: performance.now() - begin };
+  yield { type: 'image', image: { ...image, ...checked }, milliseconds: performance.now() - begin };
 }
 
 async function* load(plan: Plan, { residents, loras, options }: Keeping): Events<LoadedModel> {

@@ -15,6 +15,8 @@ const inside: Readonly<Record<StageName, string>> = {
   load: 'loading the model',
   encode: 'encoding the prompt and references',
   decode: 'decoding the image',
+  faces: 'refining faces',
+  safety: 'checking the content',
 };
 
 export function phaseAfter(event: EngineEvent, plan: Plan, phase: Phase): Phase {
@@ -33,6 +35,7 @@ export function phaseAfter(event: EngineEvent, plan: Plan, phase: Phase): Phase 
     case 'cache-end':
       return { after: phase.after };
     case 'decode-end':
+    case 'faces-end':
     case 'image':
       return { after: 'finishing' };
   }

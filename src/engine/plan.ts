@@ -31,6 +31,32 @@ export type ModelSource = {
   cacheFolder: string;
 };
 
+/** A network that looks at finished pictures: where its files are and how to read them; made from a manifest. */
+export type ToolSource = {
+  air: string;
+  /** The name of its network in the engine's table. */
+  architecture: string;
+  /** Absolute paths by role. */
+  files: Readonly<Record<string, string>>;
+  settings: Readonly<Record<string, unknown>>;
+};
+
+/** How faces found in the finished picture are painted again; the wire's `ultralytics`. */
+export type FaceRefinement = {
+  detector: ToolSource;
+  /** 0 … 1: what a face must score. */
+  confidence: number;
+  /** Pixels by which the box grows on each side, and the σ of the blur of its edge. */
+  maskPadding: number;
+  maskBlur: number;
+  prompt: string;
+  negativePrompt: string;
+  steps: number;
+  guidance: number;
+  /** 0 … 1: how much of the schedule is run; 0 leaves faces as they are. */
+  strength: number;
+};
+
 export type DeviceName = 'cpu' | 'webgpu';
 export type PrecisionName = 'f32' | 'f16' | 'int8' | 'int8-blocks' | 'int4';
 
@@ -140,6 +166,10 @@ export type Plan = {
   decoder: 'full' | 'tiny';
   /** Send a preview after every n-th step, decoded by the tiny autoencoder where there is one; 0 is never. */
   previewEvery: number;
+  /** Paint faces again; undefined is no. */
+  faces: FaceRefinement | undefined;
+  /** The classifier that looks at the finished picture; undefined is none. It changes no pixel. */
+  safety: ToolSource | undefined;
   output: { format: ImageFormat; quality: number };
 };
 
@@ -154,6 +184,8 @@ export const plainPlan = {
   ipAdapters: [],
   decoder: 'full',
   previewEvery: 0,
+  faces: undefined,
+  safety: undefined,
 } as const satisfies Partial<Plan>;
 
 /** Arithmetic as the reference implementations' f32. */
@@ -165,7 +197,7 @@ export const plainNumerics = {
   referenceIds: 'offset',
 } as const satisfies Numerics;
 
-export type StageName = 'load' | 'encode' | 'decode';
+export type StageName = 'load' | 'encode' | 'decode' | 'faces' | 'safety';
 
 /** What the engine says while it works. Times are milliseconds. */
 export type EngineEvent =
@@ -186,6 +218,18 @@ export type EngineEvent =
   | { type: 'cache-end'; cache: CacheName; evaluations: number; reused: number; savedMilliseconds: number }
   | { type: 'preview'; index: number; image: EncodedImage }
   | { type: 'decode-end'; milliseconds: number }
+  /** Faces found, the largest first, and painted again where the strength is not 0. */
+  | { type: 'faces-end'; faces: FoundFace[]; milliseconds: number }
   | { type: 'image'; image: EncodedImage; milliseconds: number };
 
-export type EncodedImage = { bytes: Uint8Array; format: ImageFormat; width: number; height: number };
+export type EncodedImage = {
+  bytes: Uint8Array;
+  format: ImageFormat;
+  width: number;
+  height: number;
+  /** What the plan's classifier says of it; there only when the plan has one. */
+  nsfw?: boolean;
+};
+
+/** In pixels of the picture; right and bottom are outside. */
+export type FoundFace = { left: number; top: number; right: number; bottom: number; score: number };

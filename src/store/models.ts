@@ -60,6 +60,14 @@ const installable = ['runware:106@1'];
 
 const embeddedFolder = fileURLToPath(new URL('../../model', import.meta.url));
 
+/** What comes with the package to look at finished pictures; an operator's own takes its place. */
+const bundled = {
+  'face-detector': { air: 'retouch:face@1', folder: join(embeddedFolder, 'detectors', 'face') },
+  'safety-classifier': { air: 'retouch:nsfw@1', folder: join(embeddedFolder, 'classifiers', 'nsfw') },
+} as const satisfies Partial<Record<AdapterCategory, { air: string; folder: string }>>;
+
+export type ToolCategory = keyof typeof bundled;
+
 /** AIR → model, as found at the start. */
 export class ModelStore {
   readonly models: readonly Model[];
@@ -87,6 +95,7 @@ export class ModelStore {
     const embedded = folders.embedded ?? embeddedFolder;
     const found = [
       embedded,
+      ...Object.values(bundled).map(({ folder }) => folder),
       ...(await modelFolders(join(embedded, 'adapters'))),
       ...(await modelFolders(folders.models)),
     ];
@@ -108,7 +117,16 @@ export class ModelStore {
       if (!models.has(air) && !adapters.has(air))
         problems.push(`The alias ${alias} stands for ${air}, which is not installed.`);
     }
-    return new ModelStore([...models.values()], [...adapters.values()], problems, aliases);
+    const store = new ModelStore([...models.values()], [...adapters.values()], problems, aliases);
+    for (const category of Object.keys(bundled) as ToolCategory[]) {
+      const [first, ...more] = store.#installedTools(category);
+      if (more.length === 0 || aliases.has(bundled[category].air)) continue;
+      const names = [first!, ...more].map(({ air }) => air).join(', ');
+      problems.push(
+        `More than one ${category} is installed (${names}): ${first!.air} is used; --alias ${bundled[category].air}=<air> chooses.`,
+      );
+    }
+    return store;
   }
 
   find(air: string): Model | undefined {
@@ -139,6 +157,24 @@ export class ModelStore {
     if ([architecture, ...(adaptersOf[architecture] ?? [])].includes(adapter.architecture)) return undefined;
     const message = `The ${name} '${air}' is made for ${adapter.architecture}; the model ${model} is ${architecture}.`;
     return { fault: 'unsuitable', message };
+  }
+
+  /** The detector or classifier in use: the alias of the bundled one's id, or the operator's own, or the bundled one. */
+  findTool(category: ToolCategory): Adapter {
+    const { air, folder } = bundled[category];
+    const chosen = this.#aliases.has(air) ? undefined : this.#installedTools(category)[0];
+    const tool = chosen ?? this.findAdapter(category, air);
+    if (tool) return tool;
+    const missing = this.#aliases.get(air) ?? folder;
+    throw new RetouchError(
+      'manifestInvalid',
+      `There is no ${category} ${missing}: its manifest cannot be read.`,
+    );
+  }
+
+  #installedTools(category: ToolCategory): Adapter[] {
+    const { folder } = bundled[category];
+    return this.adapters.filter((adapter) => adapter.category === category && adapter.folder !== folder);
   }
 
   /** What to tell someone who asked for a model that `find` does not have. */

@@ -8,9 +8,10 @@ import type { KeptItem } from './outcome.ts';
 export async function deliverImage(
   { terms }: KnownTask,
   imageUUID: string,
-  { bytes, format }: EncodedImage,
+  { bytes, format, nsfw }: EncodedImage,
   assets: AssetStore,
 ): Promise<KeptItem> {
   await assets.put({ uuid: imageUUID, format, bytes });
-  return { taskType: 'imageInference', taskUUID: terms.taskUUID, imageUUID, format };
+  const checked = nsfw === undefined ? {} : { NSFWContent: nsfw };
+  return { taskType: 'imageInference', taskUUID: terms.taskUUID, imageUUID, ...checked, format };
 }

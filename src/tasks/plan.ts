@@ -16,6 +16,7 @@ import {
 } from '../engine/plan.ts';
 import type { Model, ModelStore } from '../store/models.ts';
 import { cachePlan } from './cache-plan.ts';
+import { planFaces, planSafety } from './plan-faces.ts';
 import { planIpAdapters } from './plan-guides.ts';
 import type { Inputs } from './resolve.ts';
 
@@ -33,7 +34,7 @@ export function makePlans(
   inputs: Inputs,
   model: Model,
   arithmetic: Arithmetic,
-  adapters: Pick<ModelStore, 'findAdapter'>,
+  models: Pick<ModelStore, 'findAdapter' | 'findTool'>,
 ): PlannedImage[] {
   const [width, height] = chooseSize(task, inputs, model);
   const guidance = task.CFGScale ?? model.defaults.guidance;
@@ -54,8 +55,10 @@ export function makePlans(
     ...schedulers[task.scheduler],
     cache: cachePlan(task.acceleratorOptions, steps),
     numerics: { ...plainNumerics, ...arithmetic },
-    loras: planLoras(task, adapters),
-    ipAdapters: planIpAdapters(task, inputs, adapters),
+    loras: planLoras(task, models),
+    ipAdapters: planIpAdapters(task, inputs, models),
+    faces: planFaces(task, models),
+    safety: planSafety(task, models),
     output: { format: task.outputFormat.toLowerCase() as ImageFormat, quality: task.outputQuality },
   } satisfies Omit<Plan, 'seed'>;
   return Array.from({ length: task.numberResults }, (_, index) => {

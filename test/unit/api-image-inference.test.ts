@@ -230,18 +230,16 @@ describe('legacy spellings', () => {
     expect(parse(both)).toMatchObject([{ code: 'unknownParameter', parameter: 'referenceImages' }]);
   });
 
-  it('checkNSFW is understood', () => {
-    accept({ checkNSFW: false });
-    expect(parse({ checkNSFW: true })).toMatchObject([
-      { code: 'unsupportedParameter', parameter: 'checkNSFW' },
-    ]);
-  });
-
   it.each([
     ['fbcache', { fbcache: true }],
     ['acceleratorOptions.fbcache', { acceleratorOptions: { fbcache: true } }],
   ])('%s is understood', (_, task) => {
     expect(accept(task).acceleratorOptions).toMatchObject({ fbCache: true });
+  });
+
+  it('checkNSFW is safety.checkContent', () => {
+    expect(accept({ checkNSFW: true })).toMatchObject({ safety: { checkContent: true } });
+    expect(accept({ checkNSFW: false })).toMatchObject({ safety: { checkContent: false } });
   });
 
   it('seedImage and maskImage are known, though not supported', () => {

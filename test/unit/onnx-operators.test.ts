@@ -94,6 +94,10 @@ const cases: Record<string, Case | Record<string, Case>> = {
       return op.multiHeadAttention(q!, k!, v!, 2, 0.5, g.input('bias', 'f32', [1, 2, n, t]));
     },
   },
+  padColumns: {
+    'on both sides': (g) => op.padColumns(rows(g, 3), 1, 2, 0.5),
+    'on none': (g) => op.padColumns(op.add(rows(g, 3), 1), 0, 0),
+  },
   pixelShuffle: (g) => op.pixelShuffle(image(g, 12), 2),
   pixelUnshuffle: (g) => op.pixelUnshuffle(image(g, 3, 4), 2),
   quantizeRows: (g) => {

@@ -99,7 +99,6 @@ const ipAdapter = {
 
 const ultralytics = {
   type: 'object',
-  supported: none,
   properties: {
     CFGScale: { type: 'float', min: 0, max: 50, step: 0.1, default: 8 },
     confidence: { ...unit, default: 0.9 },
@@ -126,8 +125,8 @@ const schema = {
     safety: {
       type: 'object',
       properties: {
-        checkContent: { type: 'boolean', default: false, supported: offOnly },
-        mode: { type: 'string', allowed: ['none', 'fast'], implied: 'none', supported: ['none'] },
+        checkContent: { type: 'boolean', default: false },
+        mode: { type: 'string', allowed: ['none', 'fast'], implied: 'none' },
       },
     },
     ttl: { type: 'integer', min: 60, supported: none },
