@@ -16,6 +16,8 @@ export class LoraCache {
   private readonly threads: number;
   /** In the order of use, the least recent first. */
   private readonly entries = new Map<string, Entry>();
+  /** The results of one task ask for the same set: what it feeds the networks is made once. */
+  private last: { key: string; active: ActiveLoras } | undefined;
   private named: { model: string; layers: Layers } | undefined;
 
   /**
@@ -58,7 +60,9 @@ export class LoraCache {
       this.makeRoom();
       uses.push({ file: key, weight, stage, prepared: entry.prepared });
     }
-    return new ActiveLoras(uses);
+    const key = JSON.stringify(uses.map(({ file, weight, stage }) => [file, weight, stage]));
+    if (this.last?.key !== key) this.last = { key, active: new ActiveLoras(uses) };
+    return this.last.active;
   }
 
   private makeRoom(): void {

@@ -21,7 +21,9 @@ export function detectFamily(names: readonly string[], path: string): Family {
       { path },
     );
   }
-  const [owner = all.find((family) => names.some((name) => family.locate(name)))] = owners;
+  const ofText = (family: Family) =>
+    names.some((name) => ['clip', 't5'].includes(family.locate(name)?.network ?? ''));
+  const [owner = all.find(ofText)] = owners;
   if (owner) return owner;
   const known = all.filter(({ refusal }) => !refusal).map(({ name, probe }) => `${name} (${probe})`);
   throw new RetouchError(
