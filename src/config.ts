@@ -16,6 +16,8 @@ export const configErrors = {
 } as const;
 
 const MiB = 2 ** 20;
+/** What the engine decodes at most. */
+const maxPixels = 64 * MiB;
 const devices = ['cpu', 'webgpu'] as const;
 const precisions = ['auto', 'f32', 'f16', 'int8', 'int8-blocks', 'int4'] as const;
 
@@ -53,7 +55,11 @@ export const settings = {
   threads: integer(0, 0, 1024, 'Threads of the engine; 0 is one per core.'),
   'memory-limit': bytes(0, 'Memory that the engine may use, such as 12GB; 0 is most of the machine.'),
   'body-limit': bytes(64 * MiB, 'Largest request body.'),
+  'picture-limit': bytes(32 * MiB, 'Largest picture that a task brings, decoded from base64 or fetched.'),
+  'pixel-limit': integer(maxPixels, 1, maxPixels, 'Most pixels of a picture that a task brings.'),
   'batch-limit': integer(100, 1, 10_000, 'Most tasks in one request.'),
+  'key-limit': integer(0, 0, 1_000_000, 'Most images of one API key that wait at once; 0 is no limit.'),
+  'upload-days': integer(30, 1, 36_500, 'Days that an uploaded picture is kept after its last use.'),
   'queue-limit': integer(1000, 1, 1_000_000, 'Most images that wait for the engine.'),
   'fetch-timeout': integer(10, 1, 600, 'Seconds that fetching a picture from its URL may take.'),
   'sync-timeout': integer(

@@ -13,7 +13,6 @@ type Named = readonly [name: TaskName, type: TaskType];
 
 export function describeApi({ version, maxTasks }: ApiFacts): JsonSchema {
   const types = Object.entries(taskTypes) as unknown as Named[];
-  const answering = types.filter(([, { result }]) => result);
   return {
     openapi: '3.1.0',
     info: {
@@ -46,7 +45,7 @@ export function describeApi({ version, maxTasks }: ApiFacts): JsonSchema {
         Answer: {
           type: 'object',
           properties: {
-            data: { type: 'array', items: { anyOf: answering.map(([name]) => reference(resultName(name))) } },
+            data: { type: 'array', items: { anyOf: types.map(([name]) => reference(resultName(name))) } },
             errors: { type: 'array', items: reference('Error') },
             error: { ...reference('Error'), description: 'The first of errors.' },
           },
@@ -55,9 +54,9 @@ export function describeApi({ version, maxTasks }: ApiFacts): JsonSchema {
         Error: errorSchema,
         ...Object.fromEntries(types.map((named) => [requestName(named[0]), describeRequest(named)])),
         ...Object.fromEntries(
-          answering.map(([name, { result }]) => [
+          types.map(([name, { result }]) => [
             resultName(name),
-            toObjectSchema(`${name} result`, result!, [], { open: true }),
+            toObjectSchema(`${name} result`, result, [], { open: true }),
           ]),
         ),
       },
@@ -83,17 +82,17 @@ export function describeModel(draws: readonly Size[]): JsonSchema {
 function describeRequest([name, { schema, constraints, about, documentation, examples }]: Named): JsonSchema {
   return {
     ...toObjectSchema(name, schema, constraints),
-    ...(about === undefined ? {} : { description: about }),
-    ...(examples === undefined ? {} : { examples }),
+    description: about,
+    examples,
     externalDocs: { url: documentation },
   };
 }
 
 function performTasks(types: readonly Named[]): JsonSchema {
-  const examples = types.flatMap(([name, { examples = [], about }]) =>
+  const examples = types.flatMap(([name, { examples, about }]) =>
     examples.map((task, index) => [
       index === 0 ? name : `${name}${index + 1}`,
-      { ...(about === undefined ? {} : { summary: about }), value: [task] },
+      { summary: about, value: [task] },
     ]),
   );
   const answer = (description: string) => ({

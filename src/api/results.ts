@@ -46,11 +46,72 @@ export type CancelItem = {
   cancelledResults: number;
 };
 
+export type ImageUploadItem = {
+  taskType: 'imageUpload';
+  taskUUID: string;
+  imageUUID: string;
+  imageURL: string;
+};
+
+export type MediaStorageItem = {
+  taskType: 'mediaStorage';
+  taskUUID: string;
+  operation: 'upload' | 'delete';
+  mediaUUID: string;
+  mediaURL?: string;
+};
+
+export type ModelSearchItem = {
+  taskType: 'modelSearch';
+  taskUUID: string;
+  totalResults: number;
+  results: FoundModel[];
+};
+
+/** A model or an adapter; what is not known of it is left out. */
+export type FoundModel = {
+  name: string;
+  air: string;
+  version: string;
+  category: string;
+  type?: string;
+  architecture: string;
+  tags: string[];
+  private: boolean;
+  comment: string;
+  defaultWidth?: number;
+  defaultHeight?: number;
+  defaultSteps?: number;
+  defaultCFG?: number;
+  defaultScheduler?: string;
+};
+
+export type AccountItem = {
+  taskType: 'accountManagement';
+  taskUUID: string;
+  operation: 'getDetails';
+  organizationUUID: string;
+  organizationName: string;
+  AIRSource: string;
+  balance: number;
+  team: never[];
+  apiKeys: { name: string; enabled: boolean; createdAt: string; lastUsedAt?: string }[];
+  usage: Record<'total' | 'today' | 'last7Days' | 'last30Days', UsageSpan> & { days: UsageDay[] };
+};
+
+/** Credits are dollars. */
+export type UsageSpan = { credits: number; requests: number };
+export type UsageDay = { date: string; tasks: number; images: number; computeSeconds: number; cost: number };
+
 export type Item =
+  | AccountItem
   | AcceptedItem
   | AuthenticationItem
   | CancelItem
   | ImageItem
+  | ImageUploadItem
+  | MediaStorageItem
+  | ModelSearchItem
   | PongItem
   | ProcessingItem
   | SuccessItem

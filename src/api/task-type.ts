@@ -14,11 +14,11 @@ export type TaskType<Fields extends object = WireObject> = {
   /** The page whose anchors `#request-…` explain the parameters. */
   documentation: string;
   /** One sentence on what it does. */
-  about?: string;
+  about: string;
   /** Valid tasks, for the documents that describe the API. */
-  examples?: readonly WireObject[];
+  examples: readonly WireObject[];
   /** Of the items that answer it. */
-  result?: ObjectSchema;
+  result: ObjectSchema;
   /** What of `checkTogether` JSON Schema can say. */
   constraints?: readonly JsonSchema[];
   /** Its taskUUID is another task's, so it may stand more than once in a request. */

@@ -11,6 +11,8 @@ import { InputStore } from '../store/inputs.ts';
 import { KeyStore } from '../store/keys.ts';
 import { ModelStore } from '../store/models.ts';
 import { TaskStore } from '../store/tasks.ts';
+import { UploadStore } from '../store/uploads.ts';
+import { UsageStore } from '../store/usage.ts';
 import type { ImageEngine } from '../tasks/engine.ts';
 import { TaskService } from '../tasks/service.ts';
 import { measureEngine, TaskMetrics } from '../tasks/task-metrics.ts';
@@ -32,7 +34,8 @@ export async function openParts({ config, log, engine: bare, embedded }: PartsOp
   const db = Database.open(join(dataDir, 'retouch.db'));
   const keys = new KeyStore(db);
   const metrics = new Metrics();
-  const engine = measureEngine(bare, new TaskMetrics(metrics));
+  const taskMetrics = new TaskMetrics(metrics);
+  const engine = measureEngine(bare, taskMetrics);
   const assets = await FileAssetStore.open(join(dataDir, 'images'));
   const models = await ModelStore.scan({
     models: config.modelsDir,
@@ -41,6 +44,7 @@ export async function openParts({ config, log, engine: bare, embedded }: PartsOp
     ...(embedded === undefined ? {} : { embedded }),
   });
   for (const problem of models.problems) log.warn(problem);
+  const uploads = new UploadStore(db, assets);
   const queue = createSqliteQueue(db, {
     limit: config.queueLimit,
     onPause: (error, milliseconds) =>
@@ -49,6 +53,10 @@ export async function openParts({ config, log, engine: bare, embedded }: PartsOp
   const milliseconds = config.fetchTimeout * 1000;
   const service = new TaskService({
     tasks: new TaskStore(db),
+    uploads,
+    usage: new UsageStore(db),
+    keys,
+    metrics: taskMetrics,
     inputs: new InputStore(join(dataDir, 'inputs')),
     assets,
     models,
@@ -63,11 +71,15 @@ export async function openParts({ config, log, engine: bare, embedded }: PartsOp
     },
     arithmetic: { device: config.device, precision: config.precision },
     maxTasks: config.batchLimit,
+    uploadDays: config.uploadDays,
+    keyLimit: config.keyLimit,
+    maxPictureBytes: config.pictureLimit,
+    maxPixels: config.pixelLimit,
     syncTimeout: config.syncTimeout * 1000,
   });
   const close = () => {
     db.close();
     lock.release();
   };
-  return { assets, models, keys, metrics, engine, queue, service, close };
+  return { assets, uploads, models, keys, metrics, engine, queue, service, close };
 }

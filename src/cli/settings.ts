@@ -18,6 +18,7 @@ const placeholders: Partial<Record<SettingName, string>> = {
   precision: 'NAME',
   'memory-limit': 'SIZE',
   'body-limit': 'SIZE',
+  'picture-limit': 'SIZE',
   'log-level': 'LEVEL',
 };
 

@@ -3,11 +3,12 @@
 import type { FastifyPluginAsync } from 'fastify';
 import { apiError } from '../api/errors.ts';
 import type { AssetStore } from '../store/assets.ts';
+import type { UploadStore } from '../store/uploads.ts';
 import { mediaTypes } from '../tasks/media-types.ts';
 
-export type FilesOptions = { assets: AssetStore };
+export type FilesOptions = { assets: AssetStore; uploads: Pick<UploadStore, 'noteUse'> };
 
-export const files: FastifyPluginAsync<FilesOptions> = async (server, { assets }) => {
+export const files: FastifyPluginAsync<FilesOptions> = async (server, { assets, uploads }) => {
   server.get<{ Params: { name: string } }>('/images/:name', async (request, reply) => {
     const { name } = request.params;
     const dot = name.lastIndexOf('.');
@@ -15,6 +16,7 @@ export const files: FastifyPluginAsync<FilesOptions> = async (server, { assets }
     if (!asset || asset.format !== name.slice(dot + 1)) {
       throw apiError('mediaNotFound', `There is no picture ${name.slice(0, 60)}.`);
     }
+    uploads.noteUse(asset.uuid);
     return reply
       .headers({
         'cache-control': 'public, max-age=31536000, immutable',

@@ -42,7 +42,7 @@ export const health: FastifyPluginAsync<HealthOptions> = async (server, options)
   server.get('/ready', async (_request, reply) => {
     const reason = unreadiness(options);
     if (reason === undefined) return { status: 'ready' };
-    return answer(reply.header('retry-after', '5'), [{ failure: failure('serverUnavailable', reason) }]);
+    return answer(reply, [{ failure: failure('serverUnavailable', reason) }]);
   });
 
   // How much a server is used is nobody's business but its operator's.

@@ -45,4 +45,21 @@ export const migrations: readonly string[] = [
      revoked INTEGER
    ) STRICT, WITHOUT ROWID;
    CREATE UNIQUE INDEX keys_by_name ON keys (name) WHERE revoked IS NULL;`,
+
+  `CREATE TABLE uploads (
+     uuid TEXT PRIMARY KEY,
+     account TEXT NOT NULL,
+     created INTEGER NOT NULL,
+     used INTEGER NOT NULL
+   ) STRICT, WITHOUT ROWID;
+   CREATE INDEX uploads_by_use ON uploads (used);
+   CREATE TABLE usage (
+     account TEXT NOT NULL,
+     date TEXT NOT NULL,
+     tasks INTEGER NOT NULL,
+     images INTEGER NOT NULL,
+     computeSeconds REAL NOT NULL,
+     cost REAL NOT NULL,
+     PRIMARY KEY (account, date)
+   ) STRICT, WITHOUT ROWID;`,
 ];

@@ -69,6 +69,11 @@ export class TaskStore {
     return this.#db.get('SELECT * FROM tasks WHERE uuid = ? AND account = ?', uuid, account);
   }
 
+  countOpen(account: string): number {
+    const sql = `SELECT count(*) AS open FROM results JOIN tasks ON tasks.uuid = task WHERE ${open} AND account = ?`;
+    return this.#db.get<{ open: number }>(sql, account)!.open;
+  }
+
   /** In the order of their seeds. */
   results(task: string): StoredResult[] {
     return this.#db.all(`SELECT ${resultColumns} FROM results WHERE task = ? ORDER BY position`, task);

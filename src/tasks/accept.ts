@@ -19,14 +19,14 @@ export function refuseRepeat({ taskType, taskUUID }: ImageInferenceTask, { parts
   throw apiError('conflictTaskUUID', message, { parameter: 'taskUUID', taskType, taskUUID });
 }
 
-/** Throws `queueFull`, and the codes of the stores; then nothing is left of the task. */
+/** Throws `queueFull`, `rateLimitExceeded`, and the codes of the stores; then nothing is left of the task. */
 export async function acceptTask(
   task: ImageInferenceTask,
   images: readonly PlannedImage[],
   signal: AbortSignal,
   { parts, caller, wire }: Context,
 ): Promise<void> {
-  const { tasks, inputs, queue } = parts;
+  const { tasks, inputs, queue, usage } = parts;
   const uuid = task.taskUUID.toLowerCase();
   const files: Uint8Array[] = [];
   const results = images.map(
@@ -36,6 +36,7 @@ export async function acceptTask(
       plan: writePlan(plan, files),
     }),
   );
+  refuseExcess(images.length, { parts, caller });
   await inputs.write(uuid, files);
   const stored = {
     uuid,
@@ -58,6 +59,16 @@ export async function acceptTask(
     await inputs.remove(uuid);
     throw error;
   }
+  usage.note(caller.account, { tasks: 1 });
+}
+
+function refuseExcess(asked: number, { parts, caller }: Pick<Context, 'parts' | 'caller'>): void {
+  const { keyLimit, tasks } = parts;
+  if (keyLimit === 0) return;
+  const open = tasks.countOpen(caller.account);
+  if (open + asked <= keyLimit) return;
+  const message = `This key has ${open} images that wait or are made, and asks for ${asked} more; expected at most ${keyLimit} at once.`;
+  throw apiError('rateLimitExceeded', message);
 }
 
 /** Longest string of a request that is kept for getTaskDetails. */

@@ -5,21 +5,33 @@ import type { WireObject } from '../api/task-type.ts';
 import type { Log } from '../log.ts';
 import type { Queue } from '../queue/queue.ts';
 import type { InputStore } from '../store/inputs.ts';
+import type { KeyStore } from '../store/keys.ts';
 import type { ModelStore } from '../store/models.ts';
 import type { TaskStore } from '../store/tasks.ts';
+import type { UploadStore } from '../store/uploads.ts';
+import type { UsageStore } from '../store/usage.ts';
 import type { ImageEngine } from './engine.ts';
 import type { Sources } from './picture-source.ts';
 import type { Arithmetic } from './plan.ts';
+import type { TaskMetrics } from './task-metrics.ts';
 import type { Tracker } from './tracker.ts';
 
 export type ServiceParts = Sources & {
   tasks: TaskStore;
+  uploads: UploadStore;
+  usage: UsageStore;
+  keys: Pick<KeyStore, 'list'>;
+  metrics: TaskMetrics;
   inputs: InputStore;
   queue: Queue;
   engine: ImageEngine;
   models: ModelStore;
   arithmetic: Arithmetic;
   maxTasks: number;
+  /** Images of one account that wait or are made; 0 is no limit. */
+  keyLimit: number;
+  /** After its last use, an upload is kept so long. */
+  uploadDays: number;
   /** Milliseconds that a sync task is waited for. */
   syncTimeout: number;
   log: Log;

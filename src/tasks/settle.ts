@@ -16,6 +16,8 @@ export function settle(
   if (!settled) return false;
   tracker.announce(task.uuid);
   if (parts.tasks.isSettled(task.uuid)) {
+    const failed = parts.tasks.results(task.uuid).some(({ failure }) => failure !== null);
+    parts.metrics.taskEnded(task.type, failed ? 'failure' : 'success');
     // Left behind, they are removed at the next start.
     parts.inputs.remove(task.uuid).catch((error) => parts.log.warn('Inputs stay behind.', { error }));
   }

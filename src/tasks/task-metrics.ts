@@ -6,7 +6,7 @@ import { Counter, Histogram, type Metrics } from '../metrics.ts';
 import type { ImageEngine } from './engine.ts';
 
 export const outcomes = ['success', 'failure'] as const;
-export type Outcome = (typeof outcomes)[number];
+export type TaskOutcome = (typeof outcomes)[number];
 
 /** From a small model on a GPU to a large one on two cores. */
 const stepBounds = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120];
@@ -47,11 +47,11 @@ export class TaskMetrics {
     );
   }
 
-  taskEnded(type: string, outcome: Outcome): void {
+  taskEnded(type: string, outcome: TaskOutcome): void {
     this.#tasks.add(1, { type, outcome });
   }
 
-  deliveryEnded(kind: 'upload' | 'webhook', outcome: Outcome): void {
+  deliveryEnded(kind: 'upload' | 'webhook', outcome: TaskOutcome): void {
     this.#deliveries.add(1, { kind, outcome });
   }
 

@@ -22,10 +22,14 @@ export function createWork(context: Pick<Context, 'parts' | 'tracker'>): Work {
 
   async function make(task: KnownTask, result: string, planText: string, signal: AbortSignal) {
     const plan = readPlan<Plan>(planText, await parts.inputs.read(task.uuid));
-    const image = await runPlan(parts.engine, plan, signal, (event) =>
-      tracker.setProgress(result, progressAfter(event) ?? tracker.progress(result)),
-    );
-    return deliverImage(task, result, image, parts.assets);
+    let computeSeconds = 0;
+    const image = await runPlan(parts.engine, plan, signal, (event) => {
+      tracker.setProgress(result, progressAfter(event) ?? tracker.progress(result));
+      if (event.type === 'image') computeSeconds = event.milliseconds / 1000;
+    });
+    const item = await deliverImage(task, result, image, parts.assets);
+    parts.usage.note(task.account, { images: 1, computeSeconds, cost: item.cost ?? 0 });
+    return item;
   }
 
   return async (result, { attempt, signal }) => {

@@ -76,6 +76,11 @@ export async function createBench(
   };
 }
 
+export async function temporaryFolder(): Promise<{ path: string } & AsyncDisposable> {
+  const path = await mkdtemp(join(tmpdir(), 'retouch-test-'));
+  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true }) };
+}
+
 /** Over a data directory that stays. */
 export async function openBench(
   folder: string,

@@ -2,18 +2,26 @@
 
 import type { Task, TaskName } from '../../api/tasks/index.ts';
 import type { Handler } from '../handler.ts';
+import { accountManagement } from './account-management.ts';
 import { authentication } from './authentication.ts';
 import { cancelTask } from './cancel-task.ts';
 import { getResponse } from './get-response.ts';
 import { getTaskDetails } from './get-task-details.ts';
 import { imageInference } from './image-inference.ts';
+import { imageUpload } from './image-upload.ts';
+import { mediaStorage } from './media-storage.ts';
+import { modelSearch } from './model-search.ts';
 import { ping } from './ping.ts';
 
 export const handlers = {
+  accountManagement,
   authentication,
   cancelTask,
   getResponse,
   getTaskDetails,
   imageInference,
+  imageUpload,
+  mediaStorage,
+  modelSearch,
   ping,
 } as const satisfies { [Name in TaskName]: Handler<Extract<Task, { taskType: Name }>> };
