@@ -5,7 +5,7 @@
  */
 
 import { lookup as lookupAll } from 'node:dns/promises';
-import { type IncomingMessage, request as requestHttp } from 'node:http';
+import { type IncomingHttpHeaders, type IncomingMessage, request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import { BlockList, isIP, type LookupFunction } from 'node:net';
 import { RetouchError } from './error.ts';
@@ -86,11 +86,111 @@ async function get(
   return { bytes, contentType: headers['content-type'] };
 }
 
+/** An answer of any status and size, as it arrives. */
+export type Stream = {
+  status: number;
+  headers: IncomingHttpHeaders;
+  body: AsyncIterable<Uint8Array>;
+  /** Lets the connection go, whether or not the body was read. */
+  close(): void;
+};
+
+export type StreamLimits = Pick<
+  FetchLimits,
+  'allowPrivate' | 'connectMilliseconds' | 'maxRedirects' | 'resolve'
+> & {
+  /** Longest silence of the host, before the answer or in it. */
+  idleMilliseconds: number;
+};
+
+/**
+ * A GET whose body may be larger than memory. Redirects are followed; `authorization` is for the first host only, as
+ * the storage that a hub redirects to must not learn the token. Throws a RetouchError with a code of `netErrors`, and so
+ * does reading the body.
+ */
+export async function openUrl(
+  url: string,
+  headers: Readonly<Record<string, string>>,
+  limits: StreamLimits,
+  signal: AbortSignal,
+): Promise<Stream> {
+  const explain = (error: unknown) => {
+    if (signal.aborted) return netError('fetchAborted', `The request to ${short(url)} was stopped.`);
+    return error instanceof RetouchError ? error : connectError(url, error);
+  };
+  try {
+    let target = parseUrl(url);
+    const { origin } = target;
+    for (let redirects = 0; ; redirects++) {
+      const addresses = await resolveChecked(target, limits, signal);
+      const { authorization, ...others } = headers;
+      const own = authorization !== undefined && target.origin === origin ? headers : others;
+      const response = await answerTo(target, addresses, limits, signal, own);
+      const { statusCode: status = 0, headers: answered } = response;
+      response.setTimeout(limits.idleMilliseconds, () => response.destroy(silent(url, limits)));
+      if (status >= 300 && status < 400 && answered.location !== undefined) {
+        response.destroy();
+        if (redirects >= limits.maxRedirects)
+          throw netError(
+            'tooManyRedirects',
+            `${short(url)} redirects more than ${limits.maxRedirects} times.`,
+          );
+        target = parseUrl(answered.location, target);
+        continue;
+      }
+      return {
+        status,
+        headers: answered,
+        body: readPieces(response, explain),
+        close: () => response.destroy(),
+      };
+    }
+  } catch (error) {
+    throw explain(error);
+  }
+}
+
+/** The answer's first line, for which the host has as long as for any silence. */
+async function answerTo(
+  url: URL,
+  addresses: Address[],
+  limits: StreamLimits,
+  signal: AbortSignal,
+  headers: Readonly<Record<string, string>>,
+): Promise<IncomingMessage> {
+  const late = new AbortController();
+  const { connectMilliseconds, idleMilliseconds } = limits;
+  const timer = setTimeout(() => late.abort(), connectMilliseconds + idleMilliseconds);
+  try {
+    return await send(url, addresses, connectMilliseconds, AbortSignal.any([signal, late.signal]), headers);
+  } catch (error) {
+    throw late.signal.aborted && !signal.aborted ? silent(url.href, limits) : error;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function* readPieces(
+  response: IncomingMessage,
+  explain: (error: unknown) => RetouchError,
+): AsyncGenerator<Uint8Array> {
+  try {
+    yield* response as AsyncIterable<Uint8Array>;
+  } catch (error) {
+    throw explain(error);
+  }
+}
+
+function silent(url: string, { idleMilliseconds }: StreamLimits): RetouchError {
+  return netError('fetchTimeout', `${short(url)} sent nothing for ${idleMilliseconds / 1000} s.`);
+}
+
 function send(
   url: URL,
   addresses: Address[],
   connectMilliseconds: number,
   stop: AbortSignal,
+  asked: Readonly<Record<string, string>> = { accept: 'image/*,*/*;q=0.5' },
 ): Promise<IncomingMessage> {
   const lookup: LookupFunction = (_hostname, options, done) => {
     if (options.all) done(null, addresses);
@@ -98,7 +198,7 @@ function send(
   };
   return new Promise((resolve, reject) => {
     const send = url.protocol === 'https:' ? requestHttps : requestHttp;
-    const headers = { accept: 'image/*,*/*;q=0.5', 'accept-encoding': 'identity', 'user-agent': 'retouch' };
+    const headers = { ...asked, 'accept-encoding': 'identity', 'user-agent': 'retouch' };
     // A connection of its own: a pooled one may have been made under other rules.
     const request = send(url, { agent: false, lookup, headers, signal: stop });
     const timer = setTimeout(() => {
@@ -131,7 +231,11 @@ async function readBody(response: IncomingMessage, url: URL, maxBytes: number): 
   return Buffer.concat(chunks);
 }
 
-async function resolveChecked(url: URL, limits: FetchLimits, stop: AbortSignal): Promise<Address[]> {
+async function resolveChecked(
+  url: URL,
+  limits: Pick<FetchLimits, 'allowPrivate' | 'resolve'>,
+  stop: AbortSignal,
+): Promise<Address[]> {
   const hostname = url.hostname.replace(/^\[|\]$/g, '');
   const addresses = await addressesOf(hostname, limits, stop);
   const { allowPrivate } = limits;
@@ -142,7 +246,11 @@ async function resolveChecked(url: URL, limits: FetchLimits, stop: AbortSignal):
   throw netError('addressRefused', `${message} RETOUCH_ALLOW_PRIVATE_NETWORK=${hostname} allows it.`);
 }
 
-async function addressesOf(hostname: string, limits: FetchLimits, stop: AbortSignal): Promise<Address[]> {
+async function addressesOf(
+  hostname: string,
+  limits: Pick<FetchLimits, 'resolve'>,
+  stop: AbortSignal,
+): Promise<Address[]> {
   const family = isIP(hostname);
   if (family !== 0) return [{ address: hostname, family }];
   const resolve = limits.resolve ?? ((name: string) => lookupAll(name, { all: true }));

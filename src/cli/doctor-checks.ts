@@ -13,6 +13,7 @@ import type { DeviceName } from '../engine/plan.ts';
 import { RetouchError } from '../error.ts';
 import { FileAssetStore } from '../store/assets-fs.ts';
 import { type Model, ModelStore } from '../store/models.ts';
+import { formatBytes } from './bytes.ts';
 
 export type Finding = {
   level: 'good' | 'warning' | 'problem';
@@ -184,10 +185,4 @@ export async function checkPort({ host, port }: Config): Promise<Finding> {
   if (reason === undefined) return { level: 'good', name: 'Port', text: `${where}, is free` };
   const text = reason === 'EADDRINUSE' ? `${where}, is in use` : `${where}, cannot be listened on: ${reason}`;
   return { level: 'warning', name: 'Port', text };
-}
-
-export function formatBytes(bytes: number): string {
-  const units = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB'];
-  const power = Math.min(Math.floor(Math.log2(Math.max(bytes, 1)) / 10), units.length - 1);
-  return `${(bytes / 1024 ** power).toFixed(power === 0 ? 0 : 1)} ${units[power]}`;
 }

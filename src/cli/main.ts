@@ -18,6 +18,14 @@ const commands: Readonly<Record<string, { summary: string; load: () => Promise<C
     load: async () => (await import('./edit.ts')).edit,
   },
   serve: { summary: 'Start the server.', load: async () => serve },
+  pull: {
+    summary: 'Download a model: FLUX.1 Kontext [dev] unless another is named.',
+    load: async () => (await import('./pull.ts')).pullCommand,
+  },
+  models: {
+    summary: 'List, add and remove models, LoRAs and other adapters.',
+    load: async () => (await import('./models.ts')).models,
+  },
   info: {
     summary: 'Say how a PNG or WebP of Retouch was made.',
     load: async () => (await import('./info.ts')).info,

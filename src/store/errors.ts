@@ -7,8 +7,14 @@ export const storeErrors = {
   databaseFull: 'The database cannot grow: the disk is full.',
   databaseNewer: 'The database was written by a newer version.',
   inputWriteFailed: 'The inputs of a task could not be written to the data directory.',
+  diskFull: 'The disk has no room for a download.',
+  hashMismatch: 'A downloaded file is not the one that the hub announced.',
+  hubGated: 'The hub wants the terms of a repository accepted, or does not accept the token.',
+  hubNotFound: 'The hub has no such repository, revision or file.',
+  hubRefused: 'The hub gave an answer that cannot be used.',
   keyTaken: 'There is an API key of this name.',
   keyUnknown: 'There is no API key of this name.',
+  modelInstalled: 'A model of this id, or a folder of its name, is in the models directory already.',
   manifestInvalid: 'A manifest.json in the models directory has a fault.',
 } as const;
 

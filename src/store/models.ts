@@ -2,6 +2,7 @@ import { access, constants, mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { RetouchError } from '../error.ts';
+import { knownModels } from './known-models.ts';
 import {
   type AdapterCategory,
   type AdapterManifest,
@@ -36,27 +37,24 @@ export type AdapterFault = { fault: 'missing' | 'unsuitable'; message: string };
 const words = {
   lora: {
     name: 'LoRA',
-    add: 'A folder in the models directory with the file and a manifest.json installs one: docs/guide/lora.md.',
+    add: "'retouch models add' installs one from its file: docs/guide/lora.md.",
   },
   'ip-adapter': {
     name: 'IP-Adapter',
-    add: 'A folder in the models directory with its files and a manifest.json installs one: docs/guide/ip-adapters.md.',
+    add: "'retouch models add' installs one from its files: docs/guide/ip-adapters.md.",
   },
   'face-detector': {
     name: 'face detector',
-    add: 'A folder in the models directory with a manifest.json installs one.',
+    add: "'retouch models add --category face-detector' installs one.",
   },
   'safety-classifier': {
     name: 'safety classifier',
-    add: 'A folder in the models directory with a manifest.json installs one.',
+    add: "'retouch models add --category safety-classifier' installs one.",
   },
 } as const satisfies Record<AdapterCategory, { name: string; add: string }>;
 
 /** Architecture of a model → others whose adapters fit it: Kontext was made from FLUX.1 [dev], layer by layer. */
 const adaptersOf: Readonly<Record<string, readonly string[]>> = { 'flux-kontext': ['flux-dev'] };
-
-/** Models whose files this server can run once someone puts them there. */
-const installable = ['runware:106@1'];
 
 const embeddedFolder = fileURLToPath(new URL('../../model', import.meta.url));
 
@@ -185,9 +183,10 @@ export class ModelStore {
     const installed = this.models.map((model) => `${model.air} (${model.name})`).join(', ') || 'none';
     const message = `The model ${what} is not installed. Installed: ${installed}.`;
     const [first] = this.models;
-    if (alias !== undefined || !installable.includes(air) || !first) return message;
+    const known = Object.hasOwn(knownModels, air) ? knownModels[air] : undefined;
+    if (alias !== undefined || !known || !first) return message;
     return (
-      `${message} docs/models.md says how its files are put into the models directory; ` +
+      `${message} 'retouch pull ${air}' installs ${known.name} (${known.license}); ` +
       `'retouch serve --alias ${air}=${first.air}' answers for it with ${first.name}.`
     );
   }

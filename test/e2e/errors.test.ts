@@ -185,7 +185,7 @@ describe('a wrong request', () => {
     const answer = await server.edit({ inputs, model: 'runware:106@1' });
     expectError(answer, { status: 404, code: 'modelNotFound', says });
     expect(answer.body.error!.message).toContain(
-      'docs/models.md says how its files are put into the models directory',
+      "'retouch pull runware:106@1' installs FLUX.1 Kontext [dev] (FLUX.1 [dev] Non-Commercial License)",
     );
   });
 

@@ -3,14 +3,9 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
+import { formatBytes } from '../../src/cli/bytes.ts';
 import { formatFinding } from '../../src/cli/doctor.ts';
-import {
-  checkDataFolder,
-  checkMemory,
-  checkNode,
-  checkPort,
-  formatBytes,
-} from '../../src/cli/doctor-checks.ts';
+import { checkDataFolder, checkMemory, checkNode, checkPort } from '../../src/cli/doctor-checks.ts';
 import { loadConfig } from '../../src/config.ts';
 import { defaultMemoryLimit } from '../../src/engine/limits.ts';
 

@@ -1,7 +1,7 @@
 import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
-import { type FetchLimits, fetchUrl, isPublicAddress } from '../../src/net.ts';
+import { type FetchLimits, fetchUrl, isPublicAddress, openUrl } from '../../src/net.ts';
 
 const limits: FetchLimits = {
   allowPrivate: ['127.0.0.1'],
@@ -229,5 +229,74 @@ describe('a URL', () => {
       .catch((error: Error) => error.message);
     expect(error).toContain('http://127.0.0.1/a.png');
     expect(error).not.toContain('secret');
+  });
+});
+
+describe('a stream', () => {
+  const streaming = { ...limits, idleMilliseconds: 5000 };
+  const never = new AbortController().signal;
+  const read = async (body: AsyncIterable<Uint8Array>) => {
+    let size = 0;
+    for await (const piece of body) size += piece.length;
+    return size;
+  };
+
+  it('may be larger than what is fetched whole, and has any status', async () => {
+    const url = await listen((request, response) => {
+      response.writeHead(request.headers.range ? 206 : 404).end('x'.repeat(100_000));
+    });
+    const part = await openUrl(url, { range: 'bytes=5-' }, streaming, never);
+    expect([part.status, await read(part.body)]).toEqual([206, 100_000]);
+    const missing = await openUrl(url, {}, streaming, never);
+    expect(missing.status).toBe(404);
+    missing.close();
+  });
+
+  it('does not tell a token to the host that it is redirected to', async () => {
+    const told: (string | undefined)[] = [];
+    const other = await listen((request, response) => {
+      told.push(request.headers.authorization);
+      response.end();
+    });
+    const url = await listen((request, response) => {
+      told.push(request.headers.authorization);
+      response.writeHead(302, { location: `${other}/file` }).end();
+    });
+    const answer = await openUrl(url, { authorization: 'Bearer secret' }, streaming, never);
+    await read(answer.body);
+    expect(told).toEqual(['Bearer secret', undefined]);
+  });
+
+  it.each<[string, Parameters<typeof listen>[0], string]>([
+    ['that never begins', () => {}, 'fetchTimeout'],
+    ['that falls silent', (_, response) => response.write('half'), 'fetchTimeout'],
+    [
+      'that breaks off',
+      (request, response) => {
+        response.writeHead(200, { 'content-length': 100 });
+        response.write('half', () => request.socket.destroy());
+      },
+      'connectFailed',
+    ],
+    [
+      'without end of redirects',
+      (_, response) => response.writeHead(302, { location: '/' }).end(),
+      'tooManyRedirects',
+    ],
+  ])('%s is an error', async (_, handler, code) => {
+    const url = await listen(handler);
+    const short = { ...streaming, connectMilliseconds: 100, idleMilliseconds: 100 };
+    const work = openUrl(url, {}, short, never).then(({ body }) => read(body));
+    await expect(work).rejects.toMatchObject({ code });
+  });
+
+  it('into a private network is refused, after a redirect too', async () => {
+    const url = await listen((request, response) => {
+      response.writeHead(302, { location: `http://localhost:${request.socket.localPort}/` }).end();
+    });
+    const open = (allowPrivate: boolean | string[]) =>
+      openUrl(url, {}, { ...streaming, allowPrivate }, never).catch(({ code }) => code);
+    expect(await open(false)).toBe('addressRefused');
+    expect(await open(['127.0.0.1'])).toBe('addressRefused');
   });
 });

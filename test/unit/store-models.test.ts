@@ -163,7 +163,7 @@ describe('the model store', () => {
       "The model 'no:1@1' is not installed. Installed: retouch:mini@1 (Retouch mini).",
     );
     const message = store.explainMissing('runware:106@1');
-    expect(message).toContain('docs/models.md says how');
+    expect(message).toContain("'retouch pull runware:106@1' installs");
     expect(message).toContain('--alias runware:106@1=retouch:mini@1');
   });
 
