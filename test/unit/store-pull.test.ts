@@ -112,11 +112,13 @@ describe('a download', () => {
   });
 
   it('goes on from where the connection broke, again and again', async () => {
-    const { sizes } = await pullAll({ breakAfter: 40_000 });
+    const { sizes } = await pullAll({ breakAfter: 100_000 });
     await expectAllThere();
     const ranges = storageAsked().filter(({ path }) => path.includes('transformer'));
-    expect(ranges[1]!.range).toMatch(/^bytes=[1-9]\d*-$/);
-    expect(ranges.length).toBeGreaterThanOrEqual(8);
+    expect(ranges[0]!.range).toBeUndefined();
+    expect(ranges.filter(({ range }) => /^bytes=[1-9]\d*-$/.test(range ?? '')).length).toBeGreaterThanOrEqual(
+      2,
+    );
     const grown = sizes.get(large)!;
     expect(grown).toEqual([...grown].sort((a, b) => a - b));
   });
