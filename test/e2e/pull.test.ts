@@ -1,0 +1,147 @@
+/** `retouch pull` when things go wrong: what it says, and what it leaves. */
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { type HubFaults, type HubServer, startHub } from '../fixtures/hub-server.ts';
+import { pipelineFiles } from '../fixtures/model-files.ts';
+
+vi.setConfig({ testTimeout: 60_000 });
+
+const program = fileURLToPath(new URL('../../bin/retouch.js', import.meta.url));
+const repository = 'black-forest-labs/FLUX.1-Kontext-dev';
+let folder: string;
+let hub: HubServer;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'retouch-pull-'));
+  hub = await startHub({
+    [repository]: await pipelineFiles(),
+    'some/files': { 'a.gguf': Buffer.alloc(3), 'b.gguf': Buffer.alloc(4) },
+  });
+});
+
+afterEach(async () => {
+  await hub.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+type Result = { code: number | null; stdout: string; stderr: string };
+
+function start(words: readonly string[]): { child: ChildProcess; result: Promise<Result> } {
+  const env = { PATH: process.env.PATH, HOME: folder, RETOUCH_DATA_DIR: folder };
+  const child = spawn(process.execPath, [program, ...words, '--endpoint', hub.url], {
+    env,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let [stdout, stderr] = ['', ''];
+  child.stdout.on('data', (text) => (stdout += text));
+  child.stderr.on('data', (text) => (stderr += text));
+  const result = new Promise<Result>((resolve) =>
+    child.once('close', (code) => resolve({ code, stdout, stderr })),
+  );
+  return { child, result };
+}
+
+function pull(faults: HubFaults, ...words: string[]): Promise<Result> {
+  Object.assign(hub.faults, faults);
+  return start(['pull', ...words]).result;
+}
+
+const models = () =>
+  readdir(join(folder, 'models')).then((names) => names.filter((name) => !name.startsWith('.')));
+
+describe('a pull', () => {
+  it('without a terminal asks for the licence to be accepted by a flag, and shows it', async () => {
+    const { code, stderr } = await pull({});
+    expect(code).toBe(1);
+    expect(stderr).toContain('For tests and nothing else.');
+    expect(stderr).toContain('--accept-license');
+    expect(hub.asked.filter(({ host }) => host === 'storage')).toEqual([]);
+  });
+
+  it('of gated weights says exactly what to do', async () => {
+    const { code, stderr } = await pull({ token: 'secret' }, '--accept-license');
+    expect(code).toBe(1);
+    expect(stderr).toContain(
+      `${repository} asks for its terms to be accepted: log in at ${hub.url}/${repository}, accept them there`,
+    );
+    expect(stderr).toContain('HF_TOKEN=<token> or --token <token>');
+    expect(await models()).toEqual([]);
+  });
+
+  it('of a file that is not what was announced installs nothing', async () => {
+    const { code, stderr } = await pull(
+      { wrongHash: 'vae/diffusion_pytorch_model.safetensors' },
+      '--accept-license',
+    );
+    expect(code).toBe(1);
+    expect(stderr).toMatch(
+      /vae\/diffusion_pytorch_model\.safetensors .*sha256 [0-9a-f]{64}, expected [0-9a-f]{64}/,
+    );
+    expect(await models()).toEqual([]);
+  });
+
+  it('tells how far it is, and refuses what is installed already', async () => {
+    const { code, stdout, stderr } = await pull({}, '--accept-license');
+    expect({ code, stdout }).toEqual({
+      code: 0,
+      stdout: `runware:106@1 (FLUX.1 Kontext [dev]) is installed in ${join(folder, 'models/runware-106@1')}.\n`,
+    });
+    expect(stderr).toMatch(/Downloading: 1\.9 MiB of 1\.9 MiB\n$/);
+    const again = await pull({}, '--accept-license');
+    expect(again.code).toBe(1);
+    expect(again.stderr).toContain("remove it first with 'retouch models remove runware:106@1'");
+  });
+
+  it('that is interrupted leaves what it has, and goes on from there', async () => {
+    // Enough connections that it is still busy when the signal comes.
+    hub.faults.breakAfter = 60_000;
+    const { child, result } = start(['pull', '--accept-license']);
+    while (hub.asked.filter(({ range }) => range !== undefined).length < 2)
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    child.kill('SIGINT');
+    expect(await result).toMatchObject({ code: 130, stderr: expect.stringContaining('goes on from there') });
+    expect(await models()).toEqual([]);
+    const [stage] = (await readdir(join(folder, 'models'))).filter((name) => name.startsWith('.pulling'));
+    const names = await readdir(join(folder, 'models', stage!), { recursive: true });
+    const partial = names.find((name) => name.endsWith('.safetensors.partial'))!;
+    expect((await stat(join(folder, 'models', stage!, partial))).size).toBeGreaterThan(0);
+
+    hub.asked.length = 0;
+    hub.faults.breaks = 0;
+    expect(await start(['pull', '--accept-license']).result).toMatchObject({ code: 0 });
+    expect(hub.asked.some(({ range }) => range !== undefined)).toBe(true);
+    expect(await models()).toEqual(['runware-106@1']);
+  });
+
+  it('of a repository with several files lists them', async () => {
+    const { code, stderr } = await pull({}, 'some/files', '--license', 'MIT');
+    expect(code).toBe(1);
+    expect(stderr).toContain('--file: it has a.gguf (3 bytes), b.gguf (4 bytes)');
+  });
+
+  it('of a single file without the rest of the model says what is missing', async () => {
+    const words = [
+      '--accept-license',
+      '--file',
+      'transformer/diffusion_pytorch_model-00001-of-00002.safetensors',
+    ];
+    const { code, stderr } = await pull({}, repository, ...words);
+    expect(code).toBe(1);
+    expect(stderr).toContain('missing autoencoder, clip, t5, tokenizer, tokenizer2');
+  });
+
+  it.each([
+    [['no/body'], 1, 'has no no/body'],
+    [['not a model'], 2, "'not a model' is neither runware:106@1 nor a repository such as owner/name"],
+    [['a/b', 'c/d'], 2, 'pull takes one model; found 2'],
+  ])('of %j is an error that says why', async (words, code, says) => {
+    const result = await pull({}, ...words);
+    expect(result.code).toBe(code);
+    expect(result.stderr).toContain(says);
+  });
+});
