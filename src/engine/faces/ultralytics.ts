@@ -77,8 +77,8 @@ export function letterbox(bitmap: Bitmap, { width, height }: Size) {
     width: Math.max(Math.round(bitmap.width * ratio), 1),
     height: Math.max(Math.round(bitmap.height * ratio), 1),
   };
-  const left = Math.round((width - inner.width) / 2 - 0.1);
-  const top = Math.round((height - inner.height) / 2 - 0.1);
+  const half = (space: number) => Math.max(Math.round(space / 2 - 0.1), 0);
+  const [left, top] = [half(width - inner.width), half(height - inner.height)];
   const pixels = resizeBilinear(bitmap, inner, 'half-pixel');
   const planar = new Float32Array(3 * width * height).fill(grey / 255);
   for (let c = 0; c < 3; c++) {
