@@ -39,16 +39,6 @@ describe('a file', () => {
   });
 
   it.each([
-    ['a zip', 'PK\u0003\u0004'],
-    ['bare', '\x80\x02}'],
-  ])('that is a pickle (%s) is refused with a way to convert it', (_, start) => {
-    fs.writeFileSync(at('ip-adapter.bin'), Buffer.from(start, 'latin1'));
-    expect(() => openIpAdapter(at('ip-adapter.bin'), fit)).toThrow(
-      /PyTorch pickle.*docs\/guide\/ip-adapters\.md/,
-    );
-  });
-
-  it.each([
     ['more blocks', { depth: 3 }, 'has keys for 2 blocks, and the transformer has 3'],
     ['other channels', { hidden: 24 }, 'makes keys of 16 channels, and the transformer’s queries have 24'],
     ['another encoder', { features: 32 }, 'takes pictures of 24 features, and its image encoder gives 32'],

@@ -8,6 +8,7 @@ import { isGguf, openGguf } from './gguf.ts';
 import { openSafetensors } from './safetensors.ts';
 import { withScales } from './scales.ts';
 import type { TensorEntry, TensorFile } from './stored.ts';
+import { isTorchPickle, openTorchPickle } from './torch-pickle.ts';
 
 export class Checkpoint {
   /** The file or folder asked for, for messages. */
@@ -34,7 +35,7 @@ export class Checkpoint {
 }
 
 /**
- * Opens a `.safetensors` or `.gguf` file, or a folder of a diffusers pipeline: config.json beside `*.safetensors` or
+ * Opens a `.safetensors` or `.gguf` file, what torch.save wrote, or a folder of a diffusers pipeline: config.json beside `*.safetensors` or
  * beside `*.safetensors.index.json` with its shards. A file's first bytes tell what it is, not its name.
  */
 export function openCheckpoint(where: string): Checkpoint {
@@ -70,7 +71,8 @@ export function openCheckpoint(where: string): Checkpoint {
 }
 
 function openTensors(path: string): TensorFile {
-  return isGguf(path) ? openGguf(path) : openSafetensors(path);
+  if (isGguf(path)) return openGguf(path);
+  return isTorchPickle(path) ? openTorchPickle(path) : openSafetensors(path);
 }
 
 function shardsOf(index: string): string[] {

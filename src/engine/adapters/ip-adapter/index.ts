@@ -1,5 +1,4 @@
 /** The layouts of IP-Adapters that FLUX can run; adding one is a file and a line here. */
-import fs from 'node:fs';
 import { RetouchError } from '../../../error.ts';
 import { type Checkpoint, openCheckpoint } from '../../weights/checkpoint.ts';
 import { WeightSource } from '../../weights/source.ts';
@@ -21,7 +20,6 @@ export type Fit = { depth: number; depthSingle: number; hidden: number; features
  * are not those of this transformer or of its image encoder
  */
 export function openIpAdapter(file: string, fit: Fit): OpenIpAdapter {
-  refusePickle(file);
   const checkpoint = openCheckpoint(file);
   refuseUnet(checkpoint);
   const formats: IpAdapterFormat[] = Object.values(ipAdapterFormats);
@@ -72,21 +70,6 @@ function refuseUnet({ tensors, path }: Checkpoint): void {
     'ipAdapterUnsupported',
     `${path} is an IP-Adapter for ${base}: it adds to the cross-attentions of a UNet, and FLUX has none. FLUX needs one of the layouts ${layouts()}; docs/guide/ip-adapters.md says where they are from.`,
     { path },
-  );
-}
-
-function refusePickle(file: string): void {
-  if (!fs.existsSync(file) || fs.statSync(file).isDirectory()) return;
-  const start = Buffer.alloc(2);
-  const fd = fs.openSync(file, 'r');
-  fs.readSync(fd, start, 0, 2, 0);
-  fs.closeSync(fd);
-  // A zip, or a bare pickle of the second protocol.
-  if (start.toString('latin1') !== 'PK' && start.readUInt16BE() !== 0x8002) return;
-  throw new RetouchError(
-    'ipAdapterUnsupported',
-    `${file} is a PyTorch pickle, which is a program and not read here; docs/guide/ip-adapters.md has the command that makes a .safetensors file of it.`,
-    { path: file },
   );
 }
 
