@@ -1,7 +1,7 @@
 /** What `retouch doctor` looks at, a function per line of its report. Only `problem` makes the command fail. */
 
 import { fork } from 'node:child_process';
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { createServer } from 'node:net';
 import { arch, cpus, platform, release } from 'node:os';
@@ -14,6 +14,7 @@ import { RetouchError } from '../error.ts';
 import { FileAssetStore } from '../store/assets-fs.ts';
 import { type Model, ModelStore } from '../store/models.ts';
 import { formatBytes } from './bytes.ts';
+import { folderBytes, pathsOf } from './models-table.ts';
 
 export type Finding = {
   level: 'good' | 'warning' | 'problem';
@@ -132,7 +133,7 @@ export async function checkModels(config: Config): Promise<Finding[]> {
 }
 
 async function checkModel(model: Model, { device, precision }: Config): Promise<Finding> {
-  const what = `${model.air} (${model.name}), ${formatBytes(await weightBytes(model.folder))} in ${model.folder}`;
+  const what = `${model.air} (${model.name}), ${formatBytes(await weightBytes(model))} in ${model.folder}`;
   try {
     const { openComponents } = await import('../engine/components.ts');
     const { choosePrecision } = await import('../engine/precision.ts');
@@ -157,10 +158,9 @@ async function checkModel(model: Model, { device, precision }: Config): Promise<
   }
 }
 
-async function weightBytes(folder: string): Promise<number> {
-  const names = await readdir(folder, { recursive: true });
-  const weights = names.filter((name) => /\.(safetensors|gguf)$/.test(name));
-  const sizes = await Promise.all(weights.map((name) => stat(join(folder, name)).then(({ size }) => size)));
+/** Wherever the files are: a manifest may name them elsewhere. */
+async function weightBytes(model: Model): Promise<number> {
+  const sizes = await Promise.all([...new Set(pathsOf(model))].map((path) => folderBytes(path)));
   return sizes.reduce((sum, size) => sum + size, 0);
 }
 

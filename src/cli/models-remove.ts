@@ -31,7 +31,7 @@ export async function removalOf(store: ModelStore, air: string, modelsDir: strin
     throw new RetouchError('modelInUse', `${air} gives files to ${list}; remove that first.`);
   }
   const link = (await lstat(folder)).isSymbolicLink();
-  return { air, name, folder, bytes: link ? 0 : await folderBytes(await realpath(folder)) };
+  return { air, name, folder, bytes: link ? 0 : await folderBytes(await realpath(folder), true) };
 }
 
 /** A link is removed, not what it leads to. */

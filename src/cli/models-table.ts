@@ -21,7 +21,7 @@ export async function describeInstalled({ models, adapters }: ModelStore): Promi
     [...models, ...adapters].map(async (model) => {
       const { air, name, category, architecture, license, folder } = model;
       const paths = new Set(pathsOf(model));
-      const sizes = await Promise.all([...paths].map(folderBytes));
+      const sizes = await Promise.all([...paths].map((path) => folderBytes(path)));
       return { air, name, category, architecture, bytes: sizes.reduce((a, b) => a + b, 0), license, folder };
     }),
   );
@@ -35,12 +35,20 @@ export function pathsOf(model: Model | Adapter): string[] {
   return [...own, tinyAutoencoder].filter((path) => path !== undefined);
 }
 
-/** What is not there counts nothing: doctor and the engine say so, a list need not. */
-export async function folderBytes(path: string): Promise<number> {
+/**
+ * What is not there counts nothing: doctor and the engine say so, a list need not.
+ *
+ * @param hidden whether to count what begins with a dot, which is where prepared weights are kept
+ */
+export async function folderBytes(path: string, hidden = false): Promise<number> {
   const found = await stat(path).catch(() => undefined);
   if (!found?.isDirectory()) return found?.size ?? 0;
   const entries = await readdir(path, { recursive: true, withFileTypes: true }).catch(() => []);
-  const files = entries.filter((entry) => !entry.isDirectory());
+  const files = entries.filter(
+    (entry) =>
+      !entry.isDirectory() &&
+      (hidden || !/[\\/]\./.test(join(entry.parentPath, entry.name).slice(path.length))),
+  );
   const sizes = files.map(({ parentPath, name }) =>
     stat(join(parentPath, name)).then(
       ({ size }) => size,

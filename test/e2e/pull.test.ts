@@ -1,13 +1,13 @@
 /** `retouch pull` when things go wrong: what it says, and what it leaves. */
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type HubFaults, type HubServer, startHub } from '../fixtures/hub-server.ts';
-import { pipelineFiles } from '../fixtures/model-files.ts';
+import { pipelineFiles, writeLora } from '../fixtures/model-files.ts';
 
 vi.setConfig({ testTimeout: 60_000 });
 
@@ -18,7 +18,9 @@ let hub: HubServer;
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'retouch-pull-'));
+  writeLora(join(folder, 'ink.safetensors'));
   hub = await startHub({
+    'me/ink': { 'ink.safetensors': await readFile(join(folder, 'ink.safetensors')) },
     [repository]: await pipelineFiles(),
     'some/files': { 'a.gguf': Buffer.alloc(3), 'b.gguf': Buffer.alloc(4) },
   });
@@ -116,6 +118,20 @@ describe('a pull', () => {
     expect(await start(['pull', '--accept-license']).result).toMatchObject({ code: 0 });
     expect(hub.asked.some(({ range }) => range !== undefined)).toBe(true);
     expect(await models()).toEqual(['runware-106@1']);
+  });
+
+  it('of a LoRA installs it as one', async () => {
+    const words = ['me/ink', '--license', 'MIT', '--accept-license'];
+    expect(await pull({}, ...words)).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining('hf:me:ink@main'),
+    });
+    const manifest = JSON.parse(await readFile(join(folder, 'models/hf-me-ink@main/manifest.json'), 'utf8'));
+    expect(manifest).toMatchObject({
+      category: 'lora',
+      files: { weights: 'ink.safetensors' },
+      license: 'MIT',
+    });
   });
 
   it('of a repository with several files lists them', async () => {

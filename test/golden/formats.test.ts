@@ -5,7 +5,7 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { afterAll, describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test, vi } from 'vitest';
 import { fluxConfig } from '../../src/engine/models/flux-config.ts';
 import { t5Config, t5Feeds, t5Graph } from '../../src/engine/models/t5.ts';
 import { f32Tensor, Session } from '../../src/engine/onnx/session.ts';
@@ -336,4 +336,16 @@ test('a T5 in the names of llama.cpp is the reference', async () => {
 test('weights are prepared only where they must be', () => {
   expect(fs.readdirSync(folder)).not.toContain('F16.gguf-f32.cache');
   expect(new PreparedWeights(new Checkpoint('', new Map())).floats('x')).toBeUndefined();
+});
+
+test('weights that the disk has no room for are not begun', async () => {
+  const full = vi.spyOn(fs, 'statfsSync').mockReturnValue({ bavail: 1, bsize: 4096 } as fs.StatsFs);
+  const checkpoint = openCheckpoint(at('Q4_0.gguf'));
+  const copy = new Checkpoint(at('elsewhere.gguf'), checkpoint.tensors, checkpoint.metadata);
+  await expect(velocity(copy, 'int4')).rejects.toMatchObject({
+    code: 'cacheFull',
+    message: expect.stringMatching(/take \d+ bytes, but .* has 4096 bytes free/),
+  });
+  full.mockRestore();
+  expect(fs.readdirSync(folder).filter((name) => name.startsWith('elsewhere'))).toEqual([]);
 });

@@ -172,6 +172,32 @@ describe('a GGUF file', () => {
     expect(error.code).toBe(code);
   });
 
+  test('cut or changed at any byte of its header is read or refused, and nothing else', () => {
+    const file = at('changed.gguf');
+    const metadata = { [named]: 'flux', 'comfy.gguf.orig_shape.x': [2, 64] };
+    writeGguf(file, { ...one, y: { type: ggmlTypes.F32, shape: [3], bytes: new Uint8Array(12) } }, metadata);
+    const whole = fs.readFileSync(file);
+    const refusals = new Set<string>();
+    const read = (bytes: Buffer) => {
+      fs.writeFileSync(file, bytes);
+      try {
+        openGguf(file);
+      } catch (error) {
+        if (!(error instanceof RetouchError)) throw error;
+        refusals.add(error.code);
+      }
+    };
+    for (let i = 0; i < 256; i++) {
+      read(whole.subarray(0, i));
+      for (const value of [0, 0x7f, 0xff, whole[i]! ^ 1]) {
+        const bytes = Buffer.from(whole);
+        bytes[i] = value;
+        read(bytes);
+      }
+    }
+    expect([...refusals].sort()).toEqual(['checkpointInvalid', 'checkpointTruncated']);
+  });
+
   test('with a type that is not read names it when the tensor is asked for', () => {
     writeGguf(at('iq4.gguf'), { probe: { type: 20, shape: [32], bytes: new Uint8Array(18) } });
     const source = new WeightSource(openCheckpoint(at('iq4.gguf')), [prefixed('plain', '', 'probe')]);

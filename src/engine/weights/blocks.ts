@@ -63,28 +63,24 @@ export function quantizeBlocks(
   const values = new Uint8Array((rows * perRow * blockSize * bits) / 8);
   const scale = new Float32Array(rows * perRow);
   const q = new Int16Array(blockSize);
-  for (let row = 0; row < rows; row++)
-    for (let b = 0; b < perRow; b++) {
-      const from = row * inputs + b * blockSize;
-      const to = Math.min(from + blockSize, (row + 1) * inputs);
-      const block = row * perRow + b;
-      scale[block] = quantizeBlock(weight.subarray(from, to), bits, q);
-      store(q, values, block, bits);
+  const [least, most] = bits === 4 ? [-8, 7] : [-127, 127];
+  for (let block = 0; block < scale.length; block++) {
+    const row = Math.floor(block / perRow);
+    const from = row * inputs + (block - row * perRow) * blockSize;
+    const count = Math.min(blockSize, (row + 1) * inputs - from);
+    let furthest = 0;
+    for (let i = from; i < from + count; i++)
+      if (Math.abs(weight[i]!) > Math.abs(furthest)) furthest = weight[i]!;
+    scale[block] = bits === 4 ? furthest / -8 : Math.abs(furthest) / 127;
+    const inverse = scale[block] === 0 ? 0 : 1 / scale[block]!;
+    if (count < blockSize) q.fill(0);
+    for (let i = 0; i < count; i++) {
+      const value = Math.round(weight[from + i]! * inverse);
+      q[i] = value < least ? least : value > most ? most : value;
     }
+    store(q, values, block, bits);
+  }
   return { values, scale };
-}
-
-function quantizeBlock(weight: Float32Array, bits: Bits, q: Int16Array): number {
-  let furthest = 0;
-  for (const value of weight) if (Math.abs(value) > Math.abs(furthest)) furthest = value;
-  const scale = Math.fround(bits === 4 ? furthest / -8 : Math.abs(furthest) / 127);
-  const inverse = scale === 0 ? 0 : 1 / scale;
-  const most = bits === 4 ? 7 : 127;
-  q.fill(0);
-  weight.forEach((value, i) => {
-    q[i] = Math.max(Math.min(Math.round(value * inverse), most), -most - 1);
-  });
-  return scale;
 }
 
 /** Even numbers of a block in the low nibbles, odd ones in the high nibbles. */
