@@ -45,7 +45,10 @@ export const apiErrors = {
   methodNotAllowed: [405, 'The address exists, but not for this HTTP method.'],
   missingApiKey: [401, 'The server has API keys and the request gives none.'],
   modelNotFound: [404, 'The model is not installed.'],
-  rateLimitExceeded: [429, 'The queue is full; try again later.'],
+  rateLimitExceeded: [
+    429,
+    'The queue is full, or the key has as many images in it as it may; try again later.',
+  ],
   routeNotFound: [404, 'Nothing is served at this address.'],
   serverUnavailable: [503, 'The server is shutting down.'],
   taskCancelled: [409, 'The task was cancelled before its image was finished.'],

@@ -141,6 +141,7 @@ function toFailure(error: unknown, config: Config, log: Log): Failure {
 
 function logRequest(log: Log, method: string, url: string, reply: FastifyReply): void {
   const path = url.split('?', 1)[0]!.slice(0, 100);
-  const write = path === '/health' ? log.debug : log.info;
+  // Asked every few seconds by whoever watches the server.
+  const write = ['/health', '/ready', '/metrics'].includes(path) ? log.debug : log.info;
   write(`${method} ${path}`, { status: reply.statusCode, milliseconds: Math.round(reply.elapsedTime) });
 }

@@ -1,0 +1,27 @@
+import { readFileSync } from 'node:fs';
+import { expect, it } from 'vitest';
+import { settings, variableOf } from '../../src/config.ts';
+
+const page = readFileSync(new URL('../../docs/reference/configuration.md', import.meta.url), 'utf8');
+const rows = [...page.matchAll(/^\| `(RETOUCH_\w+)` \| `--([\w-]+)` \| ?(.*?) \| (.+) \|$/gm)].map(
+  ([, variable, flag, initial, about]) => ({ variable, flag, initial, about }),
+);
+
+it('docs/reference/configuration.md has every setting with its default, and no other', () => {
+  const expected = Object.entries(settings).map(([flag, { initial, about }]) => ({
+    variable: variableOf(flag),
+    flag,
+    initial: show(flag, initial),
+    about,
+  }));
+  expect(rows).toEqual(expected);
+});
+
+/** As people write it. */
+function show(name: string, initial: unknown): string {
+  if (name === 'data-dir') return '`~/.retouch`';
+  const inBytes = ['body-limit', 'picture-limit'].includes(name);
+  if (typeof initial === 'number') return inBytes ? `${initial / 2 ** 20}MB` : String(initial);
+  if (initial === false) return '0';
+  return typeof initial === 'string' ? initial : '';
+}
