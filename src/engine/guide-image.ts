@@ -1,4 +1,5 @@
 /** Guide pictures as image encoders want them: the steps of transformers' CLIPImageProcessor and SiglipImageProcessor. */
+import type { Box } from './faces/boxes.ts';
 import type { VisionConfig } from './models/vision-config.ts';
 import { type Bitmap, cropBitmap } from './pixels.ts';
 import { resizeBicubic } from './resample.ts';
@@ -30,4 +31,17 @@ function middleSquare({ width, height, data }: Bitmap, size: number): Bitmap {
 /** What stands for no guide in the negative pass of classifier-free guidance: a black picture (diffusers, x-flux). */
 export function blackGuide(size: number): Bitmap {
   return { width: size, height: size, data: new Uint8Array(3 * size * size) };
+}
+
+/** How far a face's square reaches beyond it on each side. */
+const faceMargin = 0.3;
+
+/** The square around a face, with hair and chin, as far as the picture goes. */
+export function cropAround(bitmap: Bitmap, { left, top, right, bottom }: Box): Bitmap {
+  const wanted = (1 + 2 * faceMargin) * Math.max(right - left, bottom - top);
+  const side = Math.max(1, Math.round(Math.min(wanted, bitmap.width, bitmap.height)));
+  const start = (from: number, to: number, whole: number) =>
+    Math.round(Math.min(Math.max((from + to - side) / 2, 0), whole - side));
+  const [x, y] = [start(left, right, bitmap.width), start(top, bottom, bitmap.height)];
+  return cropBitmap(bitmap, { width: side, height: side }, x, y);
 }

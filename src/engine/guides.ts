@@ -6,7 +6,7 @@ import { type Guidance, type ImagePrompt, joinGuidance } from './adapters/ip-ada
 import { embedScalings, type KeyValue } from './adapters/ip-adapter/scaling.ts';
 import { layerWeights } from './adapters/ip-adapter/weights.ts';
 import { type Events, staged } from './events.ts';
-import { blackGuide } from './guide-image.ts';
+import { blackGuide, cropAround } from './guide-image.ts';
 import { decodeImage } from './image.ts';
 import type { LoadedModel } from './loaded-model.ts';
 import type { OpenGuide } from './open-guide.ts';
@@ -48,12 +48,14 @@ export async function* encodeGuides({ trueCfg }: Plan, model: LoadedModel): Even
 
 async function* encodePictures(guide: OpenGuide, model: LoadedModel): Events<Float32Array[]> {
   const features: Float32Array[] = [];
-  const { guides } = guide.planned;
+  const { guides, faceDetector } = guide.planned;
   for (const [i, bytes] of guides.entries()) {
     const fraction = i / guides.length;
     yield { type: 'stage-progress', stage: 'encode', message: 'encoding guide images', fraction };
+    const picture = await decodeGuide(bytes, i, guide);
+    const face = faceDetector && (yield* staged('encode', model.largestFace(picture, faceDetector)));
     const encoder = yield* staged('encode', model.guideEncoder(guide));
-    features.push(await encoder.encode(await decodeGuide(bytes, i, guide)));
+    features.push(await encoder.encode(face ? cropAround(picture, face) : picture));
   }
   return features;
 }

@@ -5,6 +5,8 @@ import { RetouchError } from '../error.ts';
 import { ActiveLoras } from './adapters/lora/active.ts';
 import type { Progress } from './compile.ts';
 import { type Components, openComponents } from './components.ts';
+import type { Face } from './faces/boxes.ts';
+import { detectLargestFace } from './faces/detect.ts';
 import { GuideEncoder } from './guide-encoder.ts';
 import { IpAdapter } from './ip-adapter.ts';
 import { ImageDecoder, ImageEncoder } from './latent-codec.ts';
@@ -13,7 +15,8 @@ import { autoencoderBytes } from './models/autoencoder-memory.ts';
 import { examineDevice } from './onnx/self-test.ts';
 import type { SessionOptions } from './onnx/session.ts';
 import { guideTokens, type OpenGuide, openGuide } from './open-guide.ts';
-import type { Plan, PrecisionName } from './plan.ts';
+import type { Bitmap } from './pixels.ts';
+import type { Plan, PrecisionName, ToolSource } from './plan.ts';
 import { bytesPerWeight, choosePrecision } from './precision.ts';
 import type { Need, Residents } from './residents.ts';
 import type { Size } from './sizes.ts';
@@ -159,6 +162,11 @@ export class LoadedModel {
     const { hidden, heads } = this.components.transformer.config;
     const load = () => IpAdapter.load(guide.adapter, hidden / heads, this.compute, this.onceAnImage);
     return this.residents.acquire(...this.ipAdapterNeed(guide), load);
+  }
+
+  /** With the plan's own detector; see `detectLargestFace`. */
+  largestFace(picture: Bitmap, detector: ToolSource): Loading<Face | undefined> {
+    return detectLargestFace(picture, detector, this.residents, this.session.threads);
   }
 
   private acquire<T extends { release(): Promise<void> }>(

@@ -117,6 +117,8 @@ export type PlannedIpAdapter = {
   imageEncoder: string;
   /** Encoded pictures, at least one. */
   guides: readonly Uint8Array[];
+  /** What cuts each guide picture to its largest face, for adapters made for faces; undefined takes all of it. */
+  faceDetector: ToolSource | undefined;
   combineMethod: CombineMethod;
   /** 0 has no influence; a negative weight steers away. */
   weight: number;

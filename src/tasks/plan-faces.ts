@@ -26,6 +26,6 @@ export function planSafety(task: ImageInferenceTask, models: Tools): ToolSource 
   return safetyMode(task) === 'fast' ? toolSource(models.findTool('safety-classifier')) : undefined;
 }
 
-function toolSource({ air, architecture = '', files, settings }: Adapter): ToolSource {
+export function toolSource({ air, architecture = '', files, settings }: Adapter): ToolSource {
   return { air, architecture, files, settings };
 }

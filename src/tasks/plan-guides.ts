@@ -4,23 +4,26 @@ import type { ImageInferenceTask } from '../api/tasks/image-inference.ts';
 import type { PlannedIpAdapter } from '../engine/plan.ts';
 import type { ModelStore } from '../store/models.ts';
 import { unetIpAdapters } from '../store/unet-ip-adapters.ts';
+import { toolSource } from './plan-faces.ts';
 import type { Inputs } from './resolve.ts';
 
 /** The parser has asked for each of them; adapters do not go away while the server runs. */
 export function planIpAdapters(
   { ipAdapters = [] }: ImageInferenceTask,
   { guides }: Pick<Inputs, 'guides'>,
-  adapters: Pick<ModelStore, 'findAdapter'>,
+  models: Pick<ModelStore, 'findAdapter' | 'findTool'>,
 ): PlannedIpAdapter[] {
   return ipAdapters.map(({ model: air, guideImages: _, weight, weightComposition = 1, ...rest }, index) => {
-    const { files } = adapters.findAdapter('ip-adapter', air)!;
+    const { files } = models.findAdapter('ip-adapter', air)!;
+    const { face, light } = unetIpAdapters[air] ?? {};
     return {
       ...rest,
       air,
       file: files.adapter!,
       imageEncoder: files.imageEncoder!,
       guides: guides[index]!.map(({ bytes }) => bytes),
-      weight: unetIpAdapters[air]?.light ? weight / 2 : weight,
+      faceDetector: face && toolSource(models.findTool('face-detector')),
+      weight: light ? weight / 2 : weight,
       weightComposition,
     };
   });

@@ -3,18 +3,30 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Face } from '../../src/engine/faces/boxes.ts';
+import { detectFaces } from '../../src/engine/faces/detect.ts';
 import { encodeGuides } from '../../src/engine/guides.ts';
 import { decodeImage, encodeImage } from '../../src/engine/image.ts';
 import { createEngine } from '../../src/engine/kontext.ts';
 import { openModel } from '../../src/engine/loaded-model.ts';
-import { type Plan, type PlannedIpAdapter, plainNumerics, plainPlan } from '../../src/engine/plan.ts';
+import { type Bitmap, cropBitmap } from '../../src/engine/pixels.ts';
+import {
+  type Plan,
+  type PlannedIpAdapter,
+  plainNumerics,
+  plainPlan,
+  type ToolSource,
+} from '../../src/engine/plan.ts';
 import { Residents } from '../../src/engine/residents.ts';
 import { clipEncoder, clipFeatures, writeXlabs } from '../fixtures/ip-adapter-files.ts';
+import { picture } from '../fixtures/photos.ts';
+import { bundledDetector, drain } from '../fixtures/tools.ts';
 import { finish } from './checks/flux.ts';
 import { psnr } from './compare.ts';
 
 const options = { threads: 1, memoryLimit: 8 * 2 ** 30, log: () => {} };
 const engine = createEngine(options);
+const residents = new Residents(options.memoryLimit);
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'retouch-guides-'));
 const fit = { depth: 2, depthSingle: 2, hidden: 64, features: clipFeatures };
 const files = [1, 2].map((seed) => path.join(folder, `${seed}.safetensors`));
@@ -42,6 +54,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await engine.release();
+  await residents.release();
   fs.rmSync(folder, { recursive: true });
 });
 
@@ -54,6 +67,7 @@ function adapter(changes: Partial<PlannedIpAdapter> = {}): PlannedIpAdapter {
     weight: 1,
     weightType: 'normal',
     weightComposition: 1,
+    faceDetector: undefined,
     combineMethod: 'concat',
     embedScaling: 'kv',
     ...changes,
@@ -193,6 +207,28 @@ describe('weightType and weightComposition', () => {
   });
 });
 
+describe('an adapter for faces', () => {
+  test('sees the square around the largest face, and a picture without one whole', async () => {
+    const astronaut = await picture('astronaut.jpg');
+    const [face] = (await drain(detectFaces(astronaut, bundledDetector, 0.9, residents, 1))) as [Face];
+    const margin = 0.8 * Math.max(face.right - face.left, face.bottom - face.top);
+    const [x, y] = [(face.left + face.right) / 2, (face.top + face.bottom) / 2];
+    const [left, top, side] = [x - margin, y - margin, 2 * margin].map(Math.round) as [
+      number,
+      number,
+      number,
+    ];
+    const cut = cropBitmap(astronaut, { width: side, height: side }, left, top);
+    const png = async (bitmap: Bitmap) => (await encodeImage(bitmap, 'png', 100)).bytes;
+    const of = async (bitmap: Bitmap, faceDetector?: ToolSource) =>
+      paint([adapter({ guides: [await png(bitmap)], faceDetector })]);
+    const found = await of(astronaut, bundledDetector);
+    expect(distance(found, await of(cut))).toBeLessThan(distance(found, await of(astronaut)) / 5);
+    const coffee = await picture('coffee.jpg');
+    expect(await of(coffee, bundledDetector)).toEqual(await of(coffee));
+  });
+});
+
 test('several adapters add up, in any order', async () => {
   const [first, second] = [
     adapter(),
@@ -211,7 +247,6 @@ test('a run without adapters after one with them is as before, to the byte', asy
 test('the negative pass of true CFG sees a black picture', async () => {
   const black = { width: 9, height: 5, data: new Uint8Array(9 * 5 * 3) };
   const { bytes } = await encodeImage(black, 'png', 100);
-  const residents = new Residents(options.memoryLimit);
   const encode = async (guides: Uint8Array[], trueCfg: number) => {
     const plan = planOf([adapter({ guides, weight: 0.8 })], { trueCfg });
     return finish(encodeGuides(plan, await openModel(plan, residents, options)));
@@ -223,7 +258,6 @@ test('the negative pass of true CFG sees a black picture', async () => {
     expect(tensor.data, name).toEqual(asBlack.given![name]!.data);
     if (name.endsWith('.v')) expect(tensor.data, name).not.toEqual(guided.given![name]!.data);
   }
-  await residents.release();
   const [cfg, single] = [await paint([adapter()], { trueCfg: 3 }), await paint([adapter()])];
   expect(psnr(Uint8Array.from(cfg), Uint8Array.from(single))).toBeLessThan(40);
 });

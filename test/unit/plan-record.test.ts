@@ -34,6 +34,7 @@ const plan: Plan = {
       file: '/home/someone/ip_adapter.safetensors',
       imageEncoder: '/home/someone/image_encoder',
       guides: [Uint8Array.of(1, 2, 3)],
+      faceDetector: undefined,
       weight: 0.8,
       weightType: 'normal',
       weightComposition: 1,

@@ -26,6 +26,7 @@ beforeEach(async () => {
   models = await mkdtemp(join(tmpdir(), 'retouch-models-'));
   await install('style', {});
   await install('bound', { air: 'runware:55@7', name: 'A bound one' });
+  await install('face', { air: 'runware:55@8', name: 'One for faces' });
   await install('other', { air: 'me:sd3@1', architecture: 'sd3' });
   bench = await createBench({ 'models-dir': models, alias: 'runware:55@2=me:style@1' });
 });
@@ -58,6 +59,7 @@ describe('a task with IP-Adapters', () => {
       air: 'me:style@1',
       file: join(models, 'style', 'ip_adapter.safetensors'),
       imageEncoder: join(models, 'style', 'image_encoder'),
+      faceDetector: undefined,
     };
     const bytes = (...pictures: string[]) => pictures.map((text) => Buffer.from(text, 'base64'));
     expect(bench.engine.plans[0]!.ipAdapters).toEqual([
@@ -102,6 +104,14 @@ describe('a task with IP-Adapters', () => {
   });
 });
 
+it('of the ids made for faces has the detector of faces in its plan', async () => {
+  await post({ model: 'runware:55@8', guideImages: [await picture(30)] });
+  expect(bench.engine.plans[0]!.ipAdapters[0]).toMatchObject({
+    air: 'runware:55@8',
+    faceDetector: { air: 'retouch:face@1', architecture: 'ssd-mobilenet-v1' },
+  });
+});
+
 describe('a task is refused', () => {
   const refusal = async (...ipAdapters: object[]) => {
     const { status, body } = await post(...ipAdapters);
@@ -115,7 +125,6 @@ describe('a task is refused', () => {
     ['runware:55@4', 'IP Adapter SDXL Vit-H', "SDXL's UNet"],
     ['runware:55@5', 'IP Adapter SD 1.5', "SD 1.5's UNet"],
     ['runware:55@6', 'IP Adapter SD 1.5 Plus', "SD 1.5's UNet"],
-    ['runware:55@8', 'IP Adapter SD 1.5 Plus Face', "SD 1.5's UNet"],
     ['runware:55@10', 'IP Adapter SD 1.5 Vit-G', "SD 1.5's UNet"],
   ])(
     'when it names %s, which is unbound: it says what that is and how to bind it',
