@@ -2,8 +2,6 @@
  * Latents and tokens. A latent is [C, h, w], row-major; two by two of its positions make one token of 4·C channels,
  * so the network sees [h/2 · w/2, 4·C]. black-forest-labs/flux `sampling.py`, `prepare` and `unpack`.
  */
-import type { Numerics } from './plan.ts';
-import type { Generator } from './random.ts';
 
 /** The sides of a latent; h and w are even. */
 export type LatentShape = { channels: number; h: number; w: number };
@@ -42,8 +40,8 @@ function eachElement(
 }
 
 /** Packed standard normal noise, drawn in the order of the unpacked latent [1, C, h, w], as every peer draws it. */
-export function drawNoise(generator: Generator, shape: LatentShape, noise: Numerics['noise']): Float32Array {
-  return pack(generator.randn(shape.channels * shape.h * shape.w, noise), shape);
+export function drawNoise(draw: (count: number) => Float32Array, shape: LatentShape): Float32Array {
+  return pack(draw(shape.channels * shape.h * shape.w), shape);
 }
 
 /** `scaling_factor` and `shift_factor` of the autoencoder's configuration. */

@@ -67,7 +67,8 @@ export type Numerics = {
   precision: PrecisionName | 'auto';
   /** Rounding of t and guidance before the sinusoid, as the bf16 pipelines of diffusers and BFL do. */
   timestepRounding: 'none' | 'diffusers_bf16' | 'bfl_bf16';
-  noise: 'f32' | 'bf16_legacy';
+  /** Whose stream a seed means: torch's on the CPU, the same as older torch drew bf16, or torch's on an NVIDIA GPU. */
+  noise: 'f32' | 'bf16_legacy' | 'philox';
   /** Token ids of the second and later references: `offset` (ComfyUI) or `index`. */
   referenceIds: 'offset' | 'index';
 };

@@ -3,6 +3,7 @@
  * aten/src/ATen/core/MT19937RNGEngine.h (the words), aten/src/ATen/native/cpu/DistributionTemplates.h (the draws).
  */
 import { roundToBfloat16 } from './bfloat16.ts';
+import { Philox } from './philox.ts';
 import type { Numerics } from './plan.ts';
 
 const { fround, sqrt, log, log1p, cos, sin, PI } = Math;
@@ -17,6 +18,16 @@ const BFLOAT16_UNIT = 2 ** -8;
 const DOUBLE_UNIT = 2 ** -53;
 
 const TWO_PI = fround(2 * PI);
+
+/** Standard normal numbers of a seed, `count` at a time, from the stream that `noise` names. */
+export function noiseStream(seed: bigint, noise: Numerics['noise']): (count: number) => Float32Array {
+  if (noise === 'philox') {
+    const philox = new Philox(seed);
+    return (count) => philox.randn(count);
+  }
+  const generator = new Generator(seed);
+  return (count) => generator.randn(count, noise);
+}
 
 export class Generator {
   readonly #state = new Uint32Array(N);
@@ -62,7 +73,7 @@ export class Generator {
    * `torch.randn(count)`, row-major for any shape; within 5e-7 of torch's vectorised kernels. `bf16_legacy` is what
    * `randn(dtype=torch.bfloat16)` gave before torch drew halves in f32: another stream, not a rounding of this one.
    */
-  randn(count: number, noise: Numerics['noise'] = 'f32'): Float32Array {
+  randn(count: number, noise: 'f32' | 'bf16_legacy' = 'f32'): Float32Array {
     const legacy = noise === 'bf16_legacy';
     if (count < 16) {
       return Float32Array.from({ length: count }, () => {

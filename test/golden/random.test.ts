@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { roundToBfloat16 } from '../../src/engine/bfloat16.ts';
-import { Generator } from '../../src/engine/random.ts';
+import { Philox } from '../../src/engine/philox.ts';
+import { Generator, noiseStream } from '../../src/engine/random.ts';
 import { difference } from './compare.ts';
 import { goldenFile, openGolden } from './data.ts';
 
@@ -60,6 +61,15 @@ test('the ten-thousandth word of seed 5489 is the one the C++ standard names', (
   const generator = new Generator(5489n);
   for (let i = 1; i < 10_000; i++) generator.word();
   expect(generator.word()).toBe(4123659995);
+});
+
+test('Philox draws what the web UIs draw on an NVIDIA GPU', () => {
+  const expected = rng.philox_webui_seed0_3x4.flat();
+  close(noiseStream(0n, 'philox')(expected.length), expected);
+  expect(new Philox(0n).words(0)).toEqual(rng.philox_raw_seed0_idx0.map(Number));
+  const twice = noiseStream(7n, 'philox');
+  expect(twice(20)).not.toEqual(twice(20));
+  expect(noiseStream(2n ** 32n, 'philox')(20)).not.toEqual(noiseStream(0n, 'philox')(20));
 });
 
 test('only the low 32 bits of a seed count', () => {

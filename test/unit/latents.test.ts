@@ -3,7 +3,7 @@ import { roundToBfloat16 } from '../../src/engine/bfloat16.ts';
 import { addNoise, blend, firstStep, latentMask } from '../../src/engine/inpaint.ts';
 import { drawNoise, pack, scaleLatent, unpack, unscaleLatent } from '../../src/engine/latents.ts';
 import { cropBitmap, fromPlanar, padBitmap, toPlanar } from '../../src/engine/pixels.ts';
-import { Generator } from '../../src/engine/random.ts';
+import { Generator, noiseStream } from '../../src/engine/random.ts';
 import { euler } from '../../src/engine/samplers/euler.ts';
 import { nearestPreferredSize, padSize, preferredSizes } from '../../src/engine/sizes.ts';
 import { referenceIds } from '../../src/engine/token-ids.ts';
@@ -24,7 +24,7 @@ describe('packing', () => {
 
   test('comes after noise is drawn', () => {
     const shape = { channels: 16, h: 12, w: 16 };
-    const drawn = drawNoise(new Generator(42n), shape, 'f32');
+    const drawn = drawNoise(noiseStream(42n, 'f32'), shape);
     expect(unpack(drawn, shape)).toEqual(new Generator(42n).randn(16 * 12 * 16));
   });
 });

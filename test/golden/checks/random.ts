@@ -1,6 +1,7 @@
 /** Noise against torch's: noise.safetensors and rng.json. */
 import fs from 'node:fs';
 import { roundToBfloat16 } from '../../../src/engine/bfloat16.ts';
+import { Philox } from '../../../src/engine/philox.ts';
 import { Generator } from '../../../src/engine/random.ts';
 import { noise as tolerance } from '../tolerance.ts';
 import { compared, type Lines, Tensors } from './check.ts';
@@ -28,8 +29,15 @@ export async function* checkRng(file: string): Lines {
     const name = `rng ${key}`;
     const [, seed] = key.match(/seed(\d+)/) ?? [];
     const generator = seed === undefined ? undefined : new Generator(BigInt(seed));
-    if (!generator || key.startsWith('philox')) {
-      if (typeof value === 'object') yield { name, skipped: 'CUDA noise is not drawn here' };
+    // Entries without a seed are notes: where the numbers come from, and what torch does with other types.
+    if (seed === undefined || !generator) continue;
+    if (key.startsWith('philox_raw_')) {
+      const index = Number(key.match(/idx(\d+)/)?.[1] ?? 0);
+      const expected = (value as string[]).map(Number);
+      yield compared(name, new Philox(BigInt(seed)).words(index), expected, 0);
+    } else if (key.startsWith('philox_')) {
+      const expected = (value as number[][]).flat();
+      yield compared(name, new Philox(BigInt(seed)).randn(expected.length), expected, tolerance);
     } else if (/^randn_seed\d+_n\d+$/.test(key)) {
       const expected = value as number[];
       yield compared(name, generator.randn(expected.length), expected, tolerance);

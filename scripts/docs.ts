@@ -1,0 +1,5 @@
+/** `npm run docs`: writes the pages that are made from tables. A test holds them current. */
+import { writeFileSync } from 'node:fs';
+import { schedulersPage } from './schedulers-page.ts';
+
+writeFileSync(new URL('../docs/reference/schedulers.md', import.meta.url), schedulersPage());

@@ -1,0 +1,185 @@
+/** docs/reference/schedulers.md, from the tables that the server runs by. */
+import { schedulers } from '../src/api/schedulers.ts';
+import type { Plan } from '../src/engine/plan.ts';
+import { type SamplerEntry, samplers } from '../src/engine/samplers/index.ts';
+import { fluxShift, resolutionShift, sigmas } from '../src/engine/sigmas/index.ts';
+
+type Name = keyof typeof schedulers;
+type Row = { name: Name; sampler: Plan['sampler']; spacing: Plan['sigmas'] };
+
+const entries: Record<Plan['sampler'], SamplerEntry> = samplers;
+const rows: Row[] = (Object.keys(schedulers) as Name[]).map((name) => {
+  const { sampler, sigmas } = schedulers[name];
+  return { name, sampler, spacing: sigmas };
+});
+
+/** What a sampler is, in a few words. */
+const samplerTitles: Record<Plan['sampler'], string> = {
+  euler: 'Euler; also what DDIM and first-order DPM-Solver++ are on a flow',
+  heun: 'Heun',
+  dpm2: 'DPM-Solver-2, the midpoint in log σ',
+  lms: 'Linear multistep (Adams-Bashforth on uneven levels)',
+  ipndm: 'Pseudo linear multistep (Adams-Bashforth with fixed weights)',
+  pndm: 'The same with a first step by Heun (PLMS)',
+  'dpmpp-2m': 'DPM-Solver++ over two steps, midpoint form',
+  'dpmpp-3m': 'DPM-Solver++ over three steps',
+  'dpmpp-2s': 'DPM-Solver++ in pairs of steps (singlestep)',
+  'unipc-2': 'UniPC, predictor and corrector of order 2',
+  'unipc-3': 'UniPC, predictor and corrector of order 3',
+  deis: 'DEIS in log ρ',
+  'euler-ancestral': 'Euler with fresh noise after every step, split as a rectified flow needs',
+  'dpm2-ancestral': 'DPM-Solver-2 with fresh noise after every step',
+  ddpm: 'A draw from the posterior of the flow; the same step as `dpmpp-sde`',
+  'dpmpp-sde': 'DPM-Solver++ on the SDE, first order',
+  'dpmpp-2m-sde': 'DPM-Solver++ on the SDE over two steps',
+  'dpmpp-3m-sde': 'DPM-Solver++ on the SDE over three steps',
+  lcm: 'Latent consistency sampling: the predicted picture, noised anew',
+  tcd: 'Trajectory consistency sampling, γ = 0.3',
+};
+
+const spacingTitles: Record<Plan['sigmas'], string> = {
+  shifted: "FLUX's own: even steps, shifted to high noise the more the larger the picture",
+  karras: 'even steps of σ^(1/7) between the first and the last level of `shifted`',
+  exponential: 'even steps of ln σ between the same two',
+  beta: 'even quantiles of Beta(0.6, 0.6) between the same two',
+  uniform: 'even steps of σ without any shift',
+  'uniform-karras': 'as `karras`, between the ends of `uniform`',
+  'uniform-exponential': 'as `exponential`, between the ends of `uniform`',
+  'uniform-beta': 'as `beta`, between the ends of `uniform`',
+  edm: "the EDM models' levels, 80 to 0.002 in ρ = σ/(1-σ), carried over to a flow",
+};
+
+/** What must be said of a name beside its row. */
+const remarks: Partial<Record<Name, string>> = {
+  DDIM: 'η = 0: on a flow it is Euler',
+  DDIMScheduler: 'η = 0: on a flow it is Euler',
+  DDPMScheduler: 'the flow form of DDPM; the published scheduler has none',
+  Default: "the model's own",
+  'DPM++': 'first order: on a flow it is Euler',
+  'DPM++ Beta': 'first order: on a flow it is Euler',
+  'DPM++ Exponential': 'first order: on a flow it is Euler',
+  'DPM++ Karras': 'first order: on a flow it is Euler',
+  'DPM++ Uniform': 'first order: on a flow it is Euler',
+  'DPM++ Uniform Beta': 'first order: on a flow it is Euler',
+  'DPM++ Uniform Exponential': 'first order: on a flow it is Euler',
+  'DPM++ Uniform Karras': 'first order: on a flow it is Euler',
+  DPMSolverMultistepInverse:
+    'turns pictures into noise and has no meaning where pictures are made: runs forward, as DPM++ 2M',
+  EDMDPMSolverMultistepScheduler: 'of EDM only the levels are left: the sampler is the same on a flow',
+  EDMEulerScheduler: 'of EDM only the levels are left: the sampler is the same on a flow',
+  'Euler DiscreteScheduler': 'spelled as the hosted service spells it',
+  EulerDiscreteScheduler: 'the same name as client libraries send it',
+  LCM: 'made for distilled models; blurs others',
+  LCMScheduler: 'made for distilled models; blurs others',
+  TCDScheduler: 'made for distilled models; softens others',
+  UniPC: 'order 2, as UniPC 2M',
+};
+
+export function schedulersPage(): string {
+  return `# Schedulers
+
+The request parameter \`scheduler\` (on the command line \`--scheduler\`) takes ${rows.length} names. Each is a **sampler**, which takes the
+picture from one noise level to the next, on a **spacing**, which says what those levels are. Leave the parameter out for
+the model's own, Euler on FLUX's levels.
+
+FLUX is a rectified flow: a sample is (1-σ)·picture + σ·noise, and the network predicts noise - picture. Most of these names
+come from models of another kind. Here each is what its formula becomes on a flow; samplers that draw fresh noise scale
+the sample as a flow needs, since the usual rule gives pictures of the wrong contrast.
+
+\`steps\` is the number of steps for every name; what a step costs is in the column *evaluations* (n: the number of steps; with
+\`trueCFGScale\` above 1 each counts twice). Start with the default. DPM++ 2M and UniPC come nearer to the result of many
+steps with few of them; Heun and KDPM2 do so at twice the cost a step. Those that draw noise vary more, do not settle as
+steps grow, and leave step caches little to reuse.
+
+![A picture for each way of sampling](schedulers.webp)
+
+The same edit ("make the car blue", the embedded model, 6 steps, one seed) with every combination there is; a tile is
+named after the first scheduler of the table that means it. The embedded model is small and sure of its edits, so most
+samplers agree on it; those that draw noise do not. \`npm run docs:grid\` makes the picture.
+
+## Names
+
+*order* is what the method's authors state, of the formula; an arrow where the first steps have less. *measured* is the power
+of the step length with which the error of a whole run falls, which the tests measure on a flow whose solution is known:
+less where the first steps hold it back, more where a corrector adds one.
+
+${table(
+  ['name', 'sampler', 'spacing', 'evaluations', 'order', 'measured', 'draws noise', ''],
+  rows.map(({ name, sampler, spacing }) => {
+    const { order, converges, evaluations, stochastic } = entries[sampler];
+    return [
+      name,
+      `\`${sampler}\``,
+      `\`${spacing}\``,
+      formula(evaluations),
+      order,
+      converges === 0 ? 'none' : String(converges),
+      stochastic ? 'yes' : '',
+      remarks[name] ?? '',
+    ];
+  }),
+)}
+
+## Names that mean the same
+
+${sameMeaning()
+  .map((names) => `- ${names.join(' = ')}`)
+  .join('\n')}
+
+DDPMScheduler and DPM++ SDE are the same step, written in two ways: with the same seed their pictures differ by rounding.
+
+## Samplers
+
+${table(
+  ['sampler', 'what it is'],
+  Object.entries(samplerTitles).map(([name, title]) => [`\`${name}\``, title]),
+)}
+
+The noise of samplers that draw it continues the seed's own stream, one draw a step, so the same request gives the same
+picture. LCM and TCD assume a model that was distilled to jump to the picture; others come out with too little detail, more
+steps or not (*measured*: none).
+
+## Spacings
+
+Levels of 8 steps for a 1024×1024 picture:
+
+${table(
+  ['spacing', 'what it is', 'levels'],
+  Object.entries(spacingTitles).map(([name, title]) => [
+    `\`${name}\``,
+    title,
+    levels(name as Plan['sigmas']),
+  ]),
+)}
+
+The hosted service publishes no formula for its "Uniform" names; this is the plain reading of the word.
+`;
+}
+
+function formula(evaluations: (steps: number) => number): string {
+  const known = { 10: 'n', 11: 'n + 1', 19: '2n - 1' } as Record<number, string>;
+  return known[evaluations(10)]!;
+}
+
+function sameMeaning(): Name[][] {
+  const groups = Map.groupBy(rows, ({ sampler, spacing }) => `${sampler} ${spacing}`);
+  return [...groups.values()]
+    .filter((group) => group.length > 1)
+    .map((group) => group.map(({ name }) => name));
+}
+
+/** The first name of every combination. */
+export function distinctSchedulers(): Name[] {
+  const groups = Map.groupBy(rows, ({ sampler, spacing }) => `${sampler} ${spacing}`);
+  return [...groups.values()].map(([first]) => first!.name);
+}
+
+function levels(spacing: Plan['sigmas']): string {
+  const found = sigmas[spacing](8, resolutionShift(4096, fluxShift));
+  return [...found].map((level) => String(Number(level.toFixed(3)))).join(', ');
+}
+
+function table(head: readonly string[], body: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
+  return [line(head), line(head.map(() => '---')), ...body.map(line)].join('\n');
+}
