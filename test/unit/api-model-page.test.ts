@@ -173,6 +173,18 @@ describe('the model page', () => {
   });
 });
 
+describe('a result', () => {
+  it('has the parameters of the page, of its types', () => {
+    const properties: Record<string, { type: string; required?: true }> = imageInference.result.properties;
+    expect(Object.keys(properties)).toEqual(page.response.map(({ path }) => path));
+    for (const { path, type, required } of page.response) {
+      expect(properties[path]?.type === 'long' ? 'integer' : properties[path]?.type, path).toBe(type);
+      // Deployed clients need a seed in every result.
+      expect(properties[path]?.required, path).toBe(path === 'seed' ? true : required);
+    }
+  });
+});
+
 describe('the window of a cache', () => {
   const codes = (options: object, steps: number | null = 20) =>
     faults({ steps, acceleratorOptions: options }).map(({ code, parameter }) => [code, parameter]);

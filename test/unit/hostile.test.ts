@@ -186,6 +186,18 @@ describe('a body made to hurt', () => {
     ],
     ['a task type of a megabyte', `[{"taskType":"${'x'.repeat(1_000_000)}"}]`],
     ['a UUID of a megabyte', `[{"taskType":"ping","taskUUID":"${'a'.repeat(1_000_000)}"}]`],
+    ['a model of a megabyte', wrap(`"model":"${'m'.repeat(1_000_000)}"`)],
+    ['a LoRA of a megabyte', wrap(`"lora":[{"model":"${'m'.repeat(1_000_000)}"}]`)],
+    [
+      'an IP-Adapter of a megabyte',
+      wrap(`"ipAdapters":[{"model":"${'m'.repeat(1_000_000)}","guideImages":["x"]}]`),
+    ],
+    [
+      'a URL of a megabyte',
+      wrap(`"inputs":{"referenceImages":["http://127.0.0.1/${'u'.repeat(1_000_000)}"]}`),
+    ],
+    ['a face prompt of a megabyte', wrap(`"ultralytics":{"positivePrompt":"${'p'.repeat(1_000_000)}"}`)],
+    ['a scheduler of a megabyte', wrap(`"scheduler":"${'s'.repeat(1_000_000)}"`)],
     ['100 000 references', wrap(`"inputs":{"referenceImages":${many('"x"')}}`)],
     ['100 000 LoRAs', wrap(`"lora":${many('{}')}`)],
     ['100 000 IP-Adapters', wrap(`"ipAdapters":${many('{"model":"a"}')}`)],

@@ -104,8 +104,9 @@ const ultralytics = {
     confidence: { ...unit, default: 0.9 },
     maskBlur: { type: 'integer', min: 0, max: 100, default: 5 },
     maskPadding: { type: 'integer', min: 0, max: 20, default: 5 },
-    negativePrompt: { type: 'string' },
-    positivePrompt: { type: 'string' },
+    // The page says no length; nobody's text encoder reads more.
+    negativePrompt: { type: 'string', maxLength: prompt.maxLength },
+    positivePrompt: { type: 'string', maxLength: prompt.maxLength },
     steps: { type: 'integer', min: 1, max: 100, default: 20 },
     strength: { ...unit, default: 0.3 },
   },
@@ -198,6 +199,28 @@ const examples = [
     numberResults: 4,
     outputType: 'dataURI',
     outputFormat: 'PNG',
+  },
+  {
+    taskType: 'imageInference',
+    taskUUID: '0c3cf644-3f55-4d0b-9d0a-6c2f0b1d7e61',
+    model: 'runware:106@1',
+    positivePrompt: 'the same woman on a beach at dusk',
+    negativePrompt: 'blurred',
+    inputs: { referenceImages: ['0d9e3d5c-7a57-4b6f-8e57-2f6d1c0b9a11'] },
+    trueCFGScale: 2,
+    scheduler: 'DPM++ 2M Karras',
+    acceleratorOptions: { teaCache: true, teaCacheDistance: 0.3, cacheStartStepPercentage: 10 },
+    lora: [{ model: 'civitai:1234@5678', weight: 0.8 }],
+    ipAdapters: [
+      {
+        model: 'runware:55@2',
+        guideImages: ['https://example.com/style.png'],
+        weight: 0.5,
+        weightType: 'ease_in',
+      },
+    ],
+    ultralytics: { confidence: 0.8, strength: 0.4 },
+    safety: { checkContent: true },
   },
 ];
 
