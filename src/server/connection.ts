@@ -32,6 +32,8 @@ export type ConnectionParts = {
 };
 
 const closeCodes = { normal: 1000, goingAway: 1001, policy: 1008 } as const;
+/** Messages without a valid key before the connection is closed. */
+const maxRefusals = 3;
 /** A client that does not read must not fill our memory: its results wait in the session. */
 const maxUnsentBytes = 64 * 2 ** 20;
 
@@ -45,6 +47,7 @@ export class Connection implements Line {
   #pings = 0;
   #answered = 0;
   #misses = 0;
+  #refusals = 0;
   #session: Session | undefined;
   readonly #work = new Set<Promise<void>>();
 
@@ -107,7 +110,10 @@ export class Connection implements Line {
       const known = failureOf(error);
       if (!known) this.#parts.log.error('A WebSocket message failed because of a bug.', { error });
       this.#say([{ failure: known ?? bug() }]);
-      if (!this.#session) this.#close(closeCodes.policy, 'authentication failed');
+      // Some clients take a closed connection for a network that failed, and never look at why: the first answers are
+      // left for them to read.
+      if (!this.#session && ++this.#refusals >= maxRefusals)
+        this.#close(closeCodes.policy, 'authentication failed');
     }
   }
 

@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { RunwareServer } from '@runware/sdk-js';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { dataUri, download, ServerProcess } from '../e2e/server-process.ts';
@@ -146,5 +147,90 @@ describe('requestImages', () => {
       reason: { error: { code: 'invalidSteps', parameter: 'steps', max: 50 } },
     });
     expect(other).toMatchObject({ status: 'rejected', reason: { error: { code: 'invalidScheduler' } } });
+  });
+
+  it('with a UUID that was used is told so', async () => {
+    const client = await connected();
+    const customTaskUUID = randomUUID();
+    await client.requestImages({ ...quick, positivePrompt: 'a red car', customTaskUUID });
+    await expect(
+      client.requestImages({ ...quick, positivePrompt: 'a red car', customTaskUUID }),
+    ).rejects.toMatchObject({ error: { code: 'conflictTaskUUID', taskUUID: customTaskUUID } });
+  });
+
+  it('asynchronously is acknowledged at once, and getResponse tells how far it is until it is done', async () => {
+    const client = await connected();
+    const taskUUID = randomUUID();
+    const [ack] = (await client.requestImages({
+      ...quick,
+      positivePrompt: 'a red car',
+      steps: 8,
+      numberResults: 2,
+      customTaskUUID: taskUUID,
+      deliveryMethod: 'async',
+    }))!;
+    expect(ack).toEqual({ taskType: 'imageInference', taskUUID });
+    type Polled = {
+      status: string;
+      imageUUID: string;
+      taskType: string;
+      progress?: number;
+      imageURL?: string;
+    };
+    const seen: Polled[][] = [];
+    while (!(seen.at(-1)?.length === 2 && seen.at(-1)!.every(({ status }) => status === 'success'))) {
+      seen.push(await client.getResponse<Polled>({ taskUUID }));
+      await sleep(100);
+    }
+    const uuids = seen.at(-1)!.map(({ imageUUID }) => imageUUID);
+    for (const items of seen) {
+      expect(items.map(({ imageUUID }) => imageUUID)).toEqual(uuids);
+      for (const item of items) expect(item.taskType).toBe('imageInference');
+    }
+    const progress = seen.flat().flatMap((item) => (item.status === 'processing' ? [item.progress] : []));
+    expect(progress.length).toBeGreaterThan(0);
+    for (const value of progress) expect(value).toSatisfy((n: number) => n >= 0 && n <= 100);
+    const picture = await download(seen.at(-1)![0]!.imageURL!);
+    expect(picture.length).toBeGreaterThan(1000);
+  });
+});
+
+describe('other tasks', () => {
+  it('imageUpload keeps a picture, which its UUID then names', async () => {
+    const client = await connected();
+    const { imageUUID } = await client.imageUpload({ image: scene });
+    const images = await client.requestImages({
+      ...quick,
+      positivePrompt: 'make the background green',
+      // The package types it as a number.
+      referenceImages: [String(imageUUID)],
+    });
+    expect(images).toHaveLength(1);
+  });
+
+  it('a File is sent as the picture it is', async () => {
+    const client = await connected();
+    const file = new File([Buffer.from(scene.split(',')[1]!, 'base64')], 'scene.png', { type: 'image/png' });
+    const bytes = Buffer.from(await file.arrayBuffer()).toString('base64');
+    const { mediaUUID } = await client.mediaStorage({ media: bytes, operation: 'upload' });
+    expect(mediaUUID).toMatch(/^[0-9a-f-]{36}$/);
+  });
+
+  it('modelSearch finds the embedded model', async () => {
+    const client = await connected();
+    const { results, totalResults } = await client.modelSearch({ search: 'mini' });
+    expect(totalResults).toBeGreaterThan(0);
+    expect(results).toContainEqual(expect.objectContaining({ air: model }));
+  });
+
+  it('getTaskDetails gives the request and what came of it', async () => {
+    const client = await connected();
+    const customTaskUUID = randomUUID();
+    await client.requestImages({ ...quick, positivePrompt: 'a red car', customTaskUUID });
+    const details = await client.getTaskDetails({ taskUUID: customTaskUUID });
+    expect(details).toMatchObject({
+      request: [expect.objectContaining({ positivePrompt: 'a red car' })],
+      response: { data: [expect.objectContaining({ taskUUID: customTaskUUID })] },
+    });
   });
 });

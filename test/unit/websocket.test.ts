@@ -172,7 +172,7 @@ describe('with API keys', () => {
     await start({ 'api-keys': 'right,other' });
   });
 
-  it('a wrong key is one error without a taskUUID, in both forms, and the connection is closed', async () => {
+  it('a wrong key is one error without a taskUUID, in both forms, and the third closes the connection', async () => {
     const client = await connect();
     client.send({ taskType: 'authentication', apiKey: 'wrong' });
     const frame = await client.frame(0);
@@ -181,7 +181,11 @@ describe('with API keys', () => {
     ]);
     expect(frame.errors![0]).not.toHaveProperty('taskUUID');
     expect(frame.error).toEqual(frame.errors![0]);
+    // Not closed at once: a client that reconnects would not look at the error.
+    client.send({ taskType: 'authentication', apiKey: 'wronger' });
+    client.send({ taskType: 'authentication', apiKey: 'wrongest' });
     expect(await client.closed).toMatchObject({ code: 1008 });
+    expect(client.frames).toHaveLength(3);
   });
 
   it('nothing is done for a client that names no key', async () => {
