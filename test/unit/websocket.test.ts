@@ -257,10 +257,10 @@ describe('a silent connection', () => {
   };
 
   it('is closed when no message comes for the idle time, pings of the protocol counting as messages', async () => {
-    await restart({ idle: 150 });
+    await restart({ idle: 1500 });
     const client = await enter();
-    for (let i = 0; i < 4; i++) {
-      await sleep(75);
+    for (let i = 0; i < 8; i++) {
+      await sleep(250);
       client.socket.ping();
     }
     expect(client.socket.readyState).toBe(WebSocket.OPEN);
