@@ -6,6 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { selfTest } from '../../src/engine/onnx/self-test.ts';
 import { type Line, type Lines, weightFiles } from './checks/check.ts';
 import { checkFlux } from './checks/flux.ts';
+import { GuidedTransformer } from './checks/ip-adapter.ts';
 import { checkAutoencoder, checkClip, checkT5 } from './checks/networks.ts';
 import { goldenFile } from './data.ts';
 import { loop, webgpuBlock } from './tolerance.ts';
@@ -49,6 +50,25 @@ describe.skipIf(absent)(`WebGPU in f32${absent ? ` is not tested: ${device.reaso
     // Through the segments, whose results stay on the device.
     for (const run of ['loop.out', 'loop.true_cfg4.out', 'inpaint.out'])
       expect(names).toContainEqual(expect.stringContaining(`flux_tiny ${run}`));
+  });
+
+  test('the velocity under IP-Adapters of both layouts is the reference', { timeout: 300_000 }, async () => {
+    const transformer = await GuidedTransformer.load(setup);
+    const { clip, siglip } = transformer.pictures;
+    const [one, other] = [
+      await transformer.guidance('xlabs', clip, 0.7),
+      await transformer.guidance('xlabs6', clip.slice(0, 1), -0.4),
+    ];
+    const all = await transformer.guidance('instantx', siglip, 0.6);
+    for (const [name, guidance] of [
+      ['plain', []],
+      ['xlabs.two', [one, other]],
+      ['instantx', [all]],
+    ] as const)
+      expect(transformer.compare(name, await transformer.velocity(guidance), webgpuBlock)).toMatchObject({
+        pass: true,
+      });
+    await transformer.release();
   });
 
   test.each([

@@ -1,0 +1,89 @@
+/** The transformer under IP-Adapters against diffusers': test/data/reference/ip_adapter.py made adapters and velocities. */
+import path from 'node:path';
+import { type Guidance, joinGuidance } from '../../../src/engine/adapters/ip-adapter/image-prompt.ts';
+import { openIpAdapter } from '../../../src/engine/adapters/ip-adapter/index.ts';
+import { embedScalings } from '../../../src/engine/adapters/ip-adapter/scaling.ts';
+import { IpAdapter } from '../../../src/engine/ip-adapter.ts';
+import { fluxConfig } from '../../../src/engine/models/flux-config.ts';
+import { type Device, f32Tensor } from '../../../src/engine/onnx/session.ts';
+import { type Conditioning, Transformer } from '../../../src/engine/transformer.ts';
+import { openCheckpoint } from '../../../src/engine/weights/checkpoint.ts';
+import { fluxDialects } from '../../../src/engine/weights/dialects/flux.ts';
+import { joinFloats } from '../../../src/engine/weights/floats.ts';
+import { WeightSource } from '../../../src/engine/weights/source.ts';
+import { goldenFile, openGolden } from '../data.ts';
+import { type Compared, compared, Tensors } from './check.ts';
+import { finish } from './flux.ts';
+
+export const adapterFile = (name: string) =>
+  path.join(import.meta.dirname, '../../data/ip-adapter', `${name}.safetensors`);
+
+/** The small transformer of ../data/golden with its inputs, on a device. */
+export class GuidedTransformer {
+  private readonly io = openGolden('flux_tiny_io.safetensors');
+  readonly expected = new Tensors(adapterFile('adapters_io'));
+  private readonly setup: { device: Device; fused: boolean };
+  private readonly transformer: Transformer;
+
+  private constructor(transformer: Transformer, setup: { device: Device; fused: boolean }) {
+    this.transformer = transformer;
+    this.setup = setup;
+  }
+
+  static async load(setup: { device: Device; fused: boolean }): Promise<GuidedTransformer> {
+    const source = new WeightSource(openCheckpoint(goldenFile('flux_tiny.safetensors')), fluxDialects);
+    const compute = { product: 'f32', fused: setup.fused } as const;
+    const options = { device: setup.device, threads: 1 };
+    const loading = Transformer.load({ source, config: fluxConfig(source) }, compute, options, '');
+    return new GuidedTransformer(await finish(loading), setup);
+  }
+
+  /** Guide pictures as CLIP and SigLIP would see them. */
+  get pictures(): { clip: Float32Array[]; siglip: Float32Array[] } {
+    const clip = this.expected.floats('clip');
+    return {
+      clip: [0, 1, 2].map((i) => clip.subarray(24 * i, 24 * (i + 1))),
+      siglip: [this.expected.floats('siglip')],
+    };
+  }
+
+  async guidance(name: string, features: Float32Array[], weight: number): Promise<Guidance> {
+    const { config } = this.transformer;
+    const adapter = openIpAdapter(adapterFile(name), { ...config, features: features[0]!.length });
+    const compute = { product: 'f32', fused: this.setup.fused } as const;
+    const options = { device: this.setup.device, threads: 1 };
+    const network = await finish(IpAdapter.load(adapter, config.hidden / config.heads, compute, options));
+    const layers = await network.project(features);
+    await network.release();
+    return {
+      place: adapter.format.place,
+      layers: layers.map((layer) => embedScalings.only_v(layer, weight)),
+    };
+  }
+
+  velocity(guidance: readonly Guidance[], references = true): Promise<Float32Array> {
+    const { io } = this;
+    const { config } = this.transformer;
+    const ids = [io.floats('txt_ids'), io.floats('img_ids'), ...(references ? [io.floats('ref_ids')] : [])];
+    const context = io.floats('txt');
+    const given: Conditioning = {
+      context: f32Tensor(context, [context.length / config.contextIn, config.contextIn]),
+      pooled: f32Tensor(io.floats('vec'), [1, config.vecIn]),
+      references: references ? io.floats('ref_img') : new Float32Array(0),
+      ids: joinFloats(ids),
+      guidance: 1000 * io.floats('ref.guidance')[0]!,
+      imagePrompt: joinGuidance(guidance, config),
+    };
+    return this.transformer.velocity(io.floats('img'), 1000 * io.floats('ref.t')[0]!, given);
+  }
+
+  compare(name: string, found: Float32Array, tolerance: number): Compared {
+    const line = compared(name, found, this.expected.floats(name), tolerance);
+    if (process.env.TEST_VERBOSE) console.info(line.name, line.relativeL2);
+    return line;
+  }
+
+  release(): Promise<void> {
+    return this.transformer.release();
+  }
+}
