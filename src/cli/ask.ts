@@ -6,11 +6,17 @@ export function canAsk(): boolean {
   return process.stdin.isTTY === true && process.stderr.isTTY === true;
 }
 
-/** Only a clear yes is one. */
-export async function ask(question: string): Promise<boolean> {
+/** Only a clear yes is one; leaving the question (Ctrl-C, Ctrl-D) is a no. */
+export async function ask(question: string, signal?: AbortSignal): Promise<boolean> {
   const reader = createInterface({ input: process.stdin, output: process.stderr });
+  const left = new Promise<string>((resolve) => reader.once('close', () => resolve('')));
+  reader.once('SIGINT', () => reader.close());
   try {
-    return /^y(es)?$/i.test((await reader.question(`${question} [y/N] `)).trim());
+    const answer = await Promise.race([
+      reader.question(`${question} [y/N] `, signal ? { signal } : {}),
+      left,
+    ]);
+    return /^y(es)?$/i.test(answer.trim());
   } finally {
     reader.close();
   }

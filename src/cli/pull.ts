@@ -197,7 +197,7 @@ async function agree(
   const refuse = (why: string) => new RetouchError('licenseNotAccepted', why);
   if (!canAsk())
     throw refuse(`The licence of ${repository.name} (${name}) must be accepted: --accept-license does.`);
-  if (!(await ask('Do you accept this licence?')))
+  if (!(await ask('Do you accept this licence?', signal)))
     throw refuse(`The licence of ${repository.name} was not accepted; nothing was installed.`);
   return name;
 }

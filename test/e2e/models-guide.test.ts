@@ -71,9 +71,14 @@ function sh(commands: string, answer?: string): Promise<Result> {
     answer === undefined ? ['sh', ['-c', script]] : ['/usr/bin/script', ['-qec', script, '/dev/null']];
   const child = spawn(command as string, words as string[], { env, cwd: folder });
   let [stdout, stderr] = ['', ''];
-  child.stdout.on('data', (text) => (stdout += text));
+  child.stdout.on('data', (text) => {
+    stdout += text;
+    // Not before the question: until then the terminal itself would act on it.
+    if (answer !== undefined && stdout.includes('[y/N]') && !child.stdin.writableEnded)
+      child.stdin.end(answer);
+  });
   child.stderr.on('data', (text) => (stderr += text));
-  child.stdin.end(answer);
+  if (answer === undefined) child.stdin.end();
   return new Promise((resolve) => child.once('close', (code) => resolve({ code, stdout, stderr })));
 }
 
@@ -103,9 +108,12 @@ describe('the guide', () => {
   it('pulls FLUX.1 Kontext [dev] once its licence is accepted', async () => {
     const commands = hasTerminal ? blocks[0]! : blocks[0]!.replace('pull', 'pull --accept-license');
     if (hasTerminal) {
-      const refused = await sh(commands, 'n\n');
-      expect(refused.code).toBe(1);
-      expect(refused.stdout).toContain('was not accepted; nothing was installed');
+      // No, and leaving the question.
+      for (const answer of ['n\n', '\x03', '\x04']) {
+        const refused = await sh(commands, answer);
+        expect(refused.stdout).toContain('was not accepted; nothing was installed');
+        expect(refused.code).toBe(1);
+      }
       expect(Object.keys(await installed())).not.toContain('runware:106@1');
     }
     const { code, stdout, stderr } = await sh(commands, hasTerminal ? 'y\n' : undefined);
