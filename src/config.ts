@@ -19,6 +19,7 @@ const MiB = 2 ** 20;
 /** What the engine decodes at most. */
 const maxPixels = 64 * MiB;
 const devices = ['cpu', 'webgpu'] as const;
+const webhookBodies = ['wrapped', 'flat'] as const;
 const precisions = ['auto', 'f32', 'f16', 'int8', 'int8-blocks', 'int4'] as const;
 
 /** `read` gives undefined for text it cannot use; `expected` then says what it could. */
@@ -68,6 +69,10 @@ export const settings = {
     86_400,
     'Seconds that a request waits for its images; they go on being made, and can be polled for.',
   ),
+  retention: integer(30, 1, 36_500, 'Days that results and pictures are kept after their last use.'),
+  'webhook-secret': text('', 'Signs webhooks: X-Retouch-Signature is an HMAC-SHA256 under it.'),
+  'webhook-body': choice('wrapped', webhookBodies, 'Webhooks as {"data":[…]} or as the item alone.'),
+  'delivery-attempts': integer(10, 1, 100, 'Tries of a webhook or upload before it is given up.'),
   'shutdown-timeout': integer(
     10,
     0,
@@ -149,7 +154,7 @@ function readSetting(setting: Setting<unknown>, value: string, name: string): un
   const read = setting.read(value.trim());
   if (read !== undefined) return read;
   // Keys belong on no terminal and in no log.
-  const found = /key/i.test(name) ? 'unusable' : `'${value.slice(0, 100)}'`;
+  const found = /key|secret/i.test(name) ? 'unusable' : `'${value.slice(0, 100)}'`;
   throw new RetouchError('settingInvalid', `${name} is ${found}; expected ${setting.expected}.`);
 }
 

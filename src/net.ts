@@ -26,10 +26,9 @@ export type NetErrorCode = keyof typeof netErrors;
 
 type Address = { address: string; family: number };
 
-export type FetchLimits = {
+export type SendLimits = {
   /** Whether private addresses may be reached: all of them, none, or those of these host names. */
   allowPrivate: boolean | readonly string[];
-  maxBytes: number;
   /** For everything together, redirects included. */
   totalMilliseconds: number;
   connectMilliseconds: number;
@@ -38,21 +37,75 @@ export type FetchLimits = {
   resolve?: (hostname: string) => Promise<Address[]>;
 };
 
+export type FetchLimits = SendLimits & { maxBytes: number };
+
 export type Fetched = { bytes: Uint8Array; contentType: string | undefined };
 
 /** The body of a GET. Throws a RetouchError with a code of `netErrors`. */
 export async function fetchUrl(url: string, limits: FetchLimits, signal?: AbortSignal): Promise<Fetched> {
+  const headers = { accept: 'image/*,*/*;q=0.5', 'accept-encoding': 'identity' };
+  return exchange(url, { method: 'GET', headers }, limits, signal, async (response, target) => {
+    const bytes = await readBody(response, target, limits.maxBytes);
+    return { bytes, contentType: response.headers['content-type'] };
+  });
+}
+
+export type Sending = { method: 'POST' | 'PUT'; headers: Readonly<Record<string, string>>; body: Uint8Array };
+
+/**
+ * Sends a body, for which a 2xx is expected; what stands in the answer is nobody's business. Redirects are followed where
+ * they keep method and body (307, 308). Throws a RetouchError with a code of `netErrors`.
+ */
+export async function sendTo(
+  url: string,
+  { method, headers, body }: Sending,
+  limits: SendLimits,
+  signal?: AbortSignal,
+): Promise<void> {
+  const request = { method, body, headers: { ...headers, 'content-length': String(body.length) } };
+  return exchange(url, request, limits, signal, async () => {});
+}
+
+/**
+ * Whether a URL may be used, before anything is sent to it: for telling a client at once. A host that cannot be found now
+ * may be found later and passes. Throws `addressRefused`, `urlRefused`.
+ */
+export async function checkUrl(url: string, limits: SendLimits): Promise<void> {
+  const target = parseUrl(url);
+  try {
+    await resolveChecked(target, limits, AbortSignal.timeout(limits.connectMilliseconds));
+  } catch (error) {
+    if (error instanceof RetouchError && error.code === 'addressRefused') throw error;
+  }
+}
+
+type Request = { method: string; headers: Record<string, string>; body?: Uint8Array };
+
+async function exchange<Answer>(
+  url: string,
+  request: Request,
+  limits: SendLimits,
+  signal: AbortSignal | undefined,
+  read: (response: IncomingMessage, target: URL) => Promise<Answer>,
+): Promise<Answer> {
   const timeout = AbortSignal.timeout(limits.totalMilliseconds);
   const stop = AbortSignal.any([timeout, ...(signal ? [signal] : [])]);
   try {
     let target = parseUrl(url);
     for (let redirects = 0; ; redirects++) {
-      const answer = await get(target, limits, stop);
-      if ('bytes' in answer) return answer;
+      const addresses = await resolveChecked(target, limits, stop);
+      const response = await send(target, request, addresses, limits.connectMilliseconds, stop);
+      // Leaving early must not leave the socket open.
+      using _closing = { [Symbol.dispose]: () => response.destroy() };
+      const location = redirection(response, request);
+      if (location === undefined) {
+        checkStatus(response, target);
+        return await read(response, target);
+      }
       if (redirects >= limits.maxRedirects) {
         throw netError('tooManyRedirects', `${short(url)} redirects more than ${limits.maxRedirects} times.`);
       }
-      target = parseUrl(answer.location, target);
+      target = parseUrl(location, target);
     }
   } catch (error) {
     if (signal?.aborted) throw netError('fetchAborted', `The request to ${short(url)} was stopped.`);
@@ -64,26 +117,16 @@ export async function fetchUrl(url: string, limits: FetchLimits, signal?: AbortS
   }
 }
 
-async function get(
-  url: URL,
-  limits: FetchLimits,
-  stop: AbortSignal,
-): Promise<Fetched | { location: string }> {
-  const addresses = await resolveChecked(url, limits, stop);
-  const response = await send(url, addresses, limits.connectMilliseconds, stop);
-  // Leaving early must not leave the socket open.
-  using _closing = { [Symbol.dispose]: () => response.destroy() };
-  const { statusCode = 0, headers } = response;
-  if (statusCode >= 300 && statusCode < 400 && headers.location !== undefined)
-    return { location: headers.location };
-  if (statusCode < 200 || statusCode > 299) {
-    throw netError(
-      'statusRefused',
-      `${short(url.href)} answered with HTTP status ${statusCode}; expected 200.`,
-    );
-  }
-  const bytes = await readBody(response, url, limits.maxBytes);
-  return { bytes, contentType: headers['content-type'] };
+/** Where to ask next. The other redirections of a request with a body would make a GET of it. */
+function redirection({ statusCode = 0, headers }: IncomingMessage, { body }: Request): string | undefined {
+  const follows = body ? statusCode === 307 || statusCode === 308 : statusCode >= 300 && statusCode < 400;
+  return follows ? headers.location : undefined;
+}
+
+function checkStatus({ statusCode = 0 }: IncomingMessage, url: URL): void {
+  if (statusCode >= 200 && statusCode <= 299) return;
+  const message = `${short(url.href)} answered with HTTP status ${statusCode}; expected 200.`;
+  throw netError('statusRefused', message);
 }
 
 /** An answer of any status and size, as it arrives. */
@@ -156,13 +199,14 @@ async function answerTo(
   addresses: Address[],
   limits: StreamLimits,
   signal: AbortSignal,
-  headers: Readonly<Record<string, string>>,
+  asked: Readonly<Record<string, string>>,
 ): Promise<IncomingMessage> {
   const late = new AbortController();
   const { connectMilliseconds, idleMilliseconds } = limits;
   const timer = setTimeout(() => late.abort(), connectMilliseconds + idleMilliseconds);
   try {
-    return await send(url, addresses, connectMilliseconds, AbortSignal.any([signal, late.signal]), headers);
+    const request = { method: 'GET', headers: { ...asked, 'accept-encoding': 'identity' } };
+    return await send(url, request, addresses, connectMilliseconds, AbortSignal.any([signal, late.signal]));
   } catch (error) {
     throw late.signal.aborted && !signal.aborted ? silent(url.href, limits) : error;
   } finally {
@@ -187,6 +231,7 @@ function silent(url: string, { idleMilliseconds }: StreamLimits): RetouchError {
 
 function send(
   url: URL,
+  { method, headers, body }: Request,
   addresses: Address[],
   connectMilliseconds: number,
   stop: AbortSignal,
@@ -198,9 +243,9 @@ function send(
   };
   return new Promise((resolve, reject) => {
     const send = url.protocol === 'https:' ? requestHttps : requestHttp;
-    const headers = { ...asked, 'accept-encoding': 'identity', 'user-agent': 'retouch' };
+    const own = { 'user-agent': 'retouch', ...headers };
     // A connection of its own: a pooled one may have been made under other rules.
-    const request = send(url, { agent: false, lookup, headers, signal: stop });
+    const request = send(url, { method, agent: false, lookup, headers: own, signal: stop });
     const timer = setTimeout(() => {
       request.destroy(
         netError('fetchTimeout', `${url.host} took no connection within ${connectMilliseconds / 1000} s.`),
@@ -210,9 +255,10 @@ function send(
       socket.once(url.protocol === 'https:' ? 'secureConnect' : 'connect', () => clearTimeout(timer));
     });
     request.once('close', () => clearTimeout(timer));
-    request.once('error', reject);
+    // A receiver may answer and leave before it has read everything; the answer counts.
+    request.on('error', reject);
     request.once('response', resolve);
-    request.end();
+    request.end(body);
   });
 }
 
@@ -242,7 +288,7 @@ async function resolveChecked(
   const allowed =
     typeof allowPrivate === 'boolean' ? allowPrivate : allowPrivate.includes(hostname.toLowerCase());
   if (allowed || addresses.every(({ address }) => isPublicAddress(address))) return addresses;
-  const message = `${short(url.href)} leads to a loopback, private or reserved address, which this server does not fetch.`;
+  const message = `${short(url.href)} leads to a loopback, private or reserved address, which this server does not talk to.`;
   throw netError('addressRefused', `${message} RETOUCH_ALLOW_PRIVATE_NETWORK=${hostname} allows it.`);
 }
 

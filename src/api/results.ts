@@ -13,6 +13,8 @@ export type ImageItem = {
   /** There only when the task asked for it. */
   NSFWContent?: boolean;
   cost?: number;
+  /** Why the picture did not reach its uploadEndpoint; it is stored here all the same. */
+  uploadError?: { code: string; message: string };
 };
 
 export type PongItem = { taskType: 'ping'; taskUUID?: string; pong: true };

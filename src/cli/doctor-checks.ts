@@ -11,7 +11,7 @@ import { availableMemory, defaultMemoryLimit, defaultThreads } from '../engine/l
 import type { SelfTest } from '../engine/onnx/self-test.ts';
 import type { DeviceName } from '../engine/plan.ts';
 import { RetouchError } from '../error.ts';
-import { FileAssetStore } from '../store/assets-fs.ts';
+import { probeFolder } from '../store/assets-fs.ts';
 import { type Model, ModelStore } from '../store/models.ts';
 import { formatBytes } from './bytes.ts';
 import { folderBytes, pathsOf } from './models-table.ts';
@@ -166,7 +166,7 @@ async function weightBytes(model: Model): Promise<number> {
 
 export async function checkDataFolder({ dataDir }: Config): Promise<Finding> {
   try {
-    await FileAssetStore.open(join(dataDir, 'images'));
+    await probeFolder(join(dataDir, 'images'));
     return { level: 'good', name: 'Data', text: `${dataDir} can be written` };
   } catch (error) {
     return { level: 'problem', name: 'Data', text: (error as Error).message };

@@ -7,13 +7,16 @@ import { Metrics } from '../metrics.ts';
 import { createSqliteQueue } from '../queue/sqlite.ts';
 import { FileAssetStore } from '../store/assets-fs.ts';
 import { Database, lockFolder } from '../store/db.ts';
+import { DeliveryStore } from '../store/deliveries.ts';
 import { InputStore } from '../store/inputs.ts';
 import { KeyStore } from '../store/keys.ts';
+import { Lifetimes } from '../store/lifetimes.ts';
 import { ModelStore } from '../store/models.ts';
 import { TaskStore } from '../store/tasks.ts';
 import { UploadStore } from '../store/uploads.ts';
 import { UsageStore } from '../store/usage.ts';
 import type { ImageEngine } from '../tasks/engine.ts';
+import { Outbox } from '../tasks/outbox.ts';
 import { TaskService } from '../tasks/service.ts';
 import { measureEngine, TaskMetrics } from '../tasks/task-metrics.ts';
 
@@ -36,7 +39,7 @@ export async function openParts({ config, log, engine: bare, embedded }: PartsOp
   const metrics = new Metrics();
   const taskMetrics = new TaskMetrics(metrics);
   const engine = measureEngine(bare, taskMetrics);
-  const assets = await FileAssetStore.open(join(dataDir, 'images'));
+  const assets = await FileAssetStore.open(join(dataDir, 'images'), new Lifetimes(db));
   const models = await ModelStore.scan({
     models: config.modelsDir,
     cache: join(dataDir, 'cache'),
@@ -51,7 +54,14 @@ export async function openParts({ config, log, engine: bare, embedded }: PartsOp
       log.error('The queue waits: the end of an image cannot be written down.', { error, milliseconds }),
   });
   const milliseconds = config.fetchTimeout * 1000;
-  const service = new TaskService({
+  const deliveries = new DeliveryStore(db);
+  const outbox = new Outbox({
+    deliveries,
+    maxAttempts: config.deliveryAttempts,
+    onEnd: (delivery, error) => service.endDelivery(delivery, error),
+    log,
+  });
+  const service: TaskService = new TaskService({
     tasks: new TaskStore(db),
     uploads,
     usage: new UsageStore(db),
@@ -61,6 +71,10 @@ export async function openParts({ config, log, engine: bare, embedded }: PartsOp
     assets,
     models,
     queue,
+    deliveries,
+    outbox,
+    webhook: { body: config.webhookBody, secret: config.webhookSecret },
+    retention: config.retention * 86_400_000,
     engine,
     log,
     fetch: {
@@ -81,5 +95,5 @@ export async function openParts({ config, log, engine: bare, embedded }: PartsOp
     db.close();
     lock.release();
   };
-  return { assets, uploads, models, keys, metrics, engine, queue, service, close };
+  return { assets, uploads, models, keys, metrics, engine, queue, outbox, service, close };
 }

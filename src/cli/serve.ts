@@ -16,7 +16,7 @@ export async function serve(config: Config): Promise<RunningServer> {
   const log = createLog(config.logLevel);
   const host = new EngineHost(engineOptions(config, log));
   const parts = await openParts({ config, log, engine: host });
-  const { service, queue, keys } = parts;
+  const { service, queue, outbox, keys } = parts;
   requireKeys(config, keys.list().length);
   const server = createServer({ ...parts, config, log });
   const url = await listen(server, config);
@@ -37,6 +37,7 @@ export async function serve(config: Config): Promise<RunningServer> {
     // A step may take longer than anyone wants to wait.
     const killing = setTimeout(() => void host.close(), grace + answerTime);
     await working;
+    await outbox.close();
     clearTimeout(killing);
     await host.close();
     parts.close();

@@ -20,6 +20,8 @@ const placeholders: Partial<Record<SettingName, string>> = {
   'body-limit': 'SIZE',
   'picture-limit': 'SIZE',
   'log-level': 'LEVEL',
+  'webhook-secret': 'SECRET',
+  'webhook-body': 'wrapped|flat',
 };
 
 export const allSettings = Object.keys(settings) as SettingName[];

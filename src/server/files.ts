@@ -2,7 +2,7 @@
 
 import type { FastifyPluginAsync } from 'fastify';
 import { apiError } from '../api/errors.ts';
-import type { AssetStore } from '../store/assets.ts';
+import type { Asset, AssetStore } from '../store/assets.ts';
 import type { UploadStore } from '../store/uploads.ts';
 import { mediaTypes } from '../tasks/media-types.ts';
 
@@ -19,7 +19,7 @@ export const files: FastifyPluginAsync<FilesOptions> = async (server, { assets, 
     uploads.noteUse(asset.uuid);
     return reply
       .headers({
-        'cache-control': 'public, max-age=31536000, immutable',
+        'cache-control': `public, max-age=${secondsOf(asset)}, immutable`,
         'content-security-policy': "default-src 'none'",
         'cross-origin-resource-policy': 'cross-origin',
         'x-content-type-options': 'nosniff',
@@ -28,3 +28,9 @@ export const files: FastifyPluginAsync<FilesOptions> = async (server, { assets, 
       .send(asset.bytes);
   });
 };
+
+/** A picture never changes, so a year; one that goes must not live on in caches. */
+function secondsOf({ expires }: Asset): number {
+  const left = expires === undefined ? Number.POSITIVE_INFINITY : (expires - Date.now()) / 1000;
+  return Math.max(0, Math.min(31_536_000, Math.floor(left)));
+}

@@ -5,32 +5,29 @@ import { RetouchError } from '../error.ts';
 import { type Asset, type AssetFormat, type AssetStore, assetFormats } from './assets.ts';
 import type { StoreErrorCode } from './errors.ts';
 import { reasonOf, writeSynced } from './files.ts';
+import type { Lifetimes } from './lifetimes.ts';
 
 /** Pictures as files: `<folder>/3f/3f0c5c8e-….png`. */
 export class FileAssetStore implements AssetStore {
   readonly #folder: string;
+  readonly #lifetimes: Lifetimes;
 
-  private constructor(folder: string) {
+  private constructor(folder: string, lifetimes: Lifetimes) {
     this.#folder = folder;
+    this.#lifetimes = lifetimes;
   }
 
   /** Throws `dataDirectoryUnusable`. */
-  static async open(folder: string): Promise<FileAssetStore> {
-    const probe = join(folder, `.probe-${randomUUID()}`);
-    try {
-      await mkdir(folder, { recursive: true });
-      await writeSynced(probe, new Uint8Array());
-      await rm(probe);
-    } catch (error) {
-      const message = `The data directory ${folder} cannot be written to: ${reasonOf(error)}.`;
-      throw storeError('dataDirectoryUnusable', message, error);
-    }
-    return new FileAssetStore(folder);
+  static async open(folder: string, lifetimes: Lifetimes): Promise<FileAssetStore> {
+    await probeFolder(folder);
+    return new FileAssetStore(folder, lifetimes);
   }
 
-  async put({ uuid, format, bytes }: Asset): Promise<void> {
+  async put({ uuid, format, bytes, expires }: Asset): Promise<void> {
     const path = this.#path(uuid, format);
     const draft = `${path}.${randomUUID()}.tmp`;
+    // Before the file: a lifetime without a picture ends by itself, a picture without one never would.
+    this.#lifetimes.begin(uuid.toLowerCase(), Date.now(), expires);
     try {
       await mkdir(dirname(path), { recursive: true });
       await writeSynced(draft, bytes);
@@ -44,9 +41,17 @@ export class FileAssetStore implements AssetStore {
 
   async get(uuid: string): Promise<Asset | undefined> {
     if (!isUuid(uuid)) return undefined;
+    const name = uuid.toLowerCase();
+    const lifetime = this.#lifetimes.find(name);
+    const expires = lifetime?.expires ?? undefined;
+    if (expires !== undefined && expires <= Date.now()) return undefined;
     for (const format of assetFormats) {
-      const bytes = await readIfThere(this.#path(uuid, format));
-      if (bytes) return { uuid: uuid.toLowerCase(), format, bytes };
+      const bytes = await readIfThere(this.#path(name, format));
+      if (!bytes) continue;
+      // A file that a lost database does not know is taken in again.
+      if (lifetime) this.#lifetimes.touch(name, Date.now());
+      else this.#lifetimes.begin(name, Date.now(), undefined);
+      return { uuid: name, format, bytes, ...(expires === undefined ? {} : { expires }) };
     }
     return undefined;
   }
@@ -54,6 +59,11 @@ export class FileAssetStore implements AssetStore {
   async delete(uuid: string): Promise<void> {
     if (!isUuid(uuid)) return;
     await Promise.all(assetFormats.map((format) => rm(this.#path(uuid, format), { force: true })));
+    this.#lifetimes.end(uuid.toLowerCase());
+  }
+
+  async sweep(unusedSince: number): Promise<void> {
+    for (const uuid of this.#lifetimes.over(Date.now(), unusedSince)) await this.delete(uuid);
   }
 
   #path(uuid: string, format: AssetFormat): string {
@@ -65,6 +75,19 @@ export class FileAssetStore implements AssetStore {
 /** Paths are made of UUIDs and nothing else, so that none leads out of the folder. */
 function isUuid(text: string): boolean {
   return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text);
+}
+
+/** Throws `dataDirectoryUnusable` when nothing can be written there. */
+export async function probeFolder(folder: string): Promise<void> {
+  const probe = join(folder, `.probe-${randomUUID()}`);
+  try {
+    await mkdir(folder, { recursive: true });
+    await writeSynced(probe, new Uint8Array());
+    await rm(probe);
+  } catch (error) {
+    const message = `The data directory ${folder} cannot be written to: ${reasonOf(error)}.`;
+    throw storeError('dataDirectoryUnusable', message, error);
+  }
 }
 
 async function readIfThere(path: string): Promise<Uint8Array | undefined> {

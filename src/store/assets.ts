@@ -1,13 +1,22 @@
-/** Stored pictures, each under a UUID: what was made, and later what clients upload. */
+/** Stored pictures, each under a UUID: what was made, and what clients upload. */
 
 export const assetFormats = ['jpg', 'png', 'webp'] as const;
 export type AssetFormat = (typeof assetFormats)[number];
 
-export type Asset = { uuid: string; format: AssetFormat; bytes: Uint8Array };
+export type Asset = {
+  uuid: string;
+  format: AssetFormat;
+  bytes: Uint8Array;
+  /** When it goes whether it is used or not, in milliseconds since 1970. */
+  expires?: number;
+};
 
 export interface AssetStore {
   /** Complete or not there at all, also after a crash. Throws `assetWriteFailed`. */
   put(asset: Asset): Promise<void>;
+  /** Counts as a use. Undefined from the moment a picture expires. */
   get(uuid: string): Promise<Asset | undefined>;
   delete(uuid: string): Promise<void>;
+  /** Removes what has expired, and what has no time of its own and was not used since. */
+  sweep(unusedSince: number): Promise<void>;
 }

@@ -30,6 +30,11 @@ export type AdapterManifest = {
   license: string;
 };
 
+/** Of one image. Per image it is the price of a picture of the size and steps of `of`. */
+export type Price =
+  | { perImage: number; of: { width: number; height: number; steps: number } }
+  | { perSecond: number };
+
 export type Manifest = {
   category: 'checkpoint';
   air: string;
@@ -41,6 +46,7 @@ export type Manifest = {
   defaults: { steps: number; guidance: number };
   /** Width and height of what it draws; absent is every size of the wire. */
   sizes: [width: number, height: number][] | undefined;
+  price: Price | undefined;
   about: About;
   license: string;
 };
@@ -104,6 +110,10 @@ export async function readManifest(folder: string): Promise<Manifest | AdapterMa
       value.sizes === undefined
         ? undefined
         : (readSizes(value.sizes) ?? refuse("'sizes' must be pairs of integers")),
+    price:
+      value.price === undefined
+        ? undefined
+        : (readPrice(value.price, defaults.steps as number) ?? refuse(priceExpected)),
     about: readAbout(value) ?? refuse(aboutExpected),
     license: string('license'),
   };
@@ -156,6 +166,29 @@ function readAbout({ version, tags = [], comment = '' }: Record<string, unknown>
   if (version !== undefined && !isText(version)) return undefined;
   return isText(comment) && Array.isArray(tags) && tags.every(isText)
     ? { version, tags, comment }
+    : undefined;
+}
+
+const priceExpected =
+  "'price' must be { perImage } with width, height and steps of the picture it is for, or { perSecond }; none below 0";
+
+/** A picture of 1024 × 1024 in the model's own steps, where the price does not say another. */
+function readPrice(value: unknown, defaultSteps: number): Price | undefined {
+  const {
+    perImage,
+    perSecond,
+    width = 1024,
+    height = 1024,
+    steps = defaultSteps,
+    ...rest
+  } = asObject(value) ?? {};
+  const isAmount = (amount: unknown): amount is number => Number.isFinite(amount) && (amount as number) >= 0;
+  const isCount = (count: unknown): count is number => Number.isSafeInteger(count) && (count as number) > 0;
+  if (Object.keys(rest).length > 0) return undefined;
+  if (perImage === undefined) return isAmount(perSecond) ? { perSecond } : undefined;
+  if (perSecond !== undefined || !isAmount(perImage)) return undefined;
+  return [width, height, steps].every(isCount)
+    ? { perImage, of: { width, height, steps } as { width: number; height: number; steps: number } }
     : undefined;
 }
 

@@ -62,4 +62,26 @@ export const migrations: readonly string[] = [
      cost REAL NOT NULL,
      PRIMARY KEY (account, date)
    ) STRICT, WITHOUT ROWID;`,
+
+  // What is still to be sent to others, or could not be. A picture that waits for its upload is kept in `made`.
+  `ALTER TABLE results ADD COLUMN made TEXT;
+   CREATE TABLE deliveries (
+     uuid TEXT PRIMARY KEY,
+     kind TEXT NOT NULL,
+     result TEXT NOT NULL REFERENCES results ON DELETE CASCADE,
+     attempts INTEGER NOT NULL DEFAULT 0,
+     due INTEGER NOT NULL,
+     failure TEXT
+   ) STRICT, WITHOUT ROWID;
+   CREATE INDEX deliveries_due ON deliveries (due) WHERE failure IS NULL;
+   CREATE INDEX deliveries_by_result ON deliveries (result);`,
+
+  // Pictures on disk: those with a time of their own go then, the others when nobody has used them for long.
+  `CREATE TABLE assets (
+     uuid TEXT PRIMARY KEY,
+     used INTEGER NOT NULL,
+     expires INTEGER
+   ) STRICT, WITHOUT ROWID;
+   CREATE INDEX assets_by_use ON assets (used);
+   CREATE INDEX assets_by_expiry ON assets (expires) WHERE expires IS NOT NULL;`,
 ];

@@ -22,14 +22,17 @@ export type StoredResult = {
   seed: string;
   item: string | null;
   failure: string | null;
+  /** The item of a picture that is there and waits for its upload; the result is open. */
+  made: string | null;
 };
 
 export type NewResult = { uuid: string; seed: string; plan: string };
 
 export type Outcome = { item: string } | { failure: string };
 
-const resultColumns = 'uuid, task, position, seed, item, failure';
+const resultColumns = 'uuid, task, position, seed, item, failure, made';
 const open = 'item IS NULL AND failure IS NULL';
+const unmade = `${open} AND made IS NULL`;
 
 export class TaskStore {
   readonly #db: Database;
@@ -79,10 +82,10 @@ export class TaskStore {
     return this.#db.all(`SELECT ${resultColumns} FROM results WHERE task = ? ORDER BY position`, task);
   }
 
-  /** What a worker needs to make an image; undefined once its result is settled or forgotten. */
+  /** What a worker needs to make an image; undefined once it is made, settled or forgotten. */
   job(result: string): { task: StoredTask; plan: string } | undefined {
     const found = this.#db.get<{ task: string; plan: string }>(
-      `SELECT task, plan FROM results WHERE uuid = ? AND ${open}`,
+      `SELECT task, plan FROM results WHERE uuid = ? AND ${unmade}`,
       result,
     );
     if (!found) return undefined;
@@ -91,10 +94,10 @@ export class TaskStore {
   }
 
   /** Images that were promised and are not there yet, oldest first. */
-  openResults(): string[] {
+  unmadeResults(): string[] {
     const rows = this.#db.all<{ uuid: string }>(
       `SELECT results.uuid FROM results JOIN tasks ON tasks.uuid = results.task
-       WHERE ${open} ORDER BY accepted, task, position`,
+       WHERE ${unmade} ORDER BY accepted, task, position`,
     );
     return rows.map(({ uuid }) => uuid);
   }
@@ -116,8 +119,36 @@ export class TaskStore {
     });
   }
 
+  /** Keeps what was made while the result stays open. False when it is not open any more. */
+  hold(result: string, made: string, also: () => void): boolean {
+    return this.#db.transaction(() => {
+      const sql = `UPDATE results SET made = ?, plan = NULL WHERE uuid = ? AND ${unmade}`;
+      if (this.#db.run(sql, made, result) === 0) return false;
+      also();
+      return true;
+    });
+  }
+
+  /** A result and its task, whatever its state. */
+  result(uuid: string): { result: StoredResult; task: StoredTask } | undefined {
+    const result = this.#db.get<StoredResult>(`SELECT ${resultColumns} FROM results WHERE uuid = ?`, uuid);
+    if (!result) return undefined;
+    return { result, task: this.#db.get<StoredTask>('SELECT * FROM tasks WHERE uuid = ?', result.task)! };
+  }
+
   isSettled(task: string): boolean {
     return this.#db.get(`SELECT 1 FROM results WHERE task = ? AND ${open}`, task) === undefined;
+  }
+
+  /** Forgets tasks that were not used since, with their results; those with something left to do stay. */
+  sweep(unusedSince: number): void {
+    this.#db.run(
+      `DELETE FROM tasks WHERE used < ?
+         AND NOT EXISTS (SELECT 1 FROM results WHERE task = tasks.uuid AND ${open})
+         AND NOT EXISTS (SELECT 1 FROM deliveries JOIN results ON results.uuid = deliveries.result
+                         WHERE results.task = tasks.uuid AND deliveries.failure IS NULL)`,
+      unusedSince,
+    );
   }
 
   /** Keeps the task for the whole of its retention again. To the hour, so that polling does not write. */

@@ -1,10 +1,13 @@
 /** The moment from which a task is ours to finish: it is written down before anyone is told. */
 
 import { randomUUID } from 'node:crypto';
-import { apiError } from '../api/errors.ts';
+import { apiError, type ErrorPlace } from '../api/errors.ts';
 import { stringifyJson } from '../api/json.ts';
 import type { WireObject } from '../api/task-type.ts';
 import type { ImageInferenceTask } from '../api/tasks/image-inference.ts';
+import { codeOf } from '../api/validate.ts';
+import { RetouchError } from '../error.ts';
+import { checkUrl } from '../net.ts';
 import type { NewResult } from '../store/tasks.ts';
 import type { Context } from './handler.ts';
 import type { PlannedImage } from './plan.ts';
@@ -17,6 +20,18 @@ export function refuseRepeat({ taskType, taskUUID }: ImageInferenceTask, { parts
   if (!tracker.isClaimed(uuid) && !parts.tasks.has(uuid)) return;
   const message = `A task with the taskUUID ${taskUUID} was accepted before; expected a new one. getResponse has its results.`;
   throw apiError('conflictTaskUUID', message, { parameter: 'taskUUID', taskType, taskUUID });
+}
+
+/** Throws `invalidWebhookURL`, `invalidUploadEndpoint` for a receiver to which this server sends nothing. */
+export async function checkReceivers(task: ImageInferenceTask, { parts }: Context): Promise<void> {
+  for (const parameter of ['webhookURL', 'uploadEndpoint'] as const) {
+    const url = task[parameter];
+    if (url === undefined) continue;
+    await checkUrl(url, parts.fetch).catch((error: Error) => {
+      const message = `Invalid value for '${parameter}': ${error.message}`;
+      throw parameterError(codeOf('invalid', [parameter]), message, { parameter, type: 'string' });
+    });
+  }
 }
 
 /** Throws `queueFull`, `rateLimitExceeded`, and the codes of the stores; then nothing is left of the task. */
@@ -43,7 +58,7 @@ export async function acceptTask(
     account: caller.account,
     type: task.taskType,
     request: stringifyJson(withoutPictures(wire)),
-    terms: stringifyJson(termsOf(task, images, caller, parts)),
+    terms: stringifyJson(termsOf(task, caller, parts.models.find(task.model)?.price)),
     accepted: Date.now(),
   };
   // The client of a sync task is still there to see a power failure.
@@ -69,6 +84,10 @@ function refuseExcess(asked: number, { parts, caller }: Pick<Context, 'parts' | 
   if (open + asked <= keyLimit) return;
   const message = `This key has ${open} images that wait or are made, and asks for ${asked} more; expected at most ${keyLimit} at once.`;
   throw apiError('rateLimitExceeded', message);
+}
+
+function parameterError(code: string, message: string, place: ErrorPlace): RetouchError {
+  return new RetouchError(code, message, { failure: { status: 400, error: { code, message, ...place } } });
 }
 
 /** Longest string of a request that is kept for getTaskDetails. */

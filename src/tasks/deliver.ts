@@ -11,7 +11,9 @@ export async function deliverImage(
   { bytes, format, nsfw }: EncodedImage,
   assets: AssetStore,
 ): Promise<KeptItem> {
-  await assets.put({ uuid: imageUUID, format, bytes });
+  const { ttl, taskUUID } = terms;
+  const expiry = ttl === undefined ? {} : { expires: Date.now() + ttl * 1000 };
+  await assets.put({ uuid: imageUUID, format, bytes, ...expiry });
   const checked = nsfw === undefined ? {} : { NSFWContent: nsfw };
-  return { taskType: 'imageInference', taskUUID: terms.taskUUID, imageUUID, ...checked, format };
+  return { taskType: 'imageInference', taskUUID, imageUUID, ...checked, format };
 }

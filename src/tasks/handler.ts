@@ -4,6 +4,7 @@ import type { Reply } from '../api/results.ts';
 import type { WireObject } from '../api/task-type.ts';
 import type { Log } from '../log.ts';
 import type { Queue } from '../queue/queue.ts';
+import type { DeliveryStore } from '../store/deliveries.ts';
 import type { InputStore } from '../store/inputs.ts';
 import type { KeyStore } from '../store/keys.ts';
 import type { ModelStore } from '../store/models.ts';
@@ -11,10 +12,18 @@ import type { TaskStore } from '../store/tasks.ts';
 import type { UploadStore } from '../store/uploads.ts';
 import type { UsageStore } from '../store/usage.ts';
 import type { ImageEngine } from './engine.ts';
+import type { Outbox } from './outbox.ts';
 import type { Sources } from './picture-source.ts';
 import type { Arithmetic } from './plan.ts';
 import type { TaskMetrics } from './task-metrics.ts';
 import type { Tracker } from './tracker.ts';
+
+export type WebhookStyle = {
+  /** `{"data":[item]}` or the item itself. */
+  body: 'wrapped' | 'flat';
+  /** Empty: not signed. */
+  secret: string;
+};
 
 export type ServiceParts = Sources & {
   tasks: TaskStore;
@@ -24,6 +33,9 @@ export type ServiceParts = Sources & {
   metrics: TaskMetrics;
   inputs: InputStore;
   queue: Queue;
+  deliveries: DeliveryStore;
+  outbox: Outbox;
+  webhook: WebhookStyle;
   engine: ImageEngine;
   models: ModelStore;
   arithmetic: Arithmetic;
@@ -34,6 +46,8 @@ export type ServiceParts = Sources & {
   uploadDays: number;
   /** Milliseconds that a sync task is waited for. */
   syncTimeout: number;
+  /** Milliseconds for which results and pictures are kept after their last use. */
+  retention: number;
   log: Log;
 };
 

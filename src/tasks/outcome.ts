@@ -31,7 +31,7 @@ export function readFailure(text: string): Failure {
 /** Undefined while the result is open. */
 export async function showResult(
   result: StoredResult,
-  terms: Terms,
+  terms: Pick<Terms, 'outputType'>,
   publicUrl: string,
   parts: Assets,
 ): Promise<Reply | undefined> {
@@ -41,7 +41,7 @@ export async function showResult(
 
 export async function showImage(
   result: StoredResult,
-  { outputType }: Terms,
+  { outputType }: Pick<Terms, 'outputType'>,
   publicUrl: string,
   { assets }: Assets,
 ): Promise<Reply> {

@@ -3,12 +3,19 @@
  * images are made by the queue's worker, and go on being made whether or not anyone waits.
  */
 
+import { parseJson } from '../api/json.ts';
 import type { ParseContext, ValidTask } from '../api/parse.ts';
 import type { Reply } from '../api/results.ts';
 import type { Task } from '../api/tasks/index.ts';
+import type { RetouchError } from '../error.ts';
+import type { Delivery } from '../store/deliveries.ts';
 import { toFailure } from './failures.ts';
 import type { Caller, Handler, ServiceParts } from './handler.ts';
 import { handlers } from './handlers/index.ts';
+import { knownTask } from './lookup.ts';
+import type { KeptItem } from './outcome.ts';
+import { createSend } from './send.ts';
+import { settle } from './settle.ts';
 import type { TaskOutcome } from './task-metrics.ts';
 import { Tracker } from './tracker.ts';
 import { createWork } from './worker.ts';
@@ -16,7 +23,8 @@ import { createWork } from './worker.ts';
 export type { Caller, ServiceParts } from './handler.ts';
 
 const dayMilliseconds = 86_400_000;
-const sweepInterval = 3_600_000;
+/** Expired pictures are not served any more, whenever their files go. Milliseconds. */
+const sweepInterval = 60_000;
 
 export class TaskService {
   readonly #parts: ServiceParts;
@@ -35,22 +43,24 @@ export class TaskService {
 
   /** Begins to make images: first those that an earlier process left. */
   async start(): Promise<void> {
-    const { tasks, inputs, queue, log } = this.#parts;
-    const open = tasks.openResults();
+    const { tasks, inputs, queue, outbox, log } = this.#parts;
+    const open = tasks.unmadeResults();
     await inputs.keepOnly(new Set(tasks.openTasks()));
     await queue.restore(open);
     if (open.length > 0)
       log.info(`${open.length} images that were asked for before this start are made now.`);
-    queue.start(createWork({ parts: this.#parts, tracker: this.#tracker }));
-    this.#sweep();
-    this.#sweeping = setInterval(() => this.#sweep(), sweepInterval);
-    this.#sweeping.unref();
+    const desk = { parts: this.#parts, tracker: this.#tracker };
+    queue.start(createWork(desk));
+    outbox.start(createSend(desk));
+    await this.#sweep();
+    this.#sweeping = setInterval(() => void this.#sweep(), sweepInterval);
   }
 
   /** Everything there is to say about a task, each as soon as it is known. Never throws. */
   async *perform({ task, wire }: ValidTask, caller: Caller): AsyncGenerator<Reply> {
-    const handle = handlers[task.taskType] as Handler<Task>;
-    const { metrics } = this.#parts;
+    const { taskType, taskUUID } = task;
+    const { metrics, log } = this.#parts;
+    const handle = handlers[taskType] as Handler<Task>;
     let outcome: TaskOutcome = 'success';
     try {
       for await (const reply of handle(task, { parts: this.#parts, tracker: this.#tracker, caller, wire })) {
@@ -58,13 +68,36 @@ export class TaskService {
         yield reply;
       }
       // One that was accepted ends with its last image, see settle.
-      if (task.taskType !== 'imageInference') metrics.taskEnded(task.taskType, outcome);
+      if (taskType !== 'imageInference') metrics.taskEnded(taskType, outcome);
     } catch (error) {
-      metrics.taskEnded(task.taskType, 'failure');
-      const { taskType, taskUUID } = task;
+      metrics.taskEnded(taskType, 'failure');
       const place = { taskType, ...(taskUUID === undefined ? {} : { taskUUID }) };
       const errors = error instanceof AggregateError ? error.errors : [error];
-      for (const each of errors) yield { failure: toFailure(each, place, this.#parts.log) };
+      for (const each of errors) yield { failure: toFailure(each, place, log) };
+    }
+  }
+
+  /** What became of a delivery; the result of a picture that was to be uploaded first is known now. */
+  endDelivery({ kind, result: uuid }: Delivery, error: RetouchError | undefined): void {
+    const { tasks, metrics } = this.#parts;
+    metrics.deliveryEnded(kind, error ? 'failure' : 'success');
+    const found = kind === 'upload' ? tasks.result(uuid) : undefined;
+    if (!found?.result.made) return;
+    const made = parseJson(found.result.made) as KeptItem;
+    const uploadError = error && { uploadError: { code: error.code, message: error.message } };
+    const desk = { parts: this.#parts, tracker: this.#tracker };
+    settle(knownTask(found.task), uuid, { item: { ...made, ...uploadError } }, desk);
+  }
+
+  async #sweep(): Promise<void> {
+    const { tasks, assets, uploads, uploadDays, retention, log } = this.#parts;
+    try {
+      tasks.sweep(Date.now() - retention);
+      await assets.sweep(Date.now() - retention);
+      const count = await uploads.sweep(Date.now() - uploadDays * dayMilliseconds);
+      if (count > 0) log.info(`${count} uploads were removed: not used for ${uploadDays} days.`);
+    } catch (error) {
+      log.error('What has expired could not be removed; it is tried again.', { error });
     }
   }
 
@@ -72,13 +105,5 @@ export class TaskService {
   close(): void {
     clearInterval(this.#sweeping);
     this.#tracker.close();
-  }
-
-  #sweep(): void {
-    const { uploads, uploadDays, log } = this.#parts;
-    uploads.sweep(Date.now() - uploadDays * dayMilliseconds).then(
-      (count) => count > 0 && log.info(`${count} uploads were removed: not used for ${uploadDays} days.`),
-      (error) => log.warn('Old uploads stay behind.', { error }),
-    );
   }
 }

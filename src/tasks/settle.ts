@@ -1,25 +1,37 @@
 /** The end of one image: written down once, whatever else happens, and told to whoever waits. */
 
+import { stringifyJson } from '../api/json.ts';
 import type { Context } from './handler.ts';
 import type { KnownTask } from './lookup.ts';
-import { type Outcome, writeOutcome } from './outcome.ts';
+import { type KeptItem, type Outcome, writeOutcome } from './outcome.ts';
+
+type Desk = Pick<Context, 'parts' | 'tracker'>;
 
 /** False when the result was settled before: then that outcome stays. */
-export function settle(
-  task: KnownTask,
-  result: string,
-  outcome: Outcome,
-  { parts, tracker }: Pick<Context, 'parts' | 'tracker'>,
-): boolean {
-  const settled = parts.tasks.settle(result, writeOutcome(outcome));
+export function settle(task: KnownTask, result: string, outcome: Outcome, { parts, tracker }: Desk): boolean {
+  const { tasks, inputs, deliveries, outbox, metrics, log } = parts;
+  const withWebhook = task.terms.webhookURL !== undefined;
+  const settled = tasks.settle(result, writeOutcome(outcome), () => {
+    if (withWebhook) deliveries.add('webhook', result);
+  });
   tracker.setProgress(result, undefined);
   if (!settled) return false;
   tracker.announce(task.uuid);
-  if (parts.tasks.isSettled(task.uuid)) {
-    const failed = parts.tasks.results(task.uuid).some(({ failure }) => failure !== null);
-    parts.metrics.taskEnded(task.type, failed ? 'failure' : 'success');
+  if (withWebhook) outbox.wake();
+  if (tasks.isSettled(task.uuid)) {
+    const failed = tasks.results(task.uuid).some(({ failure }) => failure !== null);
+    metrics.taskEnded(task.type, failed ? 'failure' : 'success');
     // Left behind, they are removed at the next start.
-    parts.inputs.remove(task.uuid).catch((error) => parts.log.warn('Inputs stay behind.', { error }));
+    inputs.remove(task.uuid).catch((error) => log.warn('Inputs stay behind.', { error }));
   }
   return true;
+}
+
+/** A picture is there; its result is settled now, or once it was uploaded. False as with `settle`. */
+export function conclude(task: KnownTask, result: string, item: KeptItem, desk: Desk): boolean {
+  const { tasks, deliveries, outbox } = desk.parts;
+  if (task.terms.uploadEndpoint === undefined) return settle(task, result, { item }, desk);
+  const held = tasks.hold(result, stringifyJson(item), () => deliveries.add('upload', result));
+  if (held) outbox.wake();
+  return held;
 }

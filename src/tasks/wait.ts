@@ -5,7 +5,6 @@ import type { Reply } from '../api/results.ts';
 import type { ImageInferenceTask } from '../api/tasks/image-inference.ts';
 import type { Context } from './handler.ts';
 import { showResult } from './outcome.ts';
-import { termsOf } from './terms.ts';
 
 /**
  * Ends when all is said, with `failedTaskTimeout` at the deadline (in `performance.now()`), with `serverUnavailable`
@@ -18,7 +17,6 @@ export async function* awaitResults(
 ): AsyncGenerator<Reply> {
   const { taskType, taskUUID } = task;
   const uuid = taskUUID.toLowerCase();
-  const terms = termsOf(task, [], caller, parts);
   const timeUp = AbortSignal.timeout(Math.max(0, Math.round(deadline - performance.now())));
   const ends = [timeUp, tracker.closing, caller.signal];
   const told = new Set<string>();
@@ -28,7 +26,7 @@ export async function* awaitResults(
     const change = tracker.next(uuid, ends);
     const results = parts.tasks.results(uuid);
     for (const result of results.filter((result) => !told.has(result.uuid))) {
-      const reply = await showResult(result, terms, caller.publicUrl, parts);
+      const reply = await showResult(result, task, caller.publicUrl, parts);
       if (!reply) continue;
       told.add(result.uuid);
       if (!isRepeat(reply, failures)) yield reply;

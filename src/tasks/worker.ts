@@ -5,14 +5,15 @@ import type { EngineEvent, Plan } from '../engine/plan.ts';
 import { RetouchError } from '../error.ts';
 import type { Work } from '../queue/queue.ts';
 import type { StoreErrorCode } from '../store/errors.ts';
+import { costOf } from './cost.ts';
 import { deliverImage } from './deliver.ts';
 import { runPlan } from './engine.ts';
 import { toFailure } from './failures.ts';
 import type { Context } from './handler.ts';
 import { type KnownTask, knownTask } from './lookup.ts';
-import type { Outcome } from './outcome.ts';
+import type { KeptItem } from './outcome.ts';
 import { readPlan } from './plan-json.ts';
-import { settle } from './settle.ts';
+import { conclude, settle } from './settle.ts';
 
 /** How often a process may end while it makes an image before the image is held to be the reason. */
 const maxAttempts = 3;
@@ -22,14 +23,17 @@ export function createWork(context: Pick<Context, 'parts' | 'tracker'>): Work {
 
   async function make(task: KnownTask, result: string, planText: string, signal: AbortSignal) {
     const plan = readPlan<Plan>(planText, await parts.inputs.read(task.uuid));
-    let computeSeconds = 0;
+    let seconds = 0;
     const image = await runPlan(parts.engine, plan, signal, (event) => {
       tracker.setProgress(result, progressAfter(event) ?? tracker.progress(result));
-      if (event.type === 'image') computeSeconds = event.milliseconds / 1000;
+      if (event.type === 'image') seconds = event.milliseconds / 1000;
     });
+    const { price } = task.terms;
+    const { width, height, steps } = plan;
+    const cost = price === undefined ? undefined : costOf(price, { width, height, steps, seconds });
     const item = await deliverImage(task, result, image, parts.assets);
-    parts.usage.note(task.account, { images: 1, computeSeconds, cost: item.cost ?? 0 });
-    return item;
+    parts.usage.note(task.account, { images: 1, computeSeconds: seconds, cost: cost ?? 0 });
+    return { ...item, ...(task.terms.includeCost ? { cost: cost ?? 0 } : {}) };
   }
 
   return async (result, { attempt, signal }) => {
@@ -38,17 +42,17 @@ export function createWork(context: Pick<Context, 'parts' | 'tracker'>): Work {
     if (!job) return;
     const task = knownTask(job.task);
     const place = { taskType: task.type, taskUUID: task.terms.taskUUID };
-    let outcome: Outcome;
+    let item: KeptItem;
     try {
       if (attempt > maxAttempts) throw abandoned(attempt - 1);
-      outcome = { item: await make(task, result, job.plan, signal) };
+      item = await make(task, result, job.plan, signal);
     } catch (error) {
       if (isPassing(error, signal)) throw error;
-      outcome = { failure: toFailure(error, place, parts.log) };
+      settle(task, result, { failure: toFailure(error, place, parts.log) }, context);
+      return;
     }
-    const settled = settle(task, result, outcome, context);
     // Cancelled in the last moment: nobody knows of the picture.
-    if (!settled && 'item' in outcome) await parts.assets.delete(result);
+    if (!conclude(task, result, item, context)) await parts.assets.delete(result);
   };
 }
 

@@ -115,6 +115,7 @@ export async function openBench(
       parts.service.close();
       await server.close();
       await parts.queue.close();
+      await parts.outbox.close();
       parts.close();
     },
   };
@@ -127,6 +128,7 @@ async function installModel(folder: string): Promise<string> {
     architecture: 'flux-kontext',
     files: '.',
     defaults: { steps: 28, guidance: 2.5 },
+    price: { perImage: 0.01 },
     license: 'Apache-2.0',
   };
   await mkdir(folder, { recursive: true });

@@ -73,6 +73,15 @@ describe('POST /v1', () => {
     expect(bench.engine.plans[0]?.seed).toBe(9223372036854775807n);
   });
 
+  it('answers the cost of each image when it is asked for, and else nothing of it', async () => {
+    const { body } = await bench.post([
+      { ...task, includeCost: true, numberResults: 2, steps: 14 },
+      { ...task, taskUUID: secondUUID, includeCost: false },
+    ]);
+    expect(body.data.map((item) => item.cost)).toEqual([0.005, 0.005, undefined]);
+    expect(body.data[2]).not.toHaveProperty('cost');
+  });
+
   it('gives a seed of 32 bits to a task without one', async () => {
     const { body } = await bench.post([task]);
     expect(body.data[0]?.seed).toBe(Number(bench.engine.plans[0]?.seed));

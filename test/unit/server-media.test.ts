@@ -7,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { probeImage } from '../../src/engine/image.ts';
 import { FileAssetStore } from '../../src/store/assets-fs.ts';
 import { Database } from '../../src/store/db.ts';
+import { Lifetimes } from '../../src/store/lifetimes.ts';
 import { UploadStore } from '../../src/store/uploads.ts';
 import { type Bench, createBench, drawPicture, task, temporaryFolder } from './server-fixture.ts';
 
@@ -186,7 +187,7 @@ describe('uploads', () => {
   it('are swept once they were not used for the time configured', async () => {
     await using folder = await temporaryFolder();
     const db = Database.open(`${folder.path}/retouch.db`);
-    const assets = await FileAssetStore.open(`${folder.path}/images`);
+    const assets = await FileAssetStore.open(`${folder.path}/images`, new Lifetimes(db));
     const uploads = new UploadStore(db, assets);
     const day = 86_400_000;
     const bytes = await drawPicture(8, 8);

@@ -3,20 +3,26 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FileAssetStore } from '../../src/store/assets-fs.ts';
+import { Database } from '../../src/store/db.ts';
+import { Lifetimes } from '../../src/store/lifetimes.ts';
 
 const uuid = '3f0c5c8e-5a9d-4a53-9d4b-0d6f8b7a1c2e';
 const bytes = Uint8Array.of(1, 2, 3);
 let folder: string;
+let db: Database;
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'retouch-assets-'));
+  db = Database.open(':memory:');
 });
 
 afterEach(() => rm(folder, { recursive: true }));
 
+const openStore = () => FileAssetStore.open(folder, new Lifetimes(db));
+
 describe('the asset store', () => {
   it('gives back what was put, and nothing once it is deleted', async () => {
-    const store = await FileAssetStore.open(folder);
+    const store = await openStore();
     await store.put({ uuid, format: 'png', bytes });
     expect(await store.get(uuid)).toMatchObject({ uuid, format: 'png', bytes: Buffer.from(bytes) });
     expect(await store.get(uuid.toUpperCase())).toMatchObject({ uuid });
@@ -25,7 +31,7 @@ describe('the asset store', () => {
   });
 
   it('leaves no drafts behind', async () => {
-    const store = await FileAssetStore.open(folder);
+    const store = await openStore();
     await store.put({ uuid, format: 'webp', bytes });
     expect(await readdir(folder, { recursive: true })).toEqual(['3f', `3f/${uuid}.webp`]);
   });
@@ -33,14 +39,14 @@ describe('the asset store', () => {
   it.each(['../../etc/passwd', '..', '', '3f0c5c8e', `${uuid}/../x`, `${uuid}\0`])(
     'knows no asset %j and leads nowhere with it',
     async (name) => {
-      const store = await FileAssetStore.open(folder);
+      const store = await openStore();
       expect(await store.get(name)).toBeUndefined();
       await store.delete(name);
     },
   );
 
   it('says so when a picture cannot be written', async () => {
-    const store = await FileAssetStore.open(folder);
+    const store = await openStore();
     await writeFile(join(folder, '3f'), 'a file where a folder must be');
     await expect(store.put({ uuid, format: 'jpg', bytes })).rejects.toMatchObject({
       code: 'assetWriteFailed',
@@ -50,7 +56,7 @@ describe('the asset store', () => {
   it('does not open where it cannot write', async () => {
     const file = join(folder, 'file');
     await writeFile(file, '');
-    const opening = FileAssetStore.open(join(file, 'images'));
+    const opening = FileAssetStore.open(join(file, 'images'), new Lifetimes(db));
     await expect(opening).rejects.toMatchObject({
       code: 'dataDirectoryUnusable',
       message: expect.stringContaining(file),

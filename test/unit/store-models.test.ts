@@ -174,12 +174,29 @@ describe('the model store', () => {
     ['with odd steps', { ...manifest, defaults: { steps: '28', guidance: 1 } }, `'defaults.steps' is "28"`],
     ['with half of the files', { ...manifest, files: { transformer: 'a' } }, "'files' must be"],
     ['with sizes that are none', { ...manifest, sizes: [[1024]] }, "'sizes' must be"],
+    ['with a price below 0', { ...manifest, price: { perImage: -1 } }, "'price' must be"],
+    ['with two prices', { ...manifest, price: { perImage: 1, perSecond: 1 } }, "'price' must be"],
+    ['with a price of nothing', { ...manifest, price: {} }, "'price' must be"],
+    ['with a misspelt price', { ...manifest, price: { perImage: 1, step: 20 } }, "'price' must be"],
     ['of a model that is installed already', manifest, 'is already installed in'],
   ])('passes over a manifest %s and says so', async (_, content, said) => {
     await install('models/odd', content);
     const store = await scan();
     expect(store.models).toHaveLength(1);
     expect(store.problems).toEqual([expect.stringContaining(said)]);
+  });
+
+  it.each([
+    [{ perImage: 0.0105 }, { perImage: 0.0105, of: { width: 1024, height: 1024, steps: 28 } }],
+    [
+      { perImage: 1, width: 512, height: 256, steps: 4 },
+      { perImage: 1, of: { width: 512, height: 256, steps: 4 } },
+    ],
+    [{ perSecond: 0.001 }, { perSecond: 0.001 }],
+    [undefined, undefined],
+  ])('reads the price %j', async (price, expected) => {
+    await install('models/priced', { ...manifest, air: 'me:priced@1', price });
+    expect((await scan()).find('me:priced@1')?.price).toEqual(expected);
   });
 
   it('says so when a folder has no manifest', async () => {

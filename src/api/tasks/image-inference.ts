@@ -120,9 +120,9 @@ const schema = {
     outputType: { type: 'string', allowed: ['URL', 'base64Data', 'dataURI'], default: 'URL' },
     outputFormat: { type: 'string', allowed: ['JPG', 'PNG', 'WEBP'], default: 'JPG' },
     outputQuality: { type: 'integer', min: 20, max: 99, default: 95 },
-    webhookURL: { type: 'string', format: 'uri', supported: none },
+    webhookURL: { type: 'string', format: 'uri' },
     deliveryMethod: { type: 'string', allowed: ['sync', 'async'], default: 'sync' },
-    uploadEndpoint: { type: 'string', format: 'uri', supported: none },
+    uploadEndpoint: { type: 'string', format: 'uri' },
     safety: {
       type: 'object',
       properties: {
@@ -130,8 +130,8 @@ const schema = {
         mode: { type: 'string', allowed: ['none', 'fast'], implied: 'none' },
       },
     },
-    ttl: { type: 'integer', min: 60, supported: none },
-    includeCost: { type: 'boolean', default: false, supported: offOnly },
+    ttl: { type: 'integer', min: 60 },
+    includeCost: { type: 'boolean', default: false },
     numberResults: { type: 'integer', min: 1, max: 20, default: 1 },
     acceleratorOptions,
     inputs: {

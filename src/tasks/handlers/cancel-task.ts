@@ -22,7 +22,10 @@ export function* cancelTask({ taskUUID }: CancelTaskTask, context: Context): Gen
     taskType: task.type,
     taskUUID: task.terms.taskUUID,
   });
-  const open = parts.tasks.results(uuid).filter(({ item, failure }) => item === null && failure === null);
+  // What is made is not taken back, also while it is being uploaded.
+  const open = parts.tasks
+    .results(uuid)
+    .filter(({ item, failure, made }) => item === null && failure === null && made === null);
   const settled = open.filter((result) => settle(task, result.uuid, { failure: cancelled }, context));
   for (const result of open) parts.queue.cancel(result.uuid);
   yield answer(settled.length);

@@ -23,8 +23,9 @@ export async function* getResponse({ taskUUID }: GetResponseTask, context: Conte
       if ('item' in reply) yield { item: { ...(reply.item as ImageItem), status: 'success' } };
       else yield { failure: { status: 200, error: { ...reply.failure.error, status: 'error' } } };
     } else {
+      const progress = result.made === null ? tracker.progress(result.uuid) : 100;
       const id = { taskType: task.type, taskUUID: task.terms.taskUUID, imageUUID: result.uuid };
-      yield { item: { ...id, status: 'processing', progress: tracker.progress(result.uuid) } };
+      yield { item: { ...id, status: 'processing', progress } };
     }
   }
 }

@@ -2,7 +2,7 @@
 
 import type { Reply } from '../../api/results.ts';
 import type { ImageInferenceTask } from '../../api/tasks/image-inference.ts';
-import { acceptTask, refuseRepeat } from '../accept.ts';
+import { acceptTask, checkReceivers, refuseRepeat } from '../accept.ts';
 import type { Context } from '../handler.ts';
 import { makePlans } from '../plan.ts';
 import { resolveInputs } from '../resolve.ts';
@@ -15,6 +15,7 @@ export async function* imageInference(task: ImageInferenceTask, context: Context
   refuseRepeat(task, context);
   const claim = tracker.claim(uuid, caller.account, task.numberResults);
   try {
+    await checkReceivers(task, context);
     const inputs = await resolveInputs(task, parts, claim.signal);
     // The parser asked for it; models do not go away while the server runs.
     const model = parts.models.find(task.model)!;

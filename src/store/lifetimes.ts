@@ -1,0 +1,44 @@
+/** When stored pictures were last used, and which go at a time of their own. Milliseconds since 1970. */
+
+import type { Database } from './db.ts';
+
+/** Uses are written down to the hour, so that looking at a picture seldom writes. */
+const useInterval = 3_600_000;
+
+export class Lifetimes {
+  readonly #db: Database;
+
+  constructor(db: Database) {
+    this.#db = db;
+  }
+
+  begin(uuid: string, now: number, expires: number | undefined): void {
+    this.#db.run(
+      'INSERT OR REPLACE INTO assets (uuid, used, expires) VALUES (?, ?, ?)',
+      ...[uuid, now, expires ?? null],
+    );
+  }
+
+  /** Undefined for a picture that is not known, `expires` null for one that stays as long as it is used. */
+  find(uuid: string): { used: number; expires: number | null } | undefined {
+    return this.#db.get('SELECT used, expires FROM assets WHERE uuid = ?', uuid);
+  }
+
+  touch(uuid: string, now: number): void {
+    this.#db.run('UPDATE assets SET used = ? WHERE uuid = ? AND used < ?', now, uuid, now - useInterval);
+  }
+
+  /** Pictures that are to go; uploads have a time of their own. */
+  over(now: number, unusedSince: number): string[] {
+    const rows = this.#db.all<{ uuid: string }>(
+      `SELECT uuid FROM assets WHERE expires <= ?
+         OR (expires IS NULL AND used < ? AND uuid NOT IN (SELECT uuid FROM uploads))`,
+      ...[now, unusedSince],
+    );
+    return rows.map(({ uuid }) => uuid);
+  }
+
+  end(uuid: string): void {
+    this.#db.run('DELETE FROM assets WHERE uuid = ?', uuid);
+  }
+}
