@@ -20,6 +20,7 @@ const MiB = 2 ** 20;
 const maxPixels = 64 * MiB;
 const devices = ['cpu', 'webgpu'] as const;
 const webhookBodies = ['wrapped', 'flat'] as const;
+const referenceIds = ['offset', 'index'] as const;
 const precisions = ['auto', 'f32', 'f16', 'int8', 'int8-blocks', 'int4'] as const;
 
 /** `read` gives undefined for text it cannot use; `expected` then says what it could. */
@@ -52,6 +53,11 @@ export const settings = {
     'auto',
     precisions,
     'Arithmetic of the model (auto, f32, f16, int8, int8-blocks or int4); auto is the best measured for the device.',
+  ),
+  'reference-ids': choice(
+    'offset',
+    referenceIds,
+    'How several references are told apart: by their places (offset) or by numbers (index).',
   ),
   threads: integer(0, 0, 1024, 'Threads of the engine; 0 is one per core.'),
   'memory-limit': bytes(0, 'Memory that the engine may use, such as 12GB; 0 is most of the machine.'),

@@ -29,6 +29,8 @@ const texts: readonly TaskFlag[] = ['model', 'negative', 'scheduler'];
 
 export type EditValues = { readonly [Name in TaskFlag]?: string } & {
   readonly lora?: readonly string[];
+  /** `acceleratorOptions`. */
+  readonly caching?: Record<string, unknown> | undefined;
   readonly ipAdapters?: readonly FlaggedIpAdapter[] | undefined;
 };
 
@@ -50,6 +52,7 @@ export function makeTask(
     if (value === undefined) continue;
     wire[parameters[name]] = texts.includes(name) ? value : exactNumber(name, value);
   }
+  if (values.caching) wire.acceleratorOptions = values.caching;
   if (values.lora) wire.lora = values.lora.map(readLora);
   if (values.ipAdapters)
     wire.ipAdapters = values.ipAdapters.map(({ model, weight, files }) => ({

@@ -7,8 +7,10 @@ import type { EncodedImage, EngineEvent, Plan } from '../engine/plan.ts';
 import { RetouchError } from '../error.ts';
 import { ModelStore } from '../store/models.ts';
 import { runPlan } from '../tasks/engine.ts';
+import { eventText } from '../tasks/event-text.ts';
 import { makePlans, type PlannedImage } from '../tasks/plan.ts';
 import { type Arguments, cliError, parseArguments } from './arguments.ts';
+import { readCache } from './cache-flag.ts';
 import type { Command } from './command.ts';
 import { makeTask } from './edit-task.ts';
 import { formatOf, looksLikePicture } from './formats.ts';
@@ -57,6 +59,10 @@ const flags = {
     multiple: true,
   },
   quality: { about: 'Of jpg and webp, 20 to 99.', value: 'N' },
+  cache: {
+    about: 'Reuse what changes little from step to step: tea, fb or db, with how much as the API has it.',
+    value: 'tea|fb|db[:VALUE]',
+  },
   preview: { about: 'Write a preview beside the output after every N steps.', value: 'N' },
   verbose: { about: "Show the engine's own log." },
   quiet: { about: 'Show no progress.', short: 'q' },
@@ -80,6 +86,7 @@ export const edit: Command = {
     const { inputs, instruction } = readPositionals(positionals);
     const output = values.output ?? defaultOutput(inputs[0]!);
     const ipAdapters = values['ip-adapter']?.map(readIpAdapter);
+    const caching = values.cache === undefined ? undefined : readCache(values.cache);
     const guided = ipAdapters?.flatMap(({ files }) => files) ?? [];
     await checkOutput(output, [...inputs, ...guided], values.output !== undefined || values.force === true);
     const previewEvery = readPreview(values.preview);
@@ -88,13 +95,18 @@ export const edit: Command = {
     const config = configFrom(values);
     const models = await findModels(config);
     const air = values.model ?? (models.find(preferredModel) ?? models.models[0])?.air ?? preferredModel;
-    const task = makeTask(instruction, formatOf(output), { ...values, ipAdapters, model: air }, models);
-    const { device, precision } = config;
+    const task = makeTask(
+      instruction,
+      formatOf(output),
+      { ...values, ipAdapters, caching, model: air },
+      models,
+    );
+    const { device, precision, referenceIds } = config;
     const planned = makePlans(
       task,
       { references: pictures, guides: await readGuides(ipAdapters) },
       models.find(air)!,
-      { device, precision },
+      { device, precision, referenceIds },
       models,
     )[0]!;
     return compute({ ...planned, plan: { ...planned.plan, previewEvery } }, output, config, {
@@ -121,14 +133,17 @@ async function compute(
     interrupt.abort();
   };
   process.on('SIGINT', stop).on('SIGTERM', stop);
+  const note = (line: string) => (view ? view.note(line) : console.error(line));
   const host = new EngineHost({
     ...(config.threads > 0 ? { threads: config.threads } : {}),
     ...(config.memoryLimit > 0 ? { memoryLimit: config.memoryLimit } : {}),
-    log: (line) => verbose && (view ? view.note(line) : console.error(line)),
+    log: (line) => verbose && note(line),
   });
   const previews: Promise<void>[] = [];
   const onEvent = (event: EngineEvent) => {
     view?.follow(event);
+    const text = verbose ? eventText(event) : undefined;
+    if (text) note(text);
     if (event.type === 'preview')
       previews.push(writePicture(previewName(output, event.image), event.image.bytes));
   };

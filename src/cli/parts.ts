@@ -83,7 +83,11 @@ export async function openParts({ config, log, engine: bare, embedded }: PartsOp
       connectMilliseconds: Math.min(milliseconds, 5000),
       maxRedirects: 5,
     },
-    arithmetic: { device: config.device, precision: config.precision },
+    arithmetic: {
+      device: config.device,
+      precision: config.precision,
+      referenceIds: config.referenceIds,
+    },
     maxTasks: config.batchLimit,
     uploadDays: config.uploadDays,
     keyLimit: config.keyLimit,

@@ -16,6 +16,7 @@ const placeholders: Partial<Record<SettingName, string>> = {
   alias: 'AIR=AIR',
   device: 'cpu|webgpu',
   precision: 'NAME',
+  'reference-ids': 'offset|index',
   'memory-limit': 'SIZE',
   'body-limit': 'SIZE',
   'picture-limit': 'SIZE',
@@ -33,6 +34,7 @@ export const engineSettings = [
   'alias',
   'device',
   'precision',
+  'reference-ids',
   'threads',
   'memory-limit',
 ] as const satisfies SettingName[];

@@ -26,7 +26,7 @@ export type Encoded = {
 
 type Texts = { prompt: EncodedPrompt; negative: EncodedPrompt | undefined };
 /** Packed reference latents, one after the other, and the tokens each takes. */
-type Pictures = { packed: Float32Array; grids: TokenGrid[] };
+type Pictures = { packed: Float32Array; grids: TokenGrid[]; sizes: Size[] };
 
 /**
  * Encodes plans, keeping the last results: those of one task differ in their seed only, and encoding them all would
@@ -44,7 +44,8 @@ export class EncodingMemo {
     const encodedTexts = yield* this.texts.get(texts, () => encodeTexts(plan, model));
     const encodedPictures = yield* this.pictures.get(pictures, () => encodeReferences(plan, model));
     const guides = yield* this.guides.get(guidesKey(plan, model), () => encodeGuides(plan, model));
-    yield { type: 'encode-end', milliseconds: performance.now() - begin };
+    const { sizes: references } = encodedPictures;
+    yield { type: 'encode-end', milliseconds: performance.now() - begin, references };
     return join(plan, model, encodedTexts, encodedPictures, guides);
   }
 
@@ -52,7 +53,7 @@ export class EncodingMemo {
   async *encodePart(plan: Plan, model: LoadedModel, part: Bitmap): Events<Encoded> {
     const texts = yield* this.texts.get(keysOf(plan, model).texts, () => encodeTexts(plan, model));
     const { tokens, grid } = yield* encodePicture(part, model);
-    return join(plan, model, texts, { packed: tokens, grids: [grid] });
+    return join(plan, model, texts, { packed: tokens, grids: [grid], sizes: [part] });
   }
 }
 
@@ -94,6 +95,7 @@ async function* encodeTexts(plan: Plan, model: LoadedModel): Events<Texts> {
 async function* encodeReferences({ references }: Plan, model: LoadedModel): Events<Pictures> {
   const packed: Float32Array[] = [];
   const grids: TokenGrid[] = [];
+  const sizes: Size[] = [];
   for (const [i, bytes] of references.entries()) {
     yield {
       type: 'stage-progress',
@@ -101,11 +103,13 @@ async function* encodeReferences({ references }: Plan, model: LoadedModel): Even
       message: 'encoding references',
       fraction: i / references.length,
     };
-    const { tokens, grid } = yield* encodePicture(resizeReference(await decodeImage(bytes)), model);
+    const fitted = resizeReference(await decodeImage(bytes));
+    sizes.push({ width: fitted.width, height: fitted.height });
+    const { tokens, grid } = yield* encodePicture(fitted, model);
     packed.push(tokens);
     grids.push(grid);
   }
-  return { packed: joinFloats(packed), grids };
+  return { packed: joinFloats(packed), grids, sizes };
 }
 
 async function* encodePicture(

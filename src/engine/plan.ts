@@ -6,6 +6,7 @@
 import type { CombineMethod } from './adapters/ip-adapter/combine.ts';
 import type { EmbedScaling } from './adapters/ip-adapter/scaling.ts';
 import type { WeightType } from './adapters/ip-adapter/weights.ts';
+import type { Size } from './sizes.ts';
 
 export type ImageFormat = 'jpg' | 'png' | 'webp';
 
@@ -207,7 +208,8 @@ export type EngineEvent =
   /** Work inside a stage; `fraction` is 0..1. Quantising weights for the first time reports here under `load`. */
   | { type: 'stage-progress'; stage: StageName; message: string; fraction: number }
   | { type: 'load-end'; milliseconds: number; device: DeviceName; precision: PrecisionName }
-  | { type: 'encode-end'; milliseconds: number }
+  /** `references`: the size that each was fitted to. */
+  | { type: 'encode-end'; milliseconds: number; references?: Size[] }
   /** `reused`, where there is a step cache: evaluations of the network in this step that it answered. */
   | {
       type: 'step-end';

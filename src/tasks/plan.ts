@@ -21,7 +21,11 @@ import { planIpAdapters } from './plan-guides.ts';
 import type { Inputs } from './resolve.ts';
 
 /** How this server computes, whatever the task. */
-export type Arithmetic = { device: DeviceName; precision: PrecisionName | 'auto' };
+export type Arithmetic = {
+  device: DeviceName;
+  precision: PrecisionName | 'auto';
+  referenceIds: Plan['numerics']['referenceIds'];
+};
 
 /** A Plan and the seed as the client knows it. */
 export type PlannedImage = { plan: Plan; seed: bigint };

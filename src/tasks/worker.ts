@@ -8,6 +8,7 @@ import type { StoreErrorCode } from '../store/errors.ts';
 import { costOf } from './cost.ts';
 import { deliverImage } from './deliver.ts';
 import { runPlan } from './engine.ts';
+import { eventText } from './event-text.ts';
 import { toFailure } from './failures.ts';
 import type { Context } from './handler.ts';
 import { type KnownTask, knownTask } from './lookup.ts';
@@ -26,6 +27,8 @@ export function createWork(context: Pick<Context, 'parts' | 'tracker'>): Work {
     let seconds = 0;
     const image = await runPlan(parts.engine, plan, signal, (event) => {
       tracker.setProgress(result, progressAfter(event) ?? tracker.progress(result));
+      const text = eventText(event);
+      if (text) parts.log.info(text, { taskUUID: task.terms.taskUUID });
       if (event.type === 'image') seconds = event.milliseconds / 1000;
     });
     const { price } = task.terms;

@@ -1,0 +1,21 @@
+/** `--cache tea|fb|db[:VALUE]` → acceleratorOptions, whose own rules then check the value. */
+
+import { cliError } from './arguments.ts';
+
+/** Name → the switch of the wire and what its value is there. */
+const switches = {
+  tea: ['teaCache', 'teaCacheDistance'],
+  fb: ['fbCache', 'fbCacheThreshold'],
+  db: ['dbCache', 'dbCacheThreshold'],
+} as const;
+
+export function readCache(text: string): Record<string, unknown> {
+  const [, name = '', value] = text.match(/^(tea|fb|db)(?::(\d+(?:\.\d+)?))?$/) ?? [];
+  if (!Object.hasOwn(switches, name))
+    throw cliError(
+      'flagInvalid',
+      `--cache is '${text}'; expected tea, fb or db, with a value from 0 to 1 after a colon or none, such as tea:0.5.`,
+    );
+  const [on, amount] = switches[name as keyof typeof switches];
+  return { [on]: true, ...(value === undefined ? {} : { [amount]: Number(value) }) };
+}

@@ -1,0 +1,20 @@
+/** What the engine found out on the way that whoever reads a log may want to know. */
+import type { CacheName, EngineEvent } from '../engine/plan.ts';
+
+const cacheTitles: Record<CacheName, string> = {
+  tea: 'teaCache',
+  'first-block': 'fbCache',
+  'dual-block': 'dbCache',
+};
+
+/** A sentence, or undefined for events that say nothing new. */
+export function eventText(event: EngineEvent): string | undefined {
+  if (event.type === 'cache-end') {
+    const { cache, evaluations, reused, savedMilliseconds } = event;
+    const saved = (savedMilliseconds / 1000).toFixed(2);
+    return `${cacheTitles[cache]} reused ${reused} of ${evaluations} evaluations, which saved about ${saved} s.`;
+  }
+  if (event.type !== 'encode-end' || !event.references?.length) return undefined;
+  const sizes = event.references.map(({ width, height }) => `${width}×${height}`);
+  return `References were read at ${sizes.join(', ')}.`;
+}
