@@ -66,7 +66,6 @@ export const settings = {
   'pixel-limit': integer(maxPixels, 1, maxPixels, 'Most pixels of a picture that a task brings.'),
   'batch-limit': integer(100, 1, 10_000, 'Most tasks in one request.'),
   'key-limit': integer(0, 0, 1_000_000, 'Most images of one API key that wait at once; 0 is no limit.'),
-  'upload-days': integer(30, 1, 36_500, 'Days that an uploaded picture is kept after its last use.'),
   'queue-limit': integer(1000, 1, 1_000_000, 'Most images that wait for the engine.'),
   'fetch-timeout': integer(10, 1, 600, 'Seconds that fetching a picture from its URL may take.'),
   'sync-timeout': integer(

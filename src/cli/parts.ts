@@ -89,7 +89,6 @@ export async function openParts({ config, log, engine: bare, embedded }: PartsOp
       referenceIds: config.referenceIds,
     },
     maxTasks: config.batchLimit,
-    uploadDays: config.uploadDays,
     keyLimit: config.keyLimit,
     maxPictureBytes: config.pictureLimit,
     maxPixels: config.pixelLimit,
@@ -99,5 +98,5 @@ export async function openParts({ config, log, engine: bare, embedded }: PartsOp
     db.close();
     lock.release();
   };
-  return { assets, uploads, models, keys, metrics, engine, queue, outbox, service, close };
+  return { assets, models, keys, metrics, engine, queue, outbox, service, close };
 }

@@ -3,12 +3,11 @@
 import type { FastifyPluginAsync } from 'fastify';
 import { apiError } from '../api/errors.ts';
 import type { Asset, AssetStore } from '../store/assets.ts';
-import type { UploadStore } from '../store/uploads.ts';
 import { mediaTypes } from '../tasks/media-types.ts';
 
-export type FilesOptions = { assets: AssetStore; uploads: Pick<UploadStore, 'noteUse'> };
+export type FilesOptions = { assets: AssetStore };
 
-export const files: FastifyPluginAsync<FilesOptions> = async (server, { assets, uploads }) => {
+export const files: FastifyPluginAsync<FilesOptions> = async (server, { assets }) => {
   server.get<{ Params: { name: string } }>('/images/:name', async (request, reply) => {
     const { name } = request.params;
     const dot = name.lastIndexOf('.');
@@ -16,7 +15,6 @@ export const files: FastifyPluginAsync<FilesOptions> = async (server, { assets, 
     if (!asset || asset.format !== name.slice(dot + 1)) {
       throw apiError('mediaNotFound', `There is no picture ${name.slice(0, 60)}.`);
     }
-    uploads.noteUse(asset.uuid);
     return reply
       .headers({
         'cache-control': `public, max-age=${secondsOf(asset)}, immutable`,

@@ -12,7 +12,6 @@ import type { Queue } from '../queue/queue.ts';
 import type { AssetStore } from '../store/assets.ts';
 import type { KeyStore } from '../store/keys.ts';
 import type { ModelStore } from '../store/models.ts';
-import type { UploadStore } from '../store/uploads.ts';
 import type { ImageEngine } from '../tasks/engine.ts';
 import type { TaskService } from '../tasks/service.ts';
 import { createGate } from './auth.ts';
@@ -33,7 +32,6 @@ export type ServerParts = {
   config: Config;
   service: TaskService;
   assets: AssetStore;
-  uploads: UploadStore;
   models: ModelStore;
   keys: KeyStore;
   metrics: Metrics;
@@ -52,7 +50,6 @@ export function createServer({
   config,
   service,
   assets,
-  uploads,
   models,
   keys,
   metrics,
@@ -94,7 +91,7 @@ export function createServer({
   const gate = createGate(config, keys);
   server.register(websocket, { service, config, gate, log, ...(times && { times }) });
   server.register(http, { service, config, gate });
-  server.register(files, { assets, uploads });
+  server.register(files, { assets });
   server.register(discovery, { models, maxTasks: config.batchLimit });
   server.register(health, { config, engine, queue, models, metrics, gate });
   return server;

@@ -28,11 +28,10 @@ export class Lifetimes {
     this.#db.run('UPDATE assets SET used = ? WHERE uuid = ? AND used < ?', now, uuid, now - useInterval);
   }
 
-  /** Pictures that are to go; uploads have a time of their own. */
+  /** Pictures that are to go. */
   over(now: number, unusedSince: number): string[] {
     const rows = this.#db.all<{ uuid: string }>(
-      `SELECT uuid FROM assets WHERE expires <= ?
-         OR (expires IS NULL AND used < ? AND uuid NOT IN (SELECT uuid FROM uploads))`,
+      'SELECT uuid FROM assets WHERE expires <= ? OR (expires IS NULL AND used < ?)',
       ...[now, unusedSince],
     );
     return rows.map(({ uuid }) => uuid);

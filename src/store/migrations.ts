@@ -46,14 +46,8 @@ export const migrations: readonly string[] = [
    ) STRICT, WITHOUT ROWID;
    CREATE UNIQUE INDEX keys_by_name ON keys (name) WHERE revoked IS NULL;`,
 
-  `CREATE TABLE uploads (
-     uuid TEXT PRIMARY KEY,
-     account TEXT NOT NULL,
-     created INTEGER NOT NULL,
-     used INTEGER NOT NULL
-   ) STRICT, WITHOUT ROWID;
-   CREATE INDEX uploads_by_use ON uploads (used);
-   CREATE TABLE usage (
+  // What each account used, by day: kept when the tasks themselves are forgotten.
+  `CREATE TABLE usage (
      account TEXT NOT NULL,
      date TEXT NOT NULL,
      tasks INTEGER NOT NULL,
@@ -84,4 +78,10 @@ export const migrations: readonly string[] = [
    ) STRICT, WITHOUT ROWID;
    CREATE INDEX assets_by_use ON assets (used);
    CREATE INDEX assets_by_expiry ON assets (expires) WHERE expires IS NOT NULL;`,
+
+  // Whose a picture is that no task made.
+  `CREATE TABLE uploads (
+     uuid TEXT PRIMARY KEY REFERENCES assets ON DELETE CASCADE,
+     account TEXT NOT NULL
+   ) STRICT, WITHOUT ROWID;`,
 ];

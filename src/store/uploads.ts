@@ -1,10 +1,7 @@
-/** Pictures that clients uploaded: whose they are and when they were used last. Their bytes are in the asset store. */
+/** Whose the pictures are that clients uploaded. They are kept as all pictures are, until long after their last use. */
 
 import type { Asset, AssetStore } from './assets.ts';
 import type { Database } from './db.ts';
-
-/** How often the time of a picture's last use is written, in milliseconds. */
-const useInterval = 3_600_000;
 
 export class UploadStore {
   readonly #db: Database;
@@ -15,36 +12,12 @@ export class UploadStore {
     this.#assets = assets;
   }
 
-  /** Throws `assetWriteFailed` and what the database says of itself. */
-  async add(asset: Asset, account: string, now = Date.now()): Promise<void> {
-    // The row first: a crash between the two leaves a row to sweep, and no file that nobody knows.
+  /** Not undone by a power failure either. Throws `assetWriteFailed` and what the database says of itself. */
+  async add(asset: Asset, account: string): Promise<void> {
+    await this.#assets.put(asset);
     this.#db.transaction(
-      () => {
-        this.#db.run(
-          'INSERT INTO uploads (uuid, account, created, used) VALUES (?, ?, ?, ?)',
-          ...[asset.uuid, account, now, now],
-        );
-      },
+      () => this.#db.run('INSERT INTO uploads (uuid, account) VALUES (?, ?)', asset.uuid, account),
       { durable: true },
-    );
-    try {
-      await this.#assets.put(asset);
-    } catch (error) {
-      this.#forget(asset.uuid);
-      throw error;
-    }
-  }
-
-  has(uuid: string): boolean {
-    return this.#db.get('SELECT 1 FROM uploads WHERE uuid = ?', uuid.toLowerCase()) !== undefined;
-  }
-
-  noteUse(uuid: string, now = Date.now()): void {
-    this.#db.run(
-      'UPDATE uploads SET used = ? WHERE uuid = ? AND used < ?',
-      now,
-      uuid.toLowerCase(),
-      now - useInterval,
     );
   }
 
@@ -58,21 +31,6 @@ export class UploadStore {
     );
     if (!own || !(await this.#assets.get(name))) return false;
     await this.#assets.delete(name);
-    this.#forget(name);
     return true;
-  }
-
-  /** Removes what was not used since; how many they were. */
-  async sweep(usedBefore: number): Promise<number> {
-    const old = this.#db.all<{ uuid: string }>('SELECT uuid FROM uploads WHERE used < ?', usedBefore);
-    for (const { uuid } of old) {
-      await this.#assets.delete(uuid);
-      this.#forget(uuid);
-    }
-    return old.length;
-  }
-
-  #forget(uuid: string): void {
-    this.#db.run('DELETE FROM uploads WHERE uuid = ?', uuid);
   }
 }

@@ -42,8 +42,6 @@ export type ServiceParts = Sources & {
   maxTasks: number;
   /** Images of one account that wait or are made; 0 is no limit. */
   keyLimit: number;
-  /** After its last use, an upload is kept so long. */
-  uploadDays: number;
   /** Milliseconds that a sync task is waited for. */
   syncTimeout: number;
   /** Milliseconds for which results and pictures are kept after their last use. */

@@ -5,12 +5,9 @@ import { codeOf, isUuid } from '../api/validate.ts';
 import { RetouchError } from '../error.ts';
 import { type FetchLimits, fetchUrl, type NetErrorCode } from '../net.ts';
 import type { AssetStore } from '../store/assets.ts';
-import type { UploadStore } from '../store/uploads.ts';
 
 export type Sources = {
   assets: AssetStore;
-  /** Told of each use, where uploads are kept until a time after it. */
-  uploads?: Pick<UploadStore, 'noteUse'>;
   fetch: Omit<FetchLimits, 'maxBytes'>;
   /** Bytes of one encoded picture; 32 MiB by default. */
   maxPictureBytes?: number;
@@ -44,12 +41,9 @@ export function invalidPicture(place: Place, found: string): RetouchError {
   return new RetouchError(code, message, { failure });
 }
 
-async function readAsset(uuid: string, place: Place, { assets, uploads }: Sources): Promise<Uint8Array> {
+async function readAsset(uuid: string, place: Place, { assets }: Sources): Promise<Uint8Array> {
   const asset = await assets.get(uuid);
-  if (asset) {
-    uploads?.noteUse(uuid);
-    return asset.bytes;
-  }
+  if (asset) return asset.bytes;
   const message = `'${place.where}' is the UUID ${uuid}, and no stored picture has it.`;
   throw apiError('mediaNotFound', message, facts(place));
 }

@@ -22,7 +22,6 @@ import { createWork } from './worker.ts';
 
 export type { Caller, ServiceParts } from './handler.ts';
 
-const dayMilliseconds = 86_400_000;
 /** Expired pictures are not served any more, whenever their files go. Milliseconds. */
 const sweepInterval = 60_000;
 
@@ -90,12 +89,10 @@ export class TaskService {
   }
 
   async #sweep(): Promise<void> {
-    const { tasks, assets, uploads, uploadDays, retention, log } = this.#parts;
+    const { tasks, assets, retention, log } = this.#parts;
     try {
       tasks.sweep(Date.now() - retention);
       await assets.sweep(Date.now() - retention);
-      const count = await uploads.sweep(Date.now() - uploadDays * dayMilliseconds);
-      if (count > 0) log.info(`${count} uploads were removed: not used for ${uploadDays} days.`);
     } catch (error) {
       log.error('What has expired could not be removed; it is tried again.', { error });
     }

@@ -3,13 +3,9 @@ import { readFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import sharp from 'sharp';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { probeImage } from '../../src/engine/image.ts';
-import { FileAssetStore } from '../../src/store/assets-fs.ts';
-import { Database } from '../../src/store/db.ts';
-import { Lifetimes } from '../../src/store/lifetimes.ts';
-import { UploadStore } from '../../src/store/uploads.ts';
-import { type Bench, createBench, drawPicture, task, temporaryFolder } from './server-fixture.ts';
+import { type Bench, createBench, drawPicture, openBench, task, temporaryFolder } from './server-fixture.ts';
 
 let bench: Bench;
 const servers: Server[] = [];
@@ -183,24 +179,35 @@ describe('mediaStorage', () => {
   });
 });
 
-describe('uploads', () => {
-  it('are swept once they were not used for the time configured', async () => {
+describe('an upload', () => {
+  const day = 86_400_000;
+
+  it('goes when nobody used it for the time configured, and its use counts', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
     await using folder = await temporaryFolder();
-    const db = Database.open(`${folder.path}/retouch.db`);
-    const assets = await FileAssetStore.open(`${folder.path}/images`, new Lifetimes(db));
-    const uploads = new UploadStore(db, assets);
-    const day = 86_400_000;
-    const bytes = await drawPicture(8, 8);
-    const [old, used, fresh] = [randomUUID(), randomUUID(), randomUUID()];
-    await uploads.add({ uuid: old, format: 'png', bytes }, 'me', 0);
-    await uploads.add({ uuid: used, format: 'png', bytes }, 'me', 0);
-    await uploads.add({ uuid: fresh, format: 'png', bytes }, 'me', 20 * day);
-    uploads.noteUse(used.toUpperCase(), 15 * day);
-    expect(await uploads.sweep(10 * day)).toBe(1);
-    expect(
-      await Promise.all([old, used, fresh].map(async (uuid) => (await assets.get(uuid)) !== undefined)),
-    ).toEqual([false, true, true]);
-    expect([old, used, fresh].map((uuid) => uploads.has(uuid))).toEqual([false, true, true]);
-    db.close();
+    let server = await openBench(folder.path, { retention: '3' });
+    const upload = async () => {
+      const image = (await drawPicture(8, 8)).toString('base64');
+      const { body } = await server.post([{ taskType: 'imageUpload', taskUUID: randomUUID(), image }]);
+      return String(body.data[0]!.imageUUID);
+    };
+    try {
+      const [left, used] = [await upload(), await upload()];
+      vi.setSystemTime(Date.now() + 2 * day);
+      await server.post([{ ...task, inputs: { referenceImages: [used] } }]);
+      vi.setSystemTime(Date.now() + 2 * day);
+      // What is over is removed at a start.
+      await server.close();
+      server = await openBench(folder.path, { retention: '3' });
+      await expect.poll(() => server.assets.get(left)).toBeUndefined();
+      expect(await server.assets.get(used)).toBeDefined();
+      const gone = await server.post([
+        { taskType: 'mediaStorage', taskUUID: randomUUID(), operation: 'delete', media: left },
+      ]);
+      expect(gone.body.error?.code).toBe('mediaNotFound');
+    } finally {
+      vi.useRealTimers();
+      await server.close();
+    }
   });
 });

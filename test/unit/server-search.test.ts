@@ -157,7 +157,8 @@ describe('over the wire', () => {
     await bench.post([{ ...task, numberResults: 3 }]);
     const details = await ask();
     expect(details).toMatchObject({ operation: 'getDetails', balance: expect.any(Number), team: [] });
-    const span = { credits: 0, requests: 1 };
+    // The model's manifest says a cent per image.
+    const span = { credits: 0.03, requests: 1 };
     expect(details.usage).toEqual({
       total: span,
       today: span,
@@ -169,7 +170,7 @@ describe('over the wire', () => {
           tasks: 1,
           images: 3,
           computeSeconds: expect.closeTo(0.003, 6),
-          cost: 0,
+          cost: 0.03,
         },
       ],
     });

@@ -11,8 +11,6 @@ import { renameLegacy } from './image-inference-legacy.ts';
 import { checkTogether, constraintsFor } from './image-inference-rules.ts';
 
 const none = [] as const;
-/** Asking for a feature to stay off is honoured by doing nothing. */
-const offOnly = [false] as const;
 
 const hundredths = { type: 'float', step: 0.01 } as const satisfies FloatSchema;
 const weight = { ...hundredths, min: -4, max: 4, default: 1 } as const;

@@ -14,7 +14,7 @@ export function* accountManagement(
   { parts, caller }: Context,
 ): Generator<Reply> {
   const key = parts.keys.list().find(({ id }) => id === caller.account);
-  const days = parts.usage.days(caller.account);
+  const days = parts.usage.days(caller.account).map(roundDay);
   yield {
     item: {
       taskType: 'accountManagement',
@@ -57,7 +57,11 @@ function spans(
   return { total: since(100_000), today: since(1), last7Days: since(7), last30Days: since(30) };
 }
 
-/** Sums of hundredths of a cent are not exact in binary. */
+function roundDay(day: UsageDay): UsageDay {
+  return { ...day, computeSeconds: round(day.computeSeconds), cost: round(day.cost) };
+}
+
+/** Sums of cents are not exact in binary. */
 function round(amount: number): number {
   return Math.round(amount * 1e6) / 1e6;
 }
