@@ -7,6 +7,7 @@ import type { ImageFormat } from '../engine/plan.ts';
 import { RetouchError } from '../error.ts';
 import type { ModelStore } from '../store/models.ts';
 import { cliError } from './arguments.ts';
+import { faceParameters, readFaces } from './face-flag.ts';
 import type { FlaggedIpAdapter } from './ip-adapter-flag.ts';
 
 /** Flag → parameter of the wire. */
@@ -32,6 +33,9 @@ export type EditValues = { readonly [Name in TaskFlag]?: string } & {
   /** `acceleratorOptions`. */
   readonly caching?: Record<string, unknown> | undefined;
   readonly ipAdapters?: readonly FlaggedIpAdapter[] | undefined;
+  readonly faces?: boolean;
+  readonly face?: readonly string[];
+  readonly check?: boolean;
 };
 
 /** Throws `flagInvalid` and the codes of the API, in words of the command line. */
@@ -60,6 +64,9 @@ export function makeTask(
       guideImages: files,
       ...(weight === undefined ? {} : { weight: exactNumber('ip-adapter', weight) }),
     }));
+  const ultralytics = readFaces(values.faces, values.face, exactNumber);
+  if (ultralytics) wire.ultralytics = ultralytics;
+  if (values.check) wire.safety = { checkContent: true };
   const explainMissingModel = (air: string) => (models.find(air) ? undefined : models.explainMissing(air));
   const body = new TextEncoder().encode(JSON.stringify([wire]));
   const [parsed] = parseTasks(body, {
@@ -96,8 +103,12 @@ function exactNumber(name: string, text: string): unknown {
 function inFlags(message: string): string {
   const words: Record<string, string> = { positivePrompt: 'the instruction' };
   for (const [flag, parameter] of Object.entries(parameters)) words[parameter] = `--${flag}`;
+  for (const [name, parameter] of Object.entries(faceParameters))
+    words[`ultralytics.${parameter}`] = `--face ${name}`;
   return message
-    .replace(/'([A-Za-z]+)'/g, (quoted, name: string) => (Object.hasOwn(words, name) ? words[name]! : quoted))
+    .replace(/'([A-Za-z.]+)'/g, (quoted, name: string) =>
+      Object.hasOwn(words, name) ? words[name]! : quoted,
+    )
     .replace(/'ipAdapters\[\d+\]\.(model|weight|guideImages)'/g, '--ip-adapter')
     .replace(/'lora\[\d+\]\.(model|weight|transformer)'/g, '--lora');
 }

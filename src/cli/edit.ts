@@ -58,6 +58,15 @@ const flags = {
     value: 'AIR[:WEIGHT]=FILE[,FILE…]',
     multiple: true,
   },
+  faces: { about: 'Find the faces in the result and paint them again in detail.' },
+  face: {
+    about:
+      'A setting of --faces, which it turns on: confidence, strength, steps, guidance, padding, blur, prompt or ' +
+      'negative; may be given several times.',
+    value: 'NAME=VALUE',
+    multiple: true,
+  },
+  check: { about: 'Say whether a classifier finds the result unsafe for work.' },
   quality: { about: 'Of jpg and webp, 20 to 99.', value: 'N' },
   cache: {
     about: 'Reuse what changes little from step to step: tea, fb or db, with how much as the API has it.',
@@ -167,12 +176,13 @@ async function compute(
 
 export function describeResult(
   output: string,
-  { width, height }: EncodedImage,
+  { width, height, nsfw }: EncodedImage,
   { model }: Plan,
   seed: bigint,
   milliseconds: number,
 ): string {
-  return `${output} · ${width}×${height} · ${model.air} · seed ${seed} · ${(milliseconds / 1000).toFixed(1)} s`;
+  const content = nsfw === undefined ? '' : ` · ${nsfw ? 'unsafe content' : 'no unsafe content found'}`;
+  return `${output} · ${width}×${height} · ${model.air} · seed ${seed} · ${(milliseconds / 1000).toFixed(1)} s${content}`;
 }
 
 /** The instruction comes last; every word before it is a picture. */

@@ -3,7 +3,7 @@
 import type { ImageInferenceTask } from '../api/tasks/image-inference.ts';
 import { safetyMode } from '../api/tasks/image-inference-rules.ts';
 import type { FaceRefinement, ToolSource } from '../engine/plan.ts';
-import type { Adapter, ModelStore } from '../store/models.ts';
+import type { ModelStore, ToolCategory } from '../store/models.ts';
 
 type Tools = Pick<ModelStore, 'findTool'>;
 
@@ -15,7 +15,7 @@ export function planFaces(task: ImageInferenceTask, models: Tools): FaceRefineme
   return {
     ...rest,
     guidance: CFGScale,
-    detector: toolSource(models.findTool('face-detector')),
+    detector: toolSource(models, 'face-detector'),
     prompt: prompt === '__BLANK__' ? '' : prompt,
     // As the picture's own: ignored where guidance is off.
     negativePrompt: CFGScale > 1 ? negativePrompt || task.negativePrompt || '' : '',
@@ -23,9 +23,16 @@ export function planFaces(task: ImageInferenceTask, models: Tools): FaceRefineme
 }
 
 export function planSafety(task: ImageInferenceTask, models: Tools): ToolSource | undefined {
-  return safetyMode(task) === 'fast' ? toolSource(models.findTool('safety-classifier')) : undefined;
+  return safetyMode(task) === 'fast' ? toolSource(models, 'safety-classifier') : undefined;
 }
 
-export function toolSource({ air, architecture = '', files, settings }: Adapter): ToolSource {
+/** What an operator's own are where the manifest does not say. */
+const usual = { 'face-detector': 'ultralytics', 'safety-classifier': 'vit' } as const satisfies Record<
+  ToolCategory,
+  string
+>;
+
+export function toolSource(models: Tools, category: ToolCategory): ToolSource {
+  const { air, architecture = usual[category], files, settings } = models.findTool(category);
   return { air, architecture, files, settings };
 }

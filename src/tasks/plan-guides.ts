@@ -22,7 +22,7 @@ export function planIpAdapters(
       file: files.adapter!,
       imageEncoder: files.imageEncoder!,
       guides: guides[index]!.map(({ bytes }) => bytes),
-      faceDetector: face && toolSource(models.findTool('face-detector')),
+      faceDetector: face && toolSource(models, 'face-detector'),
       weight: light ? weight / 2 : weight,
       weightComposition,
     };

@@ -7,12 +7,10 @@ import { overlap, suppress } from '../../src/engine/faces/boxes.ts';
 import { detectFaces, detectLargestFace } from '../../src/engine/faces/detect.ts';
 import { letterbox } from '../../src/engine/faces/ultralytics.ts';
 import { type Dim, symbol } from '../../src/engine/onnx/dim.ts';
-import { Graph } from '../../src/engine/onnx/graph.ts';
-import { encodeModel } from '../../src/engine/onnx/model-proto.ts';
-import * as op from '../../src/engine/onnx/operators/index.ts';
 import { floats } from '../../src/engine/onnx/session.ts';
 import type { ToolSource } from '../../src/engine/plan.ts';
 import { Residents } from '../../src/engine/residents.ts';
+import { encodeDetector } from '../fixtures/onnx-detector.ts';
 import { paint, picture } from '../fixtures/photos.ts';
 import { bundledDetector, drain } from '../fixtures/tools.ts';
 
@@ -37,15 +35,8 @@ async function write(
   input: readonly Dim[] = [1, 3, side, side],
   settings: ToolSource['settings'] = {},
 ): Promise<ToolSource> {
-  const graph = new Graph('detector');
-  const image = graph.input('images', 'f32', input);
-  // What the network says depends on the picture by nothing, but the picture must be taken.
-  let nothing = op.reduce('ReduceMean', op.mul(image, 0), 1);
-  for (const axis of [2, 3]) nothing = op.reduce('ReduceMean', nothing, axis);
-  const constant = op.constant.f32(graph, values, shape);
-  graph.output('output0', op.add(constant, op.reshape(nothing, [1])));
   const file = join(folder, `${++written}.onnx`);
-  await writeFile(file, encodeModel(graph, folder));
+  await writeFile(file, encodeDetector(values, shape, input));
   return { air: 'test:yolo@1', architecture: 'ultralytics', files: { weights: file }, settings };
 }
 

@@ -196,9 +196,7 @@ describe('a photograph with a face', () => {
     expect(messages(plain.events)).toEqual(['face 1 of 1, step 1 of 2', 'face 1 of 1, step 2 of 2']);
     const more = await refine(astronaut, { steps: 6, strength: 0.5 });
     expect(messages(more.events)).toHaveLength(3);
-    const all = await refine(astronaut, { steps: 3, strength: 1 });
-    expect(messages(all.events)).toHaveLength(3);
-    for (const event of all.events) if (event.type === 'stage-progress') expect(event.stage).toBe('faces');
+    for (const event of more.events) if (event.type === 'stage-progress') expect(event.stage).toBe('faces');
   });
 
   test('stops between steps', async () => {
@@ -261,10 +259,9 @@ describe('a photograph with a face', () => {
       const left = Math.floor(face.left);
       return { reach: left - box.left, jump: column(left) - column(left - 1) };
     };
-    const [hard, soft, softest] = [await edge(0), await edge(5), await edge(20)];
+    const [hard, soft] = [await edge(0), await edge(20)];
     expect(hard.reach).toBeLessThanOrEqual(0);
-    expect(soft.reach).toBeGreaterThan(3);
-    expect(softest.reach).toBeGreaterThan(soft.reach + 10);
+    expect(soft.reach).toBeGreaterThan(20);
     expect(hard.jump).toBeGreaterThan(4 * soft.jump);
   });
 
