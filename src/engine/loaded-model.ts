@@ -12,6 +12,7 @@ import { IpAdapter } from './ip-adapter.ts';
 import { ImageDecoder, ImageEncoder } from './latent-codec.ts';
 import type { EngineOptions } from './messages.ts';
 import { autoencoderBytes } from './models/autoencoder-memory.ts';
+import type { ImagePromptPlace } from './onnx/graph.ts';
 import { examineDevice } from './onnx/self-test.ts';
 import type { SessionOptions } from './onnx/session.ts';
 import { guideTokens, type OpenGuide, openGuide } from './open-guide.ts';
@@ -143,13 +144,24 @@ export class LoadedModel {
     return this.decoder(size, this.components.tiny ? 'tiny' : 'full');
   }
 
-  /** @param tokens of text, target and references together */
-  transformer(tokens: number): Loading<Transformer> {
+  /**
+   * There is one at a time: compiled with the places where adapters enter once they are asked for, it serves plans
+   * without adapters as well, with the same result to the bit.
+   *
+   * @param tokens of text, target and references together
+   */
+  async *transformer(tokens: number): Loading<Transformer> {
     const forms = this.loras.forms('transformer');
-    const compute = { ...this.compute, forms };
+    const name = (places: readonly ImagePromptPlace[]) =>
+      `transformer${formsText(forms)}${places.length > 0 ? ` with guides (${places.join(', ')})` : ''}`;
+    const loaded = placeChoices.find((places) => this.residents.has(this.key(name(places)))) ?? [];
+    const wanted = this.guides.map(({ adapter }) => adapter.format.place);
+    const places = allPlaces.filter((place) => loaded.includes(place) || wanted.includes(place));
+    if (places.length > loaded.length) await this.residents.drop(this.key(name(loaded)));
+    const compute = { ...this.compute, forms, places };
     const load = () =>
       Transformer.load(this.components.transformer, compute, this.session, this.cacheFile('transformer'));
-    return this.acquire(`transformer${formsText(forms)}`, this.transformerNeed(tokens), load);
+    return yield* this.acquire(name(places), this.transformerNeed(tokens), load);
   }
 
   /** An encoder that several adapters share is loaded once. */
@@ -230,6 +242,13 @@ export class LoadedModel {
     return path.join(this.plan.model.cacheFolder, `${component}-${this.precision}.safetensors`);
   }
 }
+
+const allPlaces: readonly ImagePromptPlace[] = ['attention', 'residual'];
+const placeChoices: readonly (readonly ImagePromptPlace[])[] = [
+  allPlaces,
+  ...allPlaces.map((place) => [place]),
+  [],
+];
 
 /** Graphs compiled for LoRAs of one form serve all of that form, and no others. */
 function formsText(forms: ReadonlyMap<string, UpdateForm>): string {

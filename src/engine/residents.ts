@@ -42,6 +42,16 @@ export class Residents {
     if (bytes + working > this.limit) throw this.tooLarge(key, bytes, working);
   }
 
+  has(key: string): boolean {
+    return this.loaded.has(key);
+  }
+
+  async drop(key: string): Promise<void> {
+    const resident = this.loaded.get(key);
+    this.loaded.delete(key);
+    await resident?.value.release();
+  }
+
   /** Whether networks of these needs, one running at a time, fit together. */
   holds(needs: readonly Need[]): boolean {
     const weights = needs.reduce((sum, { bytes }) => sum + bytes, 0);

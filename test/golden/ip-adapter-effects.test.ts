@@ -244,6 +244,16 @@ test('a run without adapters after one with them is as before, to the byte', asy
   expect(await paint([])).toEqual(plain);
 });
 
+test('the transformer is compiled for adapters when one is asked for, and then serves every plan', async () => {
+  const transformerFor = async (ipAdapters: PlannedIpAdapter[]) =>
+    finish((await openModel(planOf(ipAdapters), residents, options)).transformer(100));
+  const alone = await transformerFor([]);
+  expect(await transformerFor([])).toBe(alone);
+  const guided = await transformerFor([adapter()]);
+  expect(guided).not.toBe(alone);
+  expect(await transformerFor([])).toBe(guided);
+});
+
 test('the negative pass of true CFG sees a black picture', async () => {
   const black = { width: 9, height: 5, data: new Uint8Array(9 * 5 * 3) };
   const { bytes } = await encodeImage(black, 'png', 100);

@@ -11,12 +11,14 @@ const [rows, adapters, tokens] = [symbol('ip_rows'), symbol('ip_adapters'), symb
 
 /**
  * base + Σ_a softmax(q·k_a + mask)·v_a over adapters a: base and q [S, H·D]. k [A, H, D, T], scaled by 1/√D, and v
- * [A, H, T, D] are inputs of the graph, the same on every step. Unused, k and v are one token of zeros and only the
- * first row of q is multiplied: the row of zeros that comes out is added to `base`.
+ * [A, H, T, D] are inputs of the graph, the same on every step. Not compiled into the graph, it is `base`; compiled and
+ * unused, k and v are one token of zeros and only the first row of q is multiplied: the row of zeros that comes out is
+ * added to `base`, which leaves every bit of it.
  *
  * @param w the block, which names the inputs
  */
 export function addImagePrompt(base: Var, q: Var, place: ImagePromptPlace, w: Weights, heads: number): Var {
+  if (!w.compute.places?.includes(place)) return base;
   const { graph } = w;
   const width = q.dim(1) as number;
   const headDim = width / heads;

@@ -4,7 +4,7 @@
  */
 import { RetouchError } from '../../error.ts';
 import type { DType, FloatType } from '../onnx/dtype.ts';
-import type { Graph, Var } from '../onnx/graph.ts';
+import type { Graph, ImagePromptPlace, Var } from '../onnx/graph.ts';
 import * as op from '../onnx/operators/index.ts';
 import { readable, readFloats } from './floats.ts';
 import { isBlockType } from './ggml-blocks.ts';
@@ -18,6 +18,8 @@ export type Compute = {
   fused: boolean;
   /** Layers, by path, that take more than a low-rank update. */
   forms?: ReadonlyMap<string, UpdateForm>;
+  /** Where blocks attend to guide pictures; nowhere by default. */
+  places?: readonly ImagePromptPlace[];
 };
 
 /** What a layer is compiled to take besides a low-rank update: its sizes are part of the graph. */

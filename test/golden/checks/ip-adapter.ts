@@ -32,7 +32,8 @@ export class GuidedTransformer {
 
   static async load(setup: { device: Device; fused: boolean }): Promise<GuidedTransformer> {
     const source = new WeightSource(openCheckpoint(goldenFile('flux_tiny.safetensors')), fluxDialects);
-    const compute = { product: 'f32', fused: setup.fused } as const;
+    const places = ['attention', 'residual'] as const;
+    const compute = { product: 'f32', fused: setup.fused, places } as const;
     const options = { device: setup.device, threads: 1 };
     const loading = Transformer.load({ source, config: fluxConfig(source) }, compute, options, '');
     return new GuidedTransformer(await finish(loading), setup);
