@@ -235,7 +235,6 @@ function send(
   addresses: Address[],
   connectMilliseconds: number,
   stop: AbortSignal,
-  asked: Readonly<Record<string, string>> = { accept: 'image/*,*/*;q=0.5' },
 ): Promise<IncomingMessage> {
   const lookup: LookupFunction = (_hostname, options, done) => {
     if (options.all) done(null, addresses);

@@ -85,6 +85,15 @@ describe('the model page', () => {
     },
   );
 
+  it('has no parameter that this version does not act on', () => {
+    const idle = page.request.filter((parameter) =>
+      validValues(parameter).some((value) =>
+        parse(fieldsWith(parameter, value)).errors.some(({ code }) => code === 'unsupportedParameter'),
+      ),
+    );
+    expect(idle.map(({ path }) => path)).toEqual([]);
+  });
+
   const optional = page.request.filter(
     ({ path, required }) => !required && !departures.required.includes(path),
   );
