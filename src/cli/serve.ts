@@ -11,10 +11,10 @@ const answerTime = 500;
 
 export type RunningServer = { url: string; close(): Promise<void> };
 
-/** Listening once it resolves. Throws `keysRequired`, `listenFailed` and what the data directory says of itself. */
-export async function serve(config: Config): Promise<RunningServer> {
+/** Listening once it resolves. Throws `keysRequired`, `listenFailed` and what the data directory says of itself. Tests give another `engine`. */
+export async function serve(config: Config, engine: EngineHostOptions = {}): Promise<RunningServer> {
   const log = createLog(config.logLevel);
-  const host = new EngineHost(engineOptions(config, log));
+  const host = new EngineHost({ ...engineOptions(config, log), ...engine });
   const parts = await openParts({ config, log, engine: host });
   const { service, queue, outbox, keys } = parts;
   requireKeys(config, keys.list().length);

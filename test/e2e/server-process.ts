@@ -25,7 +25,13 @@ export type Health = {
   queue: { depth: number };
 };
 
-export type Start = { dataDir: string; env?: Record<string, string>; flags?: readonly string[] };
+export type Start = {
+  dataDir: string;
+  env?: Record<string, string>;
+  flags?: readonly string[];
+  /** What is run in the place of `retouch serve`. */
+  command?: readonly [program: string, ...words: string[]];
+};
 
 /** A task with few steps; `changes` decide the rest. */
 export function editTask(changes: Task = {}): Task {
@@ -50,8 +56,9 @@ export class ServerProcess {
   stdout = '';
   stderr = '';
 
-  private constructor({ dataDir, env = {}, flags = [] }: Start) {
-    this.child = spawn(process.execPath, [program, 'serve', ...flags], {
+  private constructor({ dataDir, env = {}, flags = [], command }: Start) {
+    const [file, ...words] = command ?? [process.execPath, program, 'serve', ...flags];
+    this.child = spawn(file, words, {
       env: {
         PATH: process.env.PATH,
         HOME: dataDir,
@@ -146,7 +153,7 @@ function isEngineOf(parent: number, pid: number): boolean {
     // pid (name) state parent …; the name may have spaces and brackets.
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
     const [state, ppid] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return /engine\/child\.[jt]s/.test(command) && state !== 'Z' && Number(ppid) === parent;
+    return /(engine\/|scripted-)child\.[jt]s/.test(command) && state !== 'Z' && Number(ppid) === parent;
   } catch {
     // It went between the two looks.
     return false;

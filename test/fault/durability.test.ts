@@ -1,0 +1,279 @@
+/**
+ * Nothing is lost and nothing is doubled: the server's process and the engine's are killed at random points, the same
+ * each time for a seed. The engine is scripted, so that there are many points in little time.
+ */
+
+import { randomUUID } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { createServer, type Server } from 'node:http';
+import { type AddressInfo, connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { type Answer, editTask, ServerProcess, type Task } from '../e2e/server-process.ts';
+
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
+
+const script = fileURLToPath(new URL('../fixtures/scripted-server.ts', import.meta.url));
+const command = [process.execPath, script] as const;
+
+let folder: string;
+const servers: ServerProcess[] = [];
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'retouch-durability-'));
+});
+
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+afterEach(() => {
+  for (const { child } of servers.splice(0)) child.kill('SIGKILL');
+});
+
+async function start(dataDir: string, env: Record<string, string> = {}): Promise<ServerProcess> {
+  const allowed = { RETOUCH_ALLOW_PRIVATE_NETWORK: '1', RETOUCH_LOG_LEVEL: 'error', ...env };
+  const server = await ServerProcess.start({ dataDir, env: allowed, command });
+  servers.push(server);
+  return server;
+}
+
+/** mulberry32: uniform in 0..1, the same each time for a seed. */
+function createRandom(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+async function until<T>(look: () => T | Promise<T>): Promise<NonNullable<T>> {
+  for (;;) {
+    const seen = await look();
+    if (seen) return seen;
+    await sleep(20);
+  }
+}
+
+function poll(server: ServerProcess, { taskUUID }: Task): Promise<Answer> {
+  return server.post([{ taskType: 'getResponse', taskUUID }]);
+}
+
+const isOpen = ({ body }: Answer) => body.data.some(({ status }) => status === 'processing');
+
+/** What the receiver was sent, by the UUID of the picture or the error's task. */
+class Receiver {
+  readonly hooks: string[] = [];
+  readonly server: Server = createServer(async (request, response) => {
+    const chunks: Buffer[] = [];
+    for await (const chunk of request) chunks.push(chunk);
+    const { data, errors } = JSON.parse(Buffer.concat(chunks).toString());
+    this.hooks.push(data?.[0].imageUUID ?? errors[0].taskUUID);
+    response.end();
+  });
+
+  async listen(): Promise<string> {
+    await new Promise<void>((resolve) => this.server.listen(0, '127.0.0.1', resolve));
+    return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}/`;
+  }
+}
+
+describe('processes killed at random', () => {
+  it('lose none of 60 tasks, and end each image in exactly one result or one error', async () => {
+    const dataDir = join(folder, 'random');
+    const random = createRandom(20250627);
+    const receiver = new Receiver();
+    const webhookURL = await receiver.listen();
+    const makeTask = (index: number): Task =>
+      editTask({
+        positivePrompt: 'step step step',
+        deliveryMethod: 'async',
+        seed: index * 10,
+        numberResults: 1 + (index % 3),
+        outputFormat: 'PNG',
+        ...(index % 4 === 0 ? { webhookURL } : {}),
+      });
+    const tasks = Array.from({ length: 60 }, (_, index) => makeTask(index));
+    const waiting = [...tasks];
+    let engineKills = 0;
+    let serverKills = 0;
+    while (waiting.length > 0) {
+      const server = await start(dataDir);
+      const victim = random() < 0.3 ? 'engine' : 'server';
+      const killed = sleep(20 + random() * 250).then(() => {
+        const engine = server.enginePid();
+        if (victim === 'engine' && engine !== undefined) {
+          engineKills++;
+          process.kill(engine, 'SIGKILL');
+        }
+      });
+      // As clients do: what was not answered is asked for again, and a conflict means that it was accepted.
+      for (const task of waiting.slice(0, 8)) {
+        const answer = await server.post([task]).catch(() => undefined);
+        if (!answer) break;
+        const code = answer.body.errors?.[0]?.code;
+        expect([undefined, 'conflictTaskUUID']).toContain(code);
+        waiting.shift();
+      }
+      await killed;
+      await sleep(random() * 150);
+      serverKills++;
+      server.child.kill('SIGKILL');
+      await server.exit;
+    }
+    expect(serverKills).toBeGreaterThanOrEqual(8);
+    expect(engineKills).toBeGreaterThanOrEqual(1);
+
+    const server = await start(dataDir);
+    const pictures: string[] = [];
+    const hooked: string[] = [];
+    for (const task of tasks) {
+      const { body } = await until(async () => {
+        const answer = await poll(server, task);
+        return isOpen(answer) ? undefined : answer;
+      });
+      const { data, errors = [] } = body;
+      expect(data.length + errors.length).toBe(task.numberResults);
+      for (const { code } of errors) expect(['engineCrashed', 'taskFailed']).toContain(code);
+      const seeds = data.map(({ seed }) => Number(seed) - Number(task.seed));
+      expect(new Set(seeds).size).toBe(data.length);
+      for (const seed of seeds) expect([0, 1, 2].slice(0, Number(task.numberResults))).toContain(seed);
+      pictures.push(...data.map(({ imageUUID }) => String(imageUUID)));
+      if (task.webhookURL) {
+        hooked.push(...data.map(({ imageUUID }) => String(imageUUID)));
+        hooked.push(...errors.map(({ taskUUID }) => String(taskUUID)));
+      }
+    }
+    // Exactly the pictures that were answered are stored, and no inputs are left.
+    const files = (await readdir(join(dataDir, 'images'), { recursive: true })).filter((name) =>
+      name.endsWith('.png'),
+    );
+    expect(files.map((name) => name.slice(-40, -4)).sort()).toEqual(pictures.toSorted());
+    expect((await server.health()).queue.depth).toBe(0);
+    // A webhook may come twice when its sender was killed in the moment of its arrival, but never not at all.
+    await until(() => hooked.every((uuid) => receiver.hooks.includes(uuid)));
+    expect(new Set(receiver.hooks)).toEqual(new Set(hooked));
+    console.log(
+      `${pictures.length} pictures, ${serverKills} kills of the server, ${engineKills} of the engine`,
+    );
+    receiver.server.close();
+  });
+
+  it('keep a task that was accepted with pictures, although their source is gone', async () => {
+    const dataDir = join(folder, 'inputs');
+    const png = Buffer.from(
+      'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==',
+      'base64',
+    );
+    const source = createServer((_, response) => response.end(png));
+    await new Promise<void>((resolve) => source.listen(0, '127.0.0.1', resolve));
+    const url = `http://127.0.0.1:${(source.address() as AddressInfo).port}/a.png`;
+    const first = await start(dataDir);
+    const task = editTask({
+      positivePrompt: 'slow '.repeat(20).trim(),
+      deliveryMethod: 'async',
+      outputType: 'base64Data',
+      inputs: { referenceImages: [url] },
+    });
+    expect((await first.post([task])).status).toBe(200);
+    source.close();
+    source.closeAllConnections();
+    first.child.kill('SIGKILL');
+    await first.exit;
+    const second = await start(dataDir);
+    const { body } = await until(async () => {
+      const answer = await poll(second, task);
+      return isOpen(answer) ? undefined : answer;
+    });
+    // The scripted engine gives its first reference back.
+    expect(Buffer.from(String(body.data[0]?.imageBase64Data), 'base64').equals(png)).toBe(true);
+  });
+
+  it('that is the image’s own fault are not repeated for ever', async () => {
+    const dataDir = join(folder, 'poison');
+    const task = editTask({ positivePrompt: 'orphan', deliveryMethod: 'async' });
+    for (let death = 0; death < 3; death++) {
+      const server = await start(dataDir);
+      if (death === 0) expect((await server.post([task])).status).toBe(200);
+      await until(async () => (await server.health()).engine.state === 'busy');
+      server.child.kill('SIGKILL');
+      await server.exit;
+    }
+    const server = await start(dataDir);
+    const { body } = await until(async () => {
+      const answer = await poll(server, task);
+      return isOpen(answer) ? undefined : answer;
+    });
+    expect(body.errors?.map(({ code }) => code)).toEqual(['taskFailed']);
+  });
+
+  it.runIf(existsSync('/proc/self/stat'))(
+    'of an idle engine cost the next request nothing, however soon it comes',
+    async () => {
+      const server = await start(join(folder, 'idle'));
+      for (let time = 0; time < 3; time++) {
+        expect((await server.post([editTask({ positivePrompt: 'step' })])).status).toBe(200);
+        process.kill(await until(() => server.enginePid()), 'SIGKILL');
+      }
+      expect((await server.post([editTask({ positivePrompt: 'step' })])).status).toBe(200);
+    },
+  );
+});
+
+describe('a stop signal', () => {
+  it('lets the image that is being made end, and keeps what waits for the next start', async () => {
+    const dataDir = join(folder, 'stopped');
+    const first = await start(dataDir, { RETOUCH_SHUTDOWN_TIMEOUT: '60' });
+    const task = editTask({
+      positivePrompt: 'slow slow slow',
+      deliveryMethod: 'async',
+      numberResults: 3,
+      seed: 1,
+    });
+    await first.post([task]);
+    await until(async () => (await first.health()).engine.state === 'busy');
+    expect(await first.stop()).toEqual({ code: 0, signal: null });
+    const second = await start(dataDir);
+    const [one] = (await poll(second, task)).body.data;
+    expect(one).toMatchObject({ status: 'success', seed: 1 });
+    await until(async () => !isOpen(await poll(second, task)));
+    expect((await poll(second, task)).body.data.map(({ seed }) => seed)).toEqual([1, 2, 3]);
+  });
+
+  it('puts an image back that does not end in time', async () => {
+    const dataDir = join(folder, 'put-back');
+    const task = editTask({ positivePrompt: 'orphan', deliveryMethod: 'async' });
+    const first = await start(dataDir, { RETOUCH_SHUTDOWN_TIMEOUT: '0' });
+    await first.post([task]);
+    await until(async () => (await first.health()).engine.state === 'busy');
+    expect(await first.stop()).toEqual({ code: 0, signal: null });
+    const server = await start(dataDir, { RETOUCH_SHUTDOWN_TIMEOUT: '0' });
+    expect((await poll(server, task)).body.data).toMatchObject([{ status: 'processing' }]);
+    const { body } = await server.post([{ taskType: 'cancelTask', taskUUID: task.taskUUID }]);
+    expect(body.data).toMatchObject([{ cancelledResults: 1 }]);
+  });
+});
+
+describe('a client that never reads its answer', () => {
+  it('holds up neither the others nor the end of the server', async () => {
+    const server = await start(join(folder, 'unread'), { RETOUCH_SHUTDOWN_TIMEOUT: '1' });
+    const port = Number(new URL(server.url).port);
+    const task = editTask({ positivePrompt: 'step', numberResults: 20, outputType: 'dataURI' });
+    const body = JSON.stringify([task]);
+    const socket = connect(port, '127.0.0.1');
+    socket.on('error', () => {});
+    socket.pause();
+    socket.write(`POST /v1 HTTP/1.1\r\nhost: here\r\ncontent-length: ${body.length}\r\n\r\n${body}`);
+    await until(async () => (await poll(server, task)).body.data.length === 20);
+    await until(async () => !isOpen(await poll(server, task)));
+    expect((await server.post([editTask({ positivePrompt: 'step', taskUUID: randomUUID() })])).status).toBe(
+      200,
+    );
+    expect(await server.stop()).toEqual({ code: 0, signal: null });
+    socket.destroy();
+  });
+});
