@@ -15,6 +15,8 @@ export default defineConfig({
     // No test takes this long; one that does hangs. Those that compile shaders in software say so themselves.
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    // A machine with more to do than cores is slow, not wrong.
+    expect: { poll: { timeout: 30_000 } },
     reporters: report ? ['default', ['json', { outputFile: report }]] : ['default'],
   },
 });
