@@ -6,12 +6,9 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, describe, expect, test, vi } from 'vitest';
-import { fluxConfig } from '../../src/engine/models/flux-config.ts';
 import { t5Config, t5Feeds, t5Graph } from '../../src/engine/models/t5.ts';
-import { f32Tensor, Session } from '../../src/engine/onnx/session.ts';
-import { Transformer } from '../../src/engine/transformer.ts';
+import { Session } from '../../src/engine/onnx/session.ts';
 import { Checkpoint, openCheckpoint } from '../../src/engine/weights/checkpoint.ts';
-import { fluxDialects } from '../../src/engine/weights/dialects/flux.ts';
 import { t5Dialects } from '../../src/engine/weights/dialects/t5.ts';
 import { e4m3, e5m2 } from '../../src/engine/weights/float8.ts';
 import { readFloats } from '../../src/engine/weights/floats.ts';
@@ -21,118 +18,25 @@ import { openSafetensors } from '../../src/engine/weights/safetensors.ts';
 import { WeightSource } from '../../src/engine/weights/source.ts';
 import { type GgufTensor, ggmlTypes, writeGguf } from '../fixtures/write-gguf.ts';
 import { f32, type StoredTensor, writeSafetensors } from '../fixtures/write-safetensors.ts';
-import { finish } from './checks/flux.ts';
 import { difference } from './compare.ts';
 import { expectClose, goldenFile, openGolden } from './data.ts';
+import { bytesOf, encode, StoredFlux } from './stored-flux.ts';
 import { block, blocks8, fourBits, halfBlock } from './tolerance.ts';
 
 const folder = fs.realpathSync(fs.mkdtempSync(path.join(os.tmpdir(), 'retouch-formats-')));
 afterAll(() => fs.rmSync(folder, { recursive: true }));
 const at = (name: string) => path.join(folder, name);
 
-const original = openCheckpoint(goldenFile('flux_tiny.safetensors'));
-const io = openGolden('flux_tiny_io.safetensors');
-const params = { flux_params: original.metadata.flux_params! };
-const tensors = [...original.tensors.values()].map((entry) => ({ ...entry, values: readFloats(entry) }));
-const isMatrix = ({ shape }: { shape: number[] }) => shape.length === 2;
-
-async function velocity(checkpoint: Checkpoint, product: Product = 'f32'): Promise<Float32Array> {
-  const source = new WeightSource(checkpoint, fluxDialects);
-  const config = fluxConfig(source);
-  const cache = at(`${path.basename(checkpoint.path)}-${product}.cache`);
-  const compute = { product, fused: true };
-  const loading = Transformer.load({ source, config }, compute, { device: 'cpu', threads: 1 }, cache);
-  const transformer = await finish(loading);
-  const context = io.floats('txt');
-  const found = await transformer.velocity(io.floats('img'), 1000 * io.floats('ref.t')[0]!, {
-    context: f32Tensor(context, [context.length / config.contextIn, config.contextIn]),
-    pooled: f32Tensor(io.floats('vec'), [1, config.vecIn]),
-    references: io.floats('ref_img'),
-    ids: Float32Array.from(['txt_ids', 'img_ids', 'ref_ids'].flatMap((name) => [...io.floats(name)])),
-    guidance: 1000 * io.floats('ref.guidance')[0]!,
-  });
-  await transformer.release();
-  return found;
-}
-
-/** The same numbers in f32, tensor by tensor. */
-function plainTwin(checkpoint: Checkpoint): Checkpoint {
-  const file = `${checkpoint.path}.f32.safetensors`;
-  const plain = [...checkpoint.tensors.values()].map((entry) => [
-    entry.name,
-    f32([...readFloats(entry)], entry.shape),
-  ]);
-  writeSafetensors(file, Object.fromEntries(plain), params);
-  return openCheckpoint(file);
-}
-
-/** Matrices as random blocks whose numbers are about as large as the network's own; the rest in f32. */
-function writeBlocks(type: BlockTypeName): Checkpoint {
-  const { values, bytes } = blockTypes[type];
-  const random = generator(7);
-  const stored: Record<string, GgufTensor> = {};
-  const metadata: Record<string, string | number[]> = { ...params };
-  for (const entry of tensors) {
-    const count = entry.values.length;
-    if (!isMatrix(entry) || count % values !== 0) {
-      stored[entry.name] = { type: ggmlTypes.F32, shape: entry.shape, bytes: bytesOf(entry.values) };
-      continue;
-    }
-    // Rows that no block fits are stored as rows of one block, with their shape in the metadata.
-    const fits = entry.shape[1]! % values === 0;
-    if (!fits) metadata[`comfy.gguf.orig_shape.${entry.name}`] = entry.shape;
-    const blocks = Buffer.from(Array.from({ length: (count / values) * bytes }, () => random() * 256));
-    for (let b = 0; b < blocks.length; b += bytes) writeScales(blocks.subarray(b, b + bytes), type, random);
-    stored[entry.name] = {
-      type: ggmlTypes[type],
-      shape: fits ? entry.shape : [count / values, values],
-      bytes: blocks,
-    };
-  }
-  const file = at(`${type}.gguf`);
-  writeGguf(file, stored, metadata);
-  return openCheckpoint(file);
-}
-
-/** [scale, minimum] of a block: about ±0.1 for the largest integer, the minimum in the middle of them. */
-const sizes: Record<BlockTypeName, readonly [number, number?]> = {
-  Q4_0: [0.0125],
-  Q4_1: [0.0125, -0.1],
-  Q5_0: [0.006],
-  Q5_1: [0.006, -0.1],
-  Q8_0: [0.0008],
-  Q4_K: [0.0004, 0.0032],
-  Q5_K: [0.0002, 0.0032],
-  Q6_K: [0.00005],
-};
-
-function writeScales(block: Buffer, type: BlockTypeName, random: () => number): void {
-  const [scale, minimum] = sizes[type];
-  const view = new DataView(block.buffer, block.byteOffset, block.length);
-  const sign = random() < 0.5 ? -1 : 1;
-  const from = type === 'Q6_K' ? 208 : 0;
-  view.setFloat16(from, scale * (0.5 + random()) * (minimum === undefined ? sign : 1), true);
-  if (minimum !== undefined) view.setFloat16(2, minimum, true);
-}
-
-function generator(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return state / 2 ** 32;
-  };
-}
-
-function bytesOf({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array {
-  return new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength);
-}
+const flux = new StoredFlux(folder);
+const { original, io, params, tensors } = flux;
+const velocity = (checkpoint: Checkpoint, product?: Product) => flux.velocity(checkpoint, product);
 
 const blockNames = Object.keys(blockTypes) as BlockTypeName[];
 const fourBitNames = ['Q4_0', 'Q4_1', 'Q4_K'] as const;
 
 describe.each(blockNames)('a GGUF file of %s', (type) => {
-  const checkpoint = writeBlocks(type);
-  const twin = plainTwin(checkpoint);
+  const checkpoint = flux.writeBlocks(type);
+  const twin = flux.plainTwin(checkpoint);
 
   test('gives the velocities of the numbers it stands for', async () => {
     expect([...checkpoint.tensors.values()].filter(({ dtype }) => dtype === type).length).toBeGreaterThan(30);
@@ -223,22 +127,6 @@ describe('the weights of an f32 file', () => {
   });
 });
 
-/** The nearest code of a table. */
-function encode(values: Float32Array, table: Float32Array): Uint8Array {
-  const codes = [...table.keys()].filter((code) => Number.isFinite(table[code]));
-  codes.sort((a, b) => table[a]! - table[b]!);
-  return Uint8Array.from(values, (value) => {
-    let [low, high] = [0, codes.length - 1];
-    while (high - low > 1) {
-      const middle = (low + high) >> 1;
-      if (table[codes[middle]!]! <= value) low = middle;
-      else high = middle;
-    }
-    const [below, above] = [codes[low]!, codes[high]!];
-    return value - table[below]! <= table[above]! - value ? below : above;
-  });
-}
-
 describe('a file in eight-bit floats', () => {
   test.each(['F8_E4M3', 'F8_E5M2'] as const)(
     'of %s, biases and norms too, gives its velocities',
@@ -250,7 +138,7 @@ describe('a file in eight-bit floats', () => {
       ]);
       writeSafetensors(at(`${dtype}.safetensors`), Object.fromEntries(stored), params);
       const checkpoint = openCheckpoint(at(`${dtype}.safetensors`));
-      const twin = plainTwin(checkpoint);
+      const twin = flux.plainTwin(checkpoint);
       for (const product of ['f32', 'int8', 'int4'] as const)
         expect(
           difference(await velocity(checkpoint, product), await velocity(twin, product)).relativeL2,
@@ -259,25 +147,11 @@ describe('a file in eight-bit floats', () => {
   );
 
   test('with scales (fp8_scaled) gives the velocities of the scaled numbers, near those unscaled', async () => {
-    const stored = tensors.flatMap(({ name, shape, values }): [string, StoredTensor][] => {
-      if (!isMatrix({ shape })) return [[name, f32([...values], shape)]];
-      const scale = Math.fround(values.reduce((most, value) => Math.max(most, Math.abs(value)), 0) / 448);
-      const layer = name.replace(/\.weight$/, '');
-      const codes = encode(
-        values.map((value) => value / scale),
-        e4m3,
-      );
-      return [
-        [name, { dtype: 'F8_E4M3', shape, bytes: codes }],
-        [`${layer}.scale_weight`, f32([scale], [])],
-        [`${layer}.scale_input`, f32([3], [])],
-      ];
-    });
-    const marker: StoredTensor = { dtype: 'F8_E4M3', shape: [0], bytes: new Uint8Array() };
-    writeSafetensors(at('scaled.safetensors'), { ...Object.fromEntries(stored), scaled_fp8: marker }, params);
-    const checkpoint = openCheckpoint(at('scaled.safetensors'));
+    const checkpoint = flux.writeScaled();
     const found = await velocity(checkpoint);
-    expect(difference(found, await velocity(plainTwin(checkpoint))).relativeL2).toBeLessThanOrEqual(block);
+    expect(difference(found, await velocity(flux.plainTwin(checkpoint))).relativeL2).toBeLessThanOrEqual(
+      block,
+    );
     // Three bits of mantissa: each number within 1/16 of itself.
     expect(difference(found, await velocity(original)).relativeL2).toBeLessThanOrEqual(6e-2);
   });

@@ -2,20 +2,28 @@
  * The networks on WebGPU in f32, computed as the engine would compute them on the device that is there: a GPU, or the
  * software device that `.ci/run` installs.
  */
-import { describe, expect, test } from 'vitest';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
 import { selfTest } from '../../src/engine/onnx/self-test.ts';
 import { type Line, type Lines, weightFiles } from './checks/check.ts';
 import { checkFlux } from './checks/flux.ts';
 import { GuidedTransformer } from './checks/ip-adapter.ts';
 import { checkAutoencoder, checkClip, checkT5 } from './checks/networks.ts';
+import { difference } from './compare.ts';
 import { goldenFile } from './data.ts';
-import { loop, webgpuBlock } from './tolerance.ts';
+import { StoredFlux } from './stored-flux.ts';
+import { blocks8, loop, webgpuBlock } from './tolerance.ts';
 
 const required = process.env.TEST_WEBGPU === '1';
 const device = await selfTest('webgpu');
 const absent = device.report.length === 0;
 
 const files = weightFiles(goldenFile(''));
+const folder = fs.realpathSync(fs.mkdtempSync(path.join(os.tmpdir(), 'retouch-webgpu-')));
+afterAll(() => fs.rmSync(folder, { recursive: true }));
+
 const setup = { device: 'webgpu', fused: device.fused, tolerance: webgpuBlock } as const;
 
 async function linesOf(
@@ -69,6 +77,18 @@ describe.skipIf(absent)(`WebGPU in f32${absent ? ` is not tested: ${device.reaso
         pass: true,
       });
     await transformer.release();
+  });
+
+  // The network's ends stay eight-bit floats that are widened in the graph, its blocks become four bits.
+  test('a checkpoint in eight-bit floats gives in four bits what it gives on the CPU', {
+    timeout: 300_000,
+  }, async () => {
+    const flux = new StoredFlux(folder);
+    const scaled = flux.writeScaled();
+    const found = await flux.velocity(scaled, 'int4', setup);
+    const { relativeL2 } = difference(found, await flux.velocity(scaled, 'int4'));
+    if (process.env.TEST_VERBOSE) console.info('int4', relativeL2);
+    expect(relativeL2).toBeLessThanOrEqual(blocks8);
   });
 
   test.each([
