@@ -6,6 +6,7 @@ import { LoraCache } from './adapters/lora/cache.ts';
 import { checkAborted, decode, denoise } from './denoise.ts';
 import { EncodingMemo } from './encoding.ts';
 import { type Events, staged } from './events.ts';
+import { openDetector } from './faces/detect.ts';
 import { refineFaces } from './faces/refine.ts';
 import { encodeImage } from './image.ts';
 import { type LoadedModel, openModel } from './loaded-model.ts';
@@ -13,7 +14,7 @@ import type { Engine, EngineOptions } from './messages.ts';
 import type { Plan } from './plan.ts';
 import { embedPlan } from './plan-record.ts';
 import { Residents } from './residents.ts';
-import { checkContent } from './safety/check.ts';
+import { checkContent, openClassifier } from './safety/check.ts';
 
 /** An engine in this process; `EngineHost` runs one in a child. */
 export function createEngine(options: EngineOptions): Engine {
@@ -58,8 +59,10 @@ async function* kontext(plan: Plan, signal: AbortSignal, keeping: Keeping): Even
 async function* load(plan: Plan, { residents, loras, options }: Keeping): Events<LoadedModel> {
   const begin = performance.now();
   const model = await openModel(plan, residents, options);
-  // Before the model is loaded, so that a file that does not fit it is refused at once.
+  // Before the model is loaded, so that a file that cannot be used is refused at once.
   model.loras = yield* staged('load', loras.open(plan.loras, model.components));
+  if (plan.faces) yield* staged('load', openDetector(plan.faces.detector, residents, options.threads));
+  if (plan.safety) yield* staged('load', openClassifier(plan.safety, residents, options.threads));
   yield* staged('load', model.warmUp());
   const { device } = plan.numerics;
   yield { type: 'load-end', milliseconds: performance.now() - begin, device, precision: model.precision };

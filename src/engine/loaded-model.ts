@@ -20,7 +20,7 @@ import type { Bitmap } from './pixels.ts';
 import type { Plan, PrecisionName, ToolSource } from './plan.ts';
 import { bytesPerWeight, choosePrecision } from './precision.ts';
 import type { Need, Residents } from './residents.ts';
-import type { Size } from './sizes.ts';
+import { preferredSizes, type Size } from './sizes.ts';
 import { TextEncoder } from './text-encoder.ts';
 import { Transformer } from './transformer.ts';
 import type { WeightSource } from './weights/source.ts';
@@ -89,6 +89,7 @@ export class LoadedModel {
     const needs = [this.textNeed(), this.codecNeed(this.plan), this.transformerNeed(tokens)];
     for (const [i, need] of needs.entries())
       this.residents.checkFits(this.key(['text encoders', 'image decoder', 'transformer'][i]!), need);
+    if (this.plan.faces) this.checkFacesFit(side);
     for (const guide of this.guides) {
       this.residents.checkFits(...this.guideEncoderNeed(guide.planned.imageEncoder, guide.encoder));
       this.residents.checkFits(...this.ipAdapterNeed(guide));
@@ -99,6 +100,15 @@ export class LoadedModel {
     if (references.length > 0) yield* this.encoder(this.plan);
     yield* this.decoder(this.plan);
     yield* this.transformer(tokens);
+  }
+
+  /** A face is worked on at a size of about one megapixel with itself as reference, whatever the picture's size. */
+  private checkFacesFit(side: number): void {
+    for (const size of preferredSizes) {
+      const tokens = Math.ceil(size.width / side) * Math.ceil(size.height / side);
+      this.residents.checkFits(this.key('image encoder'), this.codecNeed(size));
+      this.residents.checkFits(this.key('transformer'), this.transformerNeed(this.textTokens() + 2 * tokens));
+    }
   }
 
   textEncoder(): Loading<TextEncoder> {

@@ -6,7 +6,7 @@ import type { ToolSource } from '../plan.ts';
 import type { Residents } from '../residents.ts';
 import { arrange, type Face } from './boxes.ts';
 import { ssdMobilenet } from './ssd.ts';
-import type { DetectorKind } from './types.ts';
+import type { DetectorKind, FaceDetector } from './types.ts';
 import { ultralytics } from './ultralytics.ts';
 
 /** Every detector by the `architecture` of its manifest. */
@@ -18,18 +18,16 @@ const detectors = {
 export const detectorNames = Object.keys(detectors);
 
 /**
- * The faces of a picture that score at least `confidence`, the largest first. Always on the CPU.
+ * The detector of a source, loaded unless it still is. Always on the CPU.
  *
  * @throws RetouchError `modelConfigInvalid` when no detector has the source's architecture, `notEnoughMemory`, or what
  *   is wrong with its files
  */
-export async function* detectFaces(
-  bitmap: Bitmap,
+export async function* openDetector(
   source: ToolSource,
-  confidence: number,
   residents: Residents,
   threads: number,
-): AsyncGenerator<Progress, Face[]> {
+): AsyncGenerator<Progress, FaceDetector> {
   const { air, architecture, files } = source;
   const kind = (detectors as Partial<Record<string, DetectorKind>>)[architecture];
   if (!kind)
@@ -38,8 +36,20 @@ export async function* detectFaces(
       `the face detector ${air} has the architecture '${architecture}'; known are ${detectorNames.join(', ')}`,
       { air, architecture },
     );
-  const key = `face detector ${air} (${files.weights})`;
-  const detector = yield* residents.acquire(key, kind.need(source), () => kind.load(source, threads));
+  // Settings are read when it is loaded: those of a manifest that was changed are another detector's.
+  const key = `face detector ${air} (${files.weights}, ${JSON.stringify(source.settings)})`;
+  return yield* residents.acquire(key, kind.need(source), () => kind.load(source, threads));
+}
+
+/** The faces of a picture that score at least `confidence`, the largest first. Throws as `openDetector` does. */
+export async function* detectFaces(
+  bitmap: Bitmap,
+  source: ToolSource,
+  confidence: number,
+  residents: Residents,
+  threads: number,
+): AsyncGenerator<Progress, Face[]> {
+  const detector = yield* openDetector(source, residents, threads);
   return arrange(await detector.detect(bitmap, confidence), bitmap);
 }
 

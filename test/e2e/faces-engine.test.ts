@@ -1,0 +1,115 @@
+/** Faces and safety as parts of a whole run of the engine: what is refused early, and what memory holds. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { createEngine } from '../../src/engine/kontext.ts';
+import type { EncodedImage, EngineEvent, Plan, ToolSource } from '../../src/engine/plan.ts';
+import { RetouchError } from '../../src/error.ts';
+import { encodeDetector } from '../fixtures/onnx-detector.ts';
+import { scriptedPlan } from '../fixtures/plans.ts';
+import { bundledClassifier } from '../fixtures/tools.ts';
+
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
+
+const model = fileURLToPath(new URL('../../model', import.meta.url));
+let folder: string;
+let plan: Plan;
+let refined: Plan;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'retouch-faces-'));
+  // Finds one face, in the middle of whatever it sees.
+  const weights = join(folder, 'face.onnx');
+  const found = Float32Array.of(24, 24, 40, 40, 0.95, 0);
+  await writeFile(weights, encodeDetector(found, [1, 1, 6], [1, 3, 64, 64]));
+  plan = scriptedPlan('make it green', {
+    model: { air: 'retouch:mini@1', files: { layout: 'diffusers', folder: model }, cacheFolder: folder },
+    width: 256,
+    height: 256,
+    steps: 1,
+  });
+  refined = {
+    ...plan,
+    faces: {
+      detector: { air: 'test:face@1', architecture: 'ultralytics', files: { weights }, settings: {} },
+      confidence: 0.9,
+      maskPadding: 0,
+      maskBlur: 2,
+      prompt: 'a face',
+      negativePrompt: '',
+      steps: 2,
+      guidance: 8,
+      strength: 1,
+    },
+  };
+});
+
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+type Run = { image?: EncodedImage; events: EngineEvent[]; error?: RetouchError };
+
+async function run(plan: Plan, memoryLimit = 2 ** 40): Promise<Run> {
+  const engine = createEngine({ threads: 2, memoryLimit, log: () => {} });
+  const events: EngineEvent[] = [];
+  try {
+    for await (const event of engine.run(plan, new AbortController().signal)) events.push(event);
+    const last = events.at(-1)!;
+    return last.type === 'image' ? { image: last.image, events } : { events };
+  } catch (error) {
+    if (error instanceof RetouchError) return { error, events };
+    throw error;
+  } finally {
+    await engine.release();
+  }
+}
+
+const stepped = ({ events }: Run) => events.some(({ type }) => type === 'step-end');
+
+it('a detector or a classifier that cannot be used stops a run before its first step', async () => {
+  const broken: ToolSource = { ...bundledClassifier, files: { weights: join(folder, 'none') } };
+  const faces = { ...refined.faces!, detector: { ...broken, architecture: 'ultralytics' } };
+  for (const wrong of [
+    { ...refined, faces },
+    { ...plan, safety: broken },
+  ]) {
+    const result = await run(wrong);
+    expect(result.error).toMatchObject({ code: 'modelFileMissing' });
+    expect(stepped(result)).toBe(false);
+  }
+});
+
+it('faces are refined after the picture, told at their end, and nothing else changes', async () => {
+  const without = await run({ ...plan, safety: bundledClassifier });
+  const result = await run({ ...refined, safety: bundledClassifier });
+  const order = result.events.map(({ type }) => type).filter((type) => type !== 'stage-progress');
+  expect(order).toEqual(['load-end', 'encode-end', 'step-end', 'decode-end', 'faces-end', 'image']);
+  expect(result.events).toContainEqual({
+    type: 'faces-end',
+    faces: [{ left: 96, top: 96, right: 160, bottom: 160, score: expect.closeTo(0.95, 5) }],
+    milliseconds: expect.any(Number),
+  });
+  expect(Buffer.compare(result.image!.bytes, without.image!.bytes)).not.toBe(0);
+  expect([without.image!.nsfw, result.image!.nsfw]).toEqual([false, false]);
+  expect((await run(plan)).image).not.toHaveProperty('nsfw');
+});
+
+it('a face needs the memory of a whole picture, which is asked for before the first step', async () => {
+  let limit = 2 ** 20;
+  let small = await run(plan, limit);
+  while (small.error) {
+    limit = Number(small.error.details.needed);
+    small = await run(plan, limit);
+  }
+  let result = await run(refined, limit);
+  expect(result.error).toMatchObject({ code: 'notEnoughMemory' });
+  for (; result.error; result = await run(refined, limit)) {
+    expect(result.error.code).toBe('notEnoughMemory');
+    expect(stepped(result)).toBe(false);
+    limit = Number(result.error.details.needed);
+  }
+  // With no more than that, networks are released and loaded again, and the picture is the same.
+  const roomy = await run(refined);
+  expect(Buffer.compare(result.image!.bytes, roomy.image!.bytes)).toBe(0);
+});
