@@ -4,11 +4,12 @@ import os from 'node:os';
 import { parseArgs } from 'node:util';
 import { block } from './block.ts';
 import { edit } from './edit.ts';
+import { http } from './http.ts';
 import { layers } from './layers.ts';
 import { lora } from './lora.ts';
 import { machine, type Options, type Report, type Row, table } from './measure.ts';
 
-const benchmarks: Record<string, (options: Options) => Promise<Row[]>> = { block, layers, lora, edit };
+const benchmarks: Record<string, (options: Options) => Promise<Row[]>> = { block, layers, lora, edit, http };
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

@@ -1,0 +1,53 @@
+/** The server with an engine that takes no time, as a process of its own, for `bench http`. */
+
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { openParts } from '../src/cli/parts.ts';
+import { loadConfig } from '../src/config.ts';
+import { encodeImage } from '../src/engine/image.ts';
+import type { EngineEvent, Plan } from '../src/engine/plan.ts';
+import { createLog } from '../src/log.ts';
+import { createServer, listen } from '../src/server/server.ts';
+import type { ImageEngine } from '../src/tasks/engine.ts';
+
+const folder = process.env.RETOUCH_BENCH_DIR ?? mkdtempSync(join(tmpdir(), 'retouch-bench-http-'));
+mkdirSync(folder, { recursive: true });
+
+/** As large as a real result: noise does not compress, so a quarter of the side is about a photograph's weight. */
+const side = 256;
+const data = Uint8Array.from({ length: side * side * 3 }, (_, i) => (Math.imul(i, 2654435761) >>> 13) & 255);
+const { bytes } = await encodeImage({ width: side, height: side, data }, 'jpg', 95);
+
+const engine: ImageEngine = {
+  status: { state: 'ready', pid: process.pid, restarts: 0 },
+  async *run({ width, height, output }: Plan): AsyncGenerator<EngineEvent> {
+    yield { type: 'image', image: { bytes, format: output.format, width, height }, milliseconds: 0 };
+  },
+};
+
+const config = loadConfig({
+  env: {},
+  flags: { 'data-dir': folder, port: '0', 'log-level': 'error', 'queue-limit': '20000' },
+});
+const log = createLog(config.logLevel);
+const parts = await openParts({ config, log, engine });
+const server = createServer({ ...parts, config, log });
+await parts.service.start();
+const url = await listen(server, config);
+process.send!({ url, imageBytes: bytes.length });
+
+process.on('message', (message) => {
+  if (message !== 'memory') return;
+  globalThis.gc?.();
+  const { rss, heapUsed } = process.memoryUsage();
+  process.send!({ rss, heapUsed });
+});
+
+process.on('disconnect', async () => {
+  parts.service.close();
+  await server.close();
+  await parts.queue.close();
+  parts.close();
+  rmSync(folder, { recursive: true, force: true });
+});
