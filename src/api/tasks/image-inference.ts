@@ -173,6 +173,13 @@ const result = {
     seed: { ...schema.properties.seed, required: true },
     NSFWContent: { type: 'boolean' },
     cost: { type: 'float', min: 0 },
+    uploadError: {
+      type: 'object',
+      properties: {
+        code: { type: 'string', required: true },
+        message: { type: 'string', required: true },
+      },
+    },
   },
 } as const satisfies ObjectSchema;
 
