@@ -3,13 +3,21 @@ import fs from 'node:fs';
 import os from 'node:os';
 import { parseArgs } from 'node:util';
 import { block } from './block.ts';
+import { caches } from './caches.ts';
 import { edit } from './edit.ts';
 import { http } from './http.ts';
 import { layers } from './layers.ts';
 import { lora } from './lora.ts';
 import { machine, type Options, type Report, type Row, table } from './measure.ts';
 
-const benchmarks: Record<string, (options: Options) => Promise<Row[]>> = { block, layers, lora, edit, http };
+const benchmarks: Record<string, (options: Options) => Promise<Row[]>> = {
+  block,
+  layers,
+  lora,
+  edit,
+  http,
+  caches,
+};
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

@@ -1,0 +1,161 @@
+/** Step caches on the embedded model: how much faster, and how like the picture without one. */
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { decodeImage } from '../src/engine/image.ts';
+import { createEngine } from '../src/engine/kontext.ts';
+import type { Engine } from '../src/engine/messages.ts';
+import type { Bitmap } from '../src/engine/pixels.ts';
+import { type CachePlan, type EngineEvent, type Plan, plainNumerics, plainPlan } from '../src/engine/plan.ts';
+import { ModelStore } from '../src/store/models.ts';
+import { cachePlan } from '../src/tasks/cache-plan.ts';
+import { psnr } from '../test/golden/compare.ts';
+import { type Options, type Row, round } from './measure.ts';
+import { ssim } from './ssim.ts';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const steps = 28;
+
+type Accelerator = NonNullable<Parameters<typeof cachePlan>[0]>;
+
+/** What the schema fills in where a request says nothing. */
+const defaults: Accelerator = {
+  cacheEndStep: undefined,
+  cacheEndStepPercentage: undefined,
+  cacheMaxConsecutiveSteps: undefined,
+  cacheStartStep: undefined,
+  cacheStartStepPercentage: undefined,
+  fbCache: false,
+  fbCacheThreshold: 0.25,
+  teaCache: false,
+  teaCacheDistance: 0.5,
+  dbCache: false,
+  dbCacheThreshold: 0.25,
+  dbCacheSkipInterval: 5,
+};
+
+const block = [0.76, 0.64, 0.25, 0];
+const settings: [name: string, setting: string, options: Partial<Accelerator>][] = [
+  ...[0.1, 0.2, 0.5, 1].map((value): [string, string, Partial<Accelerator>] => [
+    'teaCache',
+    `distance ${value}`,
+    { teaCache: true, teaCacheDistance: value },
+  ]),
+  [
+    'teaCache',
+    'distance 0.5, 20 % to 90 %',
+    { teaCache: true, cacheStartStepPercentage: 20, cacheEndStepPercentage: 90 },
+  ],
+  ...block.map((value): [string, string, Partial<Accelerator>] => [
+    'fbCache',
+    `threshold ${value}`,
+    { fbCache: true, fbCacheThreshold: value },
+  ]),
+  ...block.map((value): [string, string, Partial<Accelerator>] => [
+    'dbCache',
+    `threshold ${value}`,
+    { dbCache: true, dbCacheThreshold: value },
+  ]),
+];
+
+const edits = [
+  ['scene-car.png', 'make the background pink'],
+  ['scene-house.png', 'make the house blue'],
+] as const;
+
+export async function caches({ threads, runs }: Options): Promise<Row[]> {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'retouch-caches-'));
+  const store = await ModelStore.scan({ models: folder, cache: folder });
+  const engine = await createEngine({ threads, memoryLimit: 8 * 2 ** 30, log: () => {} });
+  const plans = edits.map(([file, prompt]) => makePlan(store.find('retouch:mini@1')!.source, file, prompt));
+  const plain = await measureAll(engine, plans, undefined, runs);
+  const rows: Row[] = [{ cache: 'none', setting: '', ...figures(plain, plain) }];
+  for (const [cache, setting, options] of settings) {
+    const found = await measureAll(engine, plans, cachePlan({ ...defaults, ...options }, steps), runs);
+    rows.push({ cache, setting, ...figures(found, plain) });
+  }
+  await engine.release();
+  fs.rmSync(folder, { recursive: true });
+  return rows;
+}
+
+function makePlan(model: Plan['model'], file: string, prompt: string): Plan {
+  return {
+    ...plainPlan,
+    model,
+    prompt,
+    references: [fs.readFileSync(path.join(root, 'examples', file))],
+    width: 1024,
+    height: 1024,
+    seed: 1n,
+    steps,
+    guidance: 2.5,
+    numerics: plainNumerics,
+    output: { format: 'png', quality: 95 },
+  };
+}
+
+type Measured = {
+  milliseconds: number;
+  /** Of the processor: the same whatever else runs on the machine, where there is one thread. */
+  processor: number;
+  reused: number;
+  picture: Bitmap;
+};
+
+/** The steps of the fastest of some runs of each edit. */
+async function measureAll(
+  engine: Engine,
+  plans: readonly Plan[],
+  cache: CachePlan | undefined,
+  runs: number,
+): Promise<Measured[]> {
+  const all: Measured[] = [];
+  for (const plan of plans) {
+    const measured: Measured[] = [];
+    for (let run = 0; run < runs; run++) measured.push(await measure(engine, { ...plan, cache }));
+    all.push(measured.reduce((best, each) => (each.processor < best.processor ? each : best)));
+  }
+  return all;
+}
+
+async function measure(engine: Engine, plan: Plan): Promise<Measured> {
+  let [milliseconds, processor, reused] = [0, 0, 0];
+  let used = process.cpuUsage();
+  let image: (EngineEvent & { type: 'image' })['image'] | undefined;
+  for await (const event of engine.run(plan, new AbortController().signal)) {
+    if (event.type === 'step-end') {
+      milliseconds += event.milliseconds;
+      const { user, system } = process.cpuUsage(used);
+      processor += (user + system) / 1000;
+    } else if (event.type === 'cache-end') reused = event.reused;
+    else if (event.type === 'image') image = event.image;
+    used = process.cpuUsage();
+  }
+  return { milliseconds, processor, reused, picture: await decodeImage(image!.bytes) };
+}
+
+/** Means over the edits. */
+function figures(found: readonly Measured[], plain: readonly Measured[]): Row {
+  const mean = (value: (measured: Measured, reference: Measured) => number) =>
+    found.reduce((sum, measured, i) => sum + value(measured, plain[i]!), 0) / found.length;
+  const decibels = mean(({ picture }, reference) => psnr(picture.data, reference.picture.data));
+  return {
+    'reused of 28': round(
+      mean(({ reused }) => reused),
+      1,
+    ),
+    'steps s': round(mean(({ milliseconds }) => milliseconds) / 1000, 2),
+    'processor s': round(mean(({ processor }) => processor) / 1000, 2),
+    'speed-up': round(
+      mean(({ processor }, reference) => reference.processor / processor),
+      2,
+    ),
+    'PSNR dB': Number.isFinite(decibels) ? round(decibels, 1) : '∞',
+    SSIM: round(
+      mean(({ picture }, reference) => ssim(picture, reference.picture)),
+      4,
+    ),
+  };
+}
