@@ -89,7 +89,7 @@ describe.runIf(existsSync('/proc/self/stat'))('an engine process that is killed'
     await watch;
     expect(seen.length).toBeGreaterThan(1);
     expect(new Set(seen.map(({ status }) => status))).toEqual(new Set(['ok']));
-    expect((await server.health()).engine).toEqual({ state: 'ready', restarts: restarts + 1 });
+    expect((await server.health()).engine).toMatchObject({ state: 'ready', restarts: restarts + 1 });
   });
 
   it('takes only the image with it that it was computing: what waits runs on a fresh process', async () => {
@@ -145,7 +145,7 @@ describe('a server', () => {
     expect((await answer).body.errors?.map(({ code }) => code)).toEqual(['taskCancelled']);
     await until(() => isFree(server));
     await server.draw({ inputs, steps: 1 });
-    expect((await server.health()).engine).toEqual({ state: 'ready', restarts });
+    expect((await server.health()).engine).toMatchObject({ state: 'ready', restarts });
   });
 
   it('goes on for a client that has gone', async () => {

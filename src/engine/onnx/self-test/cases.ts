@@ -144,6 +144,13 @@ const movements: Case[] = [
   },
   {
     ...device,
+    operator: 'Pad',
+    inputs: [tokens],
+    build: (x) => op.padColumns(x, 3, 1, 1),
+    expected: (x) => Values.of([197, 204], (s, d) => (d! < 3 || d! > 202 ? 1 : x.at(s!, d! - 3))),
+  },
+  {
+    ...device,
     operator: 'Gather',
     inputs: [pattern([32, 5], 1), integers([61, 61], (i) => (i * 7) % 32)],
     build: (table, index) => op.gather(table, index),
