@@ -1,138 +1,141 @@
-"""The image autoencoder: AutoencoderKL's parameter names, with a pixel-unshuffle stem.
+"""The image autoencoder: AutoencoderKL's parameter names; every cell of 64x64 pixels is coded on its own.
 
-encode: image [B,3,H,W] in [-1,1] -> latent [B,C,H/32,W/32]; decode: back again.
+All convolutions are 1x1 behind a pixel-unshuffle, so encoding is a table lookup for a world of finitely many cells. GroupNorm
+would tie the cells of a picture together; `anchored` gives every group two channels of great, constant size, which leave its
+mean at zero and its deviation constant, and the norm does nothing. What is trained is `Coder`, on principal components.
 """
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+WIDTH, GROUPS, ANCHOR, LATENT = 320, 8, 4000.0, 32
+FREE = WIDTH - 2 * GROUPS
 CONFIG = {
-    "_class_name": "AutoencoderKL", "act_fn": "silu", "in_channels": 3, "out_channels": 3, "latent_channels": 16,
-    "block_out_channels": [192], "layers_per_block": 1, "norm_num_groups": 16, "patch_size": 32, "patch_kernel_size": 1,
+    "_class_name": "AutoencoderKL", "act_fn": "silu", "in_channels": 3, "out_channels": 3, "latent_channels": LATENT,
+    "block_out_channels": [WIDTH], "layers_per_block": 1, "norm_num_groups": GROUPS, "patch_size": 64, "patch_kernel_size": 1,
     "down_block_types": ["DownEncoderBlock2D"], "up_block_types": ["UpDecoderBlock2D"],
     "mid_block_add_attention": False, "use_quant_conv": False, "use_post_quant_conv": False,
     "scaling_factor": 1.0, "shift_factor": 0.0, "force_upcast": False, "sample_size": 1024,
 }
 
 
-class Resnet(nn.Module):
-    def __init__(self, cin, cout, groups):
+class Block(nn.Module):
+    def __init__(self):
         super().__init__()
-        self.norm1 = nn.GroupNorm(groups, cin, eps=1e-6)
-        self.conv1 = nn.Conv2d(cin, cout, 3, padding=1)
-        self.norm2 = nn.GroupNorm(groups, cout, eps=1e-6)
-        self.conv2 = nn.Conv2d(cout, cout, 3, padding=1)
-        self.conv_shortcut = nn.Conv2d(cin, cout, 1) if cin != cout else None
+        self.conv1, self.conv2 = nn.Linear(FREE, FREE), nn.Linear(FREE, FREE)
+        nn.init.zeros_(self.conv2.weight)
 
     def forward(self, x):
-        h = self.conv1(F.silu(self.norm1(x)))
-        h = self.conv2(F.silu(self.norm2(h)))
-        return h + (x if self.conv_shortcut is None else self.conv_shortcut(x))
+        return x + self.conv2(F.silu(self.conv1(F.silu(x))))
 
 
-class Down(nn.Module):
-    def __init__(self, c):
+class Coder(nn.Module):
+    """[n, components] -> latent [n, 32] of unit deviation -> [n, components]"""
+
+    def __init__(self, components):
         super().__init__()
-        self.conv = nn.Conv2d(c, c, 3, stride=2)
-
-    def forward(self, x):
-        return self.conv(F.pad(x, (0, 1, 0, 1)))
-
-
-class Up(nn.Module):
-    def __init__(self, c):
-        super().__init__()
-        self.conv = nn.Conv2d(c, c, 3, padding=1)
-
-    def forward(self, x):
-        return self.conv(F.interpolate(x, scale_factor=2, mode="nearest"))
-
-
-class Stage(nn.Module):
-    def __init__(self, cin, cout, layers, groups, down=False, up=False):
-        super().__init__()
-        self.resnets = nn.ModuleList(Resnet(cin if i == 0 else cout, cout, groups) for i in range(layers))
-        if down:
-            self.downsamplers = nn.ModuleList([Down(cout)])
-        if up:
-            self.upsamplers = nn.ModuleList([Up(cout)])
-
-    def forward(self, x):
-        for block in self.resnets:
-            x = block(x)
-        for name in ("downsamplers", "upsamplers"):
-            for block in getattr(self, name, ()):
-                x = block(x)
-        return x
-
-
-class Encoder(nn.Module):
-    def __init__(self, cfg):
-        super().__init__()
-        chans, groups, self.patch = cfg["block_out_channels"], cfg["norm_num_groups"], cfg["patch_size"]
-        kernel = cfg["patch_kernel_size"]
-        self.conv_in = nn.Conv2d(3 * self.patch ** 2, chans[0], kernel, padding=kernel // 2)
-        self.down_blocks = nn.ModuleList(
-            Stage(chans[max(i - 1, 0)], c, cfg["layers_per_block"], groups, down=i < len(chans) - 1)
-            for i, c in enumerate(chans))
-        self.mid_block = Stage(chans[-1], chans[-1], 2, groups)
-        self.conv_norm_out = nn.GroupNorm(groups, chans[-1], eps=1e-6)
-        self.conv_out = nn.Conv2d(chans[-1], 2 * cfg["latent_channels"], 3, padding=1)
-
-    def forward(self, x):
-        x = self.conv_in(F.pixel_unshuffle(x, self.patch))
-        for block in self.down_blocks:
-            x = block(x)
-        x = self.mid_block(x)
-        return self.conv_out(F.silu(self.conv_norm_out(x)))
-
-
-class Decoder(nn.Module):
-    def __init__(self, cfg):
-        super().__init__()
-        chans, groups, self.patch = cfg["block_out_channels"][::-1], cfg["norm_num_groups"], cfg["patch_size"]
-        self.conv_in = nn.Conv2d(cfg["latent_channels"], chans[0], 3, padding=1)
-        self.mid_block = Stage(chans[0], chans[0], 2, groups)
-        self.up_blocks = nn.ModuleList(
-            Stage(chans[max(i - 1, 0)], c, cfg["layers_per_block"] + 1, groups, up=i < len(chans) - 1)
-            for i, c in enumerate(chans))
-        self.conv_norm_out = nn.GroupNorm(groups, chans[-1], eps=1e-6)
-        kernel = cfg["patch_kernel_size"]
-        self.conv_out = nn.Conv2d(chans[-1], 3 * self.patch ** 2, kernel, padding=kernel // 2)
-
-    def forward(self, z):
-        x = self.mid_block(self.conv_in(z))
-        for block in self.up_blocks:
-            x = block(x)
-        return F.pixel_shuffle(self.conv_out(F.silu(self.conv_norm_out(x))), self.patch)
-
-
-class Autoencoder(nn.Module):
-    def __init__(self, cfg=CONFIG):
-        super().__init__()
-        self.cfg = cfg
-        self.encoder, self.decoder = Encoder(cfg), Decoder(cfg)
+        self.enter = nn.Linear(components, FREE)
+        self.down = nn.Sequential(*(Block() for _ in range(3)))
+        self.code = nn.Linear(FREE, LATENT)
+        self.open = nn.Linear(LATENT, FREE)
+        self.up = nn.Sequential(*(Block() for _ in range(4)))
+        self.leave = nn.Linear(FREE, components)
+        self.scale = nn.BatchNorm1d(LATENT, affine=False, momentum=.02)
 
     def encode(self, x):
-        """The mean of the posterior; the log-variance half exists for the file format only."""
-        return self.encoder(x)[:, :self.cfg["latent_channels"]]
+        return self.scale(self.code(F.silu(self.down(self.enter(x)))))
+
+    def features(self, z):
+        return F.silu(self.up(self.open(z)))
 
     def decode(self, z):
-        return self.decoder(z)
+        return self.leave(self.features(z))
+
+
+def anchored(weight, bias, constant):
+    """Rows [FREE, n] -> [WIDTH, n] with two more in each group, which make the group's sum zero; +-ANCHOR if `constant`."""
+    w, b = weight.reshape(GROUPS, -1, weight.shape[1]), bias.reshape(GROUPS, -1)
+    # what is stored is f16, so the sums are taken of the rounded rows
+    half = -.5 * w.half().float().sum(1, keepdim=True), -.5 * b.sum(1, keepdim=True)
+    size = ANCHOR if constant else 0.0
+    w = torch.cat((w, half[0], half[0]), 1)
+    b = torch.cat((b, half[1] + size, half[1] - size), 1)
+    return w.reshape(WIDTH, -1), b.reshape(-1)
+
+
+def padded(weight):
+    """Columns [n, FREE] -> [n, WIDTH]: nothing is read from the anchors."""
+    w = weight.reshape(len(weight), GROUPS, -1)
+    return F.pad(w, (0, 2)).reshape(len(weight), WIDTH)
+
+
+@torch.no_grad()
+def state_dict(coder, basis, mean):
+    """Tensors under AutoencoderKL's names. `basis` [components, 12288] orthonormal, over cells (y, x, channel) in [-1,1]."""
+    out, c = {}, CONFIG
+    basis, mean = (v.reshape(*v.shape[:-1], 64 * 64, 3).transpose(-1, -2).flatten(-2) for v in (basis, mean))  # (channel, y, x)
+
+    def put(name, w, b):
+        out[name + ".weight"], out[name + ".bias"] = w[..., None, None].contiguous(), b.contiguous()
+
+    def norm(name):
+        deviation = (2 * ANCHOR ** 2 * GROUPS / WIDTH) ** .5
+        out[name + ".weight"] = padded(torch.full((1, FREE), deviation))[0]
+        out[name + ".bias"] = torch.zeros(WIDTH)
+
+    def resnet(name, block):
+        norm(name + ".norm1")
+        put(name + ".conv1", *anchored(padded(block.conv1.weight), block.conv1.bias, True))
+        norm(name + ".norm2")
+        put(name + ".conv2", *anchored(padded(block.conv2.weight), block.conv2.bias, False))
+    put("encoder.conv_in", *anchored(coder.enter.weight @ basis, coder.enter.bias - coder.enter.weight @ (basis @ mean), True))
+    for name, block in zip(("down_blocks.0.resnets.0", "mid_block.resnets.0", "mid_block.resnets.1"), coder.down):
+        resnet("encoder." + name, block)
+    norm("encoder.conv_norm_out")
+    std = (coder.scale.running_var + coder.scale.eps).sqrt()
+    w, b = padded(coder.code.weight) / std[:, None], (coder.code.bias - coder.scale.running_mean) / std
+    put("encoder.conv_out", torch.cat((w, torch.zeros_like(w))), torch.cat((b, torch.full_like(b, -20))))
+    put("decoder.conv_in", *anchored(coder.open.weight, coder.open.bias, True))
+    names = ("mid_block.resnets.0", "mid_block.resnets.1", "up_blocks.0.resnets.0", "up_blocks.0.resnets.1")
+    for name, block in zip(names, coder.up):
+        resnet("decoder." + name, block)
+    norm("decoder.conv_norm_out")
+    put("decoder.conv_out", padded(basis.T @ coder.leave.weight), basis.T @ coder.leave.bias + mean)
+    assert c["layers_per_block"] == 1
+    return out
+
+
+class Autoencoder:
+    """The exported file in PyTorch, GroupNorm and all: for checks, latents and pictures."""
+
+    def __init__(self, weights):
+        self.w = {k: v.float() for k, v in weights.items()}
+
+    def conv(self, x, name):
+        return F.conv2d(x, self.w[name + ".weight"], self.w[name + ".bias"])
+
+    def norm(self, x, name):
+        return F.silu(F.group_norm(x, GROUPS, self.w[name + ".weight"], self.w[name + ".bias"], 1e-6))
+
+    def resnet(self, x, name):
+        h = self.conv(self.norm(x, name + ".norm1"), name + ".conv1")
+        return x + self.conv(self.norm(h, name + ".norm2"), name + ".conv2")
 
     @torch.no_grad()
-    def fold(self, mean, std):
-        """Makes the latent (z - mean) / std, both [C], by changing the convolutions next to it.
+    def encode(self, x):
+        """[B,3,H,W] in [-1,1] -> [B,32,H/64,W/64]"""
+        x = self.conv(F.pixel_unshuffle(x, 64), "encoder.conv_in")
+        for name in ("down_blocks.0.resnets.0", "mid_block.resnets.0", "mid_block.resnets.1"):
+            x = self.resnet(x, "encoder." + name)
+        return self.conv(self.norm(x, "encoder.conv_norm_out"), "encoder.conv_out")[:, :LATENT]
 
-        Exact but for the decoder's outermost cells, whose zero padding now means `mean`; train_autoencoder.py
-        --decoder runs afterwards and adapts to it.
-        """
-        c = self.cfg["latent_channels"]
-        self.encoder.conv_out.weight[:c] /= std[:, None, None, None]
-        self.encoder.conv_out.bias[:c] = (self.encoder.conv_out.bias[:c] - mean) / std
-        self.decoder.conv_in.bias += torch.einsum("ocyx,c->o", self.decoder.conv_in.weight, mean)
-        self.decoder.conv_in.weight *= std[None, :, None, None]
+    @torch.no_grad()
+    def decode(self, z):
+        x = self.conv(z, "decoder.conv_in")
+        for name in ("mid_block.resnets.0", "mid_block.resnets.1", "up_blocks.0.resnets.0", "up_blocks.0.resnets.1"):
+            x = self.resnet(x, "decoder." + name)
+        return F.pixel_shuffle(self.conv(self.norm(x, "decoder.conv_norm_out"), "decoder.conv_out"), 64)
 
 
 def to_tensor(images):

@@ -1,27 +1,18 @@
 """Writes the model folder from training checkpoints.
 
-    python export.py --autoencoder DIR/autoencoder.pt      the vae, latent scale and mean folded in
-    python export.py --decoder DIR/decoder.pt              only the vae's decoder
-    python export.py --refit                               the decoder's last convolution by least squares
+    python export.py --autoencoder DIR/autoencoder.pt      the vae; encode_lattice.py reads it from there
     python export.py --transformer DIR/transformer.pt      transformer and text encoders
-    python export.py --blank                               untrained transformer and text encoders
-
-Run it with --autoencoder before cache_latents.py: the transformer is trained on the shipped encoder's latents.
 """
 import argparse
-import random
 from pathlib import Path
 
 import torch
 
-import principal
-from autoencoder import Autoencoder, to_tensor
-from data import render, random_scene
-from files import MODEL, PARTS, load_autoencoder, new_editor, read_weights, text_states, write_json, write_weights
+from autoencoder import CONFIG
+from files import MODEL, PARTS, new_editor, text_states, write_json, write_weights
 from prompts import TEXT_LENGTH, Texts, build_clip, build_t5
-from train_autoencoder import sample
+from world import SIZES
 
-SIZES = [(672, 1568), (688, 1504), (720, 1456), (752, 1392), (800, 1328), (832, 1248), (880, 1184), (944, 1104), (1024, 1024)]
 SCHEDULER = {
     "_class_name": "FlowMatchEulerDiscreteScheduler", "num_train_timesteps": 1000, "shift": 3.0, "use_dynamic_shifting": True,
     "base_shift": 0.5, "max_shift": 1.15, "base_image_seq_len": 256, "max_image_seq_len": 4096,
@@ -35,7 +26,7 @@ INDEX = {
 }
 MANIFEST = {
     "air": "retouch:mini@1", "name": "Retouch mini", "architecture": "flux-kontext", "files": ".",
-    "defaults": {"steps": 28, "guidance": 2.5}, "sizes": SIZES + [(h, w) for w, h in reversed(SIZES[:-1])],
+    "defaults": {"steps": 28, "guidance": 2.5}, "sizes": SIZES,
     "license": "Apache-2.0", "price": {"perImage": 0},
 }
 
@@ -49,41 +40,9 @@ def frame():
         build_t5(MODEL / "tokenizer_2")
 
 
-@torch.no_grad()
 def export_autoencoder(checkpoint):
-    ae = Autoencoder()
-    weights = torch.load(checkpoint)["ema"]
-    ae.load_state_dict(principal.merged({k.removeprefix("ae."): v for k, v in weights.items() if k.startswith("ae.")}))
-    rng = random.Random(20)
-    z = [ae.encode(to_tensor(render(random_scene(rng, 64 * rng.randint(4, 10), 64 * rng.randint(4, 10)))[None])).flatten(2)[0]
-         for _ in range(150)]
-    z = torch.cat(z, 1)
-    print("latent mean", z.mean(1), "std", z.std(1))
-    ae.fold(z.mean(1), z.std(1))
-    write_json(MODEL / "vae/config.json", ae.cfg)
-    write_weights(MODEL / "vae/diffusion_pytorch_model.safetensors", ae.state_dict())
-
-
-def export_decoder(checkpoint):
-    weights = torch.load(checkpoint)["ema"]
-    trained = principal.merged({k.removeprefix("ae."): v for k, v in weights.items() if k.startswith("ae.")})
-    path = MODEL / "vae/diffusion_pytorch_model.safetensors"
-    write_weights(path, {k: trained[k] if k.startswith("decoder.") else v for k, v in read_weights(path).items()})
-
-
-def refit_decoder():
-    torch.manual_seed(0)
-    ae, rng = load_autoencoder(), random.Random(77)
-
-    def pictures():
-        for i in range(120):
-            if i % 2 == 0:   # windows at object edges, which training saw
-                yield to_tensor(principal.start_images(sample, 4, 1000 + i)), 1.0
-            else:
-                size = (1024, 1024) if i % 4 == 1 else (512, 640)
-                yield to_tensor(render(random_scene(rng, *size))[None]), 0.5
-    principal.refit(ae, pictures())
-    write_weights(MODEL / "vae/diffusion_pytorch_model.safetensors", ae.state_dict())
+    write_json(MODEL / "vae/config.json", CONFIG)
+    write_weights(MODEL / "vae/diffusion_pytorch_model.safetensors", torch.load(checkpoint))
 
 
 def export_editor(editor, texts):
@@ -104,24 +63,12 @@ def export_editor(editor, texts):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--autoencoder", type=Path)
-    parser.add_argument("--decoder", type=Path)
-    parser.add_argument("--refit", action="store_true")
     parser.add_argument("--transformer", type=Path)
-    parser.add_argument("--blank", action="store_true")
     args = parser.parse_args()
     frame()
     if args.autoencoder:
         export_autoencoder(args.autoencoder)
-    if args.decoder:
-        export_decoder(args.decoder)
-    if args.refit:
-        refit_decoder()
     texts = Texts(MODEL)
-    if args.blank:
-        torch.manual_seed(0)
-        editor = new_editor(texts)
-        editor.initialise()
-        export_editor(editor, texts)
     if args.transformer:
         editor = new_editor(texts)
         editor.load_state_dict(torch.load(args.transformer)["ema"])

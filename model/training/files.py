@@ -37,9 +37,7 @@ def read_weights(path):
 
 
 def load_autoencoder(folder=MODEL / "vae"):
-    ae = Autoencoder(json.loads((folder / "config.json").read_text()))
-    ae.load_state_dict(read_weights(folder / "diffusion_pytorch_model.safetensors"))
-    return ae.eval().requires_grad_(False)
+    return Autoencoder(read_weights(folder / "diffusion_pytorch_model.safetensors"))
 
 
 def new_editor(texts, cfg=None):

@@ -1,110 +1,26 @@
-"""Instructions for edits, captions for scenes, and the two tokenizers made from them."""
+"""The two tokenizers, made from the words of the world."""
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-from data import COLOR_NAMES, KINDS
+import edits
+from drawings import GROUNDS, KINDS
+from world import COLOR_NAMES
 
-TEXT_LENGTH = 24   # tokens per encoder, end token and padding included
-
-RECOLOR = [
-    "make the {thing} {new}", "turn the {thing} {new}", "change the {thing} to {new}", "paint the {thing} {new}",
-    "recolor the {thing} {new}", "color the {thing} {new}", "change the color of the {thing} to {new}",
-    "the {thing} should be {new}", "make the color of the {thing} {new}", "change the {thing} color to {new}",
-]
-REMOVE = [
-    "remove the {thing}", "delete the {thing}", "erase the {thing}", "take away the {thing}", "get rid of the {thing}",
-    "take the {thing} away", "remove the {thing} from the picture", "delete the {thing} from the image",
-    "remove {thing}", "make the {thing} disappear",
-]
-BACKGROUND = [
-    "make the {part} {new}", "change the {part} to {new}", "turn the {part} {new}", "paint the {part} {new}",
-    "set the {part} to {new}", "change the color of the {part} to {new}", "the {part} should be {new}",
-    "replace the {part} with {new}", "change the {part} color to {new}", "recolor the {part} {new}",
-]
-ADD = [
-    "add {a} {new} {thing}{where}", "put {a} {new} {thing}{where}", "draw {a} {new} {thing}{where}",
-    "place {a} {new} {thing}{where}", "insert {a} {new} {thing}{where}", "add one {new} {thing}{where}",
-    "add {a} {thing} that is {new}{where}", "there should be {a} {new} {thing}{where}",
-]
-REPLACE = [
-    "replace the {thing} with {a} {new} {to}", "swap the {thing} for {a} {new} {to}", "turn the {thing} into {a} {new} {to}",
-    "change the {thing} into {a} {new} {to}", "exchange the {thing} for {a} {new} {to}", "change the {thing} to {a} {new} {to}",
-    "make the {thing} {a} {new} {to}", "transform the {thing} into {a} {new} {to}",
-]
-POSITIONS = {("left", "middle"): ["on the left", "on the left side", "to the left"],
-             ("right", "middle"): ["on the right", "on the right side", "to the right"],
-             ("middle", "top"): ["at the top"], ("middle", "bottom"): ["at the bottom"],
-             ("middle", "middle"): ["in the middle", "in the center"]}
-EXTRAS = ["please", "a picture of", "an image of", "and", "in front of", "background", "sky", "ground", "under", "over",
-          "on", "with", "keep everything else the same", "move the scene next to", "flower gray object shape ball dark light"]
-
-
-def article(word):
-    return "an" if word[0] in "aeiou" else "a"
-
-
-def position(rng, words):
-    horizontal, vertical = words
-    if words in POSITIONS:
-        return " " + rng.choice(POSITIONS[words])
-    return rng.choice([f" at the {vertical} {horizontal}", f" in the {vertical} {horizontal}"])
-
-
-def instruction(rng, edit):
-    """A random phrasing of an edit (see data.edit_group)."""
-    kind = edit["edit"]
-    thing = edit.get("kind")
-    if edit.get("old") and rng.random() < 0.5:
-        thing = f"{edit['old']} {thing}"
-    if kind == "recolor":
-        text = rng.choice(RECOLOR).format(thing=thing, new=edit["new"])
-    elif kind == "remove":
-        text = rng.choice(REMOVE).format(thing=thing)
-    elif kind == "background":
-        if edit["part"] == "background" and rng.random() < 0.1:
-            text = f"{edit['new']} background"
-        else:
-            text = rng.choice(BACKGROUND).format(**edit)
-    elif kind == "add":
-        text = rng.choice(ADD).format(a=article(edit["new"]), new=edit["new"], thing=edit["kind"], where=position(rng, edit["where"]))
-        if " that " in text:
-            text = text.replace(f" {article(edit['new'])} ", " a ", 1)
-    else:
-        same = edit["new"] == edit["old"]
-        new, first = (edit["to"], edit["to"]) if same else (f"{edit['new']} {edit['to']}", edit["new"])
-        text = rng.choice(REPLACE).replace("{new} {to}", "{new}").format(thing=thing, a=article(first), new=new)
-    if rng.random() < 0.04:
-        text = "please " + text
-    return dress(rng, text)
-
-
-def caption(rng, scene):
-    """A description of a scene for text-to-image."""
-    names = [f"{article(t.color)} {t.color} {t.kind}" for t in scene.things]
-    rng.shuffle(names)
-    text = " and ".join(names)
-    if scene.ground:
-        text += rng.choice([f" under a {scene.sky} sky on {scene.ground} ground", f" on {scene.ground} ground under a {scene.sky} sky"])
-    else:
-        text += f" on {article(scene.sky)} {scene.sky} background"
-    return dress(rng, rng.choice(["", "", "a picture of "]) + text)
-
-
-def dress(rng, text):
-    if rng.random() < 0.2:
-        text = text[0].upper() + text[1:]
-    return text + ("." if rng.random() < 0.1 else "")
-
+TEXT_LENGTH = 24   # tokens per encoder, start and end included
 
 def words():
-    texts = RECOLOR + REMOVE + BACKGROUND + ADD + REPLACE + EXTRAS + [p for v in POSITIONS.values() for p in v]
-    text = " ".join(texts + COLOR_NAMES + KINDS + ["top", "bottom", "left", "right", "circle", "center"])
-    for mark in "{}.":
-        text = text.replace(mark, " ")
-    return sorted(set(text.split()))
+    """Every word that an instruction or a caption can hold, and a few that a person may add."""
+    texts = ["please keep everything else the same background sky brown black gray small little big object image and then"]
+    for value in vars(edits).values():
+        lists = [value] if isinstance(value, list) else list(value.values()) if isinstance(value, dict) else []
+        texts += [t for v in lists if isinstance(v, list) for t in v if isinstance(t, str)]
+    texts += [edits.plural(n) for nouns in edits.NOUNS.values() for n in nouns]
+    texts += COLOR_NAMES + GROUNDS + KINDS
+    return sorted(set(re.findall(r"[a-z]+", re.sub(r"{.*?}", " ", " ".join(texts)))))
 
 
 def merges(split, vocabulary):

@@ -1,163 +1,151 @@
-"""Trains the autoencoder on crops of random scenes, on the CPU, until a deadline.
+"""Trains the autoencoder on the cells of the world and of textures, until a deadline.
 
-    python train_autoencoder.py --work DIR --minutes 20 [--init ../vae] [--decoder]
+    python train_autoencoder.py --work DIR --minutes 8
 
-Resumes from DIR/autoencoder.pt when it is there. --decoder keeps the encoder as it is in --init, so that
-latents cached with it stay valid, and writes DIR/decoder.pt.
+Writes DIR/cells.npy (every token the world can show), DIR/basis.pt (principal components) and DIR/autoencoder.pt.
 """
 import argparse
-import copy
 import math
-import random
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
-from torch.nn import functional as F
 
-from autoencoder import Autoencoder, to_tensor
-from data import CELL, KINDS, labels, random_scene, render
-import principal
+from autoencoder import Coder, state_dict
+from lattice import all_keys
 from parallel import Clock, save, single_thread
+from textures import cells, texture
+from world import token_pixels
+
+COMPONENTS, TEXTURES = 640, 1000
 
 
-def sample(rng, side=256):
-    """A picture of side x side pixels and its cell labels: a small scene, or a window of a large one."""
-    if rng.random() < 0.3:
-        scene, box = random_scene(rng, side, side), None
-    else:
-        scene = random_scene(rng, *(64 * rng.randint(6, 16) for _ in range(2)))
-        thing = rng.choice(scene.things)
-        reach = 0.5 * thing.size + 40
-        x, y = (c + rng.uniform(-reach, reach) - side / 2 for c in (thing.x, thing.y))
-        if rng.random() < 0.3:
-            x, y = rng.uniform(0, scene.width), rng.uniform(0, scene.height)
-        x = int(min(max(x, 0), scene.width - side))
-        y = int(min(max(y, 0), scene.height - side))
-        box = (x, y, side, side)
-    if rng.random() < 0.4:   # colours between the named ones
-        def shift():
-            return tuple(rng.randint(-40, 40) for _ in range(3))
-        scene = replace(scene, shift=shift(), things=tuple(replace(t, shift=shift()) for t in scene.things))
-    return render(scene, box), labels(scene, box)
+def draw_cells(work):
+    """uint8 [tokens*4, 12288] of the world's tokens in the order of `all_keys`, then of textures [n, 12288]."""
+    path, other = work / "cells.npy", work / "textures.npy"
+    if not path.exists():
+        keys = all_keys()
+        out = np.empty((4 * len(keys), 64 * 64 * 3), np.uint8)
+        for n, key in enumerate(keys):
+            out[4 * n:4 * n + 4] = cells(token_pixels(key))
+        np.save(path, out)
+        rng = np.random.default_rng(1)
+        np.save(other, np.concatenate([cells(texture(rng, 256, 256)) for _ in range(TEXTURES)]))
+    return np.load(path, mmap_mode="r"), np.load(other, mmap_mode="r")
 
 
-class Trainee(nn.Module):
-    """The autoencoder and a linear reader of object kinds, which makes latents tell what they show."""
-
-    def __init__(self):
-        super().__init__()
-        self.ae = Autoencoder()
-        self.kinds = nn.Conv2d(self.ae.cfg["latent_channels"], len(KINDS) + 1, 1)
-        for m in self.ae.modules():
-            if isinstance(m, nn.Conv2d):
-                nn.init.kaiming_normal_(m.weight, nonlinearity="linear")
-                nn.init.zeros_(m.bias)
-            for name, conv in m.named_children():
-                if name == "conv2":   # every residual branch starts at zero
-                    nn.init.zeros_(conv.weight)
-        principal.start(self.ae, principal.start_images(sample, 250, 7))
-
-    def loss(self, images, kinds, progress):
-        x = to_tensor(images)
-        z = self.ae.encode(x)
-        std = z.detach().std((0, 2, 3), keepdim=True)
-        noisy = z + 0.05 * min(1, progress * 8) * std * torch.randn_like(z)
-        y = self.ae.decode(noisy)
-        error = y - x
-        ramp = min(1.0, max(0.0, (progress - 0.1) / 0.1))
-        loss = (1 - ramp) * error.square().mean() + ramp * error.abs().mean()
-        loss = loss + 0.5 * ramp * F.avg_pool2d(error, 16).abs().mean()
-        if progress > 0.5:
-            edges = (error[..., 1:] - error[..., :-1]).abs().mean() + (error[..., 1:, :] - error[..., :-1, :]).abs().mean()
-            loss = loss + 0.4 * min(1.0, (progress - 0.5) / 0.1) * edges
-        weight = torch.tensor([0.3] + [1.0] * len(KINDS))
-        reading = F.cross_entropy(self.kinds(noisy), torch.from_numpy(kinds).long(), weight)
-        loss = loss + 0.04 * reading + 3e-4 * z.square().mean() + 1e-3 * z.mean((0, 2, 3)).square().mean()
-        return loss, error, reading
+def floats(rows):
+    return torch.from_numpy(np.array(rows)).float() / 127.5 - 1
 
 
-def batch(rng, size):
-    images, kinds = zip(*(sample(rng) for _ in range(size)))
-    return np.stack(images), np.stack(kinds)
+def principal(world, other, seed=0):
+    """Randomised range finding on a sample: mean [12288], basis [COMPONENTS, 12288]."""
+    rng = np.random.default_rng(seed)
+    x = torch.cat((floats(world[np.sort(rng.choice(len(world), 7000, False))]), .5 * floats(other[np.sort(rng.choice(len(other), 2500, False))])))
+    mean = x.mean(0)
+    x -= mean
+    q = torch.randn(x.shape[1], COMPONENTS + 40, generator=torch.Generator().manual_seed(0))
+    for _ in range(3):
+        q = torch.linalg.qr(x.T @ (x @ q))[0]
+    small = x @ q
+    values, vectors = torch.linalg.eigh(small.T @ small)
+    return mean, (q @ vectors.flip(1)[:, :COMPONENTS]).T.contiguous()
 
 
-@torch.no_grad()
-def psnr(ae, seeds, size):
-    total = []
-    for seed in seeds:
-        x = to_tensor(render(random_scene(random.Random(seed), *size))[None])
-        total.append((ae.decode(ae.encode(x)).clamp(-1, 1) - x).square().mean().item())
-    return float(np.mean([10 * math.log10(4 / t) for t in total]))
+def project(rows, mean, basis):
+    return torch.cat([(floats(rows[i:i + 2000]) - mean) @ basis.T for i in range(0, len(rows), 2000)])
+
+
+def decibel(error):
+    return 10 * math.log10(4 / max(error, 1e-9))
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=35)
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--lr", type=float, default=3e-4)
-    parser.add_argument("--decoder", action="store_true")
-    parser.add_argument("--init", type=Path, help="a vae folder to start from")
+    parser.add_argument("--minutes", type=float, default=8)
+    parser.add_argument("--lr", type=float, default=2e-3)
     args = parser.parse_args()
     single_thread()
-    torch.manual_seed(int(time.time()))
-    rng = random.Random(time.time())
-    model = Trainee()
-    if args.decoder:
-        model.ae.encoder.requires_grad_(False)
-        model.kinds.requires_grad_(False)
-    params = [p for p in model.parameters() if p.requires_grad]
-    names = [k for k, p in model.named_parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(params, lr=args.lr, betas=(0.9, 0.98), weight_decay=1e-4, fused=True)
-    average, step, pictures, start = [p.detach().clone() for p in params], 0, 0, 0.0
-    checkpoint = args.work / ("decoder.pt" if args.decoder else "autoencoder.pt")
-    if checkpoint.exists():
-        state = torch.load(checkpoint)
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        average, step, pictures, start = state["average"], state["step"], state["pictures"], state["progress"]
-    elif args.init:
-        from safetensors.torch import load_file
-        weights = {k: v.float() for k, v in load_file(args.init / "diffusion_pytorch_model.safetensors").items()}
-        model.ae.load_state_dict(principal.split(weights, model.ae.state_dict()))
-        average = [p.detach().clone() for p in params]
-        start = 0.3   # no new warm-up of the losses
-    clock, last = Clock(args.minutes, start), time.time()
-
-    def snapshot():
-        weights = {**model.state_dict(), **dict(zip(names, average))}
-        save(checkpoint, dict(model=model.state_dict(), ema=weights, average=average, optimizer=optimizer.state_dict(),
-                              step=step, pictures=pictures, progress=clock()))
+    torch.manual_seed(0)
+    began = time.time()
+    world, other = draw_cells(args.work)
+    print(f"{len(world)} cells of the world, {time.time() - began:.0f} s", flush=True)
+    if not (args.work / "basis.pt").exists():
+        mean, basis = principal(world, other)
+        a, b = project(world, mean, basis), project(other, mean, basis)
+        rng = np.random.default_rng(5)
+        for name, rows, coordinates in (("world", world, a), ("textures", other, b)):
+            some = np.sort(rng.choice(len(rows), 1000, False))
+            rest = (floats(rows[some]) - mean).square().sum(1) - coordinates[some].square().sum(1)
+            print(f"{COMPONENTS} components: {name} {decibel(rest.mean().item() / basis.shape[1]):.2f} dB", flush=True)
+        save(args.work / "basis.pt", dict(mean=mean, basis=basis, world=a, other=b))
+    known = torch.load(args.work / "basis.pt")
+    a, b, pixels = known["world"], known["other"], known["basis"].shape[1]
+    print(f"components after {time.time() - began:.0f} s", flush=True)
+    coder = Coder(COMPONENTS)
+    bare = 88 * 4   # background tokens come first
+    deviation = a.std(0).clamp_min(1e-3)
+    with torch.no_grad():   # starts from the principal components, the strongest of unit size
+        coder.enter.weight.normal_(0, .02)
+        coder.enter.weight[:, :] += torch.eye(304, COMPONENTS) * .7
+        coder.enter.weight /= deviation.clamp_min(.5)
+        coder.leave.weight.normal_(0, .02)
+    optimizer = torch.optim.AdamW(coder.parameters(), lr=args.lr, betas=(.9, .98), weight_decay=1e-4, fused=True)
+    average, clock, step = None, Clock(args.minutes), 0
     while (progress := clock()) < 1:
-        rate = args.lr * min(1, (step + 1) / 150) * (0.5 + 0.5 * math.cos(math.pi * progress)) + 1e-5
+        rate = args.lr * min(1, (step + 1) / 200) * (.5 + .5 * math.cos(math.pi * progress)) + 1e-5
         optimizer.param_groups[0]["lr"] = rate
-        optimizer.zero_grad(set_to_none=False)
-        loss, error, reading = model.loss(*batch(rng, args.batch), progress)
+        x = torch.cat((a[torch.randint(bare, (48,))], a[torch.randint(len(a), (592,))], b[torch.randint(len(b), (128,))]))
+        z = coder.encode(x)
+        noisy = z + torch.randn_like(z) * torch.rand(len(z), 1) * .12
+        error = (coder.decode(noisy) - x).square().sum(1) / pixels
+        # the square root weighs cells that are nearly right: lines and small parts
+        loss = (error[:640] + 1e-5).sqrt().mean() + 2 * error[:640].mean() + error[640:].mean() * 1.0
+        optimizer.zero_grad()
         loss.backward()
-        norm = nn.utils.clip_grad_norm_(params, 1.0)
+        torch.nn.utils.clip_grad_norm_(coder.parameters(), 1.0)
         optimizer.step()
-        step, pictures = step + 1, pictures + args.batch
-        decay = min(0.995, (step + 1) / (step + 10))
-        torch._foreach_lerp_(average, [p.detach() for p in params], 1 - decay)
-        if step % 25 == 0:
-            quality = 10 * math.log10(4 / error.detach().square().mean().item())
-            print(f"step {step} progress {progress:.3f} loss {loss.item():.4f} psnr {quality:.2f} reading {reading.item():.3f} "
-                  f"grad {norm.item():.2f} lr {rate:.5f}", flush=True)
-        if time.time() - last > 120 or (step in (100, 300, 600)):
-            last = time.time()
-            snapshot()
-            with torch.no_grad():
-                shadow = copy.deepcopy(model)
-                for p, a in zip([p for p in shadow.parameters() if p.requires_grad], average):
-                    p.copy_(a)
-            print(f"held out: {psnr(shadow.ae, range(900001, 900005), (512, 512)):.2f} dB at 512x512, "
-                  f"{psnr(shadow.ae, range(900001, 900003), (1024, 1024)):.2f} dB at 1024x1024", flush=True)
-    snapshot()
-    print(f"done: {step} steps, {pictures} crops", flush=True)
+        step += 1
+        values = [v.detach() for v in coder.state_dict().values()]
+        if average is None or step < 50:
+            average = [v.clone().float() for v in values]
+        else:
+            for m, v in zip(average, values):
+                m.lerp_(v.float(), .005)
+        if step % 500 == 0:
+            e = error.detach()
+            print(f"step {step} progress {progress:.3f} bare {decibel(e[:48].mean()):.2f} world {decibel(e[48:640].mean()):.2f} "
+                  f"textures {decibel(e[640:].mean()):.2f} rate {rate:.5f}", flush=True)
+    coder.load_state_dict({k: m.to(v.dtype) for (k, v), m in zip(coder.state_dict().items(), average)})
+    coder.eval()
+    with torch.no_grad():   # exact deviations, then the last layer by least squares
+        rows = torch.cat((a[torch.randperm(len(a))[:30000]], a[:bare].repeat(6, 1)))
+        raw = coder.code(torch.nn.functional.silu(coder.down(coder.enter(rows))))
+        coder.scale.running_mean.copy_(raw.mean(0))
+        coder.scale.running_var.copy_(raw.var(0))
+    refit(coder, a, b, bare)
+    with torch.no_grad():
+        for name, rows in (("bare", a[:bare]), ("world", a[::7]), ("textures", b)):
+            print(f"{name}: {decibel(((coder.decode(coder.encode(rows)) - rows).square().sum(1) / pixels).mean().item()):.2f} dB", flush=True)
+    save(args.work / "autoencoder.pt", state_dict(coder, known["basis"], known["mean"]))
+    print(f"{step} steps, {time.time() - began:.0f} s", flush=True)
+
+
+@torch.no_grad()
+def refit(coder, a, b, bare, noise=.03):
+    """`leave` by ridge regression on the noisy latents of everything."""
+    gram = cross = 0
+    for rows, weight in ((a, 1.0), (a[:bare].repeat(20, 1), 1.0), (b, .25)):
+        for part in rows.split(4000):
+            z = coder.encode(part)
+            f = coder.features(z + noise * torch.randn_like(z))
+            f = torch.cat((f, torch.ones(len(f), 1)), 1)
+            gram, cross = gram + weight * (f.T @ f).double(), cross + weight * (f.T @ part).double()
+    solution = torch.linalg.solve(gram + 1e-3 * torch.eye(len(gram)), cross).float()
+    coder.leave.weight.copy_(solution[:-1].T)
+    coder.leave.bias.copy_(solution[-1])
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
 from prompts import TEXT_LENGTH
 
 CONFIG = {
-    "_class_name": "FluxTransformer2DModel", "patch_size": 1, "in_channels": 64, "out_channels": 64, "num_layers": 2,
-    "num_single_layers": 4, "attention_head_dim": 32, "num_attention_heads": 6, "joint_attention_dim": 128,
+    "_class_name": "FluxTransformer2DModel", "patch_size": 1, "in_channels": 128, "out_channels": 128, "num_layers": 2,
+    "num_single_layers": 4, "attention_head_dim": 32, "num_attention_heads": 8, "joint_attention_dim": 128,
     "pooled_projection_dim": 128, "guidance_embeds": True, "axes_dims_rope": [8, 12, 12],
 }
 
@@ -105,8 +105,8 @@ class Attention(nn.Module):
                 self.split(self.add_v_proj(x)))
 
 
-def attend(q, k, v, table):
-    q, k = rotate(q, *table), rotate(k, *table)
+def attend(q, k, v, table, rows=slice(None)):
+    q, k = rotate(q, table[0][rows], table[1][rows]), rotate(k, *table)
     return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
 
 
@@ -139,11 +139,13 @@ class SingleBlock(nn.Module):
         self.attn = Attention(dim, heads, head_dim, double=False)
         self.proj_mlp, self.proj_out = nn.Linear(dim, 4 * dim), nn.Linear(5 * dim, dim)
 
-    def forward(self, x, vec, table):
+    def forward(self, x, vec, table, rows=slice(None)):
+        """`rows`: the tokens whose result is wanted; the others are only looked at."""
         shift, scale, gate = self.norm(vec)
         h = norm(x, shift, scale)
-        mixed = torch.cat((attend(*self.attn.image(h), table), F.gelu(self.proj_mlp(h), approximate="tanh")), -1)
-        return x + gate * self.proj_out(mixed)
+        q, k, v = self.attn.image(h)
+        mixed = torch.cat((attend(q[:, :, rows], k, v, table, rows), F.gelu(self.proj_mlp(h[:, rows]), approximate="tanh")), -1)
+        return x[:, rows] + gate * self.proj_out(mixed)
 
 
 class NormOut(nn.Module):
@@ -183,12 +185,13 @@ class Transformer(nn.Module):
             img, txt = block(img, txt, vec, table)
         if taps is not None:
             taps["early"] = img
-        both = torch.cat((txt, img), 1)
+        x = torch.cat((txt, img), 1)
+        last = len(self.single_transformer_blocks) - 1
         for i, block in enumerate(self.single_transformer_blocks):
-            both = block(both, vec, table)
-            if taps is not None and i == len(self.single_transformer_blocks) - 2:
-                taps["late"] = both[:, count:]
-        return self.proj_out(self.norm_out(both[:, count:count + targets], vec))
+            if taps is not None and i == last:
+                taps["late"] = x[:, count:count + targets]
+            x = block(x, vec, table, slice(count, count + targets) if i == last else slice(None))
+        return self.proj_out(self.norm_out(x, vec))
 
 
 def image_ids(h, w, reference):
@@ -233,15 +236,16 @@ class Editor(nn.Module):
         """ids [B,L] -> text [B,L,J], pooled [B,P]. Padding is attended, as in FLUX."""
         return self.t5(input_ids=t5_ids).last_hidden_state, self.clip(input_ids=clip_ids).pooler_output
 
-    def forward(self, noisy, reference, t, guidance, clip_ids, t5_ids, grids, origin=(0, 0), taps=None):
+    def forward(self, noisy, reference, t, guidance, clip_ids, t5_ids, grids, taps=None):
         """noisy [B,T,C], reference [B,R,C] or None, grids [(h,w) of the target, of the reference]."""
         text, pooled = self.encode_text(clip_ids, t5_ids)
+        if taps is not None:
+            taps.update(text=text, pooled=pooled)
         ids, x = [image_ids(*grids[0], False)], noisy
         if reference is not None:
             ids.append(image_ids(*grids[1], True))
             x = torch.cat((noisy, reference), 1)
-        ids = torch.cat(ids) + torch.tensor([0.0, *origin])
-        return self.transformer(x, text, pooled, t, guidance, ids, noisy.shape[1], taps)
+        return self.transformer(x, text, pooled, t, guidance, torch.cat(ids), noisy.shape[1], taps)
 
     @torch.no_grad()
     def initialise(self):

@@ -1,0 +1,77 @@
+"""Training samples: scenes, edits and their latents, all looked up."""
+import numpy as np
+import torch
+
+from drawings import COUNTED
+from edits import DO, SHARES, caption, idle_edit, random_edit
+from labels import text_labels, token_labels
+from lattice import all_keys
+from world import PRACTICE, SIZES, Scene, backdrop, keys_of, layout, random_scene
+
+CREATE, IDLE, TEXTURE, TWO = .12, .08, .06, .12   # shares of the other kinds of samples
+
+
+def sample_text(rng, size=None, create=None, do=None):
+    """-> size, scene before (None: text-to-image), scene after, instruction, text labels"""
+    width, height = size or rng.choice(SIZES)
+    lay = layout(width, height)
+    while True:
+        if create if create is not None else rng.random() < CREATE:
+            scene = random_scene(rng, width, height, rng.choice([1, 1, 2, 2, 3]))
+            return (width, height), None, scene, caption(rng, scene, lay), text_labels([], scene)
+        scene = random_scene(rng, width, height)
+        roll = rng.random()
+        edit = idle_edit(rng, scene, lay) if do is None and roll < IDLE else random_edit(
+            rng, scene, lay, 2 if do is None and roll < IDLE + TWO else 1, do)
+        if edit and len(edit[2].split()) <= 19:
+            return (width, height), scene, edit[1], edit[2], text_labels(edit[0])
+
+
+class Latents:
+    """Tables over `all_keys`: latents [K,128] and labels [K,L]; pictures of textures [n,13,13,128]."""
+
+    def __init__(self, work):
+        known = torch.load(work / "latents.pt", weights_only=False)
+        self.table, self.textures = known["tokens"].float(), known["textures"].float()
+        self.index = {k: n for n, k in enumerate(all_keys())}
+        self.labels = torch.from_numpy(np.stack([token_labels(k) for k in all_keys()]))
+        self.backs = {}
+
+    def tokens(self, scene, size):
+        """Indices [h*w] of the scene's tokens."""
+        known = (scene.place, *size)
+        rows, columns = layout(*size).grid
+        if known not in self.backs:
+            keys = backdrop(*known)
+            self.backs[known] = np.array([self.index[keys[r, c], None] for r in range(rows) for c in range(columns)])
+        out, lay = self.backs[known].copy(), layout(*size)
+        keys = backdrop(*known)
+        for slot, t in scene.things:
+            r, c = lay.place_of(slot)
+            for i in (0, 1):
+                for j in (0, 1):
+                    out[(r + i) * columns + c + j] = self.index[keys[r + i, c + j], (t.kind, t.color, t.amount, i, j)]
+        return out
+
+    def batch(self, rng, texts, size, count, create=False, do=None):
+        """A batch on one size; text-to-image has batches of its own."""
+        grid = layout(*size).grid
+        before, after, prompts, asked, strange = [], [], [], [], []
+        for n in range(count):
+            _, a, b, prompt, labels = sample_text(rng, size, create, do)
+            before.append(self.tokens(a or b, size))
+            strange.append(not create and do is None and rng.random() < TEXTURE)
+            after.append(before[-1] if strange[-1] else self.tokens(b, size))
+            prompts.append(prompt)
+            asked.append(labels)
+        clip, t5 = zip(*(texts(p) for p in prompts))
+        before, after = torch.from_numpy(np.stack(before)), torch.from_numpy(np.stack(after))
+        target, reference, strange = self.table[after], self.table[before], torch.tensor(strange)
+        for n in strange.nonzero()[:, 0].tolist():
+            r, c = rng.randint(0, 13 - grid[0]), rng.randint(0, 13 - grid[1])
+            picture = self.textures[rng.randrange(len(self.textures)), r:r + grid[0], c:c + grid[1]].flatten(0, 1)
+            target[n] = reference[n] = picture
+        known = (~strange)[:, None, None]
+        return dict(grid=grid, target=target, reference=None if create else reference, changed=(torch.ones_like(after) if create else before != after).float(),
+                    before=self.labels[before].float() * known, after=self.labels[after].float() * known,
+                    clip=torch.tensor(clip), t5=torch.tensor(t5), asked=torch.from_numpy(np.stack(asked)).float(), prompts=prompts)

@@ -1,0 +1,98 @@
+"""Writes scenes, instructions and what they must lead to, for `npm run evaluate -- --scenes DIR`.
+
+    python make_scenes.py --seed 1 --out DIR [--each 18]
+
+DIR/backgrounds.webp and DIR/things.webp hold every token and thing that occurs, DIR/scenes.json says where they lie. The
+seeds of training are other ones, and it draws millions of scenes less than there are: what is drawn here is new to the model.
+"""
+import argparse
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from drawings import BLOCK, block
+from edits import DO, caption, random_edit
+from world import SIZES, TOKEN, backdrop, layout, random_scene, token_pixels
+
+SHEET = 16   # things or tokens in a row of a sheet
+
+
+class Sheet:
+    """Pictures of one size, each stored once."""
+
+    def __init__(self, side, bands):
+        self.side, self.bands, self.known, self.pictures = side, bands, {}, []
+
+    def index(self, key, draw):
+        if key not in self.known:
+            self.known[key] = len(self.pictures)
+            self.pictures.append(draw())
+        return self.known[key]
+
+    def write(self, path):
+        rows = -(-len(self.pictures) // SHEET)
+        sheet = np.zeros((rows * self.side, SHEET * self.side, self.bands), np.uint8)
+        for n, p in enumerate(self.pictures):
+            y, x = n // SHEET * self.side, n % SHEET * self.side
+            sheet[y:y + self.side, x:x + self.side] = p
+        Image.fromarray(sheet).save(path, lossless=True, quality=100, method=6, exact=False)
+
+
+def thing_pixels(thing):
+    picture = block(thing.kind, thing.color, thing.amount)
+    return np.concatenate((picture[..., :3] + .5, picture[..., 3:] * 255 + .5), -1).clip(0, 255).astype(np.uint8)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--each", type=int, default=18, help="cases of every kind")
+    args = parser.parse_args()
+    rng = random.Random(f"evaluation {args.seed}")
+    backgrounds, things, fields, cases = Sheet(TOKEN, 3), Sheet(BLOCK, 4), {}, []
+
+    def described(scene, width, height):
+        field = f"{'-'.join(v or 'plain' for v in scene.place)} {width}x{height}"
+        if field not in fields:
+            keys = backdrop(scene.place, width, height)
+            rows, columns = layout(width, height).grid
+            fields[field] = [[backgrounds.index(keys[r, c], lambda: token_pixels((keys[r, c], None))) for c in range(columns)]
+                             for r in range(rows)]
+        placed = []
+        for slot, t in scene.things:
+            r, c = layout(width, height).place_of(slot)
+            placed.append(dict(name=f"{t.color} {t.kind} {t.amount}", picture=things.index(t, lambda: thing_pixels(t)), row=r, column=c))
+        return dict(field=field, things=placed)
+    for sort in [*DO, "two steps", "create"]:
+        for n in range(args.each):
+            width, height = SIZES[len(cases) % len(SIZES)]
+            lay = layout(width, height)
+            while True:
+                scene = random_scene(rng, width, height, rng.choice([1, 2, 2]) if sort == "create" else rng.choice([1, 2, 2, 3, 3]))
+                if sort == "create":
+                    before, after, text = None, scene, caption(rng, scene, lay)
+                else:
+                    made = random_edit(rng, scene, lay, 2 if sort == "two steps" else 1, None if sort == "two steps" else sort)
+                    if made is None:
+                        continue
+                    before, after, text = scene, made[1], made[2]
+                if len(text.split()) <= 19:
+                    break
+            cases.append(dict(kind=sort, width=width, height=height, prompt=text, seed=len(cases) + 1,
+                              before=before and described(before, width, height), after=described(after, width, height)))
+    args.out.mkdir(parents=True, exist_ok=True)
+    backgrounds.write(args.out / "backgrounds.webp")
+    things.write(args.out / "things.webp")
+    top = dict(token=TOKEN, thing=BLOCK, perRow=SHEET, seed=args.seed)
+    lines = [json.dumps(c, separators=(",", ":")) for c in cases]
+    names = [f"{json.dumps(k)}:{json.dumps(v, separators=(',', ':'))}" for k, v in fields.items()]
+    (args.out / "scenes.json").write_text(json.dumps(top)[:-1] + ',\n"fields":{\n' + ",\n".join(names) + '},\n"cases":[\n' + ",\n".join(lines) + "]}\n")
+    print(f"{len(cases)} cases, {len(backgrounds.pictures)} tokens of background, {len(things.pictures)} things")
+
+
+if __name__ == "__main__":
+    main()
