@@ -17,13 +17,16 @@ def sample_text(rng, size=None, create=None, do=None):
     lay = layout(width, height)
     while True:
         if create if create is not None else rng.random() < CREATE:
-            scene = random_scene(rng, width, height, rng.choice([1, 1, 2, 2, 3]))
-            return (width, height), None, scene, caption(rng, scene, lay), text_labels([], scene)
+            scene = random_scene(rng, width, height, rng.choice([1, 2, 2, 3, 3]))
+            text = caption(rng, scene, lay)
+            if len(text.replace(",", " ,").split()) > 21:
+                continue
+            return (width, height), None, scene, text, text_labels([], scene)
         scene = random_scene(rng, width, height)
         roll = rng.random()
         edit = idle_edit(rng, scene, lay) if do is None and roll < IDLE else random_edit(
             rng, scene, lay, 2 if do is None and roll < IDLE + TWO else 1, do)
-        if edit and len(edit[2].split()) <= 19:
+        if edit and len(edit[2].replace(",", " ,").replace(".", " .").split()) <= 21:
             return (width, height), scene, edit[1], edit[2], text_labels(edit[0])
 
 
@@ -53,15 +56,15 @@ class Latents:
                     out[(r + i) * columns + c + j] = self.index[keys[r + i, c + j], (t.kind, t.color, t.amount, i, j)]
         return out
 
-    def batch(self, rng, texts, size, count, create=False, do=None):
-        """A batch on one size; text-to-image has batches of its own."""
+    def batch(self, rng, texts, size, count, create=False, do=None, style=lambda scene: scene):
+        """A batch on one size; text-to-image has batches of its own. `style` changes every scene that comes out."""
         grid = layout(*size).grid
         before, after, prompts, asked, strange = [], [], [], [], []
         for n in range(count):
             _, a, b, prompt, labels = sample_text(rng, size, create, do)
             before.append(self.tokens(a or b, size))
             strange.append(not create and do is None and rng.random() < TEXTURE)
-            after.append(before[-1] if strange[-1] else self.tokens(b, size))
+            after.append(before[-1] if strange[-1] else self.tokens(style(b), size))
             prompts.append(prompt)
             asked.append(labels)
         clip, t5 = zip(*(texts(p) for p in prompts))

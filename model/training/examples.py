@@ -1,27 +1,26 @@
-"""Draws the example pictures: python examples.py FOLDER"""
+"""Draws the example scenes: python examples.py FOLDER"""
 import sys
 from pathlib import Path
 
 from PIL import Image
 
-from data import Scene, Thing, render
+from world import Scene, Thing, render
 
+LEFT, MIDDLE, RIGHT = "left", "middle", "right"
 SCENES = {
-    "scene-car": Scene(1024, 1024, "blue", "yellow", 640, (
-        Thing("car", "red", 330, 760, 360), Thing("tree", "green", 780, 560, 340))),
-    "scene-house": Scene(1024, 1024, "pink", "green", 660, (
-        Thing("house", "purple", 640, 600, 380), Thing("star", "yellow", 220, 230, 230))),
-    "scene-heart": Scene(1024, 1024, "white", None, 0, (Thing("heart", "red", 512, 520, 300),)),
-    "scene-circle": Scene(1248, 832, "blue", None, 0, (
-        Thing("circle", "orange", 360, 420, 300), Thing("square", "white", 900, 430, 280))),
+    "scene-car": (1024, 1024, Scene(("day", "grass"), ((("ground", LEFT), Thing("car", "red", "large")), (("ground", RIGHT), Thing("tree", "green", "large")),
+                                                       (("sky", MIDDLE), Thing("balloon", "yellow", "large"))))),
+    "scene-house": (1248, 832, Scene(("day", "snow"), ((("ground", MIDDLE), Thing("house", "orange", "large")), (("sky", RIGHT), Thing("kite", "purple", "large"))))),
+    "scene-stars": (832, 1248, Scene(("night", "sand"), ((("sky", LEFT), Thing("star", "yellow", 2)), (("ground", MIDDLE), Thing("mushroom", "red", 3))))),
+    "scene-boat": (1504, 688, Scene(("sunset", "water"), ((("ground", LEFT), Thing("boat", "white", "large")), (("sky", RIGHT), Thing("bird", "pink", 3))))),
 }
 
 
 def main():
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
-    for name, scene in SCENES.items():
-        Image.fromarray(render(scene)).quantize(64, dither=Image.Dither.NONE).save(folder / f"{name}.png", optimize=True)
+    for name, (width, height, scene) in SCENES.items():
+        Image.fromarray(render(scene, width, height)).save(folder / f"{name}.png", optimize=True)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ AMOUNTS = ["small", "large", 1, 2, 3, 4]
 TOKEN_FIELDS = [TIMES, GROUNDS, COLOR_NAMES, [1, 2, 3, 4, 5], ["edge", "ground"], [0, 1], KINDS, COLOR_NAMES, AMOUNTS,
                 [(0, 0), (0, 1), (1, 0), (1, 1)]]
 TOKEN_LABELS = sum(len(f) for f in TOKEN_FIELDS)
+THINGS = slice(sum(len(f) for f in TOKEN_FIELDS[:6]), sum(len(f) for f in TOKEN_FIELDS[:7]))   # which thing, if any
 
 
 def hot(fields, values):

@@ -2,8 +2,8 @@
 
     python make_scenes.py --seed 1 --out DIR [--each 18]
 
-DIR/backgrounds.webp and DIR/things.webp hold every token and thing that occurs, DIR/scenes.json says where they lie. The
-seeds of training are other ones, and it draws millions of scenes less than there are: what is drawn here is new to the model.
+DIR/backgrounds.webp holds every token of background that occurs, DIR/things.webp and DIR/masks.webp (opacity) every thing, and
+DIR/scenes.json says where they lie.
 """
 import argparse
 import json
@@ -23,8 +23,8 @@ SHEET = 16   # things or tokens in a row of a sheet
 class Sheet:
     """Pictures of one size, each stored once."""
 
-    def __init__(self, side, bands):
-        self.side, self.bands, self.known, self.pictures = side, bands, {}, []
+    def __init__(self, side):
+        self.side, self.known, self.pictures = side, {}, []
 
     def index(self, key, draw):
         if key not in self.known:
@@ -32,18 +32,18 @@ class Sheet:
             self.pictures.append(draw())
         return self.known[key]
 
-    def write(self, path):
+    def write(self, path, bands=slice(0, 3)):
         rows = -(-len(self.pictures) // SHEET)
-        sheet = np.zeros((rows * self.side, SHEET * self.side, self.bands), np.uint8)
+        sheet = np.zeros((rows * self.side, SHEET * self.side, 3), np.uint8)
         for n, p in enumerate(self.pictures):
             y, x = n // SHEET * self.side, n % SHEET * self.side
-            sheet[y:y + self.side, x:x + self.side] = p
-        Image.fromarray(sheet).save(path, lossless=True, quality=100, method=6, exact=False)
+            sheet[y:y + self.side, x:x + self.side] = p[..., bands]
+        Image.fromarray(sheet).save(path, lossless=True, quality=100, method=6)
 
 
 def thing_pixels(thing):
     picture = block(thing.kind, thing.color, thing.amount)
-    return np.concatenate((picture[..., :3] + .5, picture[..., 3:] * 255 + .5), -1).clip(0, 255).astype(np.uint8)
+    return np.concatenate((picture[..., :3] * (picture[..., 3:] > 0) + .5, picture[..., 3:] * 255 + .5), -1).clip(0, 255).astype(np.uint8)
 
 
 def main():
@@ -53,7 +53,7 @@ def main():
     parser.add_argument("--each", type=int, default=18, help="cases of every kind")
     args = parser.parse_args()
     rng = random.Random(f"evaluation {args.seed}")
-    backgrounds, things, fields, cases = Sheet(TOKEN, 3), Sheet(BLOCK, 4), {}, []
+    backgrounds, things, fields, cases = Sheet(TOKEN), Sheet(BLOCK), {}, []
 
     def described(scene, width, height):
         field = f"{'-'.join(v or 'plain' for v in scene.place)} {width}x{height}"
@@ -87,6 +87,7 @@ def main():
     args.out.mkdir(parents=True, exist_ok=True)
     backgrounds.write(args.out / "backgrounds.webp")
     things.write(args.out / "things.webp")
+    things.write(args.out / "masks.webp", slice(3, 4))
     top = dict(token=TOKEN, thing=BLOCK, perRow=SHEET, seed=args.seed)
     lines = [json.dumps(c, separators=(",", ":")) for c in cases]
     names = [f"{json.dumps(k)}:{json.dumps(v, separators=(',', ':'))}" for k, v in fields.items()]

@@ -12,20 +12,22 @@ import time
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from batches import CREATE, Latents
+from batches import CREATE, Latents, sample_text
 from edits import DO
 from files import MODEL, load_editor, new_editor
-from labels import TEXT_LABELS, TOKEN_LABELS
+from labels import TEXT_LABELS, THINGS, TOKEN_LABELS
 from optimizer import Optimizer
 from parallel import Clock, save, single_thread, start_helper
 from prompts import Texts
 from world import PRACTICE, SIZES, layout
 
 TOKENS = 1500   # per batch, text included
+SENTENCES = 64   # more of them in every batch, for the text encoders alone
 PRACTICED = .3  # progress until which most batches are of small pictures
 
 
@@ -43,7 +45,7 @@ class Trainee(nn.Module):
         self.early, self.late = nn.Linear(dim, TOKEN_LABELS + 1), nn.Linear(dim, TOKEN_LABELS + 1)
         self.readers = nn.ModuleList([nn.Linear(128, TEXT_LABELS), nn.Linear(128, TEXT_LABELS)])
 
-    def loss(self, b, progress, t=None):
+    def loss(self, b, progress, t=None, readings=True):
         """-> loss, weighted squared error of x0 per token [B,T], reading losses"""
         size, count = b["target"].shape[:2]
         if t is None:
@@ -57,12 +59,20 @@ class Trainee(nn.Module):
             v = self.editor(noisy, b["reference"], t, guidance, b["clip"], b["t5"], [b["grid"]] * 2, taps=taps)
             late = self.late(taps["late"]).float()
             early = self.early(taps["early"][:, count:]).float() if b["reference"] is not None else None
-            asked = [reader(x).float() for reader, x in zip(self.readers, (taps["pooled"], taps["text"].mean(1)))]
+            text, pooled, labels = taps["text"], taps["pooled"], b["asked"]
+            if "sentences" in b:
+                more = self.editor.encode_text(*b["sentences"][:2])
+                text, pooled, labels = (torch.cat(v) for v in ((text, more[0]), (pooled, more[1]), (labels, b["sentences"][2])))
+            asked = [reader(x).float() for reader, x in zip(self.readers, (pooled, text.mean(1)))]
         error = ((v.float() - (noise - b["target"])).square() * self.weights).mean(-1)
         # a late step's error of v moves the picture little, and asks for the noise to be told from what is left of it
         steps = (t / .3).clamp(max=1)[:, None] ** 2
         weight = torch.where(b["changed"] > 0, (count / (2 * b["changed"].sum(1, keepdim=True).clamp_min(1))).clamp(1, 6), 1.0) * steps
+        # a background token is one of 88, a thing's one of 18,784: copying these is what has to be learned
+        weight = weight * (1 + 2 * (b["before"][..., THINGS] + b["after"][..., THINGS]).amax(-1).clamp(max=1) * (1 - b["changed"]))
         loss = (error * weight).sum() / weight.sum()
+        if not readings:
+            return loss, error.detach(), ()
         changed = b["changed"][..., None]
         # plain sums over labels: they are rare, and with a mean over all of them nothing is learned of any
         late = F.binary_cross_entropy_with_logits(late, torch.cat((b["after"], changed), -1), reduction="none").sum(-1)
@@ -72,18 +82,22 @@ class Trainee(nn.Module):
             early = (early * weight).sum() / weight.sum()
         else:
             early = late.new_zeros(())
-        asked = sum(F.binary_cross_entropy_with_logits(a, b["asked"], reduction="sum") for a in asked) / size
+        asked = sum(F.binary_cross_entropy_with_logits(a, labels, reduction="sum") for a in asked) / len(labels)
         strength = .12 * (1 - progress) + .02
-        return loss + strength * (early + late) + .02 * asked, error.detach(), (early.detach(), late.detach(), asked.detach())
+        return loss + strength * (early + late) + .05 * asked, error.detach(), (early.detach(), late.detach(), asked.detach())
 
 
 def draw(rng, latents, texts, progress):
-    practice = rng.random() < (.85 if progress < PRACTICED else .15 if progress < .8 else .05)
+    practice = rng.random() < (.85 if progress < PRACTICED else .6 if progress < .8 else .3)
     size = rng.choice(PRACTICE if practice else SIZES)
-    create = rng.random() < CREATE
+    # small pictures from text are full of things: most of what there is to learn by heart is in them
+    create = rng.random() < (.35 if practice else CREATE)
     h, w = layout(*size).grid
     count = max(4, round(TOKENS / (h * w * (1 if create else 1.8) + 24)))
-    return latents.batch(rng, texts, size, count, create)
+    b = latents.batch(rng, texts, size, count, create)
+    more = [sample_text(rng) for _ in range(SENTENCES)]
+    b["sentences"] = (*(torch.tensor(ids) for ids in zip(*(texts(s[3]) for s in more))), torch.from_numpy(np.stack([s[4] for s in more])).float())
+    return b
 
 
 def build(work, seed):
@@ -158,7 +172,7 @@ def main():
                               step=step, samples=samples, progress=clock()))
         return ema
     while (progress := clock()) < 1:
-        decay = min(1, (step + 1) / 60) * (1 if progress < .45 else max(.02, (1 - progress) / .55))
+        decay = min(1, (step + 1) / 60) * (1 if progress < .6 else max(.02, (1 - progress) / .4))
         tick = time.time()
         b = draw(rng, latents, texts, progress)
         for p in params:

@@ -1,0 +1,90 @@
+import { fileURLToPath } from 'node:url';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { preferredSizes } from '../../src/engine/sizes.ts';
+import { judge } from './judge.ts';
+import { reach, summarise } from './reach.ts';
+import { type Case, Scenes } from './scenes.ts';
+
+let scenes: Scenes;
+beforeAll(async () => {
+  scenes = await Scenes.read(fileURLToPath(new URL('../data/scenes', import.meta.url)));
+});
+
+const firstOf = (kind: string) => scenes.cases.find((task) => task.kind === kind)!;
+const beforeOf = (task: Case) => scenes.render(task.before!, task);
+
+describe('the scenes of the evaluation', () => {
+  it('are at least 200, of every kind and of every size', () => {
+    expect(scenes.cases.length).toBeGreaterThanOrEqual(200);
+    expect([...new Set(scenes.cases.map(({ kind }) => kind))].sort()).toEqual(
+      [
+        'add',
+        'count',
+        'create',
+        'ground',
+        'move',
+        'place',
+        'recolor',
+        'remove',
+        'replace',
+        'resize',
+        'time',
+        'two steps',
+      ].sort(),
+    );
+    const sizes = new Set(scenes.cases.map(({ width, height }) => `${width}×${height}`));
+    expect(sizes).toEqual(new Set(preferredSizes.map(({ width, height }) => `${width}×${height}`)));
+  });
+});
+
+describe('the judge', () => {
+  it.each([
+    'recolor',
+    'replace',
+    'add',
+    'remove',
+    'move',
+    'resize',
+    'place',
+    'time',
+    'ground',
+    'count',
+    'two steps',
+  ])('takes the picture that had to come of "%s", and not the one that was there before', (kind) => {
+    const task = firstOf(kind);
+    const before = beforeOf(task);
+    const truth = scenes.render(task.after, task);
+    expect(judge(scenes, task, before, truth)).toMatchObject({ done: true, intact: true });
+    expect(judge(scenes, task, before, before).done).toBe(false);
+  });
+
+  it('sees a thing damaged that the instruction does not name', () => {
+    const task = scenes.cases.find(({ kind, after }) => kind === 'recolor' && after.things.length > 1)!;
+    const before = beforeOf(task);
+    const stays = task.after.things.find(({ name }) =>
+      task.before!.things.some((thing) => thing.name === name),
+    )!;
+    const others = task.after.things.filter((thing) => thing !== stays);
+    const damaged = scenes.render({ ...task.after, things: others }, task);
+    expect(judge(scenes, task, before, damaged)).toMatchObject({ done: true, intact: false });
+  });
+
+  it('wants all of a picture made from text alone', () => {
+    const task = firstOf('create');
+    const truth = scenes.render(task.after, task);
+    expect(judge(scenes, task, undefined, truth).done).toBe(true);
+    const empty = scenes.render({ ...task.after, things: task.after.things.slice(1) }, task);
+    expect(judge(scenes, task, undefined, empty).done).toBe(false);
+  });
+});
+
+it('figures below what is wanted are named', () => {
+  const trial = { kind: 'add', prompt: '', size: '', steps: 8, done: true, intact: true, outside: 20 };
+  const rows = summarise([trial, { ...trial, done: false }]);
+  expect(reach(rows)).toEqual([
+    'add, 8 steps: 50 % succeed, 80 % are wanted.',
+    'all edits, 8 steps: 50 % succeed, 90 % are wanted.',
+    'all edits, 8 steps: 20 dB outside the edit, 30 dB are wanted.',
+  ]);
+  expect(reach(summarise([{ ...trial, outside: 31 }]))).toEqual([]);
+});

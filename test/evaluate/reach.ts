@@ -1,0 +1,65 @@
+/** The figures of an evaluation, and whether they are what the embedded model is held to. */
+import { type Row, round } from '../../bench/measure.ts';
+
+export type Trial = {
+  kind: string;
+  prompt: string;
+  size: string;
+  steps: number;
+  done: boolean;
+  intact: boolean;
+  outside: number | undefined;
+};
+
+/** Per cent of the edits that succeed, of all and of every kind; of pictures from text; dB outside the edit, the median. */
+export const wanted = { all: 90, kind: 80, create: 85, outside: 30 };
+
+/** One row for each kind and number of steps, and one for all edits together. */
+export function summarise(trials: readonly Trial[]): Row[] {
+  const steps = [...new Set(trials.map((trial) => trial.steps))];
+  return steps.flatMap((count) => {
+    const some = trials.filter((trial) => trial.steps === count);
+    const edits = some.filter(({ kind }) => kind !== 'create');
+    const kinds = [...new Set(some.map(({ kind }) => kind))];
+    return [
+      ...kinds.map((kind) =>
+        row(
+          kind,
+          count,
+          some.filter((trial) => trial.kind === kind),
+        ),
+      ),
+      ...(edits.length > 0 ? [row('all edits', count, edits)] : []),
+    ];
+  });
+}
+
+function row(kind: string, steps: number, trials: readonly Trial[]): Row {
+  const share = (is: (trial: Trial) => boolean) => round((100 * trials.filter(is).length) / trials.length, 1);
+  const outside = trials.flatMap((trial) => trial.outside ?? []).sort((a, b) => a - b);
+  return {
+    kind,
+    steps,
+    cases: trials.length,
+    'success %': share(({ done, intact }) => done && intact),
+    'done %': share(({ done }) => done),
+    'rest intact %': share(({ intact }) => intact),
+    'outside dB': outside.length > 0 ? outside[outside.length >> 1]! : '',
+  };
+}
+
+/** A sentence for every figure below what is wanted. */
+export function reach(rows: readonly Row[]): string[] {
+  return rows.flatMap((row) => {
+    const { kind, steps } = row;
+    const least = kind === 'create' ? wanted.create : kind === 'all edits' ? wanted.all : wanted.kind;
+    const success = Number(row['success %']);
+    const outside = row['outside dB'];
+    return [
+      ...(success < least ? [`${kind}, ${steps} steps: ${success} % succeed, ${least} % are wanted.`] : []),
+      ...(kind === 'all edits' && outside !== '' && Number(outside) < wanted.outside
+        ? [`${kind}, ${steps} steps: ${outside} dB outside the edit, ${wanted.outside} dB are wanted.`]
+        : []),
+    ];
+  });
+}
