@@ -2,12 +2,13 @@
 import numpy as np
 import torch
 
-from drawings import COUNTED
-from edits import DO, SHARES, caption, idle_edit, random_edit
+from edits import caption, idle_edit, random_edit
 from labels import text_labels, token_labels
 from lattice import all_keys
-from world import PRACTICE, SIZES, Scene, backdrop, keys_of, layout, random_scene
+from world import SIZES, backdrop, layout, random_scene
 
+# single edits by how hard they are to learn
+OFTEN = {"recolor": 20, "replace": 20, "add": 20, "remove": 5, "move": 14, "resize": 10, "place": 6, "time": 4, "ground": 3, "count": 8}
 CREATE, IDLE, TEXTURE, TWO = .12, .08, .06, .12   # shares of the other kinds of samples
 
 
@@ -24,8 +25,12 @@ def sample_text(rng, size=None, create=None, do=None):
             return (width, height), None, scene, text, text_labels([], scene)
         scene = random_scene(rng, width, height)
         roll = rng.random()
-        edit = idle_edit(rng, scene, lay) if do is None and roll < IDLE else random_edit(
-            rng, scene, lay, 2 if do is None and roll < IDLE + TWO else 1, do)
+        if do is None and roll < IDLE:
+            edit = idle_edit(rng, scene, lay)
+        elif do is None and roll < IDLE + TWO:
+            edit = random_edit(rng, scene, lay, 2)
+        else:
+            edit = random_edit(rng, scene, lay, 1, do or rng.choices(list(OFTEN), OFTEN.values())[0])
         if edit and len(edit[2].replace(",", " ,").replace(".", " .").split()) <= 21:
             return (width, height), scene, edit[1], edit[2], text_labels(edit[0])
 

@@ -4,8 +4,8 @@ import math
 import numpy as np
 import torch
 
-from autoencoder import to_bytes, to_tensor
-from data import TOKEN
+from autoencoder import LATENT, to_bytes, to_tensor
+from drawings import TOKEN
 from transformer import image_ids, pack, unpack
 
 
@@ -54,7 +54,7 @@ def edit(ae, editor, texts, prompt, image=None, size=None, seed=0, steps=28, gui
         padded = pad(image)
         reference_grid = padded.shape[0] // TOKEN, padded.shape[1] // TOKEN
         reference = pack(ae.encode(to_tensor(padded[None])))
-    start = pack(noise(seed, ae.cfg["latent_channels"], grid))
+    start = pack(noise(seed, LATENT, grid))
     x = denoise(editor, (torch.tensor([clip]), torch.tensor([t5])), reference, start, grid, reference_grid, steps, guidance)
     latent = unpack(x, *grid)
     return to_bytes(ae.decode(latent))[0, :height, :width], latent

@@ -67,7 +67,7 @@ class Trainee(nn.Module):
         error = ((v.float() - (noise - b["target"])).square() * self.weights).mean(-1)
         # a late step's error of v moves the picture little, and asks for the noise to be told from what is left of it
         steps = (t / .3).clamp(max=1)[:, None] ** 2
-        weight = torch.where(b["changed"] > 0, (count / (2 * b["changed"].sum(1, keepdim=True).clamp_min(1))).clamp(1, 6), 1.0) * steps
+        weight = torch.where(b["changed"] > 0, (count / (2 * b["changed"].sum(1, keepdim=True).clamp_min(1))).clamp(1, 12), 1.0) * steps
         # a background token is one of 88, a thing's one of 18,784: copying these is what has to be learned
         weight = weight * (1 + 2 * (b["before"][..., THINGS] + b["after"][..., THINGS]).amax(-1).clamp(max=1) * (1 - b["changed"]))
         loss = (error * weight).sum() / weight.sum()
