@@ -61,15 +61,15 @@ class Latents:
                     out[(r + i) * columns + c + j] = self.index[keys[r + i, c + j], (t.kind, t.color, t.amount, i, j)]
         return out
 
-    def batch(self, rng, texts, size, count, create=False, do=None, style=lambda scene: scene):
-        """A batch on one size; text-to-image has batches of its own. `style` changes every scene that comes out."""
+    def batch(self, rng, texts, size, count, create=False, do=None):
+        """A batch on one size; text-to-image has batches of its own."""
         grid = layout(*size).grid
         before, after, prompts, asked, strange = [], [], [], [], []
         for n in range(count):
             _, a, b, prompt, labels = sample_text(rng, size, create, do)
             before.append(self.tokens(a or b, size))
             strange.append(not create and do is None and rng.random() < TEXTURE)
-            after.append(before[-1] if strange[-1] else self.tokens(style(b), size))
+            after.append(before[-1] if strange[-1] else self.tokens(b, size))
             prompts.append(prompt)
             asked.append(labels)
         clip, t5 = zip(*(texts(p) for p in prompts))

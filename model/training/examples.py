@@ -11,8 +11,6 @@ SCENES = {
     "scene-car": (1024, 1024, Scene(("day", "grass"), ((("ground", LEFT), Thing("car", "red", "large")), (("ground", RIGHT), Thing("tree", "green", "large")),
                                                        (("sky", MIDDLE), Thing("balloon", "yellow", "large"))))),
     "scene-house": (1248, 832, Scene(("day", "snow"), ((("ground", MIDDLE), Thing("house", "orange", "large")), (("sky", RIGHT), Thing("kite", "purple", "large"))))),
-    "scene-stars": (832, 1248, Scene(("night", "sand"), ((("sky", LEFT), Thing("star", "yellow", 2)), (("ground", MIDDLE), Thing("mushroom", "red", 3))))),
-    "scene-boat": (1504, 688, Scene(("sunset", "water"), ((("ground", LEFT), Thing("boat", "white", "large")), (("sky", RIGHT), Thing("bird", "pink", 3))))),
 }
 
 

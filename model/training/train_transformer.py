@@ -45,7 +45,7 @@ class Trainee(nn.Module):
         self.early, self.late = nn.Linear(dim, TOKEN_LABELS + 1), nn.Linear(dim, TOKEN_LABELS + 1)
         self.readers = nn.ModuleList([nn.Linear(128, TEXT_LABELS), nn.Linear(128, TEXT_LABELS)])
 
-    def loss(self, b, progress, t=None, readings=True):
+    def loss(self, b, progress, t=None):
         """-> loss, weighted squared error of x0 per token [B,T], reading losses"""
         size, count = b["target"].shape[:2]
         if t is None:
@@ -71,8 +71,6 @@ class Trainee(nn.Module):
         # a background token is one of 88, a thing's one of 18,784: copying these is what has to be learned
         weight = weight * (1 + 2 * (b["before"][..., THINGS] + b["after"][..., THINGS]).amax(-1).clamp(max=1) * (1 - b["changed"]))
         loss = (error * weight).sum() / weight.sum()
-        if not readings:
-            return loss, error.detach(), ()
         changed = b["changed"][..., None]
         # plain sums over labels: they are rare, and with a mean over all of them nothing is learned of any
         late = F.binary_cross_entropy_with_logits(late, torch.cat((b["after"], changed), -1), reduction="none").sum(-1)
