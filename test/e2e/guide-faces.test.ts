@@ -86,13 +86,6 @@ describe('the guide to faces', () => {
     expect(taskOf(faces.json[0]!).ultralytics).toMatchObject({ confidence: 0.6, strength: 0.4, steps: 20 });
   });
 
-  it('refines faces from the shell, with settings and without', async () => {
-    const refined = await edit(faces.commands[0]!, 'autumn.png');
-    expect(refined.stderr).toContain('Refining');
-    const set = await edit(faces.commands[1]!, 'autumn.png');
-    expect(set.stderr).toContain('Refining');
-  });
-
   it("adds an operator's detector, whose manifest is the one shown, and uses it", async () => {
     expect(await sh(faces.commands[2]!)).toMatchObject({ code: 0, stderr: '' });
     const shown = JSON.parse(faces.json[1]!.replace('/home/me', folder));
@@ -116,6 +109,14 @@ describe('the guide to faces', () => {
     }
     expect(outside).toBe(0);
     expect(inside).toBeGreaterThan(10_000);
+  });
+
+  // The detector just added finds a face in every picture: what the embedded model makes of a photograph shows none.
+  it('refines faces from the shell, with settings and without', async () => {
+    const refined = await edit(faces.commands[0]!, 'autumn.png');
+    expect(refined.stderr).toContain('Refining');
+    const set = await edit(faces.commands[1]!, 'autumn.png');
+    expect(set.stderr).toContain('Refining');
   });
 
   it('refuses a setting that there is not, and one beyond its range', async () => {

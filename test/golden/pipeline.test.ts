@@ -52,7 +52,7 @@ async function run(name: string, layout: string, precision: PrecisionName = 'f32
   const plan: Plan = {
     ...plainPlan,
     ...given,
-    model: { air: `test:${layout}@1`, files: layouts[layout]!, cacheFolder: path.join(folder, 'cache') },
+    model: { air: 'test:pipeline@1', files: layouts[layout]!, cacheFolder: path.join(folder, 'cache') },
     seed: BigInt(seed),
     references: reference === null ? [] : [read(reference)],
     numerics: { ...plainNumerics, precision },
