@@ -91,9 +91,7 @@ async function memory(server: ChildProcess, send: Send): Promise<Row> {
   await flood(send, longRun);
   const after = await read();
   return {
-    client: `memory over ${longRun} tasks`,
-    'MiB before': `${before.rss} (heap ${before.heap})`,
-    'MiB after': `${after.rss} (heap ${after.heap})`,
+    client: `memory over ${longRun} tasks: ${before.rss} MiB (heap ${before.heap}) before, ${after.rss} (heap ${after.heap}) after`,
   };
 }
 
