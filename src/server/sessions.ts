@@ -31,10 +31,6 @@ export class Session {
     this.#maxBytes = maxBytes;
   }
 
-  get attached(): boolean {
-    return this.#line !== undefined;
-  }
-
   /** Says again what the connection before did not confirm. */
   attach(line: Line): void {
     const before = this.#line;
@@ -80,10 +76,6 @@ export class Sessions {
   constructor(keepMilliseconds: number, maxBytes: number) {
     this.#keepMilliseconds = keepMilliseconds;
     this.#maxBytes = maxBytes;
-  }
-
-  get size(): number {
-    return this.#sessions.size;
   }
 
   /** The session of that UUID if it is this owner's, else a new one: a client that comes late is no error. */
