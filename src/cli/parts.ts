@@ -12,6 +12,7 @@ import { InputStore } from '../store/inputs.ts';
 import { KeyStore } from '../store/keys.ts';
 import { Lifetimes } from '../store/lifetimes.ts';
 import { ModelStore } from '../store/models.ts';
+import { SessionResults } from '../store/session-results.ts';
 import { TaskStore } from '../store/tasks.ts';
 import { UploadStore } from '../store/uploads.ts';
 import { UsageStore } from '../store/usage.ts';
@@ -63,6 +64,7 @@ export async function openParts({ config, log, engine: bare, embedded }: PartsOp
   });
   const service: TaskService = new TaskService({
     tasks: new TaskStore(db),
+    sessionResults: new SessionResults(db),
     uploads,
     usage: new UsageStore(db),
     keys,

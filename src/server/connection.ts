@@ -97,7 +97,11 @@ export class Connection implements Line {
 
   #onMessage(data: Buffer): void {
     this.#idle.refresh();
-    const work = this.#perform(data).finally(() => this.#work.delete(work));
+    this.#begin(this.#perform(data));
+  }
+
+  #begin(task: Promise<void>): void {
+    const work = task.finally(() => this.#work.delete(work));
     this.#work.add(work);
   }
 
@@ -130,27 +134,49 @@ export class Connection implements Line {
       if (this.#session) this.#parts.sessions.leave(this.#session, this);
       this.#session = session;
       session.attach(this);
+      if (this.#parts.sessions.takeUp(session)) this.#resume(session);
     }
     return isKey ? rest : parsed;
+  }
+
+  /** Says what the client of an earlier process has not received. */
+  #resume(session: Session): void {
+    for (const { taskUUID, replies } of this.#parts.service.resumption.resume(session.uuid, this.#caller)) {
+      this.#begin(this.#tell(taskUUID, replies, session));
+    }
+  }
+
+  /** Work goes on without the client, which may come back for it. */
+  get #caller(): Caller {
+    const { owner: account, uuid: session } = this.#session!;
+    return { account, session, publicUrl: this.#parts.publicUrl, signal: new AbortController().signal };
   }
 
   async #answer(parsed: Parsed): Promise<void> {
     if ('failures' in parsed) return this.#say(parsed.failures.map((failure) => ({ failure })));
     const { task } = parsed;
-    const { service, publicUrl } = this.#parts;
-    // Work goes on without the client, which may come back for it.
-    const account = this.#session!.owner;
-    const caller: Caller = { account, publicUrl, signal: new AbortController().signal };
-    const replies = service.perform(parsed, caller);
-    if (task.taskType === 'imageInference') {
-      for await (const reply of replies) this.#say([reply]);
-      return;
-    }
+    const replies = this.#parts.service.perform(parsed, this.#caller);
+    if (task.taskType === 'imageInference') return this.#tell(task.taskUUID, replies, this.#session!);
     const all: Reply[] = [];
     for await (const reply of replies) all.push(reply);
     // Pongs are about this connection and no other.
     if (task.taskType === 'ping') this.#write(all);
     else this.#say(all);
+  }
+
+  /** Each image as soon as it is known, to the session's client, whichever connection that has by then. */
+  async #tell(taskUUID: string, replies: AsyncIterable<Reply>, session: Session): Promise<void> {
+    const { resumption } = this.#parts.service;
+    let failed = false;
+    for await (const reply of replies) {
+      failed ||= 'failure' in reply;
+      const result = 'item' in reply && 'imageUUID' in reply.item ? reply.item.imageUUID : undefined;
+      const arrived = result === undefined ? undefined : () => resumption.note({ result });
+      for (const text of frames([reply])) session.say(text, arrived);
+    }
+    // Errors do not say whose result they are, and one may be that of several.
+    const receipt = { task: taskUUID.toLowerCase(), session: session.uuid };
+    if (failed) session.afterAll(() => resumption.note(receipt));
   }
 
   /** Errors first: clients take the first frame with data for the whole answer. */

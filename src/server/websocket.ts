@@ -30,7 +30,13 @@ const maxPendingBytes = 256 * 2 ** 20;
 
 const plugin: FastifyPluginAsync<WebSocketOptions> = async (server, options) => {
   const { service, config, gate, log, times = connectionTimes } = options;
-  const sessions = new Sessions(keepTime, maxPendingBytes);
+  const { resumption } = service;
+  const sessions = new Sessions({
+    keepMilliseconds: keepTime,
+    maxBytes: maxPendingBytes,
+    earlier: resumption.sessions().map(({ uuid, account }) => ({ uuid, owner: account })),
+    onForget: ({ uuid }) => resumption.forget(uuid),
+  });
   const connections = new Set<Connection>();
   await server.register(websocketPlugin, {
     options: { maxPayload: config.bodyLimit, perMessageDeflate: false },

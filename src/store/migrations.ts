@@ -84,4 +84,8 @@ export const migrations: readonly string[] = [
      uuid TEXT PRIMARY KEY REFERENCES assets ON DELETE CASCADE,
      account TEXT NOT NULL
    ) STRICT, WITHOUT ROWID;`,
+
+  // The connection session whose client has not received a result yet.
+  `ALTER TABLE results ADD COLUMN session TEXT;
+   CREATE INDEX results_by_session ON results (session) WHERE session IS NOT NULL;`,
 ];

@@ -28,6 +28,13 @@ export type StoredResult = {
 
 export type NewResult = { uuid: string; seed: string; plan: string };
 
+export type Acceptance = {
+  /** Not undone by a power failure either. */
+  durable: boolean;
+  /** Of the client that is to be told the results; undefined where it asks for them itself. */
+  session?: string | undefined;
+};
+
 export type Outcome = { item: string } | { failure: string };
 
 const resultColumns = 'uuid, task, position, seed, item, failure, made';
@@ -41,8 +48,7 @@ export class TaskStore {
     this.#db = db;
   }
 
-  /** `durable`: not undone by a power failure either. */
-  add(task: StoredTask, results: readonly NewResult[], durable: boolean): void {
+  add(task: StoredTask, results: readonly NewResult[], { durable, session }: Acceptance): void {
     const { uuid, account, type, request, terms, accepted } = task;
     const insert = () => {
       this.#db.run(
@@ -52,8 +58,8 @@ export class TaskStore {
       );
       for (const [position, result] of results.entries()) {
         this.#db.run(
-          'INSERT INTO results (uuid, task, position, seed, plan) VALUES (?, ?, ?, ?, ?)',
-          ...[result.uuid, uuid, position, result.seed, result.plan],
+          'INSERT INTO results (uuid, task, position, seed, plan, session) VALUES (?, ?, ?, ?, ?, ?)',
+          ...[result.uuid, uuid, position, result.seed, result.plan, session ?? null],
         );
       }
     };

@@ -62,10 +62,11 @@ export async function acceptTask(
     accepted: Date.now(),
   };
   // The client of a sync task is still there to see a power failure.
-  const durable = task.deliveryMethod === 'async' || task.webhookURL !== undefined;
+  const awaited = task.deliveryMethod === 'sync' && task.webhookURL === undefined;
+  const durable = !awaited;
   try {
     signal.throwIfAborted();
-    tasks.add(stored, results, durable);
+    tasks.add(stored, results, { durable, session: awaited ? caller.session : undefined });
     await queue.push(results.map((result) => result.uuid)).catch((error) => {
       tasks.remove(uuid);
       throw error;

@@ -8,6 +8,7 @@ import type { DeliveryStore } from '../store/deliveries.ts';
 import type { InputStore } from '../store/inputs.ts';
 import type { KeyStore } from '../store/keys.ts';
 import type { ModelStore } from '../store/models.ts';
+import type { SessionResults } from '../store/session-results.ts';
 import type { TaskStore } from '../store/tasks.ts';
 import type { UploadStore } from '../store/uploads.ts';
 import type { UsageStore } from '../store/usage.ts';
@@ -27,6 +28,7 @@ export type WebhookStyle = {
 
 export type ServiceParts = Sources & {
   tasks: TaskStore;
+  sessionResults: SessionResults;
   uploads: UploadStore;
   usage: UsageStore;
   keys: Pick<KeyStore, 'list'>;
@@ -55,6 +57,8 @@ export type Caller = {
   account: string;
   /** Start of the URLs that this client can reach, without a slash at the end. */
   publicUrl: string;
+  /** Of the connection, where there is one: its client is told the results, now or when it comes back. */
+  session?: string;
   /** Fires when nobody waits for the answer any more. What was accepted goes on. */
   signal: AbortSignal;
 };

@@ -14,6 +14,7 @@ import type { Caller, Handler, ServiceParts } from './handler.ts';
 import { handlers } from './handlers/index.ts';
 import { knownTask } from './lookup.ts';
 import type { KeptItem } from './outcome.ts';
+import { Resumption } from './resumption.ts';
 import { createSend } from './send.ts';
 import { settle } from './settle.ts';
 import type { TaskOutcome } from './task-metrics.ts';
@@ -28,10 +29,12 @@ const sweepInterval = 60_000;
 export class TaskService {
   readonly #parts: ServiceParts;
   readonly #tracker = new Tracker();
+  readonly resumption: Resumption;
   #sweeping: NodeJS.Timeout | undefined;
 
   constructor(parts: ServiceParts) {
     this.#parts = parts;
+    this.resumption = new Resumption({ parts, tracker: this.#tracker });
   }
 
   get parseContext(): ParseContext {
@@ -102,5 +105,6 @@ export class TaskService {
   close(): void {
     clearInterval(this.#sweeping);
     this.#tracker.close();
+    this.resumption.close();
   }
 }

@@ -2,24 +2,26 @@
 
 import { failure } from '../api/errors.ts';
 import type { Reply } from '../api/results.ts';
-import type { ImageInferenceTask } from '../api/tasks/image-inference.ts';
 import type { Context } from './handler.ts';
 import { showResult } from './outcome.ts';
+import type { Terms } from './terms.ts';
+
+type AwaitedTask = Pick<Terms, 'taskUUID' | 'outputType'> & { taskType: string };
 
 /**
- * Ends when all is said, with `failedTaskTimeout` at the deadline (in `performance.now()`), with `serverUnavailable`
+ * `told` are results that need no word any more. Ends when all is said, with `failedTaskTimeout` at the deadline (in `performance.now()`), with `serverUnavailable`
  * when the server shuts down, and without a word when the caller has gone. The task goes on in each case.
  */
 export async function* awaitResults(
-  task: ImageInferenceTask,
+  task: AwaitedTask,
   deadline: number,
-  { parts, tracker, caller }: Context,
+  { parts, tracker, caller }: Pick<Context, 'parts' | 'tracker' | 'caller'>,
+  told: Set<string> = new Set(),
 ): AsyncGenerator<Reply> {
   const { taskType, taskUUID } = task;
   const uuid = taskUUID.toLowerCase();
   const timeUp = AbortSignal.timeout(Math.max(0, Math.round(deadline - performance.now())));
   const ends = [timeUp, tracker.closing, caller.signal];
-  const told = new Set<string>();
   const failures = new Set<string>();
   for (;;) {
     // Asked for before the look at the store, so that nothing falls between.

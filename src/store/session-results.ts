@@ -1,0 +1,60 @@
+/** Which results the clients of connection sessions have not received yet. */
+
+import type { Database } from './db.ts';
+import type { StoredTask } from './tasks.ts';
+
+/** The UUID of a result, or that of a task: then all of its results that are settled. */
+export type Receipt = { result: string } | { task: string; session: string };
+
+export class SessionResults {
+  readonly #db: Database;
+
+  constructor(db: Database) {
+    this.#db = db;
+  }
+
+  /** Sessions to whose clients something is still to be said. */
+  sessions(): { uuid: string; account: string }[] {
+    return this.#db.all(
+      `SELECT DISTINCT session AS uuid, account FROM results JOIN tasks ON tasks.uuid = task
+       WHERE session IS NOT NULL`,
+    );
+  }
+
+  /** Tasks with results that were not received, in the order of their coming. */
+  tasks(session: string): StoredTask[] {
+    return this.#db.all(
+      `SELECT * FROM tasks WHERE uuid IN (SELECT task FROM results WHERE session = ?) ORDER BY accepted, uuid`,
+      session,
+    );
+  }
+
+  /** The results of a task that were received. */
+  received(task: string): string[] {
+    return this.#db
+      .all<{ uuid: string }>('SELECT uuid FROM results WHERE task = ? AND session IS NULL', task)
+      .map(({ uuid }) => uuid);
+  }
+
+  /** In one transaction. */
+  note(receipts: readonly Receipt[]): void {
+    this.#db.transaction(() => {
+      for (const receipt of receipts) {
+        if ('result' in receipt) {
+          this.#db.run('UPDATE results SET session = NULL WHERE uuid = ?', receipt.result);
+          continue;
+        }
+        this.#db.run(
+          `UPDATE results SET session = NULL
+           WHERE task = ? AND session = ? AND (item IS NOT NULL OR failure IS NOT NULL)`,
+          ...[receipt.task, receipt.session],
+        );
+      }
+    });
+  }
+
+  /** Its client does not come back. */
+  forget(session: string): void {
+    this.#db.run('UPDATE results SET session = NULL WHERE session = ?', session);
+  }
+}
