@@ -23,6 +23,8 @@ export type Gate = {
   checkRequest(request: FastifyRequest): Account | undefined;
   /** An authentication task as the first of the request names the key. */
   checkTasks(tasks: readonly Parsed[]): Account;
+  /** An account that was let in before: its key may have been revoked since, or keys may be asked for now. */
+  recheck(account: Account): void;
   /** For addresses that have no tasks. */
   requireKey(request: FastifyRequest): Account;
 };
@@ -30,22 +32,21 @@ export type Gate = {
 export function createGate(config: Config, keys: Pick<KeyStore, 'digests' | 'noteUse'>): Gate {
   const configured = config.apiKeys.map((key) => ({ id: undefined, digest: digestOf(key) }));
   // Keys are made and revoked while the server runs.
-  const known = () => [...configured, ...keys.digests()];
+  const known = (): Known[] => [...configured, ...keys.digests()];
   // The last key may be revoked: that opens nothing to other machines.
   const isOpen = () => isLoopback(config.host) && known().length === 0;
 
   const check = (key: string): Account => {
     const given = digestOf(key);
     // Digests, all of them, so that neither the length nor the time tells anything about a key.
-    let found: { id: string | undefined } | undefined;
+    let found: Known | undefined;
     for (const entry of known()) if (timingSafeEqual(entry.digest, given)) found = entry;
     if (!found) {
       const message = 'Invalid API key: it is not one of those configured on this server.';
       throw apiError('invalidApiKey', message, place);
     }
-    if (found.id === undefined) return given.toString('hex', 0, 16);
-    keys.noteUse(found.id);
-    return found.id;
+    if (found.id !== undefined) keys.noteUse(found.id);
+    return accountOf(found);
   };
 
   const checkRequest: Gate['checkRequest'] = (request) => {
@@ -63,12 +64,26 @@ export function createGate(config: Config, keys: Pick<KeyStore, 'digests' | 'not
       if (key !== undefined) return check(key);
       throw missingKey("expected 'Authorization: Bearer <key>' or an authentication task first");
     },
+    recheck(account) {
+      if (account === everyone) {
+        if (!isOpen()) throw missingKey('expected an authentication task; the server has keys now');
+      } else if (!known().some((key) => accountOf(key) === account)) {
+        throw apiError('invalidApiKey', 'Invalid API key: it was taken before and has been revoked.', place);
+      }
+    },
     requireKey(request) {
       const account = checkRequest(request);
       if (account !== undefined) return account;
       throw missingKey("expected 'Authorization: Bearer <key>'");
     },
   };
+}
+
+type Known = { id: string | undefined; digest: Uint8Array };
+
+/** Keys of the configuration have no id. */
+function accountOf({ id, digest }: Known): Account {
+  return id ?? Buffer.from(digest).toString('hex', 0, 16);
 }
 
 function missingKey(expected: string) {

@@ -17,9 +17,16 @@ export type ConnectionTimes = {
   authentication: number;
   /** How often a silent client is asked whether it is still there; one that misses two is gone. */
   heartbeat: number;
+  /** How often it is looked whether the key of a client that only listens was revoked. */
+  keyCheck: number;
 };
 
-export const connectionTimes: ConnectionTimes = { idle: 120_000, authentication: 30_000, heartbeat: 30_000 };
+export const connectionTimes: ConnectionTimes = {
+  idle: 120_000,
+  authentication: 30_000,
+  heartbeat: 30_000,
+  keyCheck: 5_000,
+};
 
 export type ConnectionParts = {
   service: TaskService;
@@ -28,6 +35,8 @@ export type ConnectionParts = {
   times: ConnectionTimes;
   /** Who may speak: the owner of the session, or an API error is thrown. */
   authenticate(first: Parsed): string;
+  /** Throws an API error when that owner may no longer. */
+  recheck(owner: string): void;
   log: Log;
 };
 
@@ -91,6 +100,21 @@ export class Connection implements Line {
     this.#socket.terminate();
   }
 
+  /** False, and the connection is closed, when its key is no longer taken. Tasks that were accepted go on. */
+  checkKey(): boolean {
+    if (!this.#session) return true;
+    try {
+      this.#parts.recheck(this.#session.owner);
+      return true;
+    } catch (error) {
+      const known = failureOf(error);
+      if (!known) throw error;
+      this.#write([{ failure: known }]);
+      this.#close(closeCodes.policy, 'the API key is no longer taken');
+      return false;
+    }
+  }
+
   close(): void {
     this.#close(closeCodes.goingAway, 'the server is shutting down');
   }
@@ -125,7 +149,7 @@ export class Connection implements Line {
   #authenticate(parsed: readonly Parsed[]): readonly Parsed[] {
     const [first, ...rest] = parsed as readonly [Parsed, ...Parsed[]];
     const isKey = 'task' in first && first.task.taskType === 'authentication';
-    if (this.#session && !isKey) return parsed;
+    if (this.#session && !isKey) return this.checkKey() ? parsed : [];
     const owner = this.#parts.authenticate(first);
     const uuid = isKey ? (first.task as { connectionSessionUUID?: string }).connectionSessionUUID : undefined;
     const session = this.#parts.sessions.open(owner, uuid);

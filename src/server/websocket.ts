@@ -38,9 +38,12 @@ const plugin: FastifyPluginAsync<WebSocketOptions> = async (server, options) => 
     onForget: ({ uuid }) => resumption.forget(uuid),
   });
   const connections = new Set<Connection>();
+  // Keys are revoked by another process, which can tell this one nothing.
+  const keyCheck = setInterval(() => checkKeys(connections, log), times.keyCheck).unref();
   await server.register(websocketPlugin, {
     options: { maxPayload: config.bodyLimit, perMessageDeflate: false },
     preClose: async () => {
+      clearInterval(keyCheck);
       // What is under way may be answered; the shutdown's own time limit ends it otherwise.
       await Promise.all([...connections].map((connection) => connection.settled()));
       for (const connection of connections) connection.close();
@@ -61,7 +64,10 @@ const plugin: FastifyPluginAsync<WebSocketOptions> = async (server, options) => 
       wsHandler: (socket, request) => {
         const authenticate = (first: Parsed) => ownerOf(request, first);
         const publicUrl = publicUrlOf(request, config);
-        const connection = new Connection(socket, { service, sessions, publicUrl, times, authenticate, log });
+        const connection = new Connection(socket, {
+          ...{ service, sessions, publicUrl, times, authenticate, log },
+          recheck: gate.recheck,
+        });
         connections.add(connection);
         socket.once('close', () => connections.delete(connection));
       },
@@ -73,6 +79,14 @@ const plugin: FastifyPluginAsync<WebSocketOptions> = async (server, options) => 
     return gate.checkRequest(request) ?? gate.checkTasks([first]);
   }
 };
+
+function checkKeys(connections: Iterable<Connection>, log: Log): void {
+  try {
+    for (const connection of connections) connection.checkKey();
+  } catch (error) {
+    log.warn('The keys of open connections could not be checked; it is tried again.', { error });
+  }
+}
 
 /** Not encapsulated: an upgrade may be asked for at any address of the server, and must end there like a request. */
 export const websocket = Object.assign(plugin, { [Symbol.for('skip-override')]: true });

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { createBench } from './server-fixture.ts';
+import { createBench, task } from './server-fixture.ts';
 
 const script = fileURLToPath(new URL('../../bin/retouch.js', import.meta.url));
 const ping = { taskType: 'ping' };
@@ -80,6 +80,18 @@ describe('a server', () => {
       // The last key is gone, and this machine may come in again.
       expect((await bench.post([ping])).status).toBe(200);
       bench.keys.add('phone');
+      expect((await bench.post([ping], headers)).body.error?.code).toBe('invalidApiKey');
+    } finally {
+      await bench.close();
+    }
+  });
+
+  it('answers a request that waits for its images, although its key is revoked meanwhile', async () => {
+    const bench = await createBench({ 'api-keys': 'other' });
+    try {
+      const headers = { authorization: `Bearer ${bench.keys.add('laptop').key}` };
+      bench.engine.script = async () => void bench.keys.revoke('laptop');
+      expect((await bench.post([task], headers)).status).toBe(200);
       expect((await bench.post([ping], headers)).body.error?.code).toBe('invalidApiKey');
     } finally {
       await bench.close();

@@ -204,6 +204,53 @@ describe('with API keys', () => {
   });
 });
 
+describe('an open connection whose key is revoked', () => {
+  const times = { idle: 60_000, authentication: 60_000, heartbeat: 60_000, keyCheck: 60_000 };
+  const enterWithKey = async () => {
+    const client = await connect();
+    await client.authenticate({ apiKey: bench.keys.add('laptop').key });
+    client.frames.length = 0;
+    return client;
+  };
+
+  it('does nothing that its next frame asks for, says why and is closed', async () => {
+    await bench.close();
+    await start({ 'api-keys': 'other' }, times);
+    const client = await enterWithKey();
+    client.send(inference());
+    await client.frame(0);
+    bench.keys.revoke('laptop');
+    client.send(inference());
+    expect(await client.closed).toMatchObject({ code: 1008 });
+    expect(client.frames.slice(1)).toMatchObject([{ errors: [{ code: 'invalidApiKey' }] }]);
+    expect(client.frames[1]!.errors![0]).not.toHaveProperty('taskUUID');
+    expect(bench.engine.plans).toHaveLength(1);
+  });
+
+  it('is closed when it only listens, and so is one without a key once there are keys', async () => {
+    await bench.close();
+    await start({}, { ...times, keyCheck: 30 });
+    const stranger = await enter();
+    const client = await enterWithKey();
+    expect(await stranger.closed).toMatchObject({ code: 1008 });
+    expect(stranger.frames).toMatchObject([{ errors: [{ code: 'missingApiKey' }] }]);
+    expect(client.socket.readyState).toBe(WebSocket.OPEN);
+    bench.keys.add('phone');
+    bench.keys.revoke('laptop');
+    expect(await client.closed).toMatchObject({ code: 1008 });
+  });
+
+  it('goes on with a key that is taken', async () => {
+    await bench.close();
+    await start({ 'api-keys': 'other' }, times);
+    const client = await enterWithKey();
+    bench.keys.revoke('laptop');
+    await client.authenticate({ apiKey: 'other' });
+    client.send(inference());
+    expect((await client.frame(1)).data).toMatchObject([{ taskType: 'imageInference' }]);
+  });
+});
+
 describe('a client that comes back', () => {
   it('gets its session and what was finished meanwhile, once', async () => {
     const client = await connect();
@@ -253,7 +300,7 @@ describe('a client that comes back', () => {
 describe('a silent connection', () => {
   const restart = async (times: Partial<ConnectionTimes>) => {
     await bench.close();
-    await start({}, { idle: 60_000, authentication: 60_000, heartbeat: 60_000, ...times });
+    await start({}, { idle: 60_000, authentication: 60_000, heartbeat: 60_000, keyCheck: 60_000, ...times });
   };
 
   it('is closed when no message comes for the idle time, pings of the protocol counting as messages', async () => {
