@@ -18,6 +18,7 @@ import { UploadStore } from '../store/uploads.ts';
 import { UsageStore } from '../store/usage.ts';
 import type { ImageEngine } from '../tasks/engine.ts';
 import { Outbox } from '../tasks/outbox.ts';
+import { Pace } from '../tasks/pace.ts';
 import { TaskService } from '../tasks/service.ts';
 import { measureEngine, TaskMetrics } from '../tasks/task-metrics.ts';
 
@@ -39,7 +40,8 @@ export async function openParts({ config, log, engine: bare, embedded }: PartsOp
   const keys = new KeyStore(db);
   const metrics = new Metrics();
   const taskMetrics = new TaskMetrics(metrics);
-  const engine = measureEngine(bare, taskMetrics);
+  const pace = new Pace();
+  const engine = measureEngine(bare, taskMetrics, pace);
   const assets = await FileAssetStore.open(join(dataDir, 'images'), new Lifetimes(db));
   const models = await ModelStore.scan({
     models: config.modelsDir,
@@ -69,6 +71,7 @@ export async function openParts({ config, log, engine: bare, embedded }: PartsOp
     usage: new UsageStore(db),
     keys,
     metrics: taskMetrics,
+    pace,
     inputs: new InputStore(join(dataDir, 'inputs')),
     assets,
     models,

@@ -8,9 +8,6 @@ import type { Config } from '../config.ts';
 import type { Caller, TaskService } from '../tasks/service.ts';
 import type { Account, Gate } from './auth.ts';
 
-/** Seconds after which a full queue is likely to have room. */
-const retryAfter = '5';
-
 export type HttpOptions = { service: TaskService; config: Config; gate: Gate };
 
 export const http: FastifyPluginAsync<HttpOptions> = async (server, { service, config, gate }) => {
@@ -55,7 +52,6 @@ async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
 
 export function answer(reply: FastifyReply, replies: readonly Reply[]): FastifyReply {
   const { status, body } = toEnvelope(replies);
-  if (status === 429 || status === 503) reply.header('retry-after', retryAfter);
   return reply.code(status).type('application/json; charset=utf-8').send(stringifyJson(body));
 }
 

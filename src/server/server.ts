@@ -86,6 +86,7 @@ export function createServer({
   });
   server.addHook('onSend', async (_request, reply) => {
     if (closing) reply.header('connection', 'close');
+    if (reply.statusCode === 429 || reply.statusCode === 503) reply.header('retry-after', service.retryAfter);
   });
   server.addHook('onResponse', async (request, reply) => logRequest(log, request.method, request.url, reply));
   const gate = createGate(config, keys);

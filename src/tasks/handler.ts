@@ -14,6 +14,7 @@ import type { UploadStore } from '../store/uploads.ts';
 import type { UsageStore } from '../store/usage.ts';
 import type { ImageEngine } from './engine.ts';
 import type { Outbox } from './outbox.ts';
+import type { Pace } from './pace.ts';
 import type { Sources } from './picture-source.ts';
 import type { Arithmetic } from './plan.ts';
 import type { TaskMetrics } from './task-metrics.ts';
@@ -33,6 +34,7 @@ export type ServiceParts = Sources & {
   usage: UsageStore;
   keys: Pick<KeyStore, 'list'>;
   metrics: TaskMetrics;
+  pace: Pace;
   inputs: InputStore;
   queue: Queue;
   deliveries: DeliveryStore;

@@ -79,6 +79,12 @@ export class TaskService {
     }
   }
 
+  /** Seconds after which there may be room for a task that found none. */
+  get retryAfter(): number {
+    const { pace, queue } = this.#parts;
+    return pace.retryAfter(queue.depth);
+  }
+
   /** What became of a delivery; the result of a picture that was to be uploaded first is known now. */
   endDelivery({ kind, result: uuid }: Delivery, error: RetouchError | undefined): void {
     const { tasks, metrics } = this.#parts;

@@ -4,6 +4,7 @@ import { taskTypes } from '../api/tasks/index.ts';
 import type { EngineEvent, Plan } from '../engine/plan.ts';
 import { Counter, Histogram, type Metrics } from '../metrics.ts';
 import type { ImageEngine } from './engine.ts';
+import type { Pace } from './pace.ts';
 
 export const outcomes = ['success', 'failure'] as const;
 export type TaskOutcome = (typeof outcomes)[number];
@@ -64,7 +65,7 @@ export class TaskMetrics {
 }
 
 /** The engine, with everything it says counted. */
-export function measureEngine(engine: ImageEngine, metrics: TaskMetrics): ImageEngine {
+export function measureEngine(engine: ImageEngine, metrics: TaskMetrics, pace: Pace): ImageEngine {
   return {
     get status() {
       return engine.status;
@@ -72,6 +73,7 @@ export function measureEngine(engine: ImageEngine, metrics: TaskMetrics): ImageE
     async *run(plan: Plan, signal?: AbortSignal) {
       for await (const event of engine.run(plan, signal)) {
         metrics.engineSaid(event);
+        if (event.type === 'image') pace.note(event.milliseconds / 1000);
         yield event;
       }
     },

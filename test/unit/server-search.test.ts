@@ -216,7 +216,7 @@ describe('limits', () => {
       });
       expect([refused.statusCode, refused.headers['retry-after'], refused.json().error.code]).toEqual([
         429,
-        '5',
+        '10',
         'rateLimitExceeded',
       ]);
       const others = [bench.post([ask(1)], first), bench.post([ask(3)], second)];
