@@ -45,7 +45,8 @@ export function parseTasks(body: Uint8Array, context: ParseContext): Parsed[] {
       return parsed;
     }
     const message = `The taskUUID ${uuid} stands on two tasks of this request; expected a different one for each.`;
-    return { failures: [failure('conflictTaskUUID', message, { parameter: 'taskUUID', taskUUID: uuid })] };
+    const facts = { parameter: 'taskUUID', ...place(element as WireObject) };
+    return { failures: [failure('conflictTaskUUID', message, facts)] };
   });
 }
 

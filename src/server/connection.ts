@@ -177,9 +177,10 @@ export class Connection implements Line {
   }
 
   async #answer(parsed: Parsed): Promise<void> {
-    if ('failures' in parsed) return this.#say(parsed.failures.map((failure) => ({ failure })));
+    const { service } = this.#parts;
+    if ('failures' in parsed) return this.#say(service.refuse(parsed.failures));
     const { task } = parsed;
-    const replies = this.#parts.service.perform(parsed, this.#caller);
+    const replies = service.perform(parsed, this.#caller);
     if (task.taskType === 'imageInference') return this.#tell(task.taskUUID, replies, this.#session!);
     const all: Reply[] = [];
     for await (const reply of replies) all.push(reply);

@@ -35,7 +35,7 @@ export const http: FastifyPluginAsync<HttpOptions> = async (server, { service, c
 async function performAll(parsed: readonly Parsed[], service: TaskService, caller: Caller): Promise<Reply[]> {
   const replies = await Promise.all(
     parsed.map(async (each): Promise<Reply[]> => {
-      if ('failures' in each) return each.failures.map((failure) => ({ failure }));
+      if ('failures' in each) return service.refuse(each.failures);
       // Clients read data[0] as their result, so a key given along with tasks is not answered.
       if (each.task.taskType === 'authentication' && parsed.length > 1) return [];
       return collect(service.perform(each, caller));

@@ -3,6 +3,7 @@
  * images are made by the queue's worker, and go on being made whether or not anyone waits.
  */
 
+import type { Failure } from '../api/errors.ts';
 import { parseJson } from '../api/json.ts';
 import type { ParseContext, ValidTask } from '../api/parse.ts';
 import type { Reply } from '../api/results.ts';
@@ -77,6 +78,12 @@ export class TaskService {
       const errors = error instanceof AggregateError ? error.errors : [error];
       for (const each of errors) yield { failure: toFailure(each, place, log) };
     }
+  }
+
+  /** What is said to a task that is not valid. */
+  refuse(failures: readonly Failure[]): Reply[] {
+    this.#parts.metrics.taskRefused(failures);
+    return failures.map((failure) => ({ failure }));
   }
 
   /** Seconds after which there may be room for a task that found none. */

@@ -1,5 +1,6 @@
 /** What is counted of tasks: written where things happen, read at `/metrics`. */
 
+import type { Failure } from '../api/errors.ts';
 import { taskTypes } from '../api/tasks/index.ts';
 import type { EngineEvent, Plan } from '../engine/plan.ts';
 import { Counter, Histogram, type Metrics } from '../metrics.ts';
@@ -15,6 +16,7 @@ const imageBounds = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800]
 
 export class TaskMetrics {
   readonly #tasks: Counter;
+  readonly #refused: Counter;
   readonly #images: Counter;
   readonly #deliveries: Counter;
   readonly #steps: Histogram;
@@ -31,6 +33,9 @@ export class TaskMetrics {
         'Tasks that ended, by type and outcome.',
         withOutcome('type', types),
       ),
+    );
+    this.#refused = metrics.add(
+      new Counter('retouch_tasks_refused_total', 'Tasks that are not valid, by type and first error.', []),
     );
     this.#images = metrics.add(new Counter('retouch_images_total', 'Images that the engine made.'));
     this.#deliveries = metrics.add(
@@ -50,6 +55,12 @@ export class TaskMetrics {
 
   taskEnded(type: string, outcome: TaskOutcome): void {
     this.#tasks.add(1, { type, outcome });
+  }
+
+  /** Its errors name what is wrong with it; parameters are known ones, so there are not many codes. */
+  taskRefused(failures: readonly Failure[]): void {
+    const { taskType: type = 'unknown', code } = failures[0]!.error;
+    this.#refused.add(1, { type, code });
   }
 
   deliveryEnded(kind: 'upload' | 'webhook', outcome: TaskOutcome): void {

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Counter, Gauge, Histogram, Metrics } from '../../src/metrics.ts';
 import { type Bench, createBench, task } from './server-fixture.ts';
@@ -67,6 +68,27 @@ describe('GET /metrics', () => {
     expect(await read('retouch_step_seconds_count')).toBe(3);
     expect(await read('retouch_step_seconds_bucket{le="0.01"}')).toBe(3);
     expect(await read('retouch_image_seconds_count')).toBe(3);
+  });
+
+  it('counts tasks that are refused, by type and first error, whatever they call themselves', async () => {
+    const read = async () =>
+      (await bench.server.inject('/metrics')).body
+        .split('\n')
+        .filter((line) => line.startsWith('retouch_tasks_refused_total'));
+    expect(await read()).toEqual([]);
+    const bad = { ...task, seed: -1, steps: 51 };
+    await bench.post([bad, { ...bad, taskUUID: randomUUID() }, { taskType: 'ping', pang: 1 }, 7]);
+    for (const taskType of ['imageInferense', 'constructor', 'x"} 1\n']) {
+      await bench.post([{ ...task, taskType }]);
+    }
+    await bench.post([task, task]);
+    expect(await read()).toEqual([
+      'retouch_tasks_refused_total{type="imageInference",code="invalidSeed"} 2',
+      'retouch_tasks_refused_total{type="ping",code="unknownParameter"} 1',
+      'retouch_tasks_refused_total{type="unknown",code="invalidBody"} 1',
+      'retouch_tasks_refused_total{type="unknown",code="unsupportedTaskType"} 3',
+      'retouch_tasks_refused_total{type="imageInference",code="conflictTaskUUID"} 1',
+    ]);
   });
 
   it('shows the depth of the queue', async () => {
