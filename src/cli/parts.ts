@@ -14,7 +14,6 @@ import { Lifetimes } from '../store/lifetimes.ts';
 import { ModelStore } from '../store/models.ts';
 import { SessionResults } from '../store/session-results.ts';
 import { TaskStore } from '../store/tasks.ts';
-import { UploadStore } from '../store/uploads.ts';
 import { UsageStore } from '../store/usage.ts';
 import type { ImageEngine } from '../tasks/engine.ts';
 import { Outbox } from '../tasks/outbox.ts';
@@ -50,7 +49,6 @@ export async function openParts({ config, log, engine: bare, embedded }: PartsOp
     ...(embedded === undefined ? {} : { embedded }),
   });
   for (const problem of models.problems) log.warn(problem);
-  const uploads = new UploadStore(db, assets);
   const queue = createSqliteQueue(db, {
     limit: config.queueLimit,
     onPause: (error, milliseconds) =>
@@ -67,7 +65,6 @@ export async function openParts({ config, log, engine: bare, embedded }: PartsOp
   const service: TaskService = new TaskService({
     tasks: new TaskStore(db),
     sessionResults: new SessionResults(db),
-    uploads,
     usage: new UsageStore(db),
     keys,
     metrics: taskMetrics,

@@ -23,11 +23,11 @@ export class FileAssetStore implements AssetStore {
     return new FileAssetStore(folder, lifetimes);
   }
 
-  async put({ uuid, format, bytes, expires }: Asset): Promise<void> {
+  async put({ uuid, format, bytes, expires, account }: Asset, { durable = false } = {}): Promise<void> {
     const path = this.#path(uuid, format);
     const draft = `${path}.${randomUUID()}.tmp`;
     // Before the file: a lifetime without a picture ends by itself, a picture without one never would.
-    this.#lifetimes.begin(uuid.toLowerCase(), Date.now(), expires);
+    this.#lifetimes.begin(uuid.toLowerCase(), Date.now(), { expires, account, durable });
     try {
       await mkdir(dirname(path), { recursive: true });
       await writeSynced(draft, bytes);
@@ -50,8 +50,13 @@ export class FileAssetStore implements AssetStore {
       if (!bytes) continue;
       // A file that a lost database does not know is taken in again.
       if (lifetime) this.#lifetimes.touch(name, Date.now());
-      else this.#lifetimes.begin(name, Date.now(), undefined);
-      return { uuid: name, format, bytes, ...(expires === undefined ? {} : { expires }) };
+      else this.#lifetimes.begin(name, Date.now());
+      const account = lifetime?.account ?? undefined;
+      return {
+        ...{ uuid: name, format, bytes },
+        ...(expires === undefined ? {} : { expires }),
+        ...(account === undefined ? {} : { account }),
+      };
     }
     return undefined;
   }

@@ -9,11 +9,13 @@ export type Asset = {
   bytes: Uint8Array;
   /** When it goes whether it is used or not, in milliseconds since 1970. */
   expires?: number;
+  /** Whose it is; not known for one that was found without its record. */
+  account?: string;
 };
 
 export interface AssetStore {
-  /** Complete or not there at all, also after a crash. Throws `assetWriteFailed`. */
-  put(asset: Asset): Promise<void>;
+  /** Complete or not there at all, also after a crash; `durable`: also after a power failure. Throws `assetWriteFailed`. */
+  put(asset: Asset, options?: { durable?: boolean }): Promise<void>;
   /** Counts as a use. Undefined from the moment a picture expires. */
   get(uuid: string): Promise<Asset | undefined>;
   delete(uuid: string): Promise<void>;

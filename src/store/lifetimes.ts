@@ -1,9 +1,18 @@
-/** When stored pictures were last used, and which go at a time of their own. Milliseconds since 1970. */
+/** Whose stored pictures are, when they were last used, and which go at a time of their own. Milliseconds since 1970. */
 
 import type { Database } from './db.ts';
 
 /** Uses are written down to the hour, so that looking at a picture seldom writes. */
 const useInterval = 3_600_000;
+
+export type Lifetime = { used: number; expires: number | null; account: string | null };
+
+export type Beginning = {
+  expires?: number | undefined;
+  account?: string | undefined;
+  /** Not undone by a power failure either. */
+  durable?: boolean;
+};
 
 export class Lifetimes {
   readonly #db: Database;
@@ -12,16 +21,19 @@ export class Lifetimes {
     this.#db = db;
   }
 
-  begin(uuid: string, now: number, expires: number | undefined): void {
-    this.#db.run(
-      'INSERT OR REPLACE INTO assets (uuid, used, expires) VALUES (?, ?, ?)',
-      ...[uuid, now, expires ?? null],
-    );
+  begin(uuid: string, now: number, { expires, account, durable = false }: Beginning = {}): void {
+    const insert = () =>
+      this.#db.run(
+        'INSERT OR REPLACE INTO assets (uuid, used, expires, account) VALUES (?, ?, ?, ?)',
+        ...[uuid, now, expires ?? null, account ?? null],
+      );
+    if (durable) this.#db.transaction(insert, { durable });
+    else insert();
   }
 
   /** Undefined for a picture that is not known, `expires` null for one that stays as long as it is used. */
-  find(uuid: string): { used: number; expires: number | null } | undefined {
-    return this.#db.get('SELECT used, expires FROM assets WHERE uuid = ?', uuid);
+  find(uuid: string): Lifetime | undefined {
+    return this.#db.get('SELECT used, expires, account FROM assets WHERE uuid = ?', uuid);
   }
 
   touch(uuid: string, now: number): void {

@@ -88,4 +88,11 @@ export const migrations: readonly string[] = [
   // The connection session whose client has not received a result yet.
   `ALTER TABLE results ADD COLUMN session TEXT;
    CREATE INDEX results_by_session ON results (session) WHERE session IS NOT NULL;`,
+
+  // Whose a picture is, also when the task that made it is forgotten.
+  `ALTER TABLE assets ADD COLUMN account TEXT;
+   UPDATE assets SET account = coalesce(
+     (SELECT account FROM uploads WHERE uploads.uuid = assets.uuid),
+     (SELECT account FROM results JOIN tasks ON tasks.uuid = task WHERE results.uuid = assets.uuid));
+   DROP TABLE uploads;`,
 ];

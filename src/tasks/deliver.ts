@@ -6,14 +6,14 @@ import type { KnownTask } from './lookup.ts';
 import type { KeptItem } from './outcome.ts';
 
 export async function deliverImage(
-  { terms }: KnownTask,
+  { account, terms }: KnownTask,
   imageUUID: string,
   { bytes, format, nsfw }: EncodedImage,
   assets: AssetStore,
 ): Promise<KeptItem> {
   const { ttl, taskUUID } = terms;
   const expiry = ttl === undefined ? {} : { expires: Date.now() + ttl * 1000 };
-  await assets.put({ uuid: imageUUID, format, bytes, ...expiry });
+  await assets.put({ uuid: imageUUID, format, bytes, account, ...expiry });
   const checked = nsfw === undefined ? {} : { NSFWContent: nsfw };
   return { taskType: 'imageInference', taskUUID, imageUUID, ...checked, format };
 }

@@ -10,7 +10,6 @@ import type { KeyStore } from '../store/keys.ts';
 import type { ModelStore } from '../store/models.ts';
 import type { SessionResults } from '../store/session-results.ts';
 import type { TaskStore } from '../store/tasks.ts';
-import type { UploadStore } from '../store/uploads.ts';
 import type { UsageStore } from '../store/usage.ts';
 import type { ImageEngine } from './engine.ts';
 import type { Outbox } from './outbox.ts';
@@ -30,7 +29,6 @@ export type WebhookStyle = {
 export type ServiceParts = Sources & {
   tasks: TaskStore;
   sessionResults: SessionResults;
-  uploads: UploadStore;
   usage: UsageStore;
   keys: Pick<KeyStore, 'list'>;
   metrics: TaskMetrics;

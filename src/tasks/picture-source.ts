@@ -15,6 +15,9 @@ export type Sources = {
   maxPixels?: number;
 };
 
+/** For whom, and until when. */
+export type Reader = { account: string; signal: AbortSignal };
+
 /** Of the picture in the task; `where` has the index too. */
 export type Place = { parameter: string; where: string; documentation?: string };
 
@@ -25,10 +28,10 @@ export async function readPicture(
   text: string,
   place: Place,
   sources: Sources,
-  signal: AbortSignal,
+  { account, signal }: Reader,
 ): Promise<Uint8Array> {
   const maxBytes = sources.maxPictureBytes ?? defaultMaxBytes;
-  if (isUuid(text)) return readAsset(text, place, sources);
+  if (isUuid(text)) return readAsset(text, place, sources, account);
   if (/^data:/i.test(text)) return decodeDataUri(text, place, maxBytes);
   if (/^[a-z][a-z0-9+.-]*:/i.test(text)) return download(text, place, { ...sources.fetch, maxBytes }, signal);
   return decodeBase64(text, place, maxBytes);
@@ -41,10 +44,16 @@ export function invalidPicture(place: Place, found: string): RetouchError {
   return new RetouchError(code, message, { failure });
 }
 
-async function readAsset(uuid: string, place: Place, { assets }: Sources): Promise<Uint8Array> {
+/** The picture of another account is none. */
+async function readAsset(
+  uuid: string,
+  place: Place,
+  { assets }: Sources,
+  account: string,
+): Promise<Uint8Array> {
   const asset = await assets.get(uuid);
-  if (asset) return asset.bytes;
-  const message = `'${place.where}' is the UUID ${uuid}, and no stored picture has it.`;
+  if (asset && (asset.account ?? account) === account) return asset.bytes;
+  const message = `'${place.where}' is the UUID ${uuid}, and no stored picture of yours has it.`;
   throw apiError('mediaNotFound', message, facts(place));
 }
 

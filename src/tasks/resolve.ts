@@ -4,7 +4,7 @@ import type { ImageInferenceTask } from '../api/tasks/image-inference.ts';
 import { probeImage } from '../engine/image.ts';
 import { RetouchError } from '../error.ts';
 import { isPictureFault } from './failures.ts';
-import { invalidPicture, type Place, readPicture, type Sources } from './picture-source.ts';
+import { invalidPicture, type Place, type Reader, readPicture, type Sources } from './picture-source.ts';
 
 export type { Sources } from './picture-source.ts';
 
@@ -19,12 +19,12 @@ const page = 'https://runware.ai/docs/models/flux-1-kontext-dev';
 export async function resolveInputs(
   task: ImageInferenceTask,
   sources: Sources,
-  signal: AbortSignal,
+  reader: Reader,
 ): Promise<Inputs> {
   const resolve = (texts: readonly string[], parameter: string, where = parameter) => {
     const documentation = `${page}#request-${parameter.replaceAll('.', '-').toLowerCase()}`;
     return texts.map((text, index) =>
-      resolveReference(text, { parameter, where: `${where}[${index}]`, documentation }, sources, signal),
+      resolveReference(text, { parameter, where: `${where}[${index}]`, documentation }, sources, reader),
     );
   };
   const references = resolve(task.inputs?.referenceImages ?? [], 'inputs.referenceImages');
@@ -44,9 +44,9 @@ async function resolveReference(
   text: string,
   place: Place,
   sources: Sources,
-  signal: AbortSignal,
+  reader: Reader,
 ): Promise<Reference> {
-  const bytes = await readPicture(text, place, sources, signal);
+  const bytes = await readPicture(text, place, sources, reader);
   try {
     const { width, height } = await probeImage(bytes, sources.maxPixels);
     return { bytes, width, height };

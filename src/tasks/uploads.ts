@@ -3,9 +3,8 @@
 import { randomUUID } from 'node:crypto';
 import { prepareUpload } from '../engine/image.ts';
 import { RetouchError } from '../error.ts';
-import type { UploadStore } from '../store/uploads.ts';
 import { isPictureFault } from './failures.ts';
-import { invalidPicture, type Place, readPicture, type Sources } from './picture-source.ts';
+import { invalidPicture, type Place, type Reader, readPicture, type Sources } from './picture-source.ts';
 import { Turns } from './turns.ts';
 
 /** Of a stored picture; the hosted service's. */
@@ -20,13 +19,13 @@ export type Upload = { uuid: string; url: string };
 export async function keepPicture(
   text: string,
   place: Place,
-  sources: Sources & { uploads: UploadStore },
-  caller: { account: string; publicUrl: string; signal: AbortSignal },
+  sources: Sources,
+  caller: Reader & { publicUrl: string },
 ): Promise<Upload> {
-  const given = await readPicture(text, place, sources, caller.signal);
+  const given = await readPicture(text, place, sources, caller);
   const { bytes, format } = await turns.take(() => prepare(given, place, sources.maxPixels));
   const uuid = randomUUID();
-  await sources.uploads.add({ uuid, format, bytes }, caller.account);
+  await sources.assets.put({ uuid, format, bytes, account: caller.account }, { durable: true });
   return { uuid, url: `${caller.publicUrl}/images/${uuid}.${format}` };
 }
 

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Database, lockFolder } from '../../src/store/db.ts';
+import { migrations } from '../../src/store/migrations.ts';
 
 const notes = ['CREATE TABLE notes (text TEXT NOT NULL) STRICT'];
 const insert = 'INSERT INTO notes VALUES (?)';
@@ -69,6 +70,26 @@ describe('the database', () => {
       "SELECT name FROM sqlite_schema WHERE type = 'table'",
     );
     expect(names.map(({ name }) => name)).toEqual(expect.arrayContaining(['tasks', 'results', 'jobs']));
+  });
+});
+
+describe('the pictures of an older database', () => {
+  it('are whose upload or task they were', () => {
+    const before = keep(Database.open(path, migrations.slice(0, 8)));
+    const picture = 'INSERT INTO assets (uuid, used) VALUES (?, 1)';
+    for (const uuid of ['uploaded', 'made', 'found']) before.run(picture, uuid);
+    before.run("INSERT INTO uploads (uuid, account) VALUES ('uploaded', 'first')");
+    before.run(
+      "INSERT INTO tasks (uuid, account, type, request, terms, accepted, used) VALUES ('t', 'second', '', '', '', 1, 1)",
+    );
+    before.run("INSERT INTO results (uuid, task, position, seed) VALUES ('made', 't', 0, '1')");
+    before.close();
+    const rows = keep(Database.open(path)).all('SELECT uuid, account FROM assets ORDER BY uuid');
+    expect(rows).toEqual([
+      { uuid: 'found', account: null },
+      { uuid: 'made', account: 'second' },
+      { uuid: 'uploaded', account: 'first' },
+    ]);
   });
 });
 

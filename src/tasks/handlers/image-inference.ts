@@ -16,7 +16,7 @@ export async function* imageInference(task: ImageInferenceTask, context: Context
   const claim = tracker.claim(uuid, caller.account, task.numberResults);
   try {
     await checkReceivers(task, context);
-    const inputs = await resolveInputs(task, parts, claim.signal);
+    const inputs = await resolveInputs(task, parts, { account: caller.account, signal: claim.signal });
     // The parser asked for it; models do not go away while the server runs.
     const model = parts.models.find(task.model)!;
     const plans = makePlans(task, inputs, model, parts.arithmetic, parts.models);

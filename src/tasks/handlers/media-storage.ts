@@ -15,7 +15,8 @@ export async function* mediaStorage(
     yield { item: { ...id, mediaUUID: uuid, mediaURL: url } };
     return;
   }
-  if (!(await parts.uploads.remove(media, caller.account))) {
+  const asset = await parts.assets.get(media);
+  if (asset?.account !== caller.account) {
     const { where: _, ...facts } = place;
     throw apiError(
       'mediaNotFound',
@@ -23,5 +24,6 @@ export async function* mediaStorage(
       facts,
     );
   }
+  await parts.assets.delete(media);
   yield { item: { ...id, mediaUUID: media } };
 }
