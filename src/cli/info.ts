@@ -8,7 +8,7 @@ import type { Command } from './command.ts';
 const flags = {};
 
 export const info: Command = {
-  summary: 'Say how a PNG or WebP of Retouch was made.',
+  summary: 'Say how a picture of Retouch was made.',
   usage: ['info picture.png'],
   details: ['Prints the prompt, the seed and everything else that decided the picture, as JSON.'],
   flags,
@@ -24,7 +24,7 @@ export const info: Command = {
     if (!record) {
       throw cliError(
         'recordMissing',
-        `${path} does not say how it was made; PNG and WebP files of Retouch do.`,
+        `${path} does not say how it was made; files of Retouch do, unless something removed it.`,
       );
     }
     console.log(JSON.stringify(record, null, 2));

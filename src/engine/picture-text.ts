@@ -1,5 +1,6 @@
 /**
- * Text inside encoded pictures: PNG text chunks (PNG specification, 11.3.3) and EXIF in WebP (RFC 9649, 2.7).
+ * Text inside encoded pictures: PNG text chunks (PNG specification, 11.3.3), and EXIF in WebP (RFC 9649, 2.7) and JPEG
+ * (CIPA DC-008, 4.7.2).
  * Where it is put is where other programs look: Automatic1111 and those after it read the PNG keyword `parameters` and
  * EXIF's UserComment.
  */
@@ -15,17 +16,17 @@ export type PictureTexts = {
 
 const jsonKeyword = 'retouch';
 
-/** JPEG is left as it is. */
 export function embedTexts(image: EncodedImage, texts: PictureTexts): EncodedImage {
   if (image.format === 'png') return { ...image, bytes: embedInPng(image.bytes, texts) };
   if (image.format === 'webp') return { ...image, bytes: embedInWebp(image, texts) };
-  return image;
+  return { ...image, bytes: embedInJpeg(image.bytes, texts) };
 }
 
 /** The JSON that `embedTexts` put into a picture, if it is one and has it. */
 export function readJson(bytes: Uint8Array): string | undefined {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (buffer.toString('latin1', 0, 8) === pngSignature) return readFromPng(buffer);
+  if (buffer.length > 2 && buffer.readUInt16BE(0) === jpegStart) return readFromJpeg(buffer);
   return buffer.toString('latin1', 8, 12) === 'WEBP' ? readFromWebp(buffer) : undefined;
 }
 
@@ -102,6 +103,38 @@ function readFromWebp(bytes: Buffer): string | undefined {
     if (bytes.toString('latin1', at, at + 4) === 'EXIF')
       return readDescription(bytes.subarray(at + 8, at + 8 + length));
     at += 8 + length + (length % 2);
+  }
+  return undefined;
+}
+
+const jpegStart = 0xffd8;
+const [app0, app1, startOfScan] = [0xffe0, 0xffe1, 0xffda];
+const exifName = 'Exif\0\0';
+/** Its length counts itself. */
+const largestSegment = 0xffff - 2;
+
+/** After JFIF's header, where it is expected. A segment is short: what has no room is left out, the JSON last. */
+function embedInJpeg(bytes: Uint8Array, texts: PictureTexts): Uint8Array {
+  const image = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const data = [texts, { ...texts, parameters: '' }]
+    .map((some) => Buffer.concat([Buffer.from(exifName), makeExif(some)]))
+    .find(({ length }) => length <= largestSegment);
+  if (!data) return bytes;
+  const header = Buffer.alloc(4);
+  header.writeUInt16BE(app1, 0);
+  header.writeUInt16BE(2 + data.length, 2);
+  const at = image.readUInt16BE(2) === app0 ? 4 + image.readUInt16BE(4) : 2;
+  return Buffer.concat([image.subarray(0, at), header, data, image.subarray(at)]);
+}
+
+function readFromJpeg(bytes: Buffer): string | undefined {
+  for (let at = 2; at + 4 <= bytes.length; at += 2 + bytes.readUInt16BE(at + 2)) {
+    const marker = bytes.readUInt16BE(at);
+    // Behind the headers of a picture there is no text of ours.
+    if (marker < 0xff00 || marker === startOfScan) return undefined;
+    const data = bytes.subarray(at + 4, at + 2 + bytes.readUInt16BE(at + 2));
+    if (marker === app1 && data.toString('latin1', 0, exifName.length) === exifName)
+      return readDescription(data.subarray(exifName.length));
   }
   return undefined;
 }

@@ -6,7 +6,7 @@ import type { EncodedImage, Plan } from './plan.ts';
 
 export type PlanRecord = { readonly [name: string]: unknown };
 
-/** PNG and WebP carry the record; the same plan gives the same bytes still. */
+/** Pictures carry the record; the same plan gives the same bytes still. */
 export function embedPlan(image: EncodedImage, plan: Plan): EncodedImage {
   const record = describePlan(plan);
   const json = JSON.stringify(record).replace(

@@ -58,7 +58,7 @@ async function draw(format: 'png' | 'webp' | 'jpg') {
 }
 
 describe('a picture of Retouch', () => {
-  it.each(['png', 'webp'] as const)('says how it was made: %s', async (format) => {
+  it.each(['png', 'webp', 'jpg'] as const)('says how it was made: %s', async (format) => {
     const { bytes } = await draw(format);
     expect(readPlanRecord(bytes)).toEqual({
       software: 'Retouch',
@@ -94,7 +94,7 @@ describe('a picture of Retouch', () => {
     expect(Buffer.from(bytes).toString('latin1')).not.toContain('someone');
   });
 
-  it.each(['png', 'webp'] as const)('has the same pixels and size as without: %s', async (format) => {
+  it.each(['png', 'webp', 'jpg'] as const)('has the same pixels and size as without: %s', async (format) => {
     const plain = await encodeImage(bitmap, format, 90);
     const { bytes } = await draw(format);
     expect(await decodeImage(bytes)).toEqual(await decodeImage(plain.bytes));
@@ -105,10 +105,18 @@ describe('a picture of Retouch', () => {
     expect(Buffer.from((await draw(format)).bytes).equals((await draw(format)).bytes)).toBe(true);
   });
 
-  it('is left as it is when it is a JPEG', async () => {
-    const { bytes } = await draw('jpg');
-    expect(readPlanRecord(bytes)).toBeUndefined();
-    expect(Buffer.from(bytes).equals((await encodeImage(bitmap, 'jpg', 90)).bytes)).toBe(true);
+  it('leaves out what a JPEG has no room for, its parameters first', async () => {
+    const long = (length: number) => ({ ...plan, prompt: '雪'.repeat(length) });
+    const image = await encodeImage(bitmap, 'jpg', 90);
+    const hasParameters = async ({ bytes }: { bytes: Uint8Array }) =>
+      (await sharp(bytes).metadata()).exif?.includes(Buffer.from('雪雪', 'utf16le').swap16());
+    // 6 bytes of JSON and 2 of parameters for each letter, in 64 KB.
+    const [both, one, none] = [7500, 10_000, 12_000].map((length) => embedPlan(image, long(length)));
+    expect(readPlanRecord(both!.bytes)?.prompt).toHaveLength(7500);
+    expect(await hasParameters(both!)).toBe(true);
+    expect(readPlanRecord(one!.bytes)?.prompt).toHaveLength(10_000);
+    expect(await hasParameters(one!)).toBe(false);
+    expect(Buffer.from(none!.bytes).equals(image.bytes)).toBe(true);
   });
 
   it('has its parameters where libpng and other programs find them', async () => {
@@ -122,8 +130,8 @@ describe('a picture of Retouch', () => {
     expect(comments?.map(({ keyword }) => keyword)).toEqual(['parameters', 'retouch']);
   });
 
-  it('has EXIF that libwebp and libexif find', async () => {
-    const { exif } = await sharp((await draw('webp')).bytes).metadata();
+  it.each(['webp', 'jpg'] as const)('has EXIF that libvips and libexif find: %s', async (format) => {
+    const { exif } = await sharp((await draw(format)).bytes).metadata();
     expect(exif?.toString('latin1')).toContain('UNICODE\0');
     expect(exif?.includes(Buffer.from('Negative prompt: rain', 'utf16le').swap16())).toBe(true);
   });
@@ -148,7 +156,7 @@ describe('a picture of Retouch', () => {
     writeFileSync(path, (await draw('webp')).bytes);
     const text = execFileSync(process.execPath, [script, 'info', path], { encoding: 'utf8' });
     expect(JSON.parse(text)).toMatchObject({ prompt: plan.prompt, seed: '9223372036854775807' });
-    writeFileSync(path, (await draw('jpg')).bytes);
+    writeFileSync(path, (await encodeImage(bitmap, 'jpg', 90)).bytes);
     expect(() => execFileSync(process.execPath, [script, 'info', path], { stdio: 'pipe' })).toThrow(
       'does not say how it was made',
     );
