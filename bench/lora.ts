@@ -1,14 +1,15 @@
 /**
  * What a LoRA of rank 16 on every block's layers costs a step: of a real-width transformer of one double and two single
  * blocks, and of the embedded model. `fused`: one A for a fused layer, as kohya's and ComfyUI's files have it; `cut`: one
- * for each of q, k, v and the MLP, as diffusers' have it, which makes the ranks of those layers 48 and 64.
+ * for each of q, k, v and the MLP, as diffusers' have it.
  */
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { layerFeed } from '../src/engine/adapters/lora/feed.ts';
 import { type FluxConfig, fluxConfig } from '../src/engine/models/flux-config.ts';
 import { segmentBuilder, segmentNames } from '../src/engine/models/flux-segments.ts';
 import type { LoraSlot } from '../src/engine/onnx/graph.ts';
-import { f32Tensor, type LayerFeeds } from '../src/engine/onnx/session.ts';
+import type { LayerFeeds } from '../src/engine/onnx/session.ts';
 import { Transformer } from '../src/engine/transformer.ts';
 import { openCheckpoint } from '../src/engine/weights/checkpoint.ts';
 import { fluxDialects } from '../src/engine/weights/dialects/flux.ts';
@@ -22,7 +23,7 @@ const embedded = fileURLToPath(new URL('../model/transformer', import.meta.url))
 
 type Kind = 'fused' | 'cut';
 
-/** Operations in a millisecond of a step in f32, by model and tokens. */
+/** Operations in a millisecond of a step in f32, by model. */
 const speeds = new Map<string, number>();
 
 export async function lora(options: Options): Promise<Row[]> {
@@ -65,7 +66,7 @@ export async function measure(
     const x = pattern(grid.rows * grid.columns * config.inChannels);
     const times = await interleaved(
       feeds,
-      model === 'embedded' ? 20 * options.runs : options.runs,
+      model === 'embedded' ? 10 * options.runs : options.runs,
       (updates) => {
         transformer.use(updates);
         return transformer.velocity(x, 500, given);
@@ -73,11 +74,9 @@ export async function measure(
     );
     const tokens = textTokens + 2 * grid.rows * grid.columns;
     const base = (config.depth + config.depthSingle) * blockOperations(config, tokens);
-    const key = `${model} ${tokens}`;
-    if (product === 'f32') speeds.set(key, base / times.none);
+    if (product === 'f32') speeds.set(model, base / times.none);
     // A and B are multiplied in f32, whatever the precision: at the speed that f32 had.
-    const predicted = (extra: number) =>
-      round((100 * extra) / (speeds.get(key) ?? Number.NaN) / times.none, 1);
+    const predicted = (extra: number) => round((100 * extra) / speeds.get(model)! / times.none, 1);
     for (const kind of ['fused', 'cut'] as const)
       rows.push({
         model,
@@ -115,20 +114,18 @@ async function interleaved<Name extends string>(
   return best as Record<Name, number>;
 }
 
-function pieces({ name, inputs, outputs }: LoraSlot, kind: Kind): number {
-  if (kind === 'fused') return 1;
-  return name.endsWith('.qkv') ? 3 : name.endsWith('.linear1') ? Math.min(4, Math.ceil(outputs / inputs)) : 1;
-}
-
 const inBlock = ({ name }: LoraSlot) => name.includes('_blocks.');
 
 function feedsOf(slots: readonly LoraSlot[], kind: Kind): LayerFeeds {
   return new Map(
     slots.filter(inBlock).map((slot) => {
-      const r = rank * pieces(slot, kind);
       const small = (length: number) => pattern(length).map((value) => 0.01 * value);
-      const lora_a = f32Tensor(small(slot.inputs * r), [slot.inputs, r]);
-      return [slot.name, { lora_a, lora_b: f32Tensor(small(r * slot.outputs), [r, slot.outputs]) }];
+      const shared = { rank, values: small(slot.inputs * rank) };
+      const parts = slot.parts.map((size) => ({
+        a: kind === 'cut' ? { ...shared } : shared,
+        b: small(rank * size),
+      }));
+      return [slot.name, layerFeed([{ layer: { slot, parts, gain: undefined, kroneckers: [] }, weight: 1 }])];
     }),
   );
 }
@@ -136,7 +133,7 @@ function feedsOf(slots: readonly LoraSlot[], kind: Kind): LayerFeeds {
 /** Multiplications and additions of x·A·B over the tokens that each layer sees, and of adding what comes out. */
 function operations(slots: readonly LoraSlot[], kind: Kind, tokens: number, text: number): number {
   return slots.filter(inBlock).reduce((sum, slot) => {
-    const { name, inputs, outputs } = slot;
+    const { name, inputs, outputs, parts } = slot;
     const seen = /mod\.lin$|modulation\.lin$/.test(name)
       ? 1
       : name.includes('.txt_')
@@ -144,6 +141,7 @@ function operations(slots: readonly LoraSlot[], kind: Kind, tokens: number, text
         : name.includes('.img_')
           ? tokens - text
           : tokens;
-    return sum + seen * (2 * rank * pieces(slot, kind) * (inputs + outputs) + outputs);
+    const products = kind === 'cut' ? parts.length : 1;
+    return sum + seen * (2 * rank * (products * inputs + outputs) + outputs);
   }, 0);
 }

@@ -2,12 +2,14 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, expect, test } from 'vitest';
+import { layerFeed } from '../../src/engine/adapters/lora/feed.ts';
+import type { PreparedLayer } from '../../src/engine/adapters/lora/prepare.ts';
 import { fluxConfig } from '../../src/engine/models/flux-config.ts';
 import type { LoraSlot } from '../../src/engine/onnx/graph.ts';
-import { f32Tensor, Session, type Tensor, tensor } from '../../src/engine/onnx/session.ts';
+import { type LayerFeeds, Session } from '../../src/engine/onnx/session.ts';
 import { openCheckpoint } from '../../src/engine/weights/checkpoint.ts';
 import { fluxDialects } from '../../src/engine/weights/dialects/flux.ts';
-import { toFloats } from '../../src/engine/weights/floats.ts';
+import { joinFloats, toFloats } from '../../src/engine/weights/floats.ts';
 import { WeightSource } from '../../src/engine/weights/source.ts';
 import { readBytes } from '../../src/engine/weights/stored.ts';
 import { f32, type StoredTensor, writeSafetensors } from '../fixtures/write-safetensors.ts';
@@ -41,8 +43,7 @@ function mergedFile(adapters: readonly Adapter[]): string {
   const stored: Record<string, StoredTensor> = {};
   for (const [name, entry] of source.checkpoint.tensors) {
     const values = toFloats(readBytes(entry), entry.dtype);
-    const adapter = adapters.find(({ slot }) => `${slot.name}.weight` === name);
-    if (adapter) merge(values, adapter);
+    for (const adapter of adapters) if (`${adapter.slot.name}.weight` === name) merge(values, adapter);
     stored[name] = f32([...values], entry.shape);
   }
   const file = path.join(folder, 'merged.safetensors');
@@ -56,18 +57,39 @@ function merge(weight: Float32Array, { slot: { inputs, outputs }, a, b }: Adapte
       for (let r = 0; r < rank; r++) weight[n * inputs + k]! += a[k * rank + r]! * b[r * outputs + n]!;
 }
 
-function feedsOf(adapters: readonly Adapter[]): Record<string, Tensor> {
-  const feeds: Record<string, Tensor> = { lora_rows: tensor('i64', BigInt64Array.of(1n << 40n), [1]) };
-  for (const { slot, a, b } of adapters) {
-    feeds[`${slot.name}.lora_a`] = f32Tensor(a, [slot.inputs, rank]);
-    feeds[`${slot.name}.lora_b`] = f32Tensor(b, [rank, slot.outputs]);
-  }
-  return feeds;
+/** Every part of a layer meets the same A, or one of its own. */
+type Layout = 'shared' | 'own';
+
+function layerOf({ slot, a, b }: Adapter, layout: Layout): PreparedLayer {
+  const shared = { rank, values: a };
+  const parts = columns(b, slot).map((b) => ({ a: layout === 'own' ? { ...shared } : shared, b }));
+  return { slot, parts, gain: undefined, kroneckers: [] };
 }
 
-async function run(from: WeightSource, feeds: Record<string, Tensor>): Promise<Record<string, Float32Array>> {
+/** Every list of adapters is a LoRA, all of which act together. */
+function updatesOf(...loras: [adapters: readonly Adapter[], layout: Layout][]): LayerFeeds {
+  const layers = loras.flatMap(([adapters, layout]) => adapters.map((adapter) => layerOf(adapter, layout)));
+  const bySlot = Map.groupBy(layers, ({ slot }) => slot.name);
+  return new Map(
+    [...bySlot].map(([name, list]) => [name, layerFeed(list.map((layer) => ({ layer, weight: 1 })))]),
+  );
+}
+
+/** B [r, N] by the parts of N. */
+function columns(b: Float32Array, { outputs, parts }: LoraSlot): Float32Array[] {
+  let first = 0;
+  return parts.map((size) => {
+    const rows = Array.from({ length: rank }, (_, r) =>
+      b.subarray(r * outputs + first, r * outputs + first + size),
+    );
+    first += size;
+    return joinFloats(rows);
+  });
+}
+
+async function run(from: WeightSource, updates?: LayerFeeds): Promise<Record<string, Float32Array>> {
   const session = await Session.compile(traceGraph(from, config, compute), device);
-  const results = await runTrace(session, config, io, 'ref', 'none', feeds);
+  const results = await runTrace(session, config, io, 'ref', 'none', updates);
   await session.release();
   return results;
 }
@@ -79,13 +101,56 @@ test('a low-rank update of every linear layer gives what merging it into the wei
   expect(slots.map((slot) => `${slot.name}.weight`).sort()).toEqual(matrices.map(({ name }) => name).sort());
 
   const adapters = slots.map(makeAdapter);
-  const found = await run(source, feedsOf(adapters));
   const merged = new WeightSource(openCheckpoint(mergedFile(adapters)), fluxDialects);
-  const expected = await run(merged, {});
-  const plain = await run(source, {});
+  const expected = await run(merged);
+  const plain = await run(source);
+  for (const layout of ['shared', 'own'] as const) {
+    const found = await run(source, updatesOf([adapters, layout]));
+    for (const [name, value] of Object.entries(expected))
+      expect(difference(found[name]!, value).relativeL2, name).toBeLessThanOrEqual(block);
+    expect(difference(found.final!, plain.final!).relativeL2).toBeGreaterThan(0.1);
+  }
+});
+
+test('updates of both layouts and one of a single part add up', async () => {
+  const slots = traceGraph(source, config, compute).loraSlots;
+  const [fused, cut] = [slots.map(makeAdapter), slots.map((slot, i) => makeAdapter(slot, i + 7))];
+  // Of q, k and v only k, of a single block's first layer only k.
+  const keys = slots
+    .filter(({ parts }) => parts.length > 1)
+    .map((slot, i) => {
+      const [size] = slot.parts as [number];
+      const adapter = makeAdapter(slot, i + 11);
+      return {
+        ...adapter,
+        b: adapter.b.map((value, n) => (Math.floor((n % slot.outputs) / size) === 1 ? value : 0)),
+      };
+    });
+  const merged = new WeightSource(openCheckpoint(mergedFile([...fused, ...cut, ...keys])), fluxDialects);
+  const expected = await run(merged);
+  const updates = updatesOf([fused, 'shared'], [keys, 'own'], [cut, 'own']);
+  const found = await run(source, updates);
   for (const [name, value] of Object.entries(expected))
     expect(difference(found[name]!, value).relativeL2, name).toBeLessThanOrEqual(block);
-  expect(difference(found.final!, plain.final!).relativeL2).toBeGreaterThan(0.1);
+});
+
+test('a part without an update is left as it is', async () => {
+  const slot = traceGraph(source, config, compute).loraSlots.find(
+    ({ name }) => name === 'single_blocks.1.linear1',
+  )!;
+  const layer = layerOf(makeAdapter(slot, 5), 'own');
+  const nothing = { a: { rank: 0, values: new Float32Array(0) }, b: new Float32Array(0) };
+  for (const kept of layer.parts.keys()) {
+    const parts = layer.parts.map((part, i) => (i === kept ? part : nothing));
+    const feed = layerFeed([{ layer: { ...layer, parts }, weight: 1 }]);
+    const [size, columns] = [feed.lora_b_0!.dims[0], feed.lora_a!.dims[1]];
+    expect([size, columns]).toEqual([kept === 0 ? rank : 0, rank]);
+    const zeros = layer.parts.map((part, i) => (i === kept ? part : { ...part, b: part.b.map(() => 0) }));
+    const whole = layerFeed([{ layer: { ...layer, parts: zeros }, weight: 1 }]);
+    const found = await run(source, new Map([[slot.name, feed]]));
+    const expected = await run(source, new Map([[slot.name, whole]]));
+    expect(difference(found.final!, expected.final!).relativeL2).toBeLessThanOrEqual(block);
+  }
 });
 
 test('an update of one layer leaves the others to their empty ones', async () => {
@@ -93,8 +158,8 @@ test('an update of one layer leaves the others to their empty ones', async () =>
     ({ name }) => name === 'single_blocks.1.linear2',
   )!;
   const adapter = makeAdapter(slot, 5);
-  const found = await run(source, feedsOf([adapter]));
-  const plain = await run(source, {});
+  const found = await run(source, updatesOf([[adapter], 'shared']));
+  const plain = await run(source);
   expect(found['single.0']).toEqual(plain['single.0']);
   expect(difference(found['single.1']!, plain['single.1']!).relativeL2).toBeGreaterThan(1e-3);
 });

@@ -222,7 +222,8 @@ describe('stages', () => {
 describe('the cache', () => {
   const one = write(pair(query));
   const two = write(pair(query, 3));
-  const bytes = (rank: number) => 4 * rank * (64 + 192);
+  // Of q alone, a third of the layer that q, k and v are.
+  const bytes = (rank: number) => 4 * rank * (64 + 64);
   const request = (file: string, weight = 1) => ({ air: 'me:ink@1', file, weight, stage: 'both' as const });
 
   /** How many files were read. */

@@ -139,6 +139,8 @@ const cases: Record<string, Case | Record<string, Case>> = {
   splitRows: (g) => op.splitRows(rows(g, 3, 'x', addDims(n, t)), rows(g, 2, 'y', t)),
   sqrt: one(op.sqrt),
   sub: pair(op.sub),
+  takeBlock: (g) =>
+    op.takeBlock(rows(g, 5, 'x', t), op.constant.i64(g, [0, 2]), op.constant.i64(g, [4, 5]), [n, 3]),
   takeRows: (g) => op.takeRows(rows(g, 3, 'x', t), op.constant.i64(g, [4]), n),
   tanh: one(op.tanh),
   transpose: (g) => op.transpose(image(g, 2), [2, 0, 3, 1]),

@@ -5,7 +5,7 @@
 import { attention } from '../nn/attention.ts';
 import { mlpEmbedder } from '../nn/embedding.ts';
 import { addImagePrompt } from '../nn/image-prompt.ts';
-import { linear } from '../nn/linear.ts';
+import { linear, linearParts } from '../nn/linear.ts';
 import { modulatedNorm, rmsNorm } from '../nn/norm.ts';
 import { applyRope } from '../nn/rope.ts';
 import type { Var } from '../onnx/graph.ts';
@@ -40,15 +40,14 @@ export function splitModulation(joined: Var, { hidden }: FluxConfig): Var[] {
   return op.split(joined, Array((joined.dim(1) as number) / hidden).fill(hidden), 1);
 }
 
-/** Splits q, k, v [S, D] and normalises q and k per head. */
-function normalizedQkv(qkv: Var, norm: Weights, { hidden, heads }: FluxConfig): [Var, Var, Var] {
+/** q and k [S, D], normalised per head. */
+function normalizedQk(q: Var, k: Var, norm: Weights, { hidden, heads }: FluxConfig): [Var, Var] {
   const headDim = hidden / heads;
-  const [q, k, v] = op.split(qkv, [hidden, hidden, hidden], 1) as [Var, Var, Var];
   const perHead = (x: Var, name: string) => {
     const split = op.reshape(x, [x.dim(0), heads, headDim]);
     return op.reshape(rmsNorm(split, norm.tensor(`${name}.scale`, [headDim])), x.shape);
   };
-  return [perHead(q, 'query_norm'), perHead(k, 'key_norm'), v];
+  return [perHead(q, 'query_norm'), perHead(k, 'key_norm')];
 }
 
 /**
@@ -71,11 +70,12 @@ export function doubleBlock(
     img: splitModulation(imgMod, config),
     txt: splitModulation(modulation(vec, w.at('txt_mod.lin'), 6, config), config),
   };
-  const qkv = (s: 'img' | 'txt') => {
+  const qkv = (s: 'img' | 'txt'): [Var, Var, Var] => {
     const [shift1, scale1] = mods[s] as [Var, Var];
     const x = modulatedNorm(streams[s], shift1, scale1);
-    const joined = linear(x, w.at(`${s}_attn.qkv`), 3 * hidden, { bias: qkvBias });
-    return normalizedQkv(joined, w.at(`${s}_attn.norm`), config);
+    const parts = linearParts(x, w.at(`${s}_attn.qkv`), [hidden, hidden, hidden], { bias: qkvBias });
+    const [q, k, v] = parts as [Var, Var, Var];
+    return [...normalizedQk(q, k, w.at(`${s}_attn.norm`), config), v];
   };
   const [imgQ, imgK, imgV] = qkv('img');
   const [txtQ, txtK, txtV] = qkv('txt');
@@ -100,9 +100,10 @@ export function singleBlock(x: Var, vec: Var, pe: Rotary, w: Weights, config: Fl
   const { hidden, heads, mlp } = config;
   const modulated = modulation(vec, w.at('modulation.lin'), 3, config);
   const [shift, scale, gate] = splitModulation(modulated, config) as [Var, Var, Var];
-  const joined = linear(modulatedNorm(x, shift, scale), w.at('linear1'), 3 * hidden + mlp);
-  const [qkv, h] = op.split(joined, [3 * hidden, mlp], 1) as [Var, Var];
-  const [q, k, v] = normalizedQkv(qkv, w.at('norm'), config);
+  const parts = [hidden, hidden, hidden, mlp];
+  const joined = linearParts(modulatedNorm(x, shift, scale), w.at('linear1'), parts);
+  const [rawQ, rawK, v, h] = joined as [Var, Var, Var, Var];
+  const [q, k] = normalizedQk(rawQ, rawK, w.at('norm'), config);
   const attn = attention(
     applyRope(q, pe, heads, w.compute),
     applyRope(k, pe, heads, w.compute),

@@ -12,17 +12,34 @@ export type LinearOptions = {
 
 /** x·Wᵀ + b with W [N, K] as torch.nn.Linear stores it: [S, K] gives [S, N]. */
 export function linear(x: Var, w: Weights, outputs: number, options: LinearOptions = {}): Var {
+  return linearParts(x, w, [outputs], options)[0]!;
+}
+
+/**
+ * A linear layer whose outputs are used in parts, [S, K] gives [S, N₀], [S, N₁], …: they are cut before biases and updates are
+ * added, so that an update of one part is multiplied for that part alone.
+ */
+export function linearParts(
+  x: Var,
+  w: Weights,
+  parts: readonly number[],
+  options: LinearOptions = {},
+): Var[] {
   const inputs = x.dim(1);
   if (x.rank !== 2 || typeof inputs !== 'number') throw graphError(`linear ${w.path}: ${x} is not [S, K]`);
+  const outputs = parts.reduce((sum, size) => sum + size, 0);
   const bias = options.bias === false ? undefined : op.reshape(w.tensor('bias', [outputs]), [1, outputs]);
-  const delta = loraDelta(x, w, inputs, outputs, bias, options);
+  const deltas = loraDeltas(x, w, inputs, parts, bias, options);
   const form = w.compute.forms?.get(w.path);
   let y = product(x, w, inputs, outputs, options);
   if (form?.scaled) y = op.mul(y, w.graph.input(`${w.path}.scale`, 'f32', [1, outputs]));
-  y = op.addRows(y, delta);
   for (const [i, kronecker] of (form?.kroneckers ?? []).entries())
     y = op.add(y, kroneckerDelta(x, w, i, outputs, kronecker));
-  return y;
+  return columnsOf(y, parts).map((part, i) => op.addRows(part, deltas[i]!));
+}
+
+function columnsOf(x: Var, parts: readonly number[]): Var[] {
+  return parts.length === 1 ? [x] : op.split(x, parts, 1);
 }
 
 function product(x: Var, w: Weights, inputs: number, outputs: number, { precise }: LinearOptions): Var {
@@ -40,29 +57,36 @@ function product(x: Var, w: Weights, inputs: number, outputs: number, { precise 
 }
 
 /**
- * The low-rank update x·A·B with A [K, r] and B [r, N] fed at run time (Hu et al., arXiv 2106.09685), so that weights are
- * never merged, and the bias. Unused, r is 0 and only the first row of x is multiplied: what comes out is the bias
- * [1, N], and the layer costs what it would without LoRA. Used, the bias is B's last row and meets a column of ones, which
- * saves a pass over [S, N].
+ * For each part the low-rank update x·A·B (Hu et al., arXiv 2106.09685) with its bias. A [K, R] and for each part B [r, N]
+ * are fed at run time, so that weights are never merged, and which rows and columns of x·A meet B. The parts' A lie side
+ * by side and are multiplied in one product; parts may have the same columns. Unused, R and r are 0 and one row is
+ * taken: what comes out is the bias [1, N], and the layer costs what it would without LoRA. Used, the bias is B's
+ * last row and meets a column of ones, which saves a pass over [S, N].
  */
-function loraDelta(
+function loraDeltas(
   x: Var,
   w: Weights,
   inputs: number,
-  outputs: number,
+  parts: readonly number[],
   bias: Var | undefined,
   { precise = false }: LinearOptions,
-): Var {
-  const { graph } = w;
-  const rows =
-    graph.inputs.find((input) => input.name === 'lora_rows') ?? graph.input('lora_rows', 'i64', [1]);
-  const rank = symbol(`${w.path}.rank`);
-  graph.loraSlots.push({ name: w.path, inputs, outputs, precise });
-  const a = graph.input(`${w.path}.lora_a`, 'f32', [inputs, rank]);
-  const b = graph.input(`${w.path}.lora_b`, 'f32', [rank, outputs]);
-  const low = op.matmul(op.takeRows(x, rows, symbol('lora')), a);
-  if (!bias) return op.matmulThin(low, b);
-  return op.matmulThin(op.padColumns(low, 0, 1, 1), op.concat([b, bias], 0));
+): Var[] {
+  const { graph, path } = w;
+  const outputs = parts.reduce((sum, size) => sum + size, 0);
+  graph.loraSlots.push({ name: path, inputs, outputs, parts, precise });
+  const a = graph.input(`${path}.lora_a`, 'f32', [inputs, symbol(`${path}.rank`)]);
+  const low = op.matmul(x, a); // [S, R]
+  const biases = bias && columnsOf(bias, parts);
+  return parts.map((size, i) => {
+    const rank = symbol(`${path}.rank_${i}`);
+    // The first part's columns are the first.
+    const from = i === 0 ? op.constant.i64(graph, [0, 0]) : graph.input(`${path}.lora_from_${i}`, 'i64', [2]);
+    const to = graph.input(`${path}.lora_to_${i}`, 'i64', [2]);
+    const b = graph.input(`${path}.lora_b_${i}`, 'f32', [rank, size]);
+    const own = op.takeBlock(low, from, to, [symbol('lora'), rank]);
+    if (!biases) return op.matmulThin(own, b);
+    return op.matmulThin(op.padColumns(own, 0, 1, 1), op.concat([b, biases[i]!], 0));
+  });
 }
 
 /**

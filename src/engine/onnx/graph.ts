@@ -52,8 +52,17 @@ export type Initializer = { name: string; dtype: DType; shape: readonly number[]
   | { range: FileRange }
 );
 
-/** A linear layer of the graph, which accepts a low-rank update; `precise` ones are never quantised. */
-export type LoraSlot = { name: string; inputs: number; outputs: number; precise: boolean };
+/**
+ * A linear layer of the graph, which accepts a low-rank update: one for each of the `parts` that its outputs are used in.
+ * `precise` ones are never quantised.
+ */
+export type LoraSlot = {
+  name: string;
+  inputs: number;
+  outputs: number;
+  parts: readonly number[];
+  precise: boolean;
+};
 
 /** What an IP-Adapter's attention is added to: the attention's output inside a block, or the stream that leaves it. */
 export type ImagePromptPlace = 'attention' | 'residual';

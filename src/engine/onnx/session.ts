@@ -24,10 +24,7 @@ export type SessionOptions = {
 /** A tensor outside a graph: row-major, f32 or an integer type. */
 export type Tensor = ort.Tensor;
 
-/**
- * What a linear layer's update is fed, by the inputs of nn/linear.ts: `lora_a` [K, r] and `lora_b` [r, N], in which every
- * scale is contained, and what its form has besides.
- */
+/** What a linear layer's update is fed, by the inputs of nn/linear.ts. */
 export type LayerFeed = Readonly<Record<string, Tensor>>;
 /** By the layer's name; layers of other graphs may be among them. */
 export type LayerFeeds = ReadonlyMap<string, LayerFeed>;
@@ -115,7 +112,6 @@ export class Session {
       const update = updates.get(name);
       if (!update) continue;
       for (const [input, value] of Object.entries(update)) feeds[`${name}.${input}`] = value;
-      if (update.lora_a) feeds.lora_rows = allRows;
     }
     return feeds;
   }
@@ -208,16 +204,29 @@ function commonFolder(a: string, b: string): string {
   return folder;
 }
 
-/** More rows than any input has. */
-const allRows = tensor('i64', BigInt64Array.of(1n << 40n), [1]);
+/** Where a part's columns begin and end in x·A, and how many rows are multiplied; an end past the rows there are is all. */
+const place = (rows: bigint, column: number) => tensor('i64', BigInt64Array.of(rows, BigInt(column)), [2]);
+
+/** A part's update: `b` [r, N] meets the columns of x·A from `at` on. */
+export function partFeed(part: number, at: number, b: Tensor): Record<string, Tensor> {
+  const rank = b.dims[0]!;
+  const from = part === 0 ? {} : { [`lora_from_${part}`]: place(0n, at) };
+  return { ...from, [`lora_to_${part}`]: place(rank > 0 ? 1n << 40n : 1n, at + rank), [`lora_b_${part}`]: b };
+}
+
+/** A part without an update: one row of no columns. */
+export function emptyPartFeed(part: number, outputs: number): Record<string, Tensor> {
+  return partFeed(part, 0, f32Tensor(new Float32Array(0), [0, outputs]));
+}
 
 function emptyLora(graph: Graph): Record<string, Tensor> {
   const feeds: Record<string, Tensor> = {};
-  for (const { name, inputs, outputs } of graph.loraSlots) {
-    feeds[`${name}.lora_a`] = tensor('f32', new Float32Array(0), [inputs, 0]);
-    feeds[`${name}.lora_b`] = tensor('f32', new Float32Array(0), [0, outputs]);
+  for (const { name, inputs, parts } of graph.loraSlots) {
+    feeds[`${name}.lora_a`] = f32Tensor(new Float32Array(0), [inputs, 0]);
+    for (const [part, outputs] of parts.entries())
+      for (const [input, value] of Object.entries(emptyPartFeed(part, outputs)))
+        feeds[`${name}.${input}`] = value;
   }
-  if (graph.loraSlots.length > 0) feeds.lora_rows = tensor('i64', BigInt64Array.of(1n), [1]);
   return feeds;
 }
 

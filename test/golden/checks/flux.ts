@@ -4,7 +4,13 @@ import { pack } from '../../../src/engine/latents.ts';
 import { type FluxConfig, fluxConfig } from '../../../src/engine/models/flux-config.ts';
 import { sinusoid } from '../../../src/engine/nn/embedding.ts';
 import { rotaryTable } from '../../../src/engine/nn/rope.ts';
-import { type Device, f32Tensor, floats, Session, type Tensor } from '../../../src/engine/onnx/session.ts';
+import {
+  type Device,
+  f32Tensor,
+  floats,
+  type LayerFeeds,
+  Session,
+} from '../../../src/engine/onnx/session.ts';
 import { euler } from '../../../src/engine/samplers/euler.ts';
 import type { Model } from '../../../src/engine/samplers/index.ts';
 import { guidanceInput, timestepInput } from '../../../src/engine/timestep.ts';
@@ -107,14 +113,14 @@ export async function runTrace(
   io: Tensors,
   name: string,
   rounding: 'none' | 'diffusers_bf16',
-  adapters: Record<string, Tensor> = {},
+  updates?: LayerFeeds,
 ): Promise<Record<string, Float32Array>> {
   const { given } = inputs(io, config, name);
   const x = io.floats('img');
   const latents = joined([x, given.references]);
   const { cos, sin } = rotaryTable(given.ids, config.axes, config.theta);
   const half = config.hidden / config.heads / 2;
-  const results = await session.run({
+  const feeds = {
     latents: f32Tensor(latents, [latents.length / config.inChannels, config.inChannels]),
     context: given.context,
     y: given.pooled,
@@ -124,8 +130,8 @@ export async function runTrace(
       : {}),
     cos: f32Tensor(cos, [cos.length / half, half]),
     sin: f32Tensor(sin, [sin.length / half, half]),
-    ...adapters,
-  });
+  };
+  const results = await session.run(feeds, updates);
   const values = Object.entries(results).map(([key, value]) => [key, floats(value)] as const);
   return { ...Object.fromEntries(values), pe: rotationMatrices(cos, sin) };
 }

@@ -1,14 +1,12 @@
 /** The LoRAs of one plan, read: what each network is compiled for, and what it is fed at a noise level. */
-import { f32Tensor, type LayerFeed, type LayerFeeds } from '../../onnx/session.ts';
+import type { LayerFeed, LayerFeeds } from '../../onnx/session.ts';
 import type { KroneckerForm, UpdateForm } from '../../weights/weights.ts';
+import { layerFeed, type Weighted } from './feed.ts';
 import type { Network } from './layers.ts';
-import { formOf, type Prepared, type PreparedLayer } from './prepare.ts';
+import { formOf, type Prepared } from './prepare.ts';
 import { activeAt, type LoraStage } from './stages.ts';
 
 export type LoraUse = { file: string; weight: number; stage: LoraStage; prepared: Prepared };
-
-/** A layer's updates by several LoRAs, each with a weight. */
-type Weighted = { layer: PreparedLayer; weight: number };
 
 export class ActiveLoras {
   private readonly uses: readonly LoraUse[];
@@ -60,7 +58,7 @@ export class ActiveLoras {
   private stack(active: readonly LoraUse[], network: Network): LayerFeeds {
     const feeds = new Map<string, LayerFeed>();
     for (const [name, list] of this.byLayer(active, network)) {
-      const feed = { ...lowRankFeed(list), ...formFeed(list) };
+      const feed = layerFeed(list);
       if (Object.keys(feed).length > 0) feeds.set(name, feed);
     }
     return feeds;
@@ -80,58 +78,4 @@ export class ActiveLoras {
         layers.set(name, [...(layers.get(name) ?? []), { layer, weight }]);
     return layers;
   }
-}
-
-/** Updates of one layer are one of the sum of their ranks: A's columns and B's rows side by side. */
-function lowRankFeed(all: readonly Weighted[]): LayerFeed {
-  const list = all.filter(({ layer, weight }) => layer.rank > 0 && weight !== 0);
-  const [only] = list;
-  if (!only) return {};
-  const { inputs, outputs } = only.layer.slot;
-  const rank = list.reduce((sum, { layer }) => sum + layer.rank, 0);
-  const feed = (a: Float32Array, b: Float32Array) => ({
-    lora_a: f32Tensor(a, [inputs, rank]),
-    lora_b: f32Tensor(b, [rank, outputs]),
-  });
-  if (list.length === 1) {
-    const { a, b } = only.layer;
-    return feed(a, only.weight === 1 ? b : times(b, only.weight));
-  }
-  const a = new Float32Array(inputs * rank);
-  const b = new Float32Array(rank * outputs);
-  let at = 0;
-  for (const { layer, weight } of list) {
-    for (let k = 0; k < inputs; k++)
-      a.set(layer.a.subarray(k * layer.rank, (k + 1) * layer.rank), k * rank + at);
-    b.set(times(layer.b, weight), at * outputs);
-    at += layer.rank;
-  }
-  return feed(a, b);
-}
-
-/** A compiled form is fed even where it is to do nothing: factors of 1, and products of 0. */
-function formFeed(list: readonly Weighted[]): LayerFeed {
-  const feed: Record<string, ReturnType<typeof f32Tensor>> = {};
-  const { outputs } = list[0]!.layer.slot;
-  if (list.some(({ layer }) => layer.gain)) {
-    const scale = new Float32Array(outputs).fill(1);
-    for (const { layer, weight } of list)
-      layer.gain?.forEach((value, n) => {
-        scale[n]! += weight * value;
-      });
-    feed.scale = f32Tensor(scale, [1, outputs]);
-  }
-  const kroneckers = list.flatMap(({ layer, weight }) =>
-    layer.kroneckers.map((kronecker) => ({ ...kronecker, weight })),
-  );
-  for (const [i, { form, left, right, weight }] of kroneckers.entries()) {
-    const { a, b, c, d } = form;
-    feed[`kronecker_${i}_left`] = f32Tensor(weight === 1 ? left : times(left, weight), [a, b]);
-    feed[`kronecker_${i}_right`] = f32Tensor(right, [d, c]);
-  }
-  return feed;
-}
-
-function times(values: Float32Array, factor: number): Float32Array {
-  return values.map((value) => factor * value);
 }

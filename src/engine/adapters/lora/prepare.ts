@@ -5,12 +5,16 @@ import type { KroneckerForm, RowSegment, UpdateForm } from '../../weights/weight
 import { type Network, networks } from './layers.ts';
 import type { Kronecker, LowRank, Matrix, Update } from './update.ts';
 
-/** A [K, r] and B [r, N] with x·A·B to be added to the layer's output; the scale is inside B. */
+/** A [K, r] and B [r, N] with x·A·B to be added to a part of the layer's output; the scale is inside B. */
+export type PreparedPart = { a: LowRankInput; b: Float32Array };
+
+/** A; parts that have the same one share the object. */
+export type LowRankInput = { rank: number; values: Float32Array };
+
 export type PreparedLayer = {
   slot: LoraSlot;
-  rank: number;
-  a: Float32Array;
-  b: Float32Array;
+  /** As many as the slot has; a part that is not updated has rank 0. */
+  parts: readonly PreparedPart[];
   /** DoRA: what the layer's own product is multiplied with, less 1 [N]. */
   gain: Float32Array | undefined;
   /** LoKr: left [a, b] with the scale inside, and right transposed, [d, c]. */
@@ -23,13 +27,12 @@ export type Prepared = Readonly<Record<Network, ReadonlyMap<string, PreparedLaye
 /** What keeping it costs. */
 export function preparedBytes(prepared: Prepared): number {
   const layers = networks.flatMap((network) => [...prepared[network].values()]);
-  const arrays = layers.flatMap(({ a, b, gain, kroneckers }) => [
-    a,
-    b,
+  const arrays = layers.flatMap(({ parts, gain, kroneckers }) => [
+    ...parts.flatMap(({ a, b }) => [a.values, b]),
     ...(gain ? [gain] : []),
     ...kroneckers.flatMap(({ left, right }) => [left, right]),
   ]);
-  return arrays.reduce((sum, { byteLength }) => sum + byteLength, 0);
+  return [...new Set(arrays)].reduce((sum, { byteLength }) => sum + byteLength, 0);
 }
 
 /** What a layer has to be compiled for; undefined is nothing but a low-rank update. */
@@ -50,44 +53,86 @@ export function prepare(updates: readonly Update[], path: string): Prepared {
 type LowRankUpdate = Update & { product: LowRank };
 type KroneckerUpdate = Update & { product: Kronecker };
 
-/** Several rows' updates of one layer side by side in one product: B has zeros where a piece's rows are not. */
 function prepareLayer(slot: LoraSlot, updates: readonly Update[], path: string): PreparedLayer {
   const pieces = updates.filter((update): update is LowRankUpdate => update.product.kind === 'low-rank');
-  // Fused layers that were cut may have the same A in every piece, which then is multiplied once.
-  const groups: { down: Matrix; pieces: LowRankUpdate[] }[] = [];
+  const parts = prepareParts(slot, groupsOf(pieces));
+  const kroneckers = updates
+    .filter((update): update is KroneckerUpdate => update.product.kind === 'kronecker')
+    .map((update) => prepareKronecker(update, path));
+  return { slot, parts, gain: gainOf(slot, updates), kroneckers };
+}
+
+/** Updates with the same A. */
+type Group = { down: Matrix; pieces: LowRankUpdate[] };
+
+/** Fused layers that were cut may have the same A in every piece. */
+function groupsOf(pieces: readonly LowRankUpdate[]): Group[] {
+  const groups: Group[] = [];
   for (const piece of pieces) {
     const { down } = piece.product;
     const group = groups.find((other) => isSame(other.down, down));
     if (group) group.pieces.push(piece);
     else groups.push({ down, pieces: [piece] });
   }
-  const rank = groups.reduce((sum, { down }) => sum + down.rows, 0);
-  const { inputs, outputs } = slot;
-  const a = new Float32Array(inputs * rank);
-  const b = new Float32Array(rank * outputs);
-  let at = 0;
-  for (const { down, pieces } of groups) {
-    for (let r = 0; r < down.rows; r++)
-      for (let k = 0; k < inputs; k++) a[k * rank + at + r] = down.values[r * inputs + k]!;
-    for (const piece of pieces) placeColumns(b, at, outputs, piece);
-    at += down.rows;
-  }
-  const kroneckers = updates
-    .filter((update): update is KroneckerUpdate => update.product.kind === 'kronecker')
-    .map((update) => prepareKronecker(update, path));
-  return { slot, rank, a, b, gain: gainOf(slot, updates), kroneckers };
+  return groups;
 }
 
-/** upᵀ into rows `at`… of B, at the columns that the segments name. */
-function placeColumns(b: Float32Array, at: number, outputs: number, update: LowRankUpdate): void {
-  const { target, product, scale, gain } = update;
-  const { values, columns } = product.up;
-  for (const { stored, at: first, count } of target.segments)
-    for (let n = stored; n < stored + count; n++) {
-      const factor = scale * (gain?.[n] ?? 1);
-      const column = first + n - stored;
-      for (let r = 0; r < columns; r++) b[(at + r) * outputs + column]! += factor * values[n * columns + r]!;
+/** Several updates of a part are one: B has zeros where an update's rows are not. */
+function prepareParts({ inputs, parts }: LoraSlot, groups: readonly Group[]): PreparedPart[] {
+  const shared = new Map<string, LowRankInput>();
+  let first = 0;
+  return parts.map((size) => {
+    const part = { first, size };
+    first += size;
+    const own = groups.filter(({ pieces }) => pieces.some((piece) => reaches(piece, part)));
+    const key = own.map((group) => groups.indexOf(group)).join();
+    const a = shared.get(key) ?? joinInputs(own, inputs);
+    shared.set(key, a);
+    const b = new Float32Array(a.rank * size);
+    let at = 0;
+    for (const { down, pieces } of own) {
+      for (const piece of pieces) placeColumns(b, at, part, piece);
+      at += down.rows;
     }
+    return { a, b };
+  });
+}
+
+type OutputRange = { first: number; size: number };
+
+function reaches({ target }: LowRankUpdate, { first, size }: OutputRange): boolean {
+  return target.segments.some(({ at, count }) => at < first + size && first < at + count);
+}
+
+/** Every down transposed, side by side: [K, r]. */
+function joinInputs(groups: readonly Group[], inputs: number): LowRankInput {
+  const rank = groups.reduce((sum, { down }) => sum + down.rows, 0);
+  const values = new Float32Array(inputs * rank);
+  let at = 0;
+  for (const { down } of groups) {
+    for (let r = 0; r < down.rows; r++)
+      for (let k = 0; k < inputs; k++) values[k * rank + at + r] = down.values[r * inputs + k]!;
+    at += down.rows;
+  }
+  return { rank, values };
+}
+
+/** upᵀ into rows `row`… of a part's B, at those columns of the part that the segments name. */
+function placeColumns(
+  b: Float32Array,
+  row: number,
+  { first, size }: OutputRange,
+  { target, product, scale, gain }: LowRankUpdate,
+): void {
+  const { values, columns } = product.up;
+  for (const { stored, at, count } of target.segments) {
+    const shift = stored - at;
+    for (let n = Math.max(at, first); n < Math.min(at + count, first + size); n++) {
+      const factor = scale * (gain?.[n + shift] ?? 1);
+      for (let r = 0; r < columns; r++)
+        b[(row + r) * size + n - first]! += factor * values[(n + shift) * columns + r]!;
+    }
+  }
 }
 
 function gainOf({ outputs }: LoraSlot, updates: readonly Update[]): Float32Array | undefined {

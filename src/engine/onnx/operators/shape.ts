@@ -125,6 +125,12 @@ export function takeRows(x: Var, count: Var, size: Dim): Var {
   )[0]!;
 }
 
+/** The block of a matrix between `from` and `to`, i64 [2] known only when the graph runs; ends past its size are its size. */
+export function takeBlock(x: Var, from: Var, to: Var, shape: readonly [Dim, Dim]): Var {
+  if (x.rank !== 2) throw graphError(`takeBlock takes a matrix, got ${x}`);
+  return x.graph.emit('Slice', [x, from, to], [{ dtype: x.dtype, shape }])[0]!;
+}
+
 /** Columns of `value` before and after those of a matrix. */
 export function padColumns(x: Var, before: number, after: number, value = 0): Var {
   if (x.rank !== 2 || x.dtype !== 'f32') throw graphError(`padColumns takes an f32 matrix, got ${x}`);

@@ -71,25 +71,30 @@ const arithmetic: Case[] = [
 
 const transposed = (w: Values) => reference.transpose(w, [1, 0]);
 
-/** x·Wᵀ + x·A·B as nn/linear.ts writes it, with A and B of the rank given and `rows` rows of x updated. */
+/** x·Wᵀ + x·A·B + bias as nn/linear.ts writes it: `rows` rows and the last columns of x·A meet B, of the rank given. */
 function lora(operator: string, rank: number, rows: number): Case {
+  const before = rank === 0 ? 0 : 5;
   return {
     ...device,
     operator,
     inputs: [
       tokens,
       pattern([72, 200], 2),
-      pattern([200, rank], 3),
+      pattern([200, before + rank], 3),
       pattern([rank, 72], 4),
-      integers([1], () => rows),
+      pattern([1, 72], 5),
+      integers([2], (axis) => [0, before][axis]!),
+      integers([2], (axis) => [rows, before + rank][axis]!),
     ],
-    build: (x, w, a, b, count) =>
-      op.addRows(op.matmulTransposed(x, w), op.matmulThin(op.matmul(op.takeRows(x, count, rows), a), b)),
-    expected: (x, w, a, b) => {
+    build: (x, w, a, b, bias, from, to) => {
+      const low = op.padColumns(op.takeBlock(op.matmul(x, a), from, to, [rows, rank]), 0, 1, 1);
+      return op.addRows(op.matmulTransposed(x, w), op.matmulThin(low, op.concat([b, bias], 0)));
+    },
+    expected: (x, w, a, b, bias) => {
       const base = reference.product(x, transposed(w));
-      if (rank === 0) return base;
-      const update = reference.product(reference.product(x, a), b);
-      return Values.of(base.shape, (s, n) => base.at(s!, n!) + update.at(s!, n!));
+      const own = Values.of([200, rank], (k, r) => a.at(k!, before + r!));
+      const update = rank === 0 ? undefined : reference.product(reference.product(x, own), b);
+      return Values.of(base.shape, (s, n) => base.at(s!, n!) + bias.at(0, n!) + (update?.at(s!, n!) ?? 0));
     },
   };
 }

@@ -1,0 +1,99 @@
+/** What a layer is fed for the LoRAs that update it: one product for all of them, and what their forms have besides. */
+import { emptyPartFeed, f32Tensor, type LayerFeed, partFeed, type Tensor } from '../../onnx/session.ts';
+import { joinFloats } from '../../weights/floats.ts';
+import type { LowRankInput, PreparedLayer, PreparedPart } from './prepare.ts';
+
+/** A layer's update by one LoRA, with a weight. */
+export type Weighted = { layer: PreparedLayer; weight: number };
+
+type Feed = Record<string, Tensor>;
+
+export function layerFeed(list: readonly Weighted[]): LayerFeed {
+  return { ...lowRankFeed(list), ...formFeed(list) };
+}
+
+/** Several A that a part meets side by side, and where they begin in the layer's. */
+type Stack = { inputs: readonly LowRankInput[]; at: number; rank: number };
+
+/**
+ * Several updates of a part are one of the sum of their ranks: A's columns and B's rows side by side. Parts that meet the same
+ * A find them in the same place.
+ */
+function lowRankFeed(all: readonly Weighted[]): Feed {
+  const list = all.filter(({ weight }) => weight !== 0);
+  const { slot } = all[0]!.layer;
+  const stacks: Stack[] = [];
+  const feed: Feed = {};
+  for (const [i, outputs] of slot.parts.entries()) {
+    const parts = list
+      .map(({ layer, weight }) => ({ ...layer.parts[i]!, weight }))
+      .filter(({ a }) => a.rank > 0);
+    if (parts.length === 0) Object.assign(feed, emptyPartFeed(i, outputs));
+    else {
+      const { at, rank } = placeInputs(
+        stacks,
+        parts.map(({ a }) => a),
+      );
+      Object.assign(feed, partFeed(i, at, f32Tensor(joinOutputs(parts), [rank, outputs])));
+    }
+  }
+  if (stacks.length === 0) return {};
+  return { ...feed, lora_a: joinStacks(stacks, slot.inputs) };
+}
+
+function placeInputs(stacks: Stack[], inputs: readonly LowRankInput[]): Stack {
+  const known = stacks.find(
+    (stack) => stack.inputs.length === inputs.length && stack.inputs.every((input, i) => input === inputs[i]),
+  );
+  if (known) return known;
+  const last = stacks.at(-1);
+  const rank = inputs.reduce((sum, input) => sum + input.rank, 0);
+  const stack = { inputs, at: last ? last.at + last.rank : 0, rank };
+  stacks.push(stack);
+  return stack;
+}
+
+function joinStacks(stacks: readonly Stack[], rows: number): Tensor {
+  const inputs = stacks.flatMap((stack) => stack.inputs);
+  const [only] = inputs;
+  if (inputs.length === 1) return f32Tensor(only!.values, [rows, only!.rank]);
+  const rank = stacks.reduce((sum, stack) => sum + stack.rank, 0);
+  const joined = new Float32Array(rows * rank);
+  let at = 0;
+  for (const { values, rank: own } of inputs) {
+    for (let k = 0; k < rows; k++) joined.set(values.subarray(k * own, (k + 1) * own), k * rank + at);
+    at += own;
+  }
+  return f32Tensor(joined, [rows, rank]);
+}
+
+function joinOutputs(parts: readonly (PreparedPart & { weight: number })[]): Float32Array {
+  return joinFloats(parts.map(({ b, weight }) => (weight === 1 ? b : times(b, weight))));
+}
+
+/** A compiled form is fed even where it is to do nothing: factors of 1, and products of 0. */
+function formFeed(list: readonly Weighted[]): Feed {
+  const feed: Feed = {};
+  const { outputs } = list[0]!.layer.slot;
+  if (list.some(({ layer }) => layer.gain)) {
+    const scale = new Float32Array(outputs).fill(1);
+    for (const { layer, weight } of list)
+      layer.gain?.forEach((value, n) => {
+        scale[n]! += weight * value;
+      });
+    feed.scale = f32Tensor(scale, [1, outputs]);
+  }
+  const kroneckers = list.flatMap(({ layer, weight }) =>
+    layer.kroneckers.map((kronecker) => ({ ...kronecker, weight })),
+  );
+  for (const [i, { form, left, right, weight }] of kroneckers.entries()) {
+    const { a, b, c, d } = form;
+    feed[`kronecker_${i}_left`] = f32Tensor(weight === 1 ? left : times(left, weight), [a, b]);
+    feed[`kronecker_${i}_right`] = f32Tensor(right, [d, c]);
+  }
+  return feed;
+}
+
+function times(values: Float32Array, factor: number): Float32Array {
+  return values.map((value) => factor * value);
+}
