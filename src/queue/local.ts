@@ -1,19 +1,24 @@
 /** A queue worked off by this process: there is one engine, so one job runs at a time. Where the jobs lie is open. */
 
+import { setImmediate as turn } from 'node:timers/promises';
 import { RetouchError } from '../error.ts';
-import type { Queue, QueueErrorCode, Work } from './queue.ts';
+import type { PushOptions, Queue, QueueErrorCode, Work } from './queue.ts';
+
+export type Job = { id: string; attempt: number };
 
 /** The list of jobs, in the order they came. */
 export interface JobList {
   readonly size: number;
   has(id: string): boolean;
-  /** All or none, at the end. */
-  add(ids: readonly string[]): void;
+  /** All or none, at the end, those that are not there already; with what `record` writes. */
+  add(ids: readonly string[], record: () => void): void;
   /** The first job, with one attempt more than before: counted before it runs, so that a crash counts. */
-  take(): { id: string; attempt: number } | undefined;
+  take(): Job | undefined;
   /** Takes an attempt back that was not the job's fault. */
   putBack(id: string): void;
   remove(id: string): void;
+  /** Several changes as one. */
+  together<Result>(changes: () => Result): Result;
 }
 
 export type LocalQueueOptions = {
@@ -48,18 +53,24 @@ export class LocalQueue implements Queue {
     return this.#jobs.size;
   }
 
-  async push(ids: readonly string[]): Promise<void> {
+  async push(ids: readonly string[], { record, secure }: PushOptions = {}): Promise<void> {
     const { limit } = this.#options;
-    const further = ids.filter((id) => !this.#jobs.has(id)).length;
-    if (this.depth + further > limit) {
-      const found = `The queue has ${this.depth} images and takes ${limit}`;
-      throw queueError('queueFull', `${found}; there is no room for ${further} more. Try again later.`);
+    if (this.depth + ids.length > limit) {
+      const further = ids.filter((id) => !this.#jobs.has(id)).length;
+      if (this.depth + further > limit) {
+        const found = `The queue has ${this.depth} images and takes ${limit}`;
+        throw queueError('queueFull', `${found}; there is no room for ${further} more. Try again later.`);
+      }
     }
-    this.#add(ids);
+    const job = this.#add(ids, record);
+    const secured = secure?.();
+    if (job) this.#run(job, secured);
+    await secured;
   }
 
   async restore(ids: readonly string[]): Promise<void> {
-    this.#add(ids);
+    const job = this.#add(ids);
+    if (job) this.#run(job);
   }
 
   cancel(id: string): void {
@@ -88,36 +99,48 @@ export class LocalQueue implements Queue {
     clearTimeout(timer);
   }
 
-  #add(ids: readonly string[]): void {
+  /** @returns the job to begin with, taken already, when nothing runs */
+  #add(ids: readonly string[], record: () => void = () => {}): Job | undefined {
     if (this.#closing.signal.aborted) throw closed();
-    this.#jobs.add(ids.filter((id) => !this.#jobs.has(id)));
-    this.#next();
+    return this.#jobs.together(() => {
+      this.#jobs.add(ids, record);
+      return this.#isFree ? this.#jobs.take() : undefined;
+    });
+  }
+
+  get #isFree(): boolean {
+    return !this.#running && !this.#pause && !this.#closing.signal.aborted && this.#work !== undefined;
   }
 
   #next(): void {
-    if (this.#running || this.#pause || this.#closing.signal.aborted || !this.#work) return;
+    if (!this.#isFree) return;
     try {
       const job = this.#jobs.take();
-      if (!job) {
-        this.#tellIdle();
-        return;
-      }
-      const stop = new AbortController();
-      const work = this.#work(job.id, { attempt: job.attempt, signal: stop.signal });
-      const done = this.#finish(job.id, work).then(() => {
-        this.#running = undefined;
-        this.#next();
-      });
-      this.#running = { id: job.id, stop, done };
+      if (job) this.#run(job);
+      else this.#tellIdle();
     } catch (error) {
       this.#rest(error);
     }
   }
 
+  #run({ id, attempt }: Job, secured?: Promise<void>): void {
+    const stop = new AbortController();
+    const begin = () => this.#work!(id, { attempt, signal: stop.signal });
+    // Whoever pushed it is answered first, or takes back what could not be secured: the work then finds nothing to do.
+    const work = secured ? secured.catch(() => {}).then(() => turn().then(begin)) : begin();
+    this.#running = { id, stop, done: this.#finish(id, work) };
+  }
+
   async #finish(id: string, work: Promise<void>): Promise<void> {
+    let next: Job | undefined;
     try {
       await work;
-      this.#jobs.remove(id);
+      // Whoever waited for this job is answered first.
+      await turn();
+      next = this.#jobs.together(() => {
+        this.#jobs.remove(id);
+        return this.#closing.signal.aborted ? undefined : this.#jobs.take();
+      });
       this.#failures = 0;
     } catch (error) {
       // The list may be what fails; then the attempt counts, which is the smaller evil.
@@ -126,6 +149,9 @@ export class LocalQueue implements Queue {
       } catch {}
       if (!this.#closing.signal.aborted) this.#rest(error);
     }
+    this.#running = undefined;
+    if (next) this.#run(next);
+    else this.#next();
   }
 
   /** The whole queue waits: what hinders one job's end from being written down hinders all. */

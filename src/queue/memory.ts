@@ -1,4 +1,4 @@
-import { type JobList, LocalQueue, type LocalQueueOptions } from './local.ts';
+import { type Job, type JobList, LocalQueue, type LocalQueueOptions } from './local.ts';
 
 /** A queue that ends with the process. */
 export function createMemoryQueue(options: LocalQueueOptions): LocalQueue {
@@ -17,11 +17,12 @@ class MemoryJobs implements JobList {
     return this.#attempts.has(id);
   }
 
-  add(ids: readonly string[]): void {
-    for (const id of ids) this.#attempts.set(id, 0);
+  add(ids: readonly string[], record: () => void): void {
+    record();
+    for (const id of ids) if (!this.has(id)) this.#attempts.set(id, 0);
   }
 
-  take(): { id: string; attempt: number } | undefined {
+  take(): Job | undefined {
     const [first] = this.#attempts;
     if (!first) return undefined;
     const [id, attempts] = first;
@@ -36,5 +37,9 @@ class MemoryJobs implements JobList {
 
   remove(id: string): void {
     this.#attempts.delete(id);
+  }
+
+  together<Result>(changes: () => Result): Result {
+    return changes();
   }
 }

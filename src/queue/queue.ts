@@ -14,12 +14,23 @@ export const queueErrors = {
 
 export type QueueErrorCode = keyof typeof queueErrors;
 
+export type PushOptions = {
+  /**
+   * Writes down what the jobs are, when there is room for them and before any of them runs: in one transaction with the
+   * jobs where the queue lies in the database.
+   */
+  record?: () => void;
+  /** Resolves when that outlives a power failure; waited for before any of the jobs runs. */
+  secure?: () => Promise<void>;
+};
+
 export interface Queue {
   /**
    * Takes all of the jobs or none; each runs when all pushed before it are done. One that is there already stays where
-   * it is. Rejects with `queueFull`, `queueClosed` or the code of the store.
+   * it is. Rejects with `queueFull`, `queueClosed`, the code of the store or what the options throw; only when `secure`
+   * rejects the jobs are taken all the same.
    */
-  push(ids: readonly string[]): Promise<void>;
+  push(ids: readonly string[], options?: PushOptions): Promise<void>;
   /** The same for jobs that were taken before the process began: those fit in any case. */
   restore(ids: readonly string[]): Promise<void>;
   /** Takes a waiting job out; the signal of a running one fires with `jobAborted`. */

@@ -1,5 +1,5 @@
 import type { Database } from '../store/db.ts';
-import { type JobList, LocalQueue, type LocalQueueOptions } from './local.ts';
+import { type Job, type JobList, LocalQueue, type LocalQueueOptions } from './local.ts';
 
 /** A queue in the database: after a crash and a new start it goes on where it was. */
 export function createSqliteQueue(db: Database, options: LocalQueueOptions): LocalQueue {
@@ -8,26 +8,31 @@ export function createSqliteQueue(db: Database, options: LocalQueueOptions): Loc
 
 class StoredJobs implements JobList {
   readonly #db: Database;
+  /** Counted here: the database would look at every job, and no other process adds any. */
+  #size: number;
 
   constructor(db: Database) {
     this.#db = db;
+    this.#size = db.get<{ size: number }>('SELECT count(*) AS size FROM jobs')!.size;
   }
 
   get size(): number {
-    return this.#db.get<{ size: number }>('SELECT count(*) AS size FROM jobs')!.size;
+    return this.#size;
   }
 
   has(id: string): boolean {
     return this.#db.get('SELECT 1 FROM jobs WHERE id = ?', id) !== undefined;
   }
 
-  add(ids: readonly string[]): void {
-    this.#db.transaction(() => {
-      for (const id of ids) this.#db.run('INSERT INTO jobs (id) VALUES (?)', id);
+  add(ids: readonly string[], record: () => void): void {
+    const insert = 'INSERT INTO jobs (id) VALUES (?) ON CONFLICT DO NOTHING';
+    this.together(() => {
+      record();
+      for (const id of ids) this.#size += this.#db.run(insert, id);
     });
   }
 
-  take(): { id: string; attempt: number } | undefined {
+  take(): Job | undefined {
     return this.#db.get(
       `UPDATE jobs SET attempts = attempts + 1 WHERE sequence = (SELECT min(sequence) FROM jobs)
        RETURNING id, attempts AS attempt`,
@@ -39,6 +44,16 @@ class StoredJobs implements JobList {
   }
 
   remove(id: string): void {
-    this.#db.run('DELETE FROM jobs WHERE id = ?', id);
+    this.#size -= this.#db.run('DELETE FROM jobs WHERE id = ?', id);
+  }
+
+  together<Result>(changes: () => Result): Result {
+    const before = this.#size;
+    try {
+      return this.#db.transaction(changes);
+    } catch (error) {
+      this.#size = before;
+      throw error;
+    }
   }
 }

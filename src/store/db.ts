@@ -2,18 +2,21 @@
  * `retouch.db` in the data directory: what must outlive the process. Statements are synchronous: each takes some
  * microseconds, and a transaction cannot be torn apart by other work.
  *
- * A commit survives the end of the process at once, and a power failure from the next checkpoint on; one that a client
- * is told to rely on is made `durable`, which waits for the disk.
+ * A commit survives the end of the process at once, and a power failure from the next checkpoint on; for one that a
+ * client is told to rely on the server waits with `flush`, and a command, which has nothing else to do, makes it `durable`.
  */
 
-import { mkdirSync } from 'node:fs';
+import { closeSync, fdatasync, mkdirSync, openSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
+import { promisify } from 'node:util';
 import { RetouchError } from '../error.ts';
 import type { StoreErrorCode } from './errors.ts';
 import { migrations } from './migrations.ts';
 
 export type Value = SQLInputValue;
+
+const syncFile = promisify(fdatasync);
 
 /** Milliseconds to wait for another process, such as a command that changes the keys. */
 const busyTimeout = 5000;
@@ -22,6 +25,10 @@ export class Database {
   readonly path: string;
   readonly #connection: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
+  /** The write-ahead log, once it was flushed. */
+  #log: number | undefined;
+  #flushing: Promise<void> = Promise.resolve();
+  #nextFlush: Promise<void> | undefined;
 
   private constructor(path: string, connection: DatabaseSync) {
     this.path = path;
@@ -60,9 +67,9 @@ export class Database {
     if (this.#connection.isTransaction) return work();
     if (durable) this.#execute('PRAGMA synchronous = FULL');
     try {
-      this.#execute('BEGIN IMMEDIATE');
+      this.run('BEGIN IMMEDIATE');
       const result = work();
-      this.#execute('COMMIT');
+      this.run('COMMIT');
       return result;
     } catch (error) {
       // A full disk ends the transaction by itself.
@@ -73,8 +80,34 @@ export class Database {
     }
   }
 
+  /**
+   * Resolves when every commit until now outlives a power failure as well. What is asked for while the disk is busy
+   * shares the next turn. Throws `dataDirectoryUnusable`.
+   */
+  flush(): Promise<void> {
+    this.#nextFlush ??= this.#flushing.then(() => {
+      this.#nextFlush = undefined;
+      const flush = this.#syncLog();
+      this.#flushing = flush.catch(() => {});
+      return flush;
+    });
+    return this.#nextFlush;
+  }
+
+  /** What a commit with synchronous = FULL does, without holding up the process: https://sqlite.org/wal.html. */
+  async #syncLog(): Promise<void> {
+    try {
+      this.#log ??= openSync(`${this.path}-wal`, 'r+');
+      await syncFile(this.#log);
+    } catch (error) {
+      throw explain(this.path, error);
+    }
+  }
+
   close(): void {
     this.#statements.clear();
+    if (this.#log !== undefined) closeSync(this.#log);
+    this.#log = undefined;
     if (this.#connection.isOpen) this.#connection.close();
   }
 

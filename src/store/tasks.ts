@@ -28,13 +28,6 @@ export type StoredResult = {
 
 export type NewResult = { uuid: string; seed: string; plan: string };
 
-export type Acceptance = {
-  /** Not undone by a power failure either. */
-  durable: boolean;
-  /** Of the client that is to be told the results; undefined where it asks for them itself. */
-  session?: string | undefined;
-};
-
 export type Outcome = { item: string } | { failure: string };
 
 const resultColumns = 'uuid, task, position, seed, item, failure, made';
@@ -48,9 +41,10 @@ export class TaskStore {
     this.#db = db;
   }
 
-  add(task: StoredTask, results: readonly NewResult[], { durable, session }: Acceptance): void {
+  /** `session`: of the client that is to be told the results; undefined where it asks for them itself. */
+  add(task: StoredTask, results: readonly NewResult[], session: string | undefined): void {
     const { uuid, account, type, request, terms, accepted } = task;
-    const insert = () => {
+    this.#db.transaction(() => {
       this.#db.run(
         `INSERT INTO tasks (uuid, account, type, request, terms, accepted, used)
          VALUES (?, ?, ?, ?, ?, ?, ?)`,
@@ -62,8 +56,12 @@ export class TaskStore {
           ...[result.uuid, uuid, position, result.seed, result.plan, session ?? null],
         );
       }
-    };
-    this.#db.transaction(insert, { durable });
+    });
+  }
+
+  /** Resolves when a power failure does not undo either what was added. Throws `dataDirectoryUnusable`. */
+  flush(): Promise<void> {
+    return this.#db.flush();
   }
 
   remove(uuid: string): void {
@@ -90,13 +88,13 @@ export class TaskStore {
 
   /** What a worker needs to make an image; undefined once it is made, settled or forgotten. */
   job(result: string): { task: StoredTask; plan: string } | undefined {
-    const found = this.#db.get<{ task: string; plan: string }>(
-      `SELECT task, plan FROM results WHERE uuid = ? AND ${unmade}`,
+    const found = this.#db.get<StoredTask & { plan: string }>(
+      `SELECT tasks.*, plan FROM results JOIN tasks ON tasks.uuid = task WHERE results.uuid = ? AND ${unmade}`,
       result,
     );
     if (!found) return undefined;
-    const task = this.#db.get<StoredTask>('SELECT * FROM tasks WHERE uuid = ?', found.task)!;
-    return { ...found, task };
+    const { plan, ...task } = found;
+    return { task, plan };
   }
 
   /** Images that were promised and are not there yet, oldest first. */
@@ -142,8 +140,10 @@ export class TaskStore {
     return { result, task: this.#db.get<StoredTask>('SELECT * FROM tasks WHERE uuid = ?', result.task)! };
   }
 
-  isSettled(task: string): boolean {
-    return this.#db.get(`SELECT 1 FROM results WHERE task = ? AND ${open}`, task) === undefined;
+  /** How many of a task's results are open, and how many have failed. */
+  tally(task: string): { open: number; failed: number } {
+    const sql = `SELECT count(*) FILTER (WHERE ${open}) AS open, count(failure) AS failed FROM results WHERE task = ?`;
+    return this.#db.get<{ open: number; failed: number }>(sql, task)!;
   }
 
   /** Forgets tasks that were not used since, with their results; those with something left to do stay. */

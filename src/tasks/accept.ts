@@ -34,7 +34,10 @@ export async function checkReceivers(task: ImageInferenceTask, { parts }: Contex
   }
 }
 
-/** Throws `queueFull`, `rateLimitExceeded`, and the codes of the stores; then nothing is left of the task. */
+/**
+ * Task, results, jobs and use in one commit. Throws `queueFull`, `rateLimitExceeded`, and the codes of the stores; then
+ * nothing is left of the task.
+ */
 export async function acceptTask(
   task: ImageInferenceTask,
   images: readonly PlannedImage[],
@@ -63,19 +66,26 @@ export async function acceptTask(
   };
   // The client of a sync task is still there to see a power failure.
   const awaited = task.deliveryMethod === 'sync' && task.webhookURL === undefined;
-  const durable = !awaited;
+  const jobs = results.map((result) => result.uuid);
+  const record = () => {
+    tasks.add(stored, results, awaited ? caller.session : undefined);
+    usage.note(caller.account, { tasks: 1 });
+  };
+  const secure = () => tasks.flush().catch(withdraw);
   try {
     signal.throwIfAborted();
-    tasks.add(stored, results, { durable, session: awaited ? caller.session : undefined });
-    await queue.push(results.map((result) => result.uuid)).catch((error) => {
-      tasks.remove(uuid);
-      throw error;
-    });
+    await queue.push(jobs, awaited ? { record } : { record, secure });
   } catch (error) {
     await inputs.remove(uuid);
     throw error;
   }
-  usage.note(caller.account, { tasks: 1 });
+
+  function withdraw(error: Error): never {
+    for (const job of jobs) queue.cancel(job);
+    tasks.remove(uuid);
+    usage.note(caller.account, { tasks: -1 });
+    throw error;
+  }
 }
 
 function refuseExcess(asked: number, { parts, caller }: Pick<Context, 'parts' | 'caller'>): void {

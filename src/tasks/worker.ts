@@ -5,6 +5,7 @@ import type { EngineEvent, Plan } from '../engine/plan.ts';
 import { RetouchError } from '../error.ts';
 import type { Work } from '../queue/queue.ts';
 import type { StoreErrorCode } from '../store/errors.ts';
+import type { Use } from '../store/usage.ts';
 import { costOf } from './cost.ts';
 import { deliverImage } from './deliver.ts';
 import { runPlan } from './engine.ts';
@@ -22,7 +23,9 @@ const maxAttempts = 3;
 export function createWork(context: Pick<Context, 'parts' | 'tracker'>): Work {
   const { parts, tracker } = context;
 
-  async function make(task: KnownTask, result: string, planText: string, signal: AbortSignal) {
+  type Made = { item: KeptItem; use: Use };
+
+  async function make(task: KnownTask, result: string, planText: string, signal: AbortSignal): Promise<Made> {
     const plan = readPlan<Plan>(planText, await parts.inputs.read(task.uuid));
     let seconds = 0;
     const image = await runPlan(parts.engine, plan, signal, (event) => {
@@ -35,8 +38,10 @@ export function createWork(context: Pick<Context, 'parts' | 'tracker'>): Work {
     const { width, height, steps } = plan;
     const cost = price === undefined ? undefined : costOf(price, { width, height, steps, seconds });
     const item = await deliverImage(task, result, image, parts.assets);
-    parts.usage.note(task.account, { images: 1, computeSeconds: seconds, cost: cost ?? 0 });
-    return { ...item, ...(task.terms.includeCost ? { cost: cost ?? 0 } : {}) };
+    return {
+      item: { ...item, ...(task.terms.includeCost ? { cost: cost ?? 0 } : {}) },
+      use: { images: 1, computeSeconds: seconds, cost: cost ?? 0 },
+    };
   }
 
   return async (result, { attempt, signal }) => {
@@ -45,17 +50,18 @@ export function createWork(context: Pick<Context, 'parts' | 'tracker'>): Work {
     if (!job) return;
     const task = knownTask(job.task);
     const place = { taskType: task.type, taskUUID: task.terms.taskUUID };
-    let item: KeptItem;
+    let made: Made;
     try {
       if (attempt > maxAttempts) throw abandoned(attempt - 1);
-      item = await make(task, result, job.plan, signal);
+      made = await make(task, result, job.plan, signal);
     } catch (error) {
       if (isPassing(error, signal)) throw error;
       settle(task, result, { failure: toFailure(error, place, parts.log) }, context);
       return;
     }
     // Cancelled in the last moment: nobody knows of the picture.
-    if (!conclude(task, result, item, context)) await parts.assets.delete(result);
+    const note = () => parts.usage.note(task.account, made.use);
+    if (!conclude(task, result, made.item, context, note)) await parts.assets.delete(result);
   };
 }
 

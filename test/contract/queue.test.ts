@@ -127,6 +127,34 @@ describe.each(Object.entries(implementations))('the %s queue', (_, { open, durab
     expect(queue.depth).toBe(3);
   });
 
+  it('writes down what the jobs are when it takes them, and takes none when that fails', async () => {
+    const { queue, worker } = start({ limit: 1 });
+    const unwritable = new Error('the disk is full');
+    const record = () => {
+      throw unwritable;
+    };
+    await expect(queue.push(['a'], { record })).rejects.toBe(unwritable);
+    expect([queue.depth, worker.started]).toEqual([0, []]);
+    await expect(queue.push(['a', 'b'], { record })).rejects.toMatchObject({ code: 'queueFull' });
+    const seen: string[][] = [];
+    await queue.push(['c'], { record: () => seen.push([...worker.started]) });
+    expect([seen, worker.started]).toEqual([[[]], ['c']]);
+  });
+
+  it('begins a job once it is secured, or could not be, and says so to whoever pushed it', async () => {
+    const { queue, worker } = start();
+    const written = Promise.withResolvers<void>();
+    const pushing = queue.push(['a'], { secure: () => written.promise });
+    await queue.push(['b']);
+    expect(worker.started).toEqual([]);
+    written.resolve();
+    await pushing;
+    await expect.poll(() => worker.started).toEqual(['a']);
+    const broken = new Error('the disk is broken');
+    await expect(queue.push(['c'], { secure: () => Promise.reject(broken) })).rejects.toBe(broken);
+    expect(queue.depth).toBe(3);
+  });
+
   it('lets a waiting job go when it is cancelled, and does not run it', async () => {
     const { queue, worker } = start();
     await queue.push(['a', 'b', 'c']);

@@ -2,9 +2,10 @@ import { randomUUID } from 'node:crypto';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Plan } from '../../src/engine/plan.ts';
 import { RetouchError } from '../../src/error.ts';
+import { Database } from '../../src/store/db.ts';
 import { type Answer, type Bench, drawPicture, openBench, task, taskUUID } from './server-fixture.ts';
 
 let folder: string;
@@ -50,6 +51,17 @@ describe('an async task', () => {
     expect([status, body]).toEqual([200, { data: [{ taskType: 'imageInference', taskUUID }] }]);
     gate.open();
     expect((await done()).data.map(({ seed }) => seed)).toEqual([1, 2, 3]);
+  });
+
+  it('is no task when the disk does not take it, and may be asked for again', async () => {
+    const broken = new RetouchError('dataDirectoryUnusable', 'The disk is broken.');
+    vi.spyOn(Database.prototype, 'flush').mockRejectedValueOnce(broken);
+    const { status, body } = await bench.post([asked]);
+    expect([status, body.error?.code]).toEqual([500, 'dataDirectoryUnusable']);
+    expect((await poll()).body.error?.code).toBe('taskNotFound');
+    expect((await bench.post([asked])).status).toBe(200);
+    await done();
+    expect(bench.engine.plans).toHaveLength(1);
   });
 
   it('is polled for: an item per image, in order, with the UUID that the image will have and its progress', async () => {

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -125,6 +125,28 @@ describe('a transaction', () => {
       });
     expect(fail).toThrow('no');
     expect(texts(database)).toEqual([]);
+  });
+});
+
+describe('a flush', () => {
+  it('is one for all who ask before the disk has its turn', async () => {
+    const database = open();
+    database.run(insert, 'a');
+    const first = database.flush();
+    expect(database.flush()).toBe(first);
+    await first;
+    expect(database.flush()).not.toBe(first);
+    await database.flush();
+  });
+
+  it('says so when the log cannot be written to the disk, and is tried again by the next', async () => {
+    const database = open();
+    database.run(insert, 'a');
+    await rename(`${path}-wal`, `${path}-gone`);
+    const code = 'dataDirectoryUnusable';
+    await expect(database.flush()).rejects.toMatchObject({ code });
+    await rename(`${path}-gone`, `${path}-wal`);
+    await database.flush();
   });
 });
 
