@@ -8,7 +8,7 @@ export class Tracker {
   /** Tasks between their coming and their being accepted. */
   readonly #claims = new Map<string, Claim>();
   readonly #progress = new Map<string, number>();
-  readonly #waiting = new Map<string, Set<() => void>>();
+  readonly #watches = new Map<string, Set<Watch>>();
   readonly #closing = new AbortController();
 
   /** Fires when nobody is to be kept waiting any more. */
@@ -20,6 +20,7 @@ export class Tracker {
     const closed = new RetouchError('queueClosed', 'The server is shutting down and takes no more tasks.');
     this.#closing.abort(closed);
     for (const { stop } of this.#claims.values()) stop.abort(closed);
+    for (const watch of [...this.#watches.values()].flatMap((some) => [...some])) watch.wake();
   }
 
   /** The signal fires when the task is cancelled before it is accepted. */
@@ -59,22 +60,37 @@ export class Tracker {
 
   /** To be called when something is known about a task that was not known before. */
   announce(task: string): void {
-    for (const wake of this.#waiting.get(task) ?? []) wake();
+    for (const watch of this.#watches.get(task) ?? []) watch.wake();
   }
 
-  /** The next announcement about a task from now on; resolves also when a signal fires. */
-  next(task: string, signals: readonly AbortSignal[]): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const waiting = this.#waiting.get(task) ?? new Set();
-    this.#waiting.set(task, waiting.add(resolve));
-    for (const signal of signals) {
-      if (signal.aborted) resolve();
-      signal.addEventListener('abort', resolve as () => void, { once: true });
-    }
-    return promise.finally(() => {
-      for (const signal of signals) signal.removeEventListener('abort', resolve as () => void);
-      waiting.delete(resolve);
-      if (waiting.size === 0) this.#waiting.delete(task);
+  /** To be closed; wakes also when the tracker is closed. */
+  watch(task: string): Watch {
+    const watches = this.#watches.get(task) ?? new Set();
+    const watch = new Watch(() => {
+      watches.delete(watch);
+      if (watches.size === 0) this.#watches.delete(task);
     });
+    this.#watches.set(task, watches.add(watch));
+    return watch;
+  }
+}
+
+/** Someone who waits for news of a task. */
+export class Watch {
+  readonly close: () => void;
+  #change = Promise.withResolvers<void>();
+
+  constructor(close: () => void) {
+    this.close = close;
+  }
+
+  /** The next change from now on. */
+  next(): Promise<void> {
+    this.#change = Promise.withResolvers<void>();
+    return this.#change.promise;
+  }
+
+  wake(): void {
+    this.#change.resolve();
   }
 }
