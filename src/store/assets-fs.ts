@@ -1,11 +1,16 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, readFile, rename, rm } from 'node:fs/promises';
+import { closeSync, fsync, mkdirSync, openSync, renameSync, write } from 'node:fs';
+import { mkdir, readFile, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
 import { RetouchError } from '../error.ts';
 import { type Asset, type AssetFormat, type AssetStore, assetFormats } from './assets.ts';
 import type { StoreErrorCode } from './errors.ts';
 import { reasonOf, writeSynced } from './files.ts';
 import type { Lifetimes } from './lifetimes.ts';
+
+const writeSome = promisify(write);
+const syncFile = promisify(fsync);
 
 /** Pictures as files: `<folder>/3f/3f0c5c8e-….png`. */
 export class FileAssetStore implements AssetStore {
@@ -26,14 +31,27 @@ export class FileAssetStore implements AssetStore {
   async put({ uuid, format, bytes, expires, account }: Asset, { durable = false } = {}): Promise<void> {
     const path = this.#path(uuid, format);
     const draft = `${path}.${randomUUID()}.tmp`;
-    // Before the file: a lifetime without a picture ends by itself, a picture without one never would.
-    this.#lifetimes.begin(uuid.toLowerCase(), Date.now(), { expires, account, durable });
     try {
-      await mkdir(dirname(path), { recursive: true });
-      await writeSynced(draft, bytes);
-      await rename(draft, path);
+      // Making and naming a file takes microseconds; handing it to another thread and back takes more.
+      const file = create(draft);
+      try {
+        const written = writeAll(file, bytes);
+        try {
+          // Before the picture has its name: a lifetime without a picture ends by itself, a picture without one never would.
+          this.#lifetimes.begin(uuid.toLowerCase(), Date.now(), { expires, account });
+        } finally {
+          await written;
+        }
+        renameSync(draft, path);
+        // After the naming, so that one wait for the disk is for both. Before it ends nobody knows of the picture.
+        await syncFile(file);
+      } finally {
+        closeSync(file);
+      }
+      if (durable) await this.#lifetimes.flush();
     } catch (error) {
-      await rm(draft, { force: true }).catch(() => {});
+      for (const each of [draft, path]) await rm(each, { force: true }).catch(() => {});
+      if (error instanceof RetouchError) throw error;
       const message = `A picture of ${bytes.length} bytes could not be stored: ${reasonOf(error)}.`;
       throw storeError('assetWriteFailed', message, error);
     }
@@ -74,6 +92,23 @@ export class FileAssetStore implements AssetStore {
   #path(uuid: string, format: AssetFormat): string {
     const name = uuid.toLowerCase();
     return join(this.#folder, name.slice(0, 2), `${name}.${format}`);
+  }
+}
+
+/** A new file, and the folder for it where there is none yet. */
+function create(path: string): number {
+  try {
+    return openSync(path, 'wx');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    mkdirSync(dirname(path), { recursive: true });
+    return openSync(path, 'wx');
+  }
+}
+
+async function writeAll(file: number, bytes: Uint8Array): Promise<void> {
+  for (let offset = 0; offset < bytes.length; ) {
+    offset += (await writeSome(file, bytes, offset)).bytesWritten;
   }
 }
 

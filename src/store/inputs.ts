@@ -8,6 +8,8 @@ import { reasonOf, writeSynced } from './files.ts';
 
 export class InputStore {
   readonly #folder: string;
+  /** Tasks that have inputs here: most have none, and no disk is asked for those. */
+  readonly #kept = new Set<string>();
 
   constructor(folder: string) {
     this.#folder = folder;
@@ -17,6 +19,7 @@ export class InputStore {
   async write(task: string, files: readonly Uint8Array[]): Promise<void> {
     if (files.length === 0) return;
     const folder = join(this.#folder, task);
+    this.#kept.add(task);
     try {
       // A task of this UUID may have begun and not been accepted before a crash.
       await rm(folder, { recursive: true, force: true });
@@ -29,20 +32,25 @@ export class InputStore {
     }
   }
 
-  /** In the order they were written. */
+  /** In the order they were written; of an earlier process once `keepOnly` has found them. */
   async read(task: string): Promise<Uint8Array[]> {
+    if (!this.#kept.has(task)) return [];
     const folder = join(this.#folder, task);
     const count = (await readdir(folder).catch(() => [])).length;
     return Promise.all(Array.from({ length: count }, (_, index) => readFile(join(folder, String(index)))));
   }
 
   async remove(task: string): Promise<void> {
+    if (!this.#kept.has(task)) return;
     await rm(join(this.#folder, task), { recursive: true, force: true });
+    this.#kept.delete(task);
   }
 
-  /** Removes what a crash left behind. */
+  /** Finds what an earlier process left, and removes it except for these tasks. */
   async keepOnly(tasks: ReadonlySet<string>): Promise<void> {
     const found = await readdir(this.#folder).catch(() => []);
-    await Promise.all(found.filter((task) => !tasks.has(task)).map((task) => this.remove(task)));
+    const earlier = found.filter((task) => !this.#kept.has(task));
+    for (const task of earlier) this.#kept.add(task);
+    await Promise.all(earlier.filter((task) => !tasks.has(task)).map((task) => this.remove(task)));
   }
 }

@@ -7,12 +7,7 @@ const useInterval = 3_600_000;
 
 export type Lifetime = { used: number; expires: number | null; account: string | null };
 
-export type Beginning = {
-  expires?: number | undefined;
-  account?: string | undefined;
-  /** Not undone by a power failure either. */
-  durable?: boolean;
-};
+export type Beginning = { expires?: number | undefined; account?: string | undefined };
 
 export class Lifetimes {
   readonly #db: Database;
@@ -21,14 +16,16 @@ export class Lifetimes {
     this.#db = db;
   }
 
-  begin(uuid: string, now: number, { expires, account, durable = false }: Beginning = {}): void {
-    const insert = () =>
-      this.#db.run(
-        'INSERT OR REPLACE INTO assets (uuid, used, expires, account) VALUES (?, ?, ?, ?)',
-        ...[uuid, now, expires ?? null, account ?? null],
-      );
-    if (durable) this.#db.transaction(insert, { durable });
-    else insert();
+  begin(uuid: string, now: number, { expires, account }: Beginning = {}): void {
+    this.#db.run(
+      'INSERT OR REPLACE INTO assets (uuid, used, expires, account) VALUES (?, ?, ?, ?)',
+      ...[uuid, now, expires ?? null, account ?? null],
+    );
+  }
+
+  /** Resolves when a power failure does not undo either what was begun. Throws `dataDirectoryUnusable`. */
+  flush(): Promise<void> {
+    return this.#db.flush();
   }
 
   /** Undefined for a picture that is not known, `expires` null for one that stays as long as it is used. */
