@@ -256,17 +256,11 @@ export class Connection implements Line {
   }
 }
 
-function frames(replies: readonly Reply[]): string[] {
-  const failures = replies.filter((reply) => 'failure' in reply);
-  const items = replies.filter((reply) => 'item' in reply);
-  return [failures, items].filter((group) => group.length > 0).map((group) => stringifyJson(frame(group)));
-}
-
 /** `data` or `errors`, never both: some clients drop the data of a frame that has the other key. */
-function frame(replies: readonly Reply[]): object {
-  const { body } = toEnvelope(replies);
-  const { data, ...rest } = body;
-  return data.length > 0 ? { data } : rest;
+function frames(replies: readonly Reply[]): string[] {
+  const { data, ...errors } = toEnvelope(replies).body;
+  const bodies = [...(errors.errors ? [errors] : []), ...(data.length > 0 ? [{ data }] : [])];
+  return bodies.map(stringifyJson);
 }
 
 function bug() {
