@@ -9,6 +9,7 @@ import { http } from './http.ts';
 import { layers } from './layers.ts';
 import { lora } from './lora.ts';
 import { machine, type Options, type Report, type Row, table } from './measure.ts';
+import { memory } from './memory.ts';
 
 const benchmarks: Record<string, (options: Options) => Promise<Row[]>> = {
   block,
@@ -16,6 +17,7 @@ const benchmarks: Record<string, (options: Options) => Promise<Row[]>> = {
   lora,
   edit,
   http,
+  memory,
   caches,
 };
 

@@ -5,19 +5,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openParts } from '../src/cli/parts.ts';
 import { loadConfig } from '../src/config.ts';
-import { encodeImage } from '../src/engine/image.ts';
 import type { EngineEvent, Plan } from '../src/engine/plan.ts';
 import { createLog } from '../src/log.ts';
 import { createServer, listen } from '../src/server/server.ts';
 import type { ImageEngine } from '../src/tasks/engine.ts';
+import { picture } from './http-picture.ts';
 
 const folder = process.env.RETOUCH_BENCH_DIR ?? mkdtempSync(join(tmpdir(), 'retouch-bench-http-'));
 mkdirSync(folder, { recursive: true });
 
-/** As large as a real result: noise does not compress, so a quarter of the side is about a photograph's weight. */
-const side = 256;
-const data = Uint8Array.from({ length: side * side * 3 }, (_, i) => (Math.imul(i, 2654435761) >>> 13) & 255);
-const { bytes } = await encodeImage({ width: side, height: side, data }, 'jpg', 95);
+const { bytes } = await picture();
 
 const engine: ImageEngine = {
   status: { state: 'ready', pid: process.pid, restarts: 0 },
@@ -35,13 +32,13 @@ const parts = await openParts({ config, log, engine });
 const server = createServer({ ...parts, config, log });
 await parts.service.start();
 const url = await listen(server, config);
-process.send!({ url, imageBytes: bytes.length });
+process.send!({ url });
 
 process.on('message', (message) => {
   if (message !== 'memory') return;
   globalThis.gc?.();
-  const { rss, heapUsed } = process.memoryUsage();
-  process.send!({ rss, heapUsed });
+  const { rss, heapUsed, external, arrayBuffers } = process.memoryUsage();
+  process.send!({ rss, heapUsed, external, arrayBuffers });
 });
 
 process.on('disconnect', async () => {
