@@ -18,9 +18,9 @@ import { checkContent, openClassifier } from './safety/check.ts';
 
 /** An engine in this process; `EngineHost` runs one in a child. */
 export function createEngine(options: EngineOptions): Engine {
-  const residents = new Residents(options.memoryLimit);
-  const memo = new EncodingMemo();
   const loras = new LoraCache(Math.min(maxLoraBytes, options.memoryLimit / 8), options.threads);
+  const residents = new Residents(options.memoryLimit, loras);
+  const memo = new EncodingMemo();
   return {
     run: (plan, signal) => kontext(plan, signal, { residents, memo, loras, options }),
     release: () => residents.release(),

@@ -222,9 +222,10 @@ export class LoadedModel {
 
   private transformerNeed(tokens: number): Need {
     const { source, config } = this.components.transformer;
+    const onDevice = this.session.device === 'cpu' ? 0 : this.loras.transformerBytes();
     return {
       bytes: this.weightBytes(source),
-      working: Transformer.workingBytes(config, tokens, this.compute, this.guideTokens()),
+      working: Transformer.workingBytes(config, tokens, this.compute, this.guideTokens()) + onDevice,
     };
   }
 

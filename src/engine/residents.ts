@@ -7,19 +7,30 @@ export type Need = { bytes: number; working: number };
 
 type Resident = { bytes: number; value: { release(): Promise<void> } };
 
+/** What lies in memory beside the networks: LoRAs. */
+export type Beside = {
+  readonly bytes: number;
+  /** Gives up what the run under way does not use. */
+  trim(): void;
+};
+
+const nothing: Beside = { bytes: 0, trim() {} };
+
 export class Residents {
   private readonly limit: number;
+  private readonly beside: Beside;
   /** In the order of use, the least recent first. */
   private readonly loaded = new Map<string, Resident>();
 
-  /** @param limit bytes all of them may take together with the working memory of the one in use */
-  constructor(limit: number) {
+  /** @param limit bytes all of them may take together with the working memory of the one in use and what is beside them */
+  constructor(limit: number, beside = nothing) {
     this.limit = limit;
+    this.beside = beside;
   }
 
   /**
-   * The network called `key`, loaded unless it still is. Others are released, the least recently used first, until
-   * its weights (`bytes`) and what it needs while it runs (`working`) fit.
+   * The network called `key`, loaded unless it still is. What is beside the networks is trimmed and others are
+   * released, the least recently used first, until its weights (`bytes`) and what it needs while it runs (`working`) fit.
    *
    * @throws RetouchError `notEnoughMemory` when they do not fit even alone, before anything is loaded
    */
@@ -39,7 +50,9 @@ export class Residents {
 
   /** @throws RetouchError `notEnoughMemory` */
   checkFits(key: string, { bytes, working }: Need): void {
-    if (bytes + working > this.limit) throw this.tooLarge(key, bytes, working);
+    if (bytes + working + this.beside.bytes <= this.limit) return;
+    this.beside.trim();
+    if (bytes + working + this.beside.bytes > this.limit) throw this.tooLarge(key, bytes, working);
   }
 
   has(key: string): boolean {
@@ -55,7 +68,8 @@ export class Residents {
   /** Whether networks of these needs, one running at a time, fit together. */
   holds(needs: readonly Need[]): boolean {
     const weights = needs.reduce((sum, { bytes }) => sum + bytes, 0);
-    return weights + Math.max(...needs.map(({ working }) => working)) <= this.limit;
+    const working = Math.max(...needs.map(({ working }) => working));
+    return weights + working + this.beside.bytes <= this.limit;
   }
 
   async release(): Promise<void> {
@@ -63,9 +77,13 @@ export class Residents {
   }
 
   private async makeRoom(key: string, needed: number): Promise<void> {
-    for (const [other, resident] of [...this.loaded]) {
+    const fits = () => {
       const others = [...this.loaded].reduce((sum, [name, { bytes }]) => sum + (name === key ? 0 : bytes), 0);
-      if (others + needed <= this.limit) return;
+      return others + needed + this.beside.bytes <= this.limit;
+    };
+    if (!fits()) this.beside.trim();
+    for (const [other, resident] of [...this.loaded]) {
+      if (fits()) return;
       if (other === key) continue;
       this.loaded.delete(other);
       await resident.value.release();
@@ -73,11 +91,14 @@ export class Residents {
   }
 
   private tooLarge(key: string, bytes: number, working: number): RetouchError {
-    const [all, weights, work, limit] = [bytes + working, bytes, working, this.limit].map(inUnits);
+    const beside = this.beside.bytes;
+    const needed = bytes + working + beside;
+    const [all, weights, work, loras, limit] = [needed, bytes, working, beside, this.limit].map(inUnits);
+    const parts = `${weights} of weights${beside > 0 ? `, ${loras} of LoRAs` : ''} and ${work} to work in`;
     return new RetouchError(
       'notEnoughMemory',
-      `Not enough memory for the ${key}: ${all} are needed (${weights} of weights and ${work} to work in), and the engine may use ${limit}.`,
-      { needed: bytes + working, limit: this.limit },
+      `Not enough memory for the ${key}: ${all} are needed (${parts}), and the engine may use ${limit}.`,
+      { needed, limit: this.limit },
     );
   }
 }

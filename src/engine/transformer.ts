@@ -10,6 +10,7 @@ import type { FluxConfig } from './models/flux-config.ts';
 import { type SegmentName, segmentBuilder, segmentNames } from './models/flux-segments.ts';
 import { sinusoid } from './nn/embedding.ts';
 import { rotaryTable } from './nn/rope.ts';
+import { DeviceFeeds } from './onnx/device-feeds.ts';
 import type { Graph } from './onnx/graph.ts';
 import {
   f32Tensor,
@@ -50,6 +51,7 @@ export class Transformer {
   private readonly options: SessionOptions;
   private cacheSegments: Promise<CacheSessions> | undefined;
   private updates: LayerFeeds | undefined;
+  private readonly deviceFeeds: DeviceFeeds;
   private rotary: { ids: Float32Array; cos: Tensor; sin: Tensor } | undefined;
 
   private constructor(
@@ -60,6 +62,7 @@ export class Transformer {
     this.config = config;
     this.segments = segments;
     this.options = options;
+    this.deviceFeeds = new DeviceFeeds(options);
   }
 
   /**
@@ -139,6 +142,7 @@ export class Transformer {
   }
 
   async release(): Promise<void> {
+    await this.deviceFeeds.release();
     await releaseAll(this.segments);
     if (this.cacheSegments) await releaseAll(await this.cacheSegments);
   }
@@ -184,13 +188,14 @@ export class Transformer {
     return after === 'head' && !this.segments.head ? 'first' : after;
   }
 
-  private run(
+  private async run(
     name: SegmentName,
     feeds: Record<string, Tensor>,
     prompt: ImagePrompt = {},
   ): Promise<Record<string, Tensor>> {
     const session = this.segments[name]!;
-    return session.run({ ...promptFeeds(session.graph, prompt), ...feeds }, this.updates);
+    const updates = await this.deviceFeeds.place(this.updates);
+    return session.run({ ...promptFeeds(session.graph, prompt), ...feeds }, updates);
   }
 
   /** The table of one list of positions is asked for on every step and both passes. */

@@ -5,16 +5,27 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { afterAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { ActiveLoras } from '../../src/engine/adapters/lora/active.ts';
+import { layersOf } from '../../src/engine/adapters/lora/layers.ts';
+import { decodeImage } from '../../src/engine/image.ts';
+import { createEngine } from '../../src/engine/kontext.ts';
 import { selfTest } from '../../src/engine/onnx/self-test.ts';
+import { type Plan, plainNumerics, plainPlan } from '../../src/engine/plan.ts';
+import type { Transformer } from '../../src/engine/transformer.ts';
+import { openCheckpoint } from '../../src/engine/weights/checkpoint.ts';
+import { cutUpdates, loraTensors, randomUpdates } from '../fixtures/lora-files.ts';
+import { prepareFile, tinyComponents, velocityOf } from '../fixtures/tiny-flux.ts';
+import { type StoredTensor, writeSafetensors } from '../fixtures/write-safetensors.ts';
 import { type Line, type Lines, weightFiles } from './checks/check.ts';
 import { checkFlux } from './checks/flux.ts';
 import { GuidedTransformer } from './checks/ip-adapter.ts';
 import { checkAutoencoder, checkClip, checkT5 } from './checks/networks.ts';
-import { difference } from './compare.ts';
+import { cases, loadTiny, planOf, runCached } from './checks/step-caches.ts';
+import { difference, psnr } from './compare.ts';
 import { goldenFile } from './data.ts';
 import { StoredFlux } from './stored-flux.ts';
-import { blocks8, loop, webgpuBlock } from './tolerance.ts';
+import { blocks8, loop, picture, webgpuBlock } from './tolerance.ts';
 
 const required = process.env.TEST_WEBGPU === '1';
 const device = await selfTest('webgpu');
@@ -77,6 +88,111 @@ describe.skipIf(absent)(`WebGPU in f32${absent ? ` is not tested: ${device.reaso
         pass: true,
       });
     await transformer.release();
+  });
+
+  describe('one transformer', () => {
+    let gpu: Transformer;
+    let cpu: Transformer;
+    beforeAll(async () => {
+      gpu = await loadTiny({ product: 'f32', fused: setup.fused }, 'webgpu');
+      cpu = await loadTiny({ product: 'f32', fused: true }, 'cpu');
+    }, 300_000);
+    afterAll(async () => {
+      await gpu?.release();
+      await cpu?.release();
+    });
+
+    test('under LoRAs of fused layers and of cut ones gives what it gives on the CPU', {
+      timeout: 300_000,
+    }, async () => {
+      const components = tinyComponents();
+      const layers = layersOf(components);
+      const { checkpoint } = components.transformer.source;
+      const updates = (seed: number) =>
+        randomUpdates(checkpoint, 2, seed, (layer) => layer.includes('_blocks.'));
+      const write = (name: string, tensors: Record<string, StoredTensor>) => {
+        const file = path.join(folder, `${name}.safetensors`);
+        writeSafetensors(file, tensors);
+        return prepareFile(file, layers, components);
+      };
+      const uses = [
+        await write('fused', loraTensors(updates(1), { prefix: 'diffusion_model.' })),
+        await write('cut', loraTensors(cutUpdates(updates(2)), { prefix: 'transformer.' })),
+      ].map((prepared, i) => ({
+        file: String(i),
+        weight: [0.4, -0.3][i]!,
+        stage: 'both' as const,
+        prepared,
+      }));
+      const both = new ActiveLoras(uses).transformer(0.5);
+      const one = new ActiveLoras(uses.slice(0, 1)).transformer(0.5);
+      const plain = await velocityOf(gpu);
+      const expected = await velocityOf(cpu, both);
+      expect(difference(await velocityOf(cpu), expected).relativeL2).toBeGreaterThan(0.01);
+      const found = await velocityOf(gpu, both);
+      expect(difference(found, expected).relativeL2).toBeLessThanOrEqual(webgpuBlock);
+      // What was put on the device is fed again, given up for another, and put there once more.
+      expect(await velocityOf(gpu, both)).toEqual(found);
+      const { relativeL2 } = difference(await velocityOf(gpu, one), await velocityOf(cpu, one));
+      expect(relativeL2).toBeLessThanOrEqual(webgpuBlock);
+      expect(await velocityOf(gpu)).toEqual(plain);
+      expect(await velocityOf(gpu, both)).toEqual(found);
+    });
+
+    test.each(['tea 0.3', 'first-block 0.6 cfg 1', 'dual-block 0.7'])(
+      'with a step cache, %s, takes the path that it takes on the CPU',
+      { timeout: 300_000 },
+      async (name) => {
+        const each = cases.find((each) => each.name === name)!;
+        const count = 5;
+        for (const transformer of [gpu, cpu]) transformer.use(new Map());
+        const found = await runCached(gpu, planOf(each), each.trueCfg, count);
+        const expected = await runCached(cpu, planOf(each), each.trueCfg, count);
+        expect(found.hits).toEqual(each.hits.slice(0, count));
+        expect(new Set(found.hits.flat()).size).toBe(2);
+        expect(difference(found.x, expected.x).relativeL2).toBeLessThan(loop);
+      },
+    );
+  });
+
+  test('a picture with a LoRA and a step cache is the one that the CPU paints', {
+    timeout: 300_000,
+  }, async () => {
+    const engine = createEngine({ threads: 1, memoryLimit: 8 * 2 ** 30, log: () => {} });
+    const model = path.join(import.meta.dirname, '../data/pipeline/model');
+    const transformer = openCheckpoint(path.join(model, 'transformer'));
+    const updates = randomUpdates(transformer, 2, 1, (name) => name.includes('transformer_blocks.'));
+    const file = path.join(folder, 'picture.safetensors');
+    writeSafetensors(file, loraTensors(updates, { prefix: 'transformer.' }));
+    const paint = async (device: 'cpu' | 'webgpu', changes: Partial<Plan> = {}) => {
+      const plan: Plan = {
+        ...plainPlan,
+        model: { air: 'test:model@1', files: { layout: 'diffusers', folder: model }, cacheFolder: folder },
+        prompt: 'a red fox',
+        references: [],
+        width: 64,
+        height: 64,
+        seed: 1n,
+        steps: 3,
+        guidance: 2.5,
+        numerics: { ...plainNumerics, device, precision: 'f32' },
+        output: { format: 'png', quality: 100 },
+        loras: [{ air: 'me:ink@1', file, weight: 1, stage: 'both' }],
+        cache: { name: 'first-block', threshold: 100, from: 1, to: 2, maxConsecutive: 1 },
+        ...changes,
+      };
+      for await (const event of engine.run(plan, new AbortController().signal))
+        if (event.type === 'image') return (await decodeImage(event.image.bytes)).data;
+      throw new Error('the run ended without a picture');
+    };
+    const [found, expected] = [await paint('webgpu'), await paint('cpu')];
+    const [plain, uncached] = [await paint('cpu', { loras: [] }), await paint('cpu', { cache: undefined })];
+    await engine.release();
+    if (process.env.TEST_VERBOSE)
+      console.info('picture', psnr(found, expected), psnr(expected, plain), psnr(expected, uncached));
+    expect(psnr(found, expected)).toBeGreaterThanOrEqual(picture);
+    expect(psnr(plain, expected)).toBeLessThan(picture - 10);
+    expect(psnr(uncached, expected)).toBeLessThan(picture - 10);
   });
 
   // The network's ends stay eight-bit floats that are widened in the graph, its blocks become four bits.

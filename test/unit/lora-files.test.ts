@@ -254,6 +254,7 @@ describe('the cache', () => {
   it('keeps what was used last within its limit', async () => {
     const cache = new LoraCache(bytes(2) + bytes(3), 1);
     expect(await open(cache, request(one), request(two))).toBe(2);
+    expect(await open(cache)).toBe(0);
     expect(cache.bytes).toBe(bytes(2) + bytes(3));
     expect(await open(cache, request(one))).toBe(0);
     const third = write(pair(query, 2));
@@ -266,7 +267,26 @@ describe('the cache', () => {
   it('uses a LoRA larger than the limit without keeping it', async () => {
     const cache = new LoraCache(10, 1);
     expect(await open(cache, request(one))).toBe(1);
+    expect(cache.bytes).toBe(bytes(2));
+    expect(await open(cache)).toBe(0);
     expect(cache.bytes).toBe(0);
+    expect(await open(cache, request(one))).toBe(1);
+  });
+
+  it('counts what it read and what it made of that for the run, and forgets the rest when memory is short', async () => {
+    const cache = new LoraCache(1e6, 1);
+    await open(cache, request(one));
+    // The file's own arrays are fed; at another weight it is another B, and two files are one product beside them.
+    expect(cache.bytes).toBe(bytes(2));
+    await open(cache, request(one, 0.5));
+    expect(cache.bytes).toBe(bytes(2) + 4 * 2 * 64);
+    await open(cache, request(one), request(two));
+    expect(cache.bytes).toBe(2 * (bytes(2) + bytes(3)));
+    await open(cache, request(two));
+    expect(cache.bytes).toBe(bytes(2) + bytes(3));
+    cache.trim();
+    expect(cache.bytes).toBe(bytes(3));
+    expect(await open(cache, request(two))).toBe(0);
     expect(await open(cache, request(one))).toBe(1);
   });
 

@@ -79,6 +79,48 @@ describe('networks that do not fit together', () => {
   });
 });
 
+describe('what lies beside the networks', () => {
+  const beside = {
+    bytes: 0,
+    trim() {
+      log.push(`trim ${beside.bytes}`);
+      beside.bytes = Math.min(beside.bytes, 10);
+    },
+  };
+  beforeEach(() => {
+    beside.bytes = 0;
+    residents = new Residents(100, beside);
+  });
+
+  it('is trimmed before a network is released, and networks are released for what stays', async () => {
+    await acquire('a', 30);
+    await acquire('b', 30);
+    beside.bytes = 40;
+    await acquire('b', 30, 30);
+    expect(log.slice(2)).toEqual(['trim 40']);
+    beside.bytes = 20;
+    await acquire('c', 40);
+    expect(log.slice(3)).toEqual(['trim 20', 'release a', 'load c']);
+  });
+
+  it('is left alone as long as everything fits', async () => {
+    beside.bytes = 40;
+    await acquire('a', 60);
+    expect(residents.holds([{ bytes: 60, working: 0 }])).toBe(true);
+    expect(residents.holds([{ bytes: 60, working: 1 }])).toBe(false);
+    expect(log).toEqual(['load a']);
+  });
+
+  it('counts where a network does not fit, with its own number', async () => {
+    beside.bytes = 40;
+    await acquire('a', 90);
+    expect(log).toEqual(['trim 40', 'load a']);
+    const error = await failure(acquire('b', 91));
+    expect(error.details).toEqual({ needed: 101, limit: 100 });
+    expect(error.message).toContain('0.0 MiB of LoRAs');
+  });
+});
+
 describe('a network that is too large even alone', () => {
   it('is refused with both numbers, and nothing is loaded or released for it', async () => {
     const MiB = 2 ** 20;

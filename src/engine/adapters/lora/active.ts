@@ -1,19 +1,28 @@
 /** The LoRAs of one plan, read: what each network is compiled for, and what it is fed at a noise level. */
 import type { LayerFeed, LayerFeeds } from '../../onnx/session.ts';
 import type { KroneckerForm, UpdateForm } from '../../weights/weights.ts';
-import { layerFeed, type Weighted } from './feed.ts';
+import { arraysOf, layerFeed, type Weighted } from './feed.ts';
 import type { Network } from './layers.ts';
-import { formOf, type Prepared } from './prepare.ts';
+import { bytesOf, formOf, type Prepared, preparedArrays } from './prepare.ts';
 import { activeAt, type LoraStage } from './stages.ts';
 
 export type LoraUse = { file: string; weight: number; stage: LoraStage; prepared: Prepared };
 
 export class ActiveLoras {
-  private readonly uses: readonly LoraUse[];
+  readonly uses: readonly LoraUse[];
   private readonly feeds = new Map<string, LayerFeeds>();
 
   constructor(uses: readonly LoraUse[]) {
     this.uses = uses;
+    // All that a run will ask for, so that what it takes in memory is known before the networks are loaded.
+    for (const sigma of [1, 0]) this.transformer(sigma);
+    this.text();
+  }
+
+  /** What it keeps in memory, of the files and made of them. */
+  arrays(): Float32Array[] {
+    const feeds = [...this.feeds.values()].flatMap((layers) => [...layers.values()].flatMap(arraysOf));
+    return [...this.uses.flatMap(({ prepared }) => preparedArrays(prepared)), ...feeds];
   }
 
   /** For an evaluation of the transformer at noise level `sigma`; the same object as long as the same LoRAs act. */
@@ -27,6 +36,12 @@ export class ActiveLoras {
   text(): Record<'clip' | 't5', LayerFeeds> {
     const of = (network: Network) => this.memoized(network, () => this.stack(this.uses, network));
     return { clip: of('clip'), t5: of('t5') };
+  }
+
+  /** Of what an evaluation of the transformer is fed: on a GPU a copy of it. */
+  transformerBytes(): number {
+    const stages = [1, 0].map((sigma) => [...this.transformer(sigma).values()].flatMap(arraysOf));
+    return Math.max(...stages.map((arrays) => bytesOf(new Set(arrays))));
   }
 
   /** What an encoded prompt depends on: the files that change a text encoder, and their weights. */

@@ -6,7 +6,7 @@ import type { PlannedLora } from '../../plan.ts';
 import { ActiveLoras, type LoraUse } from './active.ts';
 import { measureGains } from './gains.ts';
 import { type Layers, layersOf } from './layers.ts';
-import { type Prepared, prepare, preparedBytes } from './prepare.ts';
+import { bytesOf, type Prepared, prepare, preparedArrays } from './prepare.ts';
 import { readLora } from './read.ts';
 
 type Entry = { bytes: number; prepared: Prepared };
@@ -17,7 +17,7 @@ export class LoraCache {
   /** In the order of use, the least recent first. */
   private readonly entries = new Map<string, Entry>();
   /** The results of one task ask for the same set: what it feeds the networks is made once. */
-  private last: { key: string; active: ActiveLoras } | undefined;
+  private last: { set: string; active: ActiveLoras } | undefined;
   private named: { model: string; layers: Layers } | undefined;
 
   /**
@@ -29,8 +29,19 @@ export class LoraCache {
     this.threads = threads;
   }
 
+  /** What was read and what the run under way feeds its networks. */
   get bytes(): number {
-    return [...this.entries.values()].reduce((sum, { bytes }) => sum + bytes, 0);
+    const arrays = new Set([
+      ...[...this.entries.values()].flatMap(({ prepared }) => preparedArrays(prepared)),
+      ...(this.last?.active.arrays() ?? []),
+    ]);
+    return bytesOf(arrays);
+  }
+
+  /** Forgets what the run under way does not use. */
+  trim(): void {
+    for (const [key, { prepared }] of [...this.entries])
+      if (!this.last?.active.uses.some((use) => use.prepared === prepared)) this.entries.delete(key);
   }
 
   /** Reads those of the requests that are not read yet, saying so before each. Throws what `readLora` throws. */
@@ -39,9 +50,12 @@ export class LoraCache {
     components: Components,
   ): AsyncGenerator<{ message: string; fraction: number }, ActiveLoras> {
     const wanted = requests.filter(({ weight }) => weight !== 0);
+    const fileKey = (file: string) => `${identity(file)} on ${modelOf(components)}`;
+    const set = JSON.stringify(wanted.map(({ file, weight, stage }) => [fileKey(file), weight, stage]));
+    if (this.last?.set !== set) this.last = undefined;
     const uses: LoraUse[] = [];
     for (const [i, { air, file, weight, stage }] of wanted.entries()) {
-      const key = `${identity(file)} on ${modelOf(components)}`;
+      const key = fileKey(file);
       let entry = this.entries.get(key);
       if (!entry) {
         const message = `reading LoRA ${air}`;
@@ -53,22 +67,23 @@ export class LoraCache {
           yield { message, fraction: (i + next.value) / wanted.length };
         const measured = next.value;
         const prepared = named(air, () => prepare(measured, file));
-        entry = { bytes: preparedBytes(prepared), prepared };
+        entry = { bytes: bytesOf(new Set(preparedArrays(prepared))), prepared };
       }
       this.entries.delete(key);
       this.entries.set(key, entry);
       this.makeRoom();
       uses.push({ file: key, weight, stage, prepared: entry.prepared });
     }
-    const key = JSON.stringify(uses.map(({ file, weight, stage }) => [file, weight, stage]));
-    if (this.last?.key !== key) this.last = { key, active: new ActiveLoras(uses) };
+    this.last ??= { set, active: new ActiveLoras(uses) };
     return this.last.active;
   }
 
   private makeRoom(): void {
-    for (const [key] of [...this.entries]) {
-      if (this.bytes <= this.limit) return;
+    let kept = [...this.entries.values()].reduce((sum, { bytes }) => sum + bytes, 0);
+    for (const [key, { bytes }] of [...this.entries]) {
+      if (kept <= this.limit) return;
       this.entries.delete(key);
+      kept -= bytes;
     }
   }
 

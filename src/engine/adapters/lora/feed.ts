@@ -1,5 +1,12 @@
 /** What a layer is fed for the LoRAs that update it: one product for all of them, and what their forms have besides. */
-import { emptyPartFeed, f32Tensor, type LayerFeed, partFeed, type Tensor } from '../../onnx/session.ts';
+import {
+  emptyPartFeed,
+  f32Tensor,
+  floats,
+  type LayerFeed,
+  partFeed,
+  type Tensor,
+} from '../../onnx/session.ts';
 import { joinFloats } from '../../weights/floats.ts';
 import type { LowRankInput, PreparedLayer, PreparedPart } from './prepare.ts';
 
@@ -10,6 +17,11 @@ type Feed = Record<string, Tensor>;
 
 export function layerFeed(list: readonly Weighted[]): LayerFeed {
   return { ...lowRankFeed(list), ...formFeed(list) };
+}
+
+/** What a feed keeps in memory; places of columns aside, which are nothing beside it. */
+export function arraysOf(feed: LayerFeed): Float32Array[] {
+  return Object.values(feed).flatMap((value) => (value.type === 'float32' ? [floats(value)] : []));
 }
 
 /** Several A that a part meets side by side, and where they begin in the layer's. */

@@ -24,15 +24,18 @@ export type PreparedLayer = {
 /** By network and layer. */
 export type Prepared = Readonly<Record<Network, ReadonlyMap<string, PreparedLayer>>>;
 
-/** What keeping it costs. */
-export function preparedBytes(prepared: Prepared): number {
+/** What it keeps in memory. */
+export function preparedArrays(prepared: Prepared): Float32Array[] {
   const layers = networks.flatMap((network) => [...prepared[network].values()]);
-  const arrays = layers.flatMap(({ parts, gain, kroneckers }) => [
+  return layers.flatMap(({ parts, gain, kroneckers }) => [
     ...parts.flatMap(({ a, b }) => [a.values, b]),
     ...(gain ? [gain] : []),
     ...kroneckers.flatMap(({ left, right }) => [left, right]),
   ]);
-  return [...new Set(arrays)].reduce((sum, { byteLength }) => sum + byteLength, 0);
+}
+
+export function bytesOf(arrays: ReadonlySet<Float32Array>): number {
+  return [...arrays].reduce((sum, { byteLength }) => sum + byteLength, 0);
 }
 
 /** What a layer has to be compiled for; undefined is nothing but a low-rank update. */
@@ -172,9 +175,9 @@ function transpose({ rows, columns, values }: Matrix): Float32Array {
 }
 
 function isSame(a: Matrix, b: Matrix): boolean {
-  return a.rows === b.rows && Buffer.compare(bytesOf(a), bytesOf(b)) === 0;
+  return a.rows === b.rows && Buffer.compare(viewOf(a), viewOf(b)) === 0;
 }
 
-function bytesOf({ values }: Matrix): Buffer {
+function viewOf({ values }: Matrix): Buffer {
   return Buffer.from(values.buffer, values.byteOffset, values.byteLength);
 }
