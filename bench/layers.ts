@@ -54,10 +54,11 @@ export async function layers(options: Options): Promise<Row[]> {
 export function conditioning(
   grid: { rows: number; columns: number },
   config: { contextIn: number; vecIn: number; inChannels: number },
+  text = textTokens,
 ): Conditioning {
-  const parts = [textIds(textTokens), targetIds(grid), ...referenceIds([grid], 'offset')];
+  const parts = [textIds(text), targetIds(grid), ...referenceIds([grid], 'offset')];
   return {
-    context: f32Tensor(pattern(textTokens * config.contextIn), [textTokens, config.contextIn]),
+    context: f32Tensor(pattern(text * config.contextIn), [text, config.contextIn]),
     pooled: f32Tensor(pattern(config.vecIn), [1, config.vecIn]),
     references: pattern(grid.rows * grid.columns * config.inChannels),
     ids: Float32Array.from(parts.flatMap((part) => [...part])),

@@ -22,8 +22,14 @@ const rank = 16;
 const embedded = fileURLToPath(new URL('../model/transformer', import.meta.url));
 
 type Kind = 'fused' | 'cut';
+/** Tokens on a side of the target and of its one reference, and of text. */
+type Size = { side: number; text: number };
 
-/** Operations in a millisecond of a step in f32, by model. */
+/** What FLUX.1 has at 256×256, and the embedded model at 1024×1024. */
+const quarter: Size = { side: 16, text: textTokens };
+const own: Size = { side: 8, text: 24 };
+
+/** Operations in a millisecond of a step in f32, by model, and by model and tokens. */
 const speeds = new Map<string, number>();
 
 export async function lora(options: Options): Promise<Row[]> {
@@ -32,9 +38,18 @@ export async function lora(options: Options): Promise<Row[]> {
   const rows: Row[] = [];
   const model = { source: small, config: fluxConfig(small) };
   for (const product of ['f32', 'int8'] as const)
-    rows.push(...(await measure('embedded', model, product, [256], synthetic.folder, options)));
-  rows.push(...(await measure('real width', synthetic, 'f32', [256], synthetic.folder, options)));
-  rows.push(...(await measure('real width', synthetic, 'int8', [256, 512], synthetic.folder, options)));
+    rows.push(...(await measure('embedded', model, product, [own, quarter], synthetic.folder, options)));
+  rows.push(...(await measure('real width', synthetic, 'f32', [quarter], synthetic.folder, options)));
+  rows.push(
+    ...(await measure(
+      'real width',
+      synthetic,
+      'int8',
+      [quarter, { side: 32, text: textTokens }],
+      synthetic.folder,
+      options,
+    )),
+  );
   return rows;
 }
 
@@ -42,7 +57,7 @@ export async function measure(
   model: string,
   { source, config }: { source: WeightSource; config: FluxConfig },
   product: 'f32' | 'int8',
-  sides: number[],
+  sizes: Size[],
   folder: string,
   options: Options,
 ): Promise<Row[]> {
@@ -60,9 +75,9 @@ export async function measure(
   );
   const feeds = { none: new Map(), fused: feedsOf(slots, 'fused'), cut: feedsOf(slots, 'cut') };
   const rows: Row[] = [];
-  for (const side of sides) {
-    const grid = { rows: side / 16, columns: side / 16 };
-    const given = conditioning(grid, config);
+  for (const { side, text } of sizes) {
+    const grid = { rows: side, columns: side };
+    const given = conditioning(grid, config, text);
     const x = pattern(grid.rows * grid.columns * config.inChannels);
     const times = await interleaved(
       feeds,
@@ -72,11 +87,13 @@ export async function measure(
         return transformer.velocity(x, 500, given);
       },
     );
-    const tokens = textTokens + 2 * grid.rows * grid.columns;
+    const tokens = text + 2 * grid.rows * grid.columns;
     const base = (config.depth + config.depthSingle) * blockOperations(config, tokens);
-    if (product === 'f32') speeds.set(model, base / times.none);
     // A and B are multiplied in f32, whatever the precision: at the speed that f32 had.
-    const predicted = (extra: number) => round((100 * extra) / speeds.get(model)! / times.none, 1);
+    if (product === 'f32')
+      for (const key of [model, `${model} ${tokens}`]) speeds.set(key, base / times.none);
+    const speed = speeds.get(`${model} ${tokens}`) ?? speeds.get(model)!;
+    const predicted = (extra: number) => round((100 * extra) / speed / times.none, 1);
     for (const kind of ['fused', 'cut'] as const)
       rows.push({
         model,
@@ -86,7 +103,7 @@ export async function measure(
         'ms/step (processor)': round(times.none, 1),
         'with LoRA': round(times[kind], 1),
         'cost %': round((100 * (times[kind] - times.none)) / times.none, 1),
-        'predicted %': predicted(operations(slots, kind, tokens, textTokens)),
+        'predicted %': predicted(operations(slots, kind, tokens, text)),
       });
   }
   await transformer.release();
