@@ -17,6 +17,8 @@ export interface JobList {
   /** Takes an attempt back that was not the job's fault. */
   putBack(id: string): void;
   remove(id: string): void;
+  /** For what takes time and can wait: nobody waits now. */
+  tidy(): void;
   /** Several changes as one. */
   together<Result>(changes: () => Result): Result;
 }
@@ -142,6 +144,7 @@ export class LocalQueue implements Queue {
         return this.#closing.signal.aborted ? undefined : this.#jobs.take();
       });
       this.#failures = 0;
+      this.#jobs.tidy();
     } catch (error) {
       // The list may be what fails; then the attempt counts, which is the smaller evil.
       try {

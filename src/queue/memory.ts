@@ -39,6 +39,8 @@ class MemoryJobs implements JobList {
     this.#attempts.delete(id);
   }
 
+  tidy(): void {}
+
   together<Result>(changes: () => Result): Result {
     return changes();
   }

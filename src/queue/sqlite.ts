@@ -47,6 +47,10 @@ class StoredJobs implements JobList {
     this.#size -= this.#db.run('DELETE FROM jobs WHERE id = ?', id);
   }
 
+  tidy(): void {
+    this.#db.checkpoint();
+  }
+
   together<Result>(changes: () => Result): Result {
     const before = this.#size;
     try {

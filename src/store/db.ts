@@ -18,6 +18,11 @@ export type Value = SQLInputValue;
 
 const syncFile = promisify(fdatasync);
 
+/** Writing statements between two checkpoints: about a thousand pages of the log. */
+const checkpointInterval = 600;
+/** Pages at which SQLite makes a checkpoint by itself, where nobody asked for one in time. */
+const forcedCheckpoint = 8000;
+
 /** Milliseconds to wait for another process, such as a command that changes the keys. */
 const busyTimeout = 5000;
 
@@ -27,6 +32,7 @@ export class Database {
   readonly #statements = new Map<string, StatementSync>();
   /** The write-ahead log, once it was flushed. */
   #log: number | undefined;
+  #writes = 0;
   #flushing: Promise<void> = Promise.resolve();
   #nextFlush: Promise<void> | undefined;
 
@@ -59,6 +65,7 @@ export class Database {
 
   /** The number of rows changed. */
   run(sql: string, ...values: Value[]): number {
+    this.#writes++;
     return this.#try(() => Number(this.#statement(sql).run(...values).changes));
   }
 
@@ -104,6 +111,20 @@ export class Database {
     }
   }
 
+  /**
+   * Moves what the log holds into the database, when there is enough of it. That waits for the disk for some milliseconds,
+   * so it is done where nobody waits for an answer, and not by the commit that happens to fill the log.
+   */
+  checkpoint(): void {
+    if (this.#writes < checkpointInterval) return;
+    this.#writes = 0;
+    try {
+      this.get('PRAGMA wal_checkpoint(PASSIVE)');
+    } catch {
+      // Nothing is lost: all of it stands in the log, and the next write meets whatever hinders this one.
+    }
+  }
+
   close(): void {
     this.#statements.clear();
     if (this.#log !== undefined) closeSync(this.#log);
@@ -113,6 +134,7 @@ export class Database {
 
   #prepareFile(): void {
     this.#execute('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON');
+    this.#execute(`PRAGMA wal_autocheckpoint = ${forcedCheckpoint}`);
     // Damage in the middle of the file would otherwise be found by the first task that touches it.
     const { quick_check: found } = this.get<{ quick_check: string }>('PRAGMA quick_check(1)')!;
     if (found !== 'ok') throw corrupt(this.path, found);

@@ -128,6 +128,25 @@ describe('a transaction', () => {
   });
 });
 
+describe('a checkpoint', () => {
+  it('moves the log into the database once there is enough of it', async () => {
+    const database = open();
+    const log = async () => (await readFile(`${path}-wal`)).length;
+    const size = async () => (await readFile(path)).length;
+    for (let row = 0; row < 100; row++) database.run(insert, 'x'.repeat(4000));
+    const before = await size();
+    database.checkpoint();
+    expect(await size()).toBe(before);
+    for (let row = 0; row < 500; row++) database.run(insert, 'x'.repeat(4000));
+    database.checkpoint();
+    expect(await size()).toBeGreaterThan(before + 600 * 4000);
+    // The log is used again from its beginning.
+    const full = await log();
+    for (let row = 0; row < 50; row++) database.run(insert, 'x'.repeat(4000));
+    expect(await log()).toBe(full);
+  });
+});
+
 describe('a flush', () => {
   it('is one for all who ask before the disk has its turn', async () => {
     const database = open();
