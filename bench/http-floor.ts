@@ -67,6 +67,9 @@ await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
 const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 process.send!({ url });
 
+// Everything is done when it is answered.
+process.on('message', (message) => process.send!(message));
+
 process.on('disconnect', () => {
   server.close();
   server.closeAllConnections();

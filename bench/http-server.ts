@@ -34,11 +34,14 @@ await parts.service.start();
 const url = await listen(server, config);
 process.send!({ url });
 
-process.on('message', (message) => {
-  if (message !== 'memory') return;
-  globalThis.gc?.();
-  const { rss, heapUsed, external, arrayBuffers } = process.memoryUsage();
-  process.send!({ rss, heapUsed, external, arrayBuffers });
+process.on('message', async (message) => {
+  if (message === 'idle') {
+    await parts.queue.idle();
+    process.send!(message);
+  } else {
+    globalThis.gc?.();
+    process.send!(process.memoryUsage());
+  }
 });
 
 process.on('disconnect', async () => {

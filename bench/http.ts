@@ -5,12 +5,16 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { async, type Client, flood, inFlight, polling, sync, webSocket } from './http-clients.ts';
-import { startProcess } from './http-process.ts';
+import { type ServerProcess, startProcess } from './http-process.ts';
 import { type Row, round } from './measure.ts';
 
 /** Requests per second, and for how many seconds, when the pace is given. */
 const pace = 100;
 const seconds = 10;
+
+/** Without a pace. The first warm the server up: a just-in-time compiler takes some thousand requests to be done with it. */
+const warmUp = 2000;
+const counted = 2000;
 
 /** Milliseconds at that pace; tasks per second without one. */
 type Times = { p50: number; p99: number; slowest: number; perSecond: number };
@@ -21,10 +25,9 @@ export async function http(): Promise<Row[]> {
     const rows: Row[] = [];
     for (const open of [sync, async, polling, webSocket]) {
       // One after the other, so that what else the machine does in the meantime befalls both.
-      const least = await measure(await open(floor.url));
-      const client = await open(server.url);
-      const found = await measure(client);
-      rows.push(row(`${client.name}, floor`, least), row(client.name, found, least));
+      const least = await measure(floor, open);
+      const found = await measure(server, open);
+      rows.push(row(`${found.name}, floor`, least), row(found.name, found, least));
     }
     return rows;
   } finally {
@@ -43,15 +46,22 @@ function row(client: string, { p50, p99, slowest, perSecond }: Times, floor?: Ti
   };
 }
 
-async function measure(client: Client): Promise<Times> {
-  await flood(client.send, 300);
-  const times = await paced(client);
-  const count = 2000;
+async function measure(
+  { url, ask }: ServerProcess,
+  open: (url: string) => Promise<Client>,
+): Promise<Times & { name: string }> {
+  const client = await open(url);
+  await flood(client.send, warmUp);
+  await ask('idle');
   const begin = performance.now();
-  await flood(client.send, count);
-  const perSecond = (1000 * count) / (performance.now() - begin);
+  await flood(client.send, counted);
+  const perSecond = (1000 * counted) / (performance.now() - begin);
+  // What was only acknowledged is still being made.
+  await ask('idle');
+  const times = await paced(client);
+  await ask('idle');
   client.close();
-  return { ...times, perSecond };
+  return { name: client.name, ...times, perSecond };
 }
 
 /** Requests start at their time whether or not those before have ended, so that waiting is measured too. */

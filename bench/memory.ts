@@ -2,7 +2,6 @@
  * What the server keeps in memory of tasks that are done: `npm run bench -- memory`. What fills caches of a fixed size and
  * what the allocator holds back ends by itself, so that the slope over the second half is what counts.
  */
-import { once } from 'node:events';
 import { flood, sync } from './http-clients.ts';
 import { startProcess } from './http-process.ts';
 import { type Row, round } from './measure.ts';
@@ -10,35 +9,23 @@ import { type Row, round } from './measure.ts';
 const count = 40_000;
 const samples = 16;
 
-type Memory = { rss: number; heapUsed: number; external: number; arrayBuffers: number };
+const fields = ['rss', 'heapTotal', 'heapUsed', 'external', 'arrayBuffers'] as const;
+type Memory = Record<(typeof fields)[number], number>;
 
 export async function memory(): Promise<Row[]> {
-  const { child, url, end } = await startProcess('http-server.ts');
+  const { url, ask, end } = await startProcess('http-server.ts');
   const client = await sync(url);
-  const read = async (): Promise<Memory> => {
-    child.send('memory');
-    const [found] = await once(child, 'message');
-    return found;
-  };
   try {
-    const found: ({ tasks: number } & Memory)[] = [];
+    const found: { tasks: number; memory: Memory }[] = [];
     for (let i = 0; i <= samples; i++) {
       if (i > 0) await flood(client.send, count / samples);
-      found.push({ tasks: (i * count) / samples, ...(await read()) });
+      found.push({ tasks: (i * count) / samples, memory: (await ask('memory')) as Memory });
     }
     const later = found.slice(found.length / 2);
-    const slope = (name: keyof Memory) =>
-      round(
-        slopeOf(
-          later.map(({ tasks }) => tasks),
-          later.map((each) => each[name]),
-        ),
-      );
+    const xs = later.map(({ tasks }) => tasks);
     return [
-      ...found.map(({ tasks, ...memory }) =>
-        row(String(tasks), memory, (name) => round(memory[name] / 2 ** 20, 1)),
-      ),
-      row('slope, second half: bytes a task', later[0]!, slope),
+      ...found.map(({ tasks, memory }) => row(String(tasks), (field) => round(memory[field] / 2 ** 20, 1))),
+      row('slope, second half: bytes a task', (field) => round(slopeOf(xs, ofField(later, field)))),
     ];
   } finally {
     client.close();
@@ -46,9 +33,12 @@ export async function memory(): Promise<Row[]> {
   }
 }
 
-function row(tasks: string, memory: Memory, value: (name: keyof Memory) => number): Row {
-  const names = Object.keys(memory).filter((name) => name !== 'tasks') as (keyof Memory)[];
-  return { tasks, ...Object.fromEntries(names.map((name) => [`${name}, MiB`, value(name)])) };
+function ofField(found: readonly { memory: Memory }[], field: keyof Memory): number[] {
+  return found.map(({ memory }) => memory[field]);
+}
+
+function row(tasks: string, value: (field: keyof Memory) => number): Row {
+  return { tasks, ...Object.fromEntries(fields.map((field) => [`${field}, MiB`, value(field)])) };
 }
 
 /** Of the line nearest to the points. */
