@@ -4,8 +4,8 @@ import * as op from '../onnx/operators/index.ts';
 import type { Compute } from '../weights/weights.ts';
 
 /**
- * softmax(q·kᵀ·scale + bias)·v for every head: q [S, H·D], k and v [T, H·D], bias [1, H, S, T] or
- * [1, 1, S, T]; gives [S, H·D].
+ * softmax(q·kᵀ·scale + bias)·v for every head: q [S, H·D], k and v [T, H·D], with fused kernels also as batches of one,
+ * bias [1, H, S, T] or [1, 1, S, T]; gives [S, H·D].
  */
 export function attention(
   q: Var,
@@ -16,7 +16,7 @@ export function attention(
   scale?: number,
   bias?: Var,
 ): Var {
-  const width = q.dim(1) as number;
+  const width = q.dim(-1) as number;
   const factor = scale ?? 1 / Math.sqrt(width / heads);
   const half = compute.product === 'f16' ? 'f16' : 'f32';
   const [a, b, c] = [q, k, v].map((x) => op.cast(x, half)) as [Var, Var, Var];
@@ -27,11 +27,12 @@ export function attention(
 }
 
 function fused(q: Var, k: Var, v: Var, heads: number, scale: number, bias?: Var): Var {
-  return op.reshape(op.multiHeadAttention(batch(q), batch(k), batch(v), heads, scale, bias), q.shape);
+  const out = op.multiHeadAttention(batch(q), batch(k), batch(v), heads, scale, bias);
+  return op.reshape(out, [q.dim(-2), q.dim(-1)]);
 }
 
 function batch(x: Var): Var {
-  return op.unsqueeze(x, 0);
+  return x.rank === 3 ? x : op.unsqueeze(x, 0);
 }
 
 function plain(q: Var, k: Var, v: Var, heads: number, scale: number, bias?: Var): Var {

@@ -31,10 +31,12 @@ export function rotaryTable(
   return { cos, sin };
 }
 
-/** Rotates the pairs (x[2j], x[2j+1]) of every head: x [S, H·D], cos and sin [S, D/2]. */
+/**
+ * Rotates the pairs (x[2j], x[2j+1]) of every head: x [S, H·D], cos and sin [S, D/2]. The fused kernel's result stays a
+ * batch of one, [1, S, H·D], as the fused attention takes it.
+ */
 export function applyRope(x: Var, pe: { cos: Var; sin: Var }, heads: number, compute: Compute): Var {
-  if (compute.fused)
-    return op.reshape(op.rotaryEmbedding(op.unsqueeze(x, 0), pe.cos, pe.sin, heads), x.shape);
+  if (compute.fused) return op.rotaryEmbedding(op.unsqueeze(x, 0), pe.cos, pe.sin, heads);
   const [tokens, width] = x.shape as [Var['shape'][number], number];
   const half = width / heads / 2;
   const [even, odd] = op.split(op.reshape(x, [tokens, heads, half, 2]), [1, 1], 3) as [Var, Var];

@@ -1,6 +1,6 @@
 /** Eight-bit products: u8 activations with one scale per row, i8 weights with one scale per column. */
 import { dimsEqual } from '../dim.ts';
-import { graphError, type Var } from '../graph.ts';
+import { type Graph, graphError, type Var } from '../graph.ts';
 import { scalar } from './constant.ts';
 import { abs, max, mul } from './elementwise.ts';
 import { reduce } from './reduce.ts';
@@ -10,16 +10,31 @@ import { reshape } from './shape.ts';
 export function quantizeRows(x: Var): { values: Var; scale: Var } {
   const scale = max(mul(reduce('ReduceMax', abs(x), 1), 1 / 127), 1e-12);
   const rows = reshape(scale, [x.dim(0)]);
-  const zero = x.graph.emit(
-    'Expand',
-    [scalar(x.graph, 128, 'u8'), shapeOf(rows)],
-    [{ dtype: 'u8', shape: rows.shape }],
+  const [values] = x.graph.emit(
+    'QuantizeLinear',
+    [x, rows, zeroPoints(rows)],
+    [{ dtype: 'u8', shape: x.shape }],
+    {
+      axis: 0,
+    },
   );
-  const [values] = x.graph.emit('QuantizeLinear', [x, rows, zero[0]!], [{ dtype: 'u8', shape: x.shape }], {
-    axis: 0,
-  });
   return { values: values!, scale };
 }
+
+/** 128 for every row: the same for all matrices of a graph with as many. */
+function zeroPoints(rows: Var): Var {
+  const { graph } = rows;
+  const known = shared.get(graph) ?? new Map<string, Var>();
+  shared.set(graph, known);
+  const key = String(rows.dim(0));
+  const zeros =
+    known.get(key) ??
+    graph.emit('Expand', [scalar(graph, 128, 'u8'), shapeOf(rows)], [{ dtype: 'u8', shape: rows.shape }])[0]!;
+  known.set(key, zeros);
+  return zeros;
+}
+
+const shared = new WeakMap<Graph, Map<string, Var>>();
 
 function shapeOf(x: Var): Var {
   return x.graph.emit('Shape', [x], [{ dtype: 'i64', shape: [x.rank] }])[0]!;
