@@ -72,15 +72,15 @@ export async function caches({ threads, runs }: Options): Promise<Row[]> {
   // The first picture of a process also pays for memory and kernels, with a cache and without.
   for (const cache of [undefined, cachePlan({ ...defaults, fbCache: true }, steps)])
     await measure(engine, { ...plans[0]!, cache });
-  const plain = await measureAll(engine, plans, undefined, runs);
-  const rows: Row[] = [{ cache: 'none', setting: '', ...figures(plain, plain) }];
-  for (const [cache, setting, options] of settings) {
-    const found = await measureAll(engine, plans, cachePlan({ ...defaults, ...options }, steps), runs);
-    rows.push({ cache, setting, ...figures(found, plain) });
-  }
+  const all = [undefined, ...settings.map(([, , options]) => cachePlan({ ...defaults, ...options }, steps))];
+  const measured = await measureAll(engine, plans, all, runs);
   await engine.release();
   fs.rmSync(folder, { recursive: true });
-  return rows;
+  const [plain, ...found] = measured as [Measured[], ...Measured[][]];
+  return [
+    { cache: 'none', setting: '', ...figures(plain, plain) },
+    ...settings.map(([cache, setting], i) => ({ cache, setting, ...figures(found[i]!, plain) })),
+  ];
 }
 
 function makePlan(model: Plan['model'], file: string, prompt: string): Plan {
@@ -107,20 +107,22 @@ type Measured = {
   picture: Bitmap;
 };
 
-/** The steps of the fastest of some runs of each edit. */
+/** By cache, the steps of the fastest of some runs of each edit: in turns, so that no cache has all of a disturbance. */
 async function measureAll(
   engine: Engine,
   plans: readonly Plan[],
-  cache: CachePlan | undefined,
+  caches: readonly (CachePlan | undefined)[],
   runs: number,
-): Promise<Measured[]> {
-  const all: Measured[] = [];
-  for (const plan of plans) {
-    const measured: Measured[] = [];
-    for (let run = 0; run < runs; run++) measured.push(await measure(engine, { ...plan, cache }));
-    all.push(measured.reduce((best, each) => (each.processor < best.processor ? each : best)));
-  }
-  return all;
+): Promise<Measured[][]> {
+  const best: Measured[][] = caches.map(() => []);
+  for (let run = 0; run < runs; run++)
+    for (const [i, cache] of caches.entries())
+      for (const [j, plan] of plans.entries()) {
+        const found = await measure(engine, { ...plan, cache });
+        const known = best[i]![j];
+        if (!known || found.processor < known.processor) best[i]![j] = found;
+      }
+  return best;
 }
 
 async function measure(engine: Engine, plan: Plan): Promise<Measured> {
