@@ -9,8 +9,15 @@ import { type Row, round } from './measure.ts';
 const count = 40_000;
 const samples = 16;
 
-const fields = ['rss', 'heapTotal', 'heapUsed', 'external', 'arrayBuffers'] as const;
-type Memory = Record<(typeof fields)[number], number>;
+type Memory = ReturnType<typeof process.memoryUsage>;
+
+/** The heap grows by steps to the size its young objects are given, whatever lives in it, so it is told apart. */
+const columns: Record<string, (memory: Memory) => number> = {
+  resident: ({ rss }) => rss,
+  'of it heap': ({ heapTotal }) => heapTotal,
+  'used of the heap': ({ heapUsed }) => heapUsed,
+  'outside the heap': ({ rss, heapTotal }) => rss - heapTotal,
+};
 
 export async function memory(): Promise<Row[]> {
   const { url, ask, end } = await startProcess('http-server.ts');
@@ -24,8 +31,15 @@ export async function memory(): Promise<Row[]> {
     const later = found.slice(found.length / 2);
     const xs = later.map(({ tasks }) => tasks);
     return [
-      ...found.map(({ tasks, memory }) => row(String(tasks), (field) => round(memory[field] / 2 ** 20, 1))),
-      row('slope, second half: bytes a task', (field) => round(slopeOf(xs, ofField(later, field)))),
+      ...found.map(({ tasks, memory }) => row(`${tasks}: MiB`, (read) => round(read(memory) / 2 ** 20, 1))),
+      row('second half: bytes a task', (read) =>
+        round(
+          slopeOf(
+            xs,
+            later.map(({ memory }) => read(memory)),
+          ),
+        ),
+      ),
     ];
   } finally {
     client.close();
@@ -33,12 +47,9 @@ export async function memory(): Promise<Row[]> {
   }
 }
 
-function ofField(found: readonly { memory: Memory }[], field: keyof Memory): number[] {
-  return found.map(({ memory }) => memory[field]);
-}
-
-function row(tasks: string, value: (field: keyof Memory) => number): Row {
-  return { tasks, ...Object.fromEntries(fields.map((field) => [`${field}, MiB`, value(field)])) };
+function row(tasks: string, value: (read: (memory: Memory) => number) => number): Row {
+  const cells = Object.entries(columns).map(([name, read]) => [name, value(read)]);
+  return { tasks, ...Object.fromEntries(cells) };
 }
 
 /** Of the line nearest to the points. */
