@@ -1,4 +1,7 @@
-/** `npm run evaluate [-- --scenes DIR --steps 8,28 --threads N --limit N --only KIND --json FILE --pictures DIR]` */
+/**
+ * `npm run evaluate [-- --scenes DIR --steps 8,28 --threads N --limit N --only KIND --json FILE --pictures DIR --adapters]`;
+ * with `--adapters` the instructions are given with the LoRA and the IP-Adapter that come with the model.
+ */
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -6,12 +9,13 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { machine, type Row, round, table } from '../../bench/measure.ts';
 import { EngineHost } from '../../src/engine/host.ts';
-import { decodeImage, encodeImage } from '../../src/engine/image.ts';
-import { type Plan, plainNumerics, plainPlan } from '../../src/engine/plan.ts';
+import { decodeImage } from '../../src/engine/image.ts';
 import { ModelStore } from '../../src/store/models.ts';
+import { type AdapterCase, moodCases, winterCases } from './adapters.ts';
 import { judge } from './judge.ts';
+import { planOf } from './plan.ts';
 import { reach, summarise, type Trial } from './reach.ts';
-import { type Case, Scenes } from './scenes.ts';
+import { Scenes } from './scenes.ts';
 
 const { values } = parseArgs({
   options: {
@@ -22,6 +26,7 @@ const { values } = parseArgs({
     only: { type: 'string' },
     json: { type: 'string' },
     pictures: { type: 'string' },
+    adapters: { type: 'boolean', default: false },
   },
 });
 const shipped = fileURLToPath(new URL('../data/scenes', import.meta.url));
@@ -29,14 +34,14 @@ const scenes = await Scenes.read(values.scenes ?? shipped);
 const threads = Number(values.threads ?? os.availableParallelism());
 const limit = Number(values.limit ?? Number.POSITIVE_INFINITY);
 const seen: Record<string, number> = {};
-const cases = scenes.cases.filter(({ kind }) => {
+const all: AdapterCase[] = values.adapters ? [...winterCases(scenes), ...moodCases(scenes)] : scenes.cases;
+const cases = all.filter(({ kind }) => {
   seen[kind] = (seen[kind] ?? 0) + 1;
   return seen[kind] <= limit && (values.only ?? kind) === kind;
 });
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'retouch-evaluate-'));
 const store = await ModelStore.scan({ models: folder, cache: folder });
-const model = store.find('retouch:mini@1')!.source;
 const host = new EngineHost({ threads });
 const trials: Trial[] = [];
 for (const steps of values.steps.split(',').map(Number))
@@ -60,22 +65,9 @@ if (values.json) {
 }
 process.exitCode = short.length > 0 ? 1 : 0;
 
-async function attempt(task: Case, steps: number): Promise<Trial> {
+async function attempt(task: AdapterCase, steps: number): Promise<Trial> {
   const before = task.before ? scenes.render(task.before, task) : undefined;
-  const references = before ? [(await encodeImage(before, 'png', 100)).bytes] : [];
-  const plan: Plan = {
-    ...plainPlan,
-    model,
-    prompt: task.prompt,
-    references,
-    width: task.width,
-    height: task.height,
-    seed: BigInt(task.seed),
-    steps,
-    guidance: 2.5,
-    numerics: { ...plainNumerics, precision: 'auto' },
-    output: { format: 'png', quality: 100 },
-  };
+  const plan = await planOf(task, steps, before, { scenes, store });
   for await (const event of host.run(plan)) {
     if (event.type !== 'image') continue;
     const verdict = judge(scenes, task, before, await decodeImage(event.image.bytes));
@@ -94,6 +86,7 @@ async function attempt(task: Case, steps: number): Promise<Trial> {
       done: verdict.done,
       intact: verdict.intact,
       outside,
+      edge: verdict.edge === undefined ? undefined : round(verdict.edge, 2),
     };
   }
   throw new Error(`The engine gave no picture for '${task.prompt}'.`);

@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { preferredSizes } from '../../src/engine/sizes.ts';
+import { edgeWidths } from './edges.ts';
 import { judge } from './judge.ts';
 import { reach, summarise } from './reach.ts';
 import { type Case, Scenes } from './scenes.ts';
@@ -78,13 +79,43 @@ describe('the judge', () => {
   });
 });
 
+it('the width of an edge is that of the slope that takes the place of a step', () => {
+  const slope = (length: number) => {
+    const row = Array.from({ length: 40 }, (_, x) =>
+      Math.min(220, Math.max(20, 120 + (200 * (x - 20)) / length)),
+    );
+    const data = Uint8Array.from({ length: 40 * 3 * 3 }, (_, i) => row[Math.floor(i / 3) % 40]!);
+    return { width: 40, height: 3, data };
+  };
+  const pixels = Array.from({ length: 120 }, (_, i) => i);
+  const truth = slope(0.5);
+  for (const length of [5, 10]) {
+    const widths = edgeWidths(slope(length), truth, pixels);
+    expect(widths).toHaveLength(3);
+    for (const width of widths) expect(width).toBeCloseTo(0.8 * length, 0);
+  }
+  expect(edgeWidths(truth, truth, pixels).every((width) => width < 1.7)).toBe(true);
+  const flat = { ...truth, data: truth.data.map(() => 90) };
+  expect(edgeWidths(flat, truth, pixels)).toEqual([16, 16, 16]);
+});
+
 it('figures below what is wanted are named', () => {
-  const trial = { kind: 'add', prompt: '', size: '', steps: 8, done: true, intact: true, outside: 20 };
+  const trial = {
+    kind: 'add',
+    prompt: '',
+    size: '',
+    steps: 8,
+    done: true,
+    intact: true,
+    outside: 20,
+    edge: 6,
+  };
   const rows = summarise([trial, { ...trial, done: false }]);
   expect(reach(rows)).toEqual([
     'add, 8 steps: 50 % succeed, 80 % are wanted.',
     'all edits, 8 steps: 50 % succeed, 90 % are wanted.',
     'all edits, 8 steps: 20 dB outside the edit, 30 dB are wanted.',
+    'all edits, 8 steps: edges 6 px wide, 4 px are wanted.',
   ]);
-  expect(reach(summarise([{ ...trial, outside: 31 }]))).toEqual([]);
+  expect(reach(summarise([{ ...trial, outside: 31, edge: 2 }]))).toEqual([]);
 });

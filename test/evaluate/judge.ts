@@ -1,5 +1,6 @@
 /** What became of an instruction, by the picture that had to come of it. */
 import type { Bitmap } from '../../src/engine/pixels.ts';
+import { edgeWidths } from './edges.ts';
 import type { Case, Scenes } from './scenes.ts';
 
 export type Verdict = {
@@ -9,6 +10,8 @@ export type Verdict = {
   intact: boolean;
   /** dB of the picture 16 or more pixels away from what had to change; undefined where that is too little to measure. */
   outside: number | undefined;
+  /** Pixels from 10 to 90 % of the edges that had to be drawn; the median. Undefined without vertical edges. */
+  edge: number | undefined;
 };
 
 /** Levels (of 255): a pixel is right within `near`; a median colour within `median`; above `changed` a pixel had to change. */
@@ -26,7 +29,8 @@ export function judge(scenes: Scenes, task: Case, before: Bitmap | undefined, re
     const things = task.after.things.map((thing) => scenes.covered(thing, task));
     const occupied = new Set(things.flat());
     const field = range(task.width * task.height).filter((pixel) => !occupied.has(pixel));
-    return { done: [...things, field].every(isRight), intact: true, outside: undefined };
+    const edge = median(edgeWidths(result, truth, range(task.width * task.height)));
+    return { done: [...things, field].every(isRight), intact: true, outside: undefined, edge };
   }
   const changed = range(task.width * task.height).filter(
     (pixel) => distance(before, truth, pixel) > levels.changed,
@@ -49,13 +53,15 @@ export function judge(scenes: Scenes, task: Case, before: Bitmap | undefined, re
     done: parts.every(isRight),
     intact: stayed.every((thing) => isRight(of(thing))) && shareRight(result, truth, rest) >= shares.rest,
     outside: rest.length > 1000 ? decibels(result, truth, rest) : undefined,
+    edge: median(edgeWidths(result, truth, changed)),
   };
 }
 
 function matches(result: Bitmap, truth: Bitmap, pixels: readonly number[]): boolean {
   if (pixels.length === 0) return true;
   const isNear = [0, 1, 2].every(
-    (channel) => Math.abs(median(result, pixels, channel) - median(truth, pixels, channel)) < levels.median,
+    (channel) =>
+      Math.abs(medianLevel(result, pixels, channel) - medianLevel(truth, pixels, channel)) < levels.median,
   );
   return isNear && shareRight(result, truth, pixels) >= shares.part;
 }
@@ -73,7 +79,11 @@ function distance(a: Bitmap, b: Bitmap, pixel: number): number {
   return most;
 }
 
-function median(bitmap: Bitmap, pixels: readonly number[], channel: number): number {
+function median(values: number[]): number | undefined {
+  return values.sort((a, b) => a - b)[values.length >> 1];
+}
+
+function medianLevel(bitmap: Bitmap, pixels: readonly number[], channel: number): number {
   const counts = new Uint32Array(256);
   for (const pixel of pixels) counts[bitmap.data[pixel * 3 + channel]!]!++;
   let left = pixels.length / 2;

@@ -49,6 +49,16 @@ export class Scenes {
     return new Scenes(index, await Promise.all(sheets));
   }
 
+  /** Whether a background, such as `day-snow 1024x1024`, is there. */
+  has(field: string): boolean {
+    return Object.hasOwn(this.index.fields, field);
+  }
+
+  /** The backgrounds of a size, such as `1024x1024`. */
+  fieldsOf(size: string): string[] {
+    return Object.keys(this.index.fields).filter((field) => field.endsWith(` ${size}`));
+  }
+
   render(scene: Scene, size: { width: number; height: number }): Bitmap {
     const { token, fields } = this.index;
     const field = fields[scene.field]!;

@@ -1,0 +1,35 @@
+/** What instructions must lead to while one of the embedded model's adapters is in use, from cases without one. */
+import type { Case, Scene, Scenes } from './scenes.ts';
+
+/** A case with an adapter: `guide` is the picture that the IP-Adapter is shown. */
+export type AdapterCase = Case & { lora?: string; ipAdapter?: string; guide?: Scene };
+
+/** Instructions that leave the place as it is: the adapter decides it. */
+const kinds = ['recolor', 'replace', 'add', 'remove', 'resize', 'count'];
+
+/** Everything comes out over snow. */
+export function winterCases(scenes: Scenes): AdapterCase[] {
+  return placed(scenes).flatMap((task) => {
+    const [time, ground] = placeOf(task.after);
+    const field = `${time}-snow ${sizeOf(task)}`;
+    if (ground === 'snow' || !scenes.has(field)) return [];
+    return [{ ...task, kind: 'winter', lora: 'retouch:winter@1', after: { ...task.after, field } }];
+  });
+}
+
+/** Everything comes out in the time and over the ground of the guide picture, an empty scene. */
+export function moodCases(scenes: Scenes): AdapterCase[] {
+  return placed(scenes).flatMap((task, i) => {
+    const others = scenes.fieldsOf(sizeOf(task)).filter((field) => isOther(field, task.after));
+    const field = others[i % others.length];
+    if (!field) return [];
+    const guide = { field, things: [] };
+    return [{ ...task, kind: 'mood', ipAdapter: 'retouch:mood@1', guide, after: { ...task.after, field } }];
+  });
+}
+
+const placed = ({ cases }: Scenes) =>
+  cases.filter(({ kind, after }) => kinds.includes(kind) && !after.field.startsWith('plain'));
+const sizeOf = ({ width, height }: Case) => `${width}x${height}`;
+const placeOf = ({ field }: Pick<Scene, 'field'>) => field.split(' ')[0]!.split('-');
+const isOther = (field: string, { field: own }: Scene) => !field.startsWith('plain') && field !== own;
