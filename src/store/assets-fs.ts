@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { closeSync, fsync, mkdirSync, openSync, renameSync, write } from 'node:fs';
-import { mkdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { RetouchError } from '../error.ts';
@@ -12,6 +12,8 @@ import type { Lifetimes } from './lifetimes.ts';
 const writeSome = promisify(write);
 const syncFile = promisify(fsync);
 
+const draftEnding = '.tmp';
+
 /** Pictures as files: `<folder>/3f/3f0c5c8e-….png`. */
 export class FileAssetStore implements AssetStore {
   readonly #folder: string;
@@ -22,15 +24,17 @@ export class FileAssetStore implements AssetStore {
     this.#lifetimes = lifetimes;
   }
 
-  /** Throws `dataDirectoryUnusable`. */
+  /** Throws `dataDirectoryUnusable`. Drafts of an earlier process, which ended before it named them, go. */
   static async open(folder: string, lifetimes: Lifetimes): Promise<FileAssetStore> {
     await probeFolder(folder);
+    const drafts = (await readdir(folder, { recursive: true })).filter((name) => name.endsWith(draftEnding));
+    await Promise.all(drafts.map((name) => rm(join(folder, name), { force: true })));
     return new FileAssetStore(folder, lifetimes);
   }
 
   async put({ uuid, format, bytes, expires, account }: Asset, { durable = false } = {}): Promise<void> {
     const path = this.#path(uuid, format);
-    const draft = `${path}.${randomUUID()}.tmp`;
+    const draft = `${path}.${randomUUID()}${draftEnding}`;
     try {
       // Making and naming a file takes microseconds; handing it to another thread and back takes more.
       const file = create(draft);

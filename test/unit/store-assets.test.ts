@@ -36,6 +36,14 @@ describe('the asset store', () => {
     expect(await readdir(folder, { recursive: true })).toEqual(['3f', `3f/${uuid}.webp`]);
   });
 
+  it('takes away the draft of a process that was killed, and nothing else', async () => {
+    const store = await openStore();
+    await store.put({ uuid, format: 'webp', bytes });
+    await writeFile(join(folder, '3f', `${uuid}.png.0b5d.tmp`), bytes);
+    await openStore();
+    expect(await readdir(folder, { recursive: true })).toEqual(['3f', `3f/${uuid}.webp`]);
+  });
+
   it.each(['../../etc/passwd', '..', '', '3f0c5c8e', `${uuid}/../x`, `${uuid}\0`])(
     'knows no asset %j and leads nowhere with it',
     async (name) => {
