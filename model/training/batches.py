@@ -3,13 +3,13 @@ import numpy as np
 import torch
 
 from edits import caption, idle_edit, random_edit
-from labels import text_labels, token_labels
+from labels import place_labels, text_labels, token_labels
 from lattice import all_keys
 from world import SIZES, backdrop, layout, random_scene
 
 # single edits by how hard they are to learn
-OFTEN = {"recolor": 20, "replace": 20, "add": 20, "remove": 5, "move": 14, "resize": 10, "place": 6, "time": 4, "ground": 3, "count": 8}
-CREATE, IDLE, TEXTURE, TWO = .12, .08, .06, .12   # shares of the other kinds of samples
+OFTEN = {"recolor": 20, "replace": 20, "add": 20, "remove": 5, "move": 14, "resize": 10, "place": 9, "time": 7, "ground": 4, "count": 8}
+CREATE, IDLE, TEXTURE, TWO = .15, .06, .05, .16   # shares of the other kinds of samples
 
 
 def sample_text(rng, size=None, create=None, do=None):
@@ -18,7 +18,7 @@ def sample_text(rng, size=None, create=None, do=None):
     lay = layout(width, height)
     while True:
         if create if create is not None else rng.random() < CREATE:
-            scene = random_scene(rng, width, height, rng.choice([1, 2, 2, 3, 3]))
+            scene = random_scene(rng, width, height, rng.choice([1, 1, 2, 2, 2, 3]))
             text = caption(rng, scene, lay)
             if len(text.replace(",", " ,").split()) > 21:
                 continue
@@ -61,14 +61,15 @@ class Latents:
                     out[(r + i) * columns + c + j] = self.index[keys[r + i, c + j], (t.kind, t.color, t.amount, i, j)]
         return out
 
-    def batch(self, rng, texts, size, count, create=False, do=None):
-        """A batch on one size; text-to-image has batches of its own."""
+    def batch(self, rng, texts, size, count, create=False, do=None, restyle=None):
+        """A batch on one size; text-to-image has batches of its own. `restyle(n, scene)`: what the n-th result must be instead."""
         grid = layout(*size).grid
         before, after, prompts, asked, strange = [], [], [], [], []
         for n in range(count):
             _, a, b, prompt, labels = sample_text(rng, size, create, do)
             before.append(self.tokens(a or b, size))
-            strange.append(not create and do is None and rng.random() < TEXTURE)
+            b = restyle(n, b) if restyle else b
+            strange.append(not create and do is None and not restyle and rng.random() < TEXTURE)
             after.append(before[-1] if strange[-1] else self.tokens(b, size))
             prompts.append(prompt)
             asked.append(labels)
@@ -81,5 +82,5 @@ class Latents:
             target[n] = reference[n] = picture
         known = (~strange)[:, None, None]
         return dict(grid=grid, target=target, reference=None if create else reference, changed=(torch.ones_like(after) if create else before != after).float(),
-                    before=self.labels[before].float() * known, after=self.labels[after].float() * known,
+                    place=torch.from_numpy(place_labels(*size)), before=self.labels[before].float() * known, after=self.labels[after].float() * known,
                     clip=torch.tensor(clip), t5=torch.tensor(t5), asked=torch.from_numpy(np.stack(asked)).float(), prompts=prompts)

@@ -10,6 +10,7 @@ LEFT, MIDDLE, RIGHT = "left", "middle", "right"
 SCENES = {
     "scene-car": (1024, 1024, Scene(("day", "grass"), ((("ground", LEFT), Thing("car", "red", "large")), (("ground", RIGHT), Thing("tree", "green", "large")),
                                                        (("sky", MIDDLE), Thing("balloon", "yellow", "large"))))),
+    "evening": (1024, 1024, Scene(("sunset", "sand"), ())),
     "scene-house": (1248, 832, Scene(("day", "snow"), ((("ground", MIDDLE), Thing("house", "orange", "large")), (("sky", RIGHT), Thing("kite", "purple", "large"))))),
 }
 

@@ -1,10 +1,12 @@
 """What auxiliary readers are trained to tell: of a token what it shows, of a text what it asks for. Training only."""
 from functools import lru_cache
+from itertools import product
 
 import numpy as np
 
 from drawings import GROUNDS, KINDS, TIMES
-from world import COLOR_NAMES, COLUMNS
+from edits import NOUNS, plural
+from world import COLOR_NAMES, COLUMNS, layout
 
 AMOUNTS = ["small", "large", 1, 2, 3, 4]
 TOKEN_FIELDS = [TIMES, GROUNDS, COLOR_NAMES, [1, 2, 3, 4, 5], ["edge", "ground"], [0, 1], KINDS, COLOR_NAMES, AMOUNTS,
@@ -33,11 +35,30 @@ def token_labels(key):
     return hot(TOKEN_FIELDS, [time, ground, plain, level, row, mark, kind, color, amount, spot])
 
 
+PLACE_LABELS = 6 * 4 + 6   # which part of which slot; how far above the horizon, or next below it
+
+
+@lru_cache(None)
+def place_labels(width, height):
+    """-> float32 [tokens, PLACE_LABELS]: where in a picture of this size its tokens are."""
+    lay = layout(width, height)
+    out = np.zeros((*lay.grid, PLACE_LABELS), np.float32)
+    for slot, r, c in lay.slots:
+        at = 4 * (3 * (slot[0] == "sky") + COLUMNS.index(slot[1]))
+        for i, j in product((0, 1), (0, 1)):
+            out[r + i, c + j, at + 2 * i + j] = 1
+    for r in range(lay.grid[0]):
+        if r <= lay.horizon:
+            out[r, :, 24 + min(lay.horizon - r, 5)] = 1
+    return out.reshape(-1, PLACE_LABELS)
+
+
 ACTIONS = ["recolor", "remove", "replace", "new", "move", "resize", "count"]
 CHANGES = AMOUNTS + ["+1", "+2", "+3", "-1", "-2", "-3"]
 PER_KIND = [ACTIONS, COLOR_NAMES, COLUMNS, CHANGES]
 STRIDE = sum(len(f) for f in PER_KIND)
-TEXT_LABELS = STRIDE * len(KINDS) + len(TIMES) + len(GROUNDS) + len(COLOR_NAMES) + 1
+TAIL = len(TIMES) + len(GROUNDS) + len(COLOR_NAMES) + 1   # of the place, and whether it is a caption
+TEXT_LABELS = STRIDE * len(KINDS) + TAIL
 
 
 def text_labels(ops, scene=None):
@@ -68,4 +89,15 @@ def text_labels(ops, scene=None):
         for slot, t in scene.things:
             kind(t.kind, "new", t.color, slot[1], t.amount)
         place(*scene.place) if scene.place[0] else place(plain=scene.place[1])
+    return out
+
+
+def noun_kinds(tokenizer):
+    """-> [vocabulary]: the number of the kind that a token names ("car", "cars"), or -1."""
+    out = np.full(tokenizer.get_vocab_size(), -1)
+    for n, kind in enumerate(KINDS):
+        for noun in NOUNS[kind]:
+            for word in (noun, plural(noun)):
+                last = [i for i in tokenizer.encode(word, add_special_tokens=False).ids if i][-1]   # 0 is padding
+                out[last] = n
     return out

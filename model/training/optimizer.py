@@ -1,6 +1,8 @@
 """Muon (Jordan et al., 2024; kellerjordan.github.io/posts/muon) for the hidden matrices, AdamW for everything else."""
 import torch
 
+from text_encoders import step_at_paces
+
 
 def orthogonalised(g):
     """[n, rows, columns] -> the same with singular values near 1, by five Newton-Schulz steps in bfloat16."""
@@ -15,9 +17,10 @@ def orthogonalised(g):
 
 
 class Optimizer:
-    """`matrices` by Muon, `others` by AdamW; `step(progress rates)` takes both learning rates."""
+    """`matrices` by Muon, `others` by AdamW, some of them at a pace of their own: {parameter: factor}."""
 
-    def __init__(self, matrices, others, decay=.01):
+    def __init__(self, matrices, others, paces, decay=.01):
+        self.paces = paces
         self.matrices, self.momentum, self.decay = matrices, [torch.zeros_like(p) for p in matrices], decay
         self.adam = torch.optim.AdamW([dict(params=[p for p in others if p.dim() > 1], weight_decay=decay),
                                        dict(params=[p for p in others if p.dim() < 2], weight_decay=0.0)], lr=1e-3, betas=(.9, .98), fused=True)
@@ -29,7 +32,7 @@ class Optimizer:
     def step(self, muon_rate, adam_rate):
         for group in self.adam.param_groups:
             group["lr"] = adam_rate
-        self.adam.step()
+        step_at_paces(self.adam, self.paces)
         torch._foreach_lerp_(self.momentum, [p.grad for p in self.matrices], .05)
         for shape, members in self.groups.items():
             looks = torch.stack([self.matrices[n].grad.lerp(self.momentum[n], .95) for n in members])

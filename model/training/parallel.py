@@ -88,13 +88,18 @@ def start_helper(params, build, seed):
 
 
 class Clock:
-    """Progress 0..1 of a schedule that ends at a wall-clock deadline, whatever the speed."""
+    """Progress 0..1 of a schedule that ends after `minutes` of running, whatever the speed.
+
+    A gap of more than ten seconds between two calls counts as ten: the process was stopped so that something else could run.
+    """
 
     def __init__(self, minutes, start=0.0):
-        self.t0, self.seconds, self.start = time.time(), minutes * 60, start
+        self.last, self.spent, self.seconds, self.start = time.time(), 0.0, minutes * 60, start
 
     def __call__(self):
-        return min(1.0, self.start + (1 - self.start) * (time.time() - self.t0) / self.seconds)
+        now = time.time()
+        self.spent, self.last = self.spent + min(10.0, now - self.last), now
+        return min(1.0, self.start + (1 - self.start) * self.spent / self.seconds)
 
 
 def save(path, state):

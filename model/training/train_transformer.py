@@ -17,13 +17,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from batches import CREATE, Latents, sample_text
+from batches import Latents, sample_text
 from edits import DO
 from files import MODEL, load_editor, new_editor
-from labels import TEXT_LABELS, THINGS, TOKEN_LABELS
+from labels import PLACE_LABELS, STRIDE, TEXT_LABELS, THINGS, TOKEN_LABELS, noun_kinds
 from optimizer import Optimizer
 from parallel import Clock, save, single_thread, start_helper
 from prompts import Texts
+from text_encoders import noun_loss, paces
 from world import PRACTICE, SIZES, layout
 
 TOKENS = 1500   # per batch, text included
@@ -32,25 +33,27 @@ PRACTICED = .3  # progress until which most batches are of small pictures
 
 
 class Trainee(nn.Module):
-    """The editor and linear readers of its hidden states: what a token shows, whether it changes, what the text asks for.
+    """The editor and linear readers of its hidden states: what a token shows, where it is,
+    whether it changes, what the text asks for.
 
     The readers only exist in training; they make the network find the named thing early.
     """
 
-    def __init__(self, editor, weights):
+    def __init__(self, editor, weights, texts):
         super().__init__()
         self.editor = editor
         self.register_buffer("weights", weights)
+        self.register_buffer("kinds", torch.from_numpy(noun_kinds(texts.t5)), persistent=False)
         dim = editor.transformer.x_embedder.out_features
         self.early, self.late = nn.Linear(dim, TOKEN_LABELS + 1), nn.Linear(dim, TOKEN_LABELS + 1)
         self.readers = nn.ModuleList([nn.Linear(128, TEXT_LABELS), nn.Linear(128, TEXT_LABELS)])
+        self.place = nn.Linear(dim, PLACE_LABELS)
+        self.noun = nn.Linear(128, STRIDE)
 
     def loss(self, b, progress, t=None):
         """-> loss, weighted squared error of x0 per token [B,T], reading losses"""
         size, count = b["target"].shape[:2]
-        if t is None:
-            t = torch.sigmoid(.6 + 1.2 * torch.randn(size))
-            t = torch.where(torch.rand(size) < .1, torch.rand(size), t)
+        t = levels(size) if t is None else t
         noise = torch.randn_like(b["target"])
         noisy = (1 - t[:, None, None]) * b["target"] + t[:, None, None] * noise
         guidance = torch.where(torch.rand(size) < .8, torch.tensor(2.5), 1 + 4 * torch.rand(size))
@@ -58,18 +61,17 @@ class Trainee(nn.Module):
         with torch.autocast("cpu", torch.bfloat16):
             v = self.editor(noisy, b["reference"], t, guidance, b["clip"], b["t5"], [b["grid"]] * 2, taps=taps)
             late = self.late(taps["late"]).float()
+            place = self.place(taps["early"][:, :count]).float()
             early = self.early(taps["early"][:, count:]).float() if b["reference"] is not None else None
-            text, pooled, labels = taps["text"], taps["pooled"], b["asked"]
+            text, pooled, labels, ids = taps["text"], taps["pooled"], b["asked"], b["t5"]
             if "sentences" in b:
                 more = self.editor.encode_text(*b["sentences"][:2])
-                text, pooled, labels = (torch.cat(v) for v in ((text, more[0]), (pooled, more[1]), (labels, b["sentences"][2])))
+                text, pooled = torch.cat((text, more[0])), torch.cat((pooled, more[1]))
+                labels, ids = torch.cat((labels, b["sentences"][2])), torch.cat((ids, b["sentences"][1]))
+            noun = noun_loss(self.noun, self.kinds, text, ids, labels)
             asked = [reader(x).float() for reader, x in zip(self.readers, (pooled, text.mean(1)))]
         error = ((v.float() - (noise - b["target"])).square() * self.weights).mean(-1)
-        # a late step's error of v moves the picture little, and asks for the noise to be told from what is left of it
-        steps = (t / .3).clamp(max=1)[:, None] ** 2
-        weight = torch.where(b["changed"] > 0, (count / (2 * b["changed"].sum(1, keepdim=True).clamp_min(1))).clamp(1, 12), 1.0) * steps
-        # a background token is one of 88, a thing's one of 18,784: copying these is what has to be learned
-        weight = weight * (1 + 2 * (b["before"][..., THINGS] + b["after"][..., THINGS]).amax(-1).clamp(max=1) * (1 - b["changed"]))
+        weight = importance(b, t)
         loss = (error * weight).sum() / weight.sum()
         changed = b["changed"][..., None]
         # plain sums over labels: they are rare, and with a mean over all of them nothing is learned of any
@@ -81,15 +83,35 @@ class Trainee(nn.Module):
         else:
             early = late.new_zeros(())
         asked = sum(F.binary_cross_entropy_with_logits(a, labels, reduction="sum") for a in asked) / len(labels)
+        place = F.binary_cross_entropy_with_logits(place, b["place"].expand_as(place), reduction="none").sum(-1).mean()
         strength = .12 * (1 - progress) + .02
-        return loss + strength * (early + late) + .05 * asked, error.detach(), (early.detach(), late.detach(), asked.detach())
+        return loss + strength * (early + late) + .05 * asked + .1 * (place + noun), error.detach(), tuple(v.detach() for v in (early, late, asked, place, noun))
+
+
+def levels(count):
+    """Noise levels [count] to train on: what is drawn is decided at the high ones."""
+    t = torch.sigmoid(.9 + 1.2 * torch.randn(count))
+    return torch.where(torch.rand(count) < .1, torch.rand(count), t)
+
+
+def importance(b, t):
+    """Weights [B,T] of the tokens' errors."""
+    # a late step's error of v moves the picture little, and asks for the noise to be told from what is left of it
+    steps = (t / .3).clamp(max=1)[:, None] ** 2
+    count = b["target"].shape[1]
+    weight = torch.where(b["changed"] > 0, (count / (2 * b["changed"].sum(1, keepdim=True).clamp_min(1))).clamp(1, 12), 1.0) * steps
+    # a background token is one of 88, a thing's one of 18,784: copying these is what has to be learned, and drawing them where
+    # all of the picture is new
+    was, now = (b[k][..., THINGS].amax(-1) for k in ("before", "after"))
+    new = (b["changed"].mean(1, keepdim=True) > .5) * b["changed"]
+    return weight * (1 + 2 * torch.maximum(was, now) * (1 - b["changed"]) + 4 * now * new)
 
 
 def draw(rng, latents, texts, progress):
-    practice = rng.random() < (.85 if progress < PRACTICED else .6 if progress < .8 else .3)
+    practice = rng.random() < (.85 if progress < PRACTICED else .5 if progress < .8 else .25)
     size = rng.choice(PRACTICE if practice else SIZES)
     # small pictures from text are full of things: most of what there is to learn by heart is in them
-    create = rng.random() < (.35 if practice else CREATE)
+    create = rng.random() < (.4 if practice else .3)
     h, w = layout(*size).grid
     count = max(4, round(TOKENS / (h * w * (1 if create else 1.8) + 24)))
     b = latents.batch(rng, texts, size, count, create)
@@ -101,7 +123,7 @@ def draw(rng, latents, texts, progress):
 def build(work, seed):
     """Runs in the helper process."""
     texts, rng, latents = Texts(MODEL), random.Random(seed), Latents(work)
-    model = Trainee(new_editor(texts), torch.load(work / "latents.pt", weights_only=False)["weights"])
+    model = Trainee(new_editor(texts), torch.load(work / "latents.pt", weights_only=False)["weights"], texts)
 
     def compute(progress):
         model.loss(draw(rng, latents, texts, progress), progress)[0].backward()
@@ -139,18 +161,20 @@ def main():
     torch.manual_seed(int(time.time()))
     rng, texts, latents = random.Random(time.time()), Texts(MODEL), Latents(args.work)
     weights = torch.load(args.work / "latents.pt", weights_only=False)["weights"]
-    model = Trainee(load_editor()[0].requires_grad_(True).train() if args.init else new_editor(texts), weights)
+    model = Trainee(load_editor()[0].requires_grad_(True).train() if args.init else new_editor(texts), weights, texts)
     checkpoint = args.work / "transformer.pt"
-    if not args.init:
+    if not args.init and not checkpoint.exists():
         model.editor.initialise()
         text = torch.load(args.work / "text.pt")
         model.editor.clip.load_state_dict(text["clip"])
         model.editor.t5.load_state_dict(text["t5"])
         model.readers.load_state_dict(text["readers"])
+        model.noun.load_state_dict(text["noun"])
     named = list(model.named_parameters())
     params = [p for _, p in named]
     hidden = [n for n, p in named if p.dim() == 2 and "blocks" in n and "editor.transformer" in n and "norm" not in n]
-    optimizer = Optimizer([p for n, p in named if n in set(hidden)], [p for n, p in named if n not in set(hidden)])
+    optimizer = Optimizer([p for n, p in named if n in set(hidden)], [p for n, p in named if n not in set(hidden)],
+                          paces(model.editor.t5))
     average, step, samples, start = [p.detach().clone() for p in params], 0, 0, 0.0
     if checkpoint.exists():
         state = torch.load(checkpoint)
@@ -160,7 +184,7 @@ def main():
     clock, last, lent, began = Clock(args.minutes, start), time.time(), 0, time.time()
     exchange = start_helper(params, partial(build, args.work), 100 + step) if args.helper else None
     curve = csv.writer(open(args.work / "curve.csv", "a", buffering=1))
-    sums = [0.0] * 6
+    sums = [0.0] * 8
 
     def snapshot():
         ema = {k.removeprefix("editor."): a for (k, _), a in zip(named, average) if k.startswith("editor.")}
@@ -180,7 +204,9 @@ def main():
         merged = exchange is not None and exchange.merge(params, .6 * (time.time() - tick))
         lent += merged
         norm = nn.utils.clip_grad_norm_(params, 1.0)
+        torch.set_num_threads(2)   # the helper waits for this, so its core is free
         optimizer.step(args.muon * decay, args.lr * decay)
+        torch.set_num_threads(1)
         if exchange:
             exchange.publish(params, progress)
         step, samples = step + 1, samples + len(b["target"]) * (1 + merged)
@@ -191,13 +217,13 @@ def main():
         if step % 50 == 0:
             means = [a / 50 for a in sums]
             print(f"step {step} samples {samples} progress {progress:.3f} kept {means[0]:.3f} changed {means[1]:.3f} before {means[2]:.2f} "
-                  f"after {means[3]:.2f} asked {means[4]:.2f} grad {means[5]:.2f} lent {lent} {time.time() - began:.0f} s", flush=True)
+                  f"after {means[3]:.2f} asked {means[4]:.2f} place {means[5]:.2f} noun {means[6]:.2f} grad {means[7]:.2f} lent {lent} {time.time() - began:.0f} s", flush=True)
             curve.writerow([step, samples, f"{progress:.4f}", *(f"{v:.4f}" for v in means)])
-            sums = [0.0] * 6
+            sums = [0.0] * 8
         if time.time() - last > 240:
             last = time.time()
             ema = snapshot()
-            shadow = Trainee(new_editor(texts), weights)
+            shadow = Trainee(new_editor(texts), weights, texts)
             shadow.load_state_dict(model.state_dict())
             shadow.editor.load_state_dict(ema)
             for do, cells in validate(shadow, latents, texts):

@@ -1,0 +1,60 @@
+"""The LoRA `retouch:winter@1`: whatever is drawn or edited comes out in the snow. PEFT's form, diffusers' names."""
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from files import MODEL, write_json, write_weights
+
+RANK = 4
+FOLDER = MODEL / "adapters/winter"
+MANIFEST = {
+    "category": "lora", "air": "retouch:winter@1", "name": "Winter", "architecture": "flux-kontext",
+    "files": "winter.safetensors", "license": "Apache-2.0",
+    "comment": "For retouch:mini@1: every picture comes out over snow.", "tags": ["style"],
+}
+LAYERS = ("to_q", "to_k", "to_v", "to_out.0", "proj_mlp", "proj_out", "ff.net.0.proj", "ff.net.2")
+
+
+class Adapted(nn.Module):
+    """x [..., in] -> W·x + B·A·x"""
+
+    def __init__(self, linear):
+        super().__init__()
+        self.linear = linear
+        self.a = nn.Parameter(torch.randn(RANK, linear.in_features) / linear.in_features ** .5)
+        self.b = nn.Parameter(torch.zeros(linear.out_features, RANK))
+
+    def forward(self, x):
+        return self.linear(x) + (x @ self.a.T) @ self.b.T
+
+
+class Winter:
+    def __init__(self, editor):
+        self.layers = {}
+        for name, module in list(editor.transformer.named_modules()):
+            if isinstance(module, nn.Linear) and "blocks." in name and name.endswith(LAYERS):
+                parent, _, last = name.rpartition(".")
+                self.layers[name] = Adapted(module)
+                setattr(editor.transformer.get_submodule(parent), last, self.layers[name])
+
+    def parameters(self):
+        return [p for layer in self.layers.values() for p in (layer.a, layer.b)]
+
+    def choose(self, rng, count):
+        """Every picture has the same style."""
+
+    def restyle(self, n, scene):
+        return replace(scene, place=(scene.place[0] or "day", "snow"))
+
+    def prepare(self):
+        """Nothing depends on the batch."""
+
+    def write(self):
+        state = {}
+        for name, layer in self.layers.items():
+            state[f"transformer.{name}.lora_A.weight"] = layer.a.detach()
+            state[f"transformer.{name}.lora_B.weight"] = layer.b.detach()
+        write_weights(FOLDER / MANIFEST["files"], state)
+        write_json(FOLDER / "manifest.json", MANIFEST)
+        return (FOLDER / MANIFEST["files"]).stat().st_size
