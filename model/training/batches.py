@@ -8,8 +8,8 @@ from lattice import all_keys
 from world import SIZES, backdrop, layout, random_scene
 
 # single edits by how hard they are to learn
-OFTEN = {"recolor": 20, "replace": 20, "add": 20, "remove": 5, "move": 14, "resize": 10, "place": 9, "time": 7, "ground": 4, "count": 8}
-CREATE, IDLE, TEXTURE, TWO = .15, .06, .05, .16   # shares of the other kinds of samples
+OFTEN = {"recolor": 20, "replace": 20, "add": 20, "remove": 5, "move": 14, "resize": 10, "place": 9, "time": 7, "ground": 4, "count": 20}
+CREATE, IDLE, TEXTURE, TWO = .15, .05, .04, .28   # shares of the other kinds of samples
 
 
 def sample_text(rng, size=None, create=None, do=None):

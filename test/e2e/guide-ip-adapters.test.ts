@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
-import { encodeImage, probeImage } from '../../src/engine/image.ts';
+import { decodeImage, encodeImage, probeImage } from '../../src/engine/image.ts';
+import { meanColour } from '../fixtures/colours.ts';
 import { clipEncoder, clipFeatures, writeXlabs } from '../fixtures/ip-adapter-files.ts';
 
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 60_000 });
@@ -49,6 +50,8 @@ beforeAll(async () => {
   await writeFile(join(style, 'image_encoder/config.json'), '{"num_attention_heads": 4}');
   await draw('photo.png', [200, 180, 250]);
   await draw('sunset.png', [250, 140, 100]);
+  await copyFile(join(root, 'examples/scene-car.png'), join(folder, 'scene.png'));
+  await copyFile(join(root, 'examples/evening.png'), join(folder, 'evening.png'));
   const bin = join(folder, 'bin');
   await mkdir(bin);
   const script = `#!/bin/sh\nexec '${process.execPath}' '${join(root, 'bin/retouch.js')}' "$@"\n`;
@@ -61,6 +64,7 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 
 it('every command of the guide is one of those run here', () => {
   expect(blocks('sh').map((text) => text.split(' ').slice(0, 2).join(' '))).toEqual([
+    'retouch edit',
     'retouch edit',
     'retouch serve',
   ]);
@@ -78,6 +82,22 @@ it('the edit is guided by the picture', async () => {
   expect(without).not.toBe(edit);
   await run('sh', ['-c', without], options);
   expect(guided.equals(await readFile(join(folder, 'autumn.png')))).toBe(false);
+});
+
+it("the embedded model's own adapter takes the place of the guide picture, and the edit is made", async () => {
+  const edit = blocks('sh').find((text) => text.includes('retouch:mood@1'))!;
+  await run('sh', ['-c', edit], { cwd: folder, env: environment });
+  const mood = await decodeImage(await readFile(join(folder, 'mood.png')));
+  // Sand at sunset, where the scene has grass by day.
+  const [red, green, blue] = meanColour(mood, { left: 400, top: 900, width: 200, height: 100 });
+  for (const [found, expected] of [
+    [red, 224],
+    [green, 164],
+    [blue, 110],
+  ] as const)
+    expect(Math.abs(found - expected)).toBeLessThan(25);
+  const [carRed, , carBlue] = meanColour(mood, { left: 30, top: 680, width: 60, height: 20 });
+  expect(carBlue).toBeGreaterThan(carRed + 60);
 });
 
 it('an edit whose guide is wrong says so in words of the command line', async () => {

@@ -1,10 +1,11 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { decodeImage } from '../../src/engine/image.ts';
 import { openCheckpoint } from '../../src/engine/weights/checkpoint.ts';
+import { meanColour } from '../fixtures/colours.ts';
 import { runGuide } from '../fixtures/guide.ts';
 import { loraTensors, randomUpdates } from '../fixtures/lora-files.ts';
 import { drawScene } from '../fixtures/scene.ts';
@@ -12,20 +13,29 @@ import { writeSafetensors } from '../fixtures/write-safetensors.ts';
 
 vi.setConfig({ testTimeout: 300_000 });
 
+const scene = fileURLToPath(new URL('../../examples/scene-car.png', import.meta.url));
 const transformer = fileURLToPath(new URL('../../model/transformer', import.meta.url));
+/** Where the scene has grass, and the body of its red car. */
+const ground = { left: 400, top: 900, width: 200, height: 100 };
+const car = { left: 30, top: 680, width: 60, height: 20 };
 let folder: string;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'retouch-guide-'));
   await writeFile(join(folder, 'photo.png'), await drawScene(256, 256));
+  await copyFile(scene, join(folder, 'scene.png'));
   const updates = randomUpdates(openCheckpoint(transformer), 4, 1, (name) => /attn\.to_[qkv]$/.test(name));
   writeSafetensors(join(folder, 'ink.safetensors'), loraTensors(updates, { prefix: 'transformer.' }));
 });
 
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-it("the guide's commands install a LoRA and edit with it at three weights", async () => {
+it("the guide's commands edit with the model's own LoRA, and with one that they install at three weights", async () => {
   const printed = await runGuide('lora', folder);
+  const winter = await decodeImage(await readFile(join(folder, 'winter.png')));
+  for (const level of meanColour(winter, ground)) expect(level).toBeGreaterThan(200);
+  const [red, , blue] = meanColour(winter, car);
+  expect(blue).toBeGreaterThan(red + 60);
   const pictures = [];
   for (const name of ['full', 'light', 'away']) {
     expect(printed).toContain(`${name}.png · 1024×1024 · retouch:mini@1 · seed 1`);
