@@ -12,6 +12,15 @@ OFTEN = {"recolor": 20, "replace": 20, "add": 20, "remove": 5, "move": 14, "resi
 CREATE, IDLE, TEXTURE, TWO = .15, .05, .04, .28   # shares of the other kinds of samples
 
 
+TOKENS = 1500   # per batch, text included
+
+
+def batch_size(size, create):
+    """How many samples of a size make a batch; those with a reference have twice the tokens, some of which cost less."""
+    h, w = layout(*size).grid
+    return max(4, round(TOKENS / (h * w * (1 if create else 1.8) + 24)))
+
+
 def sample_text(rng, size=None, create=None, do=None):
     """-> size, scene before (None: text-to-image), scene after, instruction, text labels"""
     width, height = size or rng.choice(SIZES)

@@ -11,23 +11,22 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from batches import Latents
+from batches import CREATE, Latents, batch_size
 from files import load_editor
+from flow import importance, levels, noised
 from lora import Winter
 from mood import Mood
 from parallel import Clock, single_thread
-from train_transformer import importance, levels
-from world import PRACTICE, SIZES, layout
+from world import PRACTICE, SIZES
 
 SORTS = {"lora": Winter, "ip-adapter": Mood}
-TOKENS, RATE, CREATE = 1500, 2e-3, .15
+RATE = 2e-3
 
 
 def draw(rng, latents, texts, adapter):
     size = rng.choice(PRACTICE if rng.random() < .5 else SIZES)
     create = rng.random() < CREATE
-    h, w = layout(*size).grid
-    count = max(4, round(TOKENS / (h * w * (1 if create else 1.8) + 24)))
+    count = batch_size(size, create)
     adapter.choose(rng, count)
     return latents.batch(rng, texts, size, count, create, restyle=adapter.restyle)
 
@@ -51,12 +50,11 @@ def main():
         optimizer.param_groups[0]["lr"] = RATE * min(1, (step + 1) / 20) * (.5 + .5 * math.cos(math.pi * progress)) + 1e-5
         b = draw(rng, latents, texts, adapter)
         t = levels(len(b["target"]))
-        noise = torch.randn_like(b["target"])
-        noisy = (1 - t[:, None, None]) * b["target"] + t[:, None, None] * noise
+        noisy, velocity = noised(b["target"], t)
         with torch.autocast("cpu", torch.bfloat16):
             adapter.prepare()
             v = editor(noisy, b["reference"], t, torch.full_like(t, 2.5), b["clip"], b["t5"], [b["grid"]] * 2)
-        error = ((v.float() - (noise - b["target"])).square() * weights).mean(-1)
+        error = ((v.float() - velocity).square() * weights).mean(-1)
         weight = importance(b, t)
         loss = (error * weight).sum() / weight.sum()
         optimizer.zero_grad()

@@ -17,17 +17,17 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from batches import Latents, sample_text
+from batches import Latents, batch_size, sample_text
 from edits import DO
 from files import MODEL, load_editor, new_editor
-from labels import PLACE_LABELS, STRIDE, TEXT_LABELS, THINGS, TOKEN_LABELS, noun_kinds
+from flow import importance, levels, noised
+from labels import PLACE_LABELS, STRIDE, TEXT_LABELS, TOKEN_LABELS, noun_kinds
 from optimizer import Optimizer
 from parallel import Clock, save, single_thread, start_helper
 from prompts import Texts
 from text_encoders import noun_loss, paces
-from world import PRACTICE, SIZES, layout
+from world import PRACTICE, SIZES
 
-TOKENS = 1500   # per batch, text included
 SENTENCES = 64   # more of them in every batch, for the text encoders alone
 PRACTICED = .3  # progress until which most batches are of small pictures
 
@@ -54,8 +54,7 @@ class Trainee(nn.Module):
         """-> loss, weighted squared error of x0 per token [B,T], reading losses"""
         size, count = b["target"].shape[:2]
         t = levels(size) if t is None else t
-        noise = torch.randn_like(b["target"])
-        noisy = (1 - t[:, None, None]) * b["target"] + t[:, None, None] * noise
+        noisy, velocity = noised(b["target"], t)
         guidance = torch.where(torch.rand(size) < .8, torch.tensor(2.5), 1 + 4 * torch.rand(size))
         taps = {}
         with torch.autocast("cpu", torch.bfloat16):
@@ -70,7 +69,7 @@ class Trainee(nn.Module):
                 labels, ids = torch.cat((labels, b["sentences"][2])), torch.cat((ids, b["sentences"][1]))
             noun = noun_loss(self.noun, self.kinds, text, ids, labels)
             asked = [reader(x).float() for reader, x in zip(self.readers, (pooled, text.mean(1)))]
-        error = ((v.float() - (noise - b["target"])).square() * self.weights).mean(-1)
+        error = ((v.float() - velocity).square() * self.weights).mean(-1)
         weight = importance(b, t)
         loss = (error * weight).sum() / weight.sum()
         changed = b["changed"][..., None]
@@ -88,33 +87,12 @@ class Trainee(nn.Module):
         return loss + strength * (early + late) + .05 * asked + .1 * (place + noun), error.detach(), tuple(v.detach() for v in (early, late, asked, place, noun))
 
 
-def levels(count):
-    """Noise levels [count] to train on: what is drawn is decided at the high ones."""
-    t = torch.sigmoid(.9 + 1.2 * torch.randn(count))
-    return torch.where(torch.rand(count) < .1, torch.rand(count), t)
-
-
-def importance(b, t):
-    """Weights [B,T] of the tokens' errors."""
-    # a late step's error of v moves the picture little, and asks for the noise to be told from what is left of it
-    steps = (t / .3).clamp(max=1)[:, None] ** 2
-    count = b["target"].shape[1]
-    weight = torch.where(b["changed"] > 0, (count / (2 * b["changed"].sum(1, keepdim=True).clamp_min(1))).clamp(1, 12), 1.0) * steps
-    # a background token is one of 88, a thing's one of 18,784: copying these is what has to be learned, and drawing them where
-    # all of the picture is new
-    was, now = (b[k][..., THINGS].amax(-1) for k in ("before", "after"))
-    new = (b["changed"].mean(1, keepdim=True) > .5) * b["changed"]
-    return weight * (1 + 2 * torch.maximum(was, now) * (1 - b["changed"]) + 4 * now * new)
-
-
 def draw(rng, latents, texts, progress):
     practice = rng.random() < (.85 if progress < PRACTICED else .5 if progress < .8 else .25)
     size = rng.choice(PRACTICE if practice else SIZES)
     # small pictures from text are full of things: most of what there is to learn by heart is in them
     create = rng.random() < (.4 if practice else .3)
-    h, w = layout(*size).grid
-    count = max(4, round(TOKENS / (h * w * (1 if create else 1.8) + 24)))
-    b = latents.batch(rng, texts, size, count, create)
+    b = latents.batch(rng, texts, size, batch_size(size, create), create)
     more = [sample_text(rng) for _ in range(SENTENCES)]
     b["sentences"] = (*(torch.tensor(ids) for ids in zip(*(texts(s[3]) for s in more))), torch.from_numpy(np.stack([s[4] for s in more])).float())
     return b

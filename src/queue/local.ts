@@ -10,8 +10,8 @@ export type Job = { id: string; attempt: number };
 export interface JobList {
   readonly size: number;
   has(id: string): boolean;
-  /** All or none, at the end, those that are not there already; with what `record` writes. */
-  add(ids: readonly string[], record: () => void): void;
+  /** At the end, those that are not there already. */
+  add(ids: readonly string[]): void;
   /** The first job, with one attempt more than before: counted before it runs, so that a crash counts. */
   take(): Job | undefined;
   /** Takes an attempt back that was not the job's fault. */
@@ -19,7 +19,7 @@ export interface JobList {
   remove(id: string): void;
   /** For what takes time and can wait: nobody waits now. */
   tidy(): void;
-  /** Several changes as one. */
+  /** Several changes as one, all or none. */
   together<Result>(changes: () => Result): Result;
 }
 
@@ -105,7 +105,8 @@ export class LocalQueue implements Queue {
   #add(ids: readonly string[], record: () => void = () => {}): Job | undefined {
     if (this.#closing.signal.aborted) throw closed();
     return this.#jobs.together(() => {
-      this.#jobs.add(ids, record);
+      record();
+      this.#jobs.add(ids);
       return this.#isFree ? this.#jobs.take() : undefined;
     });
   }

@@ -17,8 +17,7 @@ class MemoryJobs implements JobList {
     return this.#attempts.has(id);
   }
 
-  add(ids: readonly string[], record: () => void): void {
-    record();
+  add(ids: readonly string[]): void {
     for (const id of ids) if (!this.has(id)) this.#attempts.set(id, 0);
   }
 

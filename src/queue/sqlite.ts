@@ -24,12 +24,9 @@ class StoredJobs implements JobList {
     return this.#db.get('SELECT 1 FROM jobs WHERE id = ?', id) !== undefined;
   }
 
-  add(ids: readonly string[], record: () => void): void {
+  add(ids: readonly string[]): void {
     const insert = 'INSERT INTO jobs (id) VALUES (?) ON CONFLICT DO NOTHING';
-    this.together(() => {
-      record();
-      for (const id of ids) this.#size += this.#db.run(insert, id);
-    });
+    for (const id of ids) this.#size += this.#db.run(insert, id);
   }
 
   take(): Job | undefined {

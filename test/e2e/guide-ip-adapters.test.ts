@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { decodeImage, encodeImage, probeImage } from '../../src/engine/image.ts';
-import { meanColour } from '../fixtures/colours.ts';
+import { meanColour, sceneCar } from '../fixtures/colours.ts';
 import { clipEncoder, clipFeatures, writeXlabs } from '../fixtures/ip-adapter-files.ts';
 
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 60_000 });
@@ -89,14 +89,14 @@ it("the embedded model's own adapter takes the place of the guide picture, and t
   await run('sh', ['-c', edit], { cwd: folder, env: environment });
   const mood = await decodeImage(await readFile(join(folder, 'mood.png')));
   // Sand at sunset, where the scene has grass by day.
-  const [red, green, blue] = meanColour(mood, { left: 400, top: 900, width: 200, height: 100 });
+  const [red, green, blue] = meanColour(mood, sceneCar.ground);
   for (const [found, expected] of [
     [red, 224],
     [green, 164],
     [blue, 110],
   ] as const)
     expect(Math.abs(found - expected)).toBeLessThan(25);
-  const [carRed, , carBlue] = meanColour(mood, { left: 30, top: 680, width: 60, height: 20 });
+  const [carRed, , carBlue] = meanColour(mood, sceneCar.car);
   expect(carBlue).toBeGreaterThan(carRed + 60);
 });
 

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { decodeImage } from '../../src/engine/image.ts';
 import { openCheckpoint } from '../../src/engine/weights/checkpoint.ts';
-import { meanColour } from '../fixtures/colours.ts';
+import { meanColour, sceneCar } from '../fixtures/colours.ts';
 import { runGuide } from '../fixtures/guide.ts';
 import { loraTensors, randomUpdates } from '../fixtures/lora-files.ts';
 import { drawScene } from '../fixtures/scene.ts';
@@ -15,9 +15,6 @@ vi.setConfig({ testTimeout: 300_000 });
 
 const scene = fileURLToPath(new URL('../../examples/scene-car.png', import.meta.url));
 const transformer = fileURLToPath(new URL('../../model/transformer', import.meta.url));
-/** Where the scene has grass, and the body of its red car. */
-const ground = { left: 400, top: 900, width: 200, height: 100 };
-const car = { left: 30, top: 680, width: 60, height: 20 };
 let folder: string;
 
 beforeAll(async () => {
@@ -33,8 +30,8 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 it("the guide's commands edit with the model's own LoRA, and with one that they install at three weights", async () => {
   const printed = await runGuide('lora', folder);
   const winter = await decodeImage(await readFile(join(folder, 'winter.png')));
-  for (const level of meanColour(winter, ground)) expect(level).toBeGreaterThan(200);
-  const [red, , blue] = meanColour(winter, car);
+  for (const level of meanColour(winter, sceneCar.ground)) expect(level).toBeGreaterThan(200);
+  const [red, , blue] = meanColour(winter, sceneCar.car);
   expect(blue).toBeGreaterThan(red + 60);
   const pictures = [];
   for (const name of ['full', 'light', 'away']) {

@@ -1,8 +1,8 @@
 /** What instructions must lead to while one of the embedded model's adapters is in use, from cases without one. */
 import type { Case, Scene, Scenes } from './scenes.ts';
 
-/** A case with an adapter: `guide` is the picture that the IP-Adapter is shown. */
-export type AdapterCase = Case & { lora?: string; ipAdapter?: string; guide?: Scene };
+/** A case with an adapter by its AIR, and the scene that an IP-Adapter is shown. */
+export type AdapterCase = Case & { lora?: string; ipAdapter?: { air: string; guide: Scene } };
 
 /** Instructions that leave the place as it is: the adapter decides it. */
 const kinds = ['recolor', 'replace', 'add', 'remove', 'resize', 'count'];
@@ -12,7 +12,7 @@ export function winterCases(scenes: Scenes): AdapterCase[] {
   return placed(scenes).flatMap((task) => {
     const [time, ground] = placeOf(task.after);
     const field = `${time}-snow ${sizeOf(task)}`;
-    if (ground === 'snow' || !scenes.has(field)) return [];
+    if (ground === 'snow' || !scenes.fieldsOf(sizeOf(task)).includes(field)) return [];
     return [{ ...task, kind: 'winter', lora: 'retouch:winter@1', after: { ...task.after, field } }];
   });
 }
@@ -23,8 +23,8 @@ export function moodCases(scenes: Scenes): AdapterCase[] {
     const others = scenes.fieldsOf(sizeOf(task)).filter((field) => isOther(field, task.after));
     const field = others[i % others.length];
     if (!field) return [];
-    const guide = { field, things: [] };
-    return [{ ...task, kind: 'mood', ipAdapter: 'retouch:mood@1', guide, after: { ...task.after, field } }];
+    const ipAdapter = { air: 'retouch:mood@1', guide: { field, things: [] } };
+    return [{ ...task, kind: 'mood', ipAdapter, after: { ...task.after, field } }];
   });
 }
 

@@ -1,6 +1,7 @@
 /** What became of an instruction, by the picture that had to come of it. */
 import type { Bitmap } from '../../src/engine/pixels.ts';
 import { edgeWidths } from './edges.ts';
+import { median } from './median.ts';
 import type { Case, Scenes } from './scenes.ts';
 
 export type Verdict = {
@@ -77,10 +78,6 @@ function distance(a: Bitmap, b: Bitmap, pixel: number): number {
   let most = 0;
   for (let i = pixel * 3; i < pixel * 3 + 3; i++) most = Math.max(most, Math.abs(a.data[i]! - b.data[i]!));
   return most;
-}
-
-function median(values: number[]): number | undefined {
-  return values.sort((a, b) => a - b)[values.length >> 1];
 }
 
 function medianLevel(bitmap: Bitmap, pixels: readonly number[], channel: number): number {

@@ -1,18 +1,15 @@
 import { encodeImage } from '../../src/engine/image.ts';
 import type { Bitmap } from '../../src/engine/pixels.ts';
-import { type Plan, type PlannedIpAdapter, plainNumerics, plainPlan } from '../../src/engine/plan.ts';
+import {
+  type Plan,
+  type PlannedIpAdapter,
+  type PlannedLora,
+  plainNumerics,
+  plainPlan,
+} from '../../src/engine/plan.ts';
 import type { ModelStore } from '../../src/store/models.ts';
 import type { AdapterCase } from './adapters.ts';
 import type { Scenes } from './scenes.ts';
-
-const neutral = {
-  faceDetector: undefined,
-  combineMethod: 'concat',
-  weight: 1,
-  weightType: 'normal',
-  weightComposition: 1,
-  embedScaling: 'kv',
-} as const satisfies Partial<PlannedIpAdapter>;
 
 /** What the embedded model is asked to do in a case; `before` is the picture of the scene it is given. */
 export async function planOf(
@@ -22,12 +19,7 @@ export async function planOf(
   { scenes, store }: { scenes: Scenes; store: ModelStore },
 ): Promise<Plan> {
   const png = async (picture: Bitmap) => (await encodeImage(picture, 'png', 100)).bytes;
-  const { lora, ipAdapter, guide } = task;
-  const loras = lora ? [{ air: lora, file: store.findAdapter('lora', lora)!.files.weights! }] : [];
-  const adapters = ipAdapter
-    ? [{ air: ipAdapter, files: store.findAdapter('ip-adapter', ipAdapter)!.files }]
-    : [];
-  const guides = guide ? [await png(scenes.render(guide, task))] : [];
+  const { lora, ipAdapter } = task;
   return {
     ...plainPlan,
     model: store.find('retouch:mini@1')!.source,
@@ -39,14 +31,30 @@ export async function planOf(
     steps,
     guidance: 2.5,
     numerics: { ...plainNumerics, precision: 'auto' },
-    loras: loras.map((each) => ({ ...each, weight: 1, stage: 'both' })),
-    ipAdapters: adapters.map(({ air, files }) => ({
-      ...neutral,
-      air,
-      file: files.adapter!,
-      imageEncoder: files.imageEncoder!,
-      guides,
-    })),
+    loras: lora ? [plannedLora(lora, store)] : [],
+    ipAdapters: ipAdapter
+      ? [plannedIpAdapter(ipAdapter.air, await png(scenes.render(ipAdapter.guide, task)), store)]
+      : [],
     output: { format: 'png', quality: 100 },
+  };
+}
+
+function plannedLora(air: string, store: ModelStore): PlannedLora {
+  return { air, file: store.findAdapter('lora', air)!.files.weights!, weight: 1, stage: 'both' };
+}
+
+function plannedIpAdapter(air: string, guide: Uint8Array, store: ModelStore): PlannedIpAdapter {
+  const { adapter, imageEncoder } = store.findAdapter('ip-adapter', air)!.files;
+  return {
+    air,
+    file: adapter!,
+    imageEncoder: imageEncoder!,
+    guides: [guide],
+    faceDetector: undefined,
+    combineMethod: 'concat',
+    weight: 1,
+    weightType: 'normal',
+    weightComposition: 1,
+    embedScaling: 'kv',
   };
 }

@@ -1,5 +1,6 @@
 /** The figures of an evaluation, and whether they are what the embedded model is held to. */
 import { type Row, round } from '../../bench/measure.ts';
+import { median } from './median.ts';
 
 export type Trial = {
   kind: string;
@@ -40,10 +41,8 @@ export function summarise(trials: readonly Trial[]): Row[] {
 
 function row(kind: string, steps: number, trials: readonly Trial[]): Row {
   const share = (is: (trial: Trial) => boolean) => round((100 * trials.filter(is).length) / trials.length, 1);
-  const median = (of: (trial: Trial) => number | undefined) => {
-    const values = trials.flatMap((trial) => of(trial) ?? []).sort((a, b) => a - b);
-    return values[values.length >> 1] ?? '';
-  };
+  const middle = (of: (trial: Trial) => number | undefined) =>
+    median(trials.flatMap((trial) => of(trial) ?? [])) ?? '';
   return {
     kind,
     steps,
@@ -51,8 +50,8 @@ function row(kind: string, steps: number, trials: readonly Trial[]): Row {
     'success %': share(({ done, intact }) => done && intact),
     'done %': share(({ done }) => done),
     'rest intact %': share(({ intact }) => intact),
-    'outside dB': median(({ outside }) => outside),
-    'edge px': median(({ edge }) => edge),
+    'outside dB': middle(({ outside }) => outside),
+    'edge px': middle(({ edge }) => edge),
   };
 }
 

@@ -49,12 +49,7 @@ export class Scenes {
     return new Scenes(index, await Promise.all(sheets));
   }
 
-  /** Whether a background, such as `day-snow 1024x1024`, is there. */
-  has(field: string): boolean {
-    return Object.hasOwn(this.index.fields, field);
-  }
-
-  /** The backgrounds of a size, such as `1024x1024`. */
+  /** The backgrounds of a size, `day-snow 1024x1024` and others of `1024x1024`. */
   fieldsOf(size: string): string[] {
     return Object.keys(this.index.fields).filter((field) => field.endsWith(` ${size}`));
   }

@@ -10,16 +10,11 @@ import { decodeImage, encodeImage } from '../../src/engine/image.ts';
 import { createEngine } from '../../src/engine/kontext.ts';
 import { openModel } from '../../src/engine/loaded-model.ts';
 import { type Bitmap, cropBitmap } from '../../src/engine/pixels.ts';
-import {
-  type Plan,
-  type PlannedIpAdapter,
-  plainNumerics,
-  plainPlan,
-  type ToolSource,
-} from '../../src/engine/plan.ts';
+import { type Plan, type PlannedIpAdapter, plainNumerics, type ToolSource } from '../../src/engine/plan.ts';
 import { Residents } from '../../src/engine/residents.ts';
 import { clipEncoder, clipFeatures, writeXlabs } from '../fixtures/ip-adapter-files.ts';
 import { picture } from '../fixtures/photos.ts';
+import { pipelinePlan } from '../fixtures/plans.ts';
 import { bundledDetector, drain } from '../fixtures/tools.ts';
 import { finish } from './checks/flux.ts';
 import { psnr } from './compare.ts';
@@ -75,25 +70,8 @@ function adapter(changes: Partial<PlannedIpAdapter> = {}): PlannedIpAdapter {
 }
 
 function planOf(ipAdapters: PlannedIpAdapter[], changes: Partial<Plan> = {}): Plan {
-  return {
-    ...plainPlan,
-    model: {
-      air: 'test:tiny@1',
-      files: { layout: 'diffusers', folder: path.join(import.meta.dirname, '../data/pipeline/model') },
-      cacheFolder: path.join(folder, 'cache'),
-    },
-    prompt: 'make the sky pink',
-    references: [],
-    width: 96,
-    height: 64,
-    seed: 7n,
-    steps: 2,
-    guidance: 2.5,
-    numerics: plainNumerics,
-    ipAdapters,
-    output: { format: 'png', quality: 100 },
-    ...changes,
-  };
+  const own = { prompt: 'make the sky pink', width: 96, seed: 7n, steps: 2, ipAdapters };
+  return pipelinePlan(path.join(folder, 'cache'), { ...own, ...changes });
 }
 
 /** The pixels of a run. */

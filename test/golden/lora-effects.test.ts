@@ -10,16 +10,11 @@ import type { Prepared } from '../../src/engine/adapters/lora/prepare.ts';
 import type { LoraStage } from '../../src/engine/adapters/lora/stages.ts';
 import { decodeImage } from '../../src/engine/image.ts';
 import { createEngine } from '../../src/engine/kontext.ts';
-import {
-  type EngineEvent,
-  type Plan,
-  type PlannedLora,
-  plainNumerics,
-  plainPlan,
-} from '../../src/engine/plan.ts';
+import type { EngineEvent, Plan, PlannedLora } from '../../src/engine/plan.ts';
 import type { Transformer } from '../../src/engine/transformer.ts';
 import { openCheckpoint } from '../../src/engine/weights/checkpoint.ts';
 import { cutUpdates, loraTensors, randomUpdates } from '../fixtures/lora-files.ts';
+import { pipelineFolder, pipelinePlan } from '../fixtures/plans.ts';
 import { loadFlux, prepareFile, tinyComponents, velocityOf } from '../fixtures/tiny-flux.ts';
 import { f32, type StoredTensor, writeSafetensors } from '../fixtures/write-safetensors.ts';
 import { difference } from './compare.ts';
@@ -124,14 +119,13 @@ describe('on the velocity, a LoRA', () => {
 });
 
 describe('in a run, a LoRA', () => {
-  const model = path.join(import.meta.dirname, '../data/pipeline/model');
   const engine = createEngine({ threads: 1, memoryLimit: 8 * 2 ** 30, log: () => {} });
   const files: Record<string, string> = {};
   afterAll(() => engine.release());
 
   beforeAll(() => {
     const updates = (component: string, seed: number, chosen: (name: string) => boolean) =>
-      randomUpdates(openCheckpoint(path.join(model, component)), 2, seed, chosen);
+      randomUpdates(openCheckpoint(path.join(pipelineFolder, component)), 2, seed, chosen);
     const blocks = (name: string) => name.includes('transformer_blocks.');
     for (const [name, seed] of [
       ['ink', 1],
@@ -161,23 +155,13 @@ describe('in a run, a LoRA', () => {
     loras: [name: string, weight?: number, stage?: LoraStage][],
     changes: Partial<Plan> = {},
   ): Promise<Run> {
-    const plan: Plan = {
-      ...plainPlan,
-      model: { air: 'test:model@1', files: { layout: 'diffusers', folder: model }, cacheFolder: folder },
-      prompt: 'a red fox',
-      references: [],
-      width: 64,
-      height: 64,
-      seed: 1n,
+    const plan = pipelinePlan(folder, {
       steps: 6,
-      guidance: 2.5,
-      numerics: plainNumerics,
-      output: { format: 'png', quality: 100 },
       loras: loras.map(([name, weight = 1, stage = 'both']): PlannedLora => {
         return { air: `me:${name}@1`, file: files[name]!, weight, stage };
       }),
       ...changes,
-    };
+    });
     const events: EngineEvent[] = [];
     for await (const event of engine.run(plan, new AbortController().signal)) events.push(event);
     const of = async (type: 'preview' | 'image') => {

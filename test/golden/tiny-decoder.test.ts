@@ -5,7 +5,8 @@ import path from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { decodeImage } from '../../src/engine/image.ts';
 import { createEngine } from '../../src/engine/kontext.ts';
-import { type EncodedImage, type Plan, plainNumerics, plainPlan } from '../../src/engine/plan.ts';
+import type { EncodedImage, Plan } from '../../src/engine/plan.ts';
+import { pipelinePlan } from '../fixtures/plans.ts';
 import { f32, type StoredTensor, writeSafetensors } from '../fixtures/write-safetensors.ts';
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'retouch-tiny-'));
@@ -44,29 +45,8 @@ async function run(
   changes: Partial<Plan>,
   tinyAutoencoder?: string,
 ): Promise<Record<'image' | 'preview', EncodedImage[]>> {
-  const files = {
-    layout: 'diffusers',
-    folder: path.join(import.meta.dirname, '../data/pipeline/model'),
-  } as const;
-  const plan: Plan = {
-    ...plainPlan,
-    model: {
-      air: 'test:tiny@1',
-      files,
-      ...(tinyAutoencoder ? { tinyAutoencoder } : {}),
-      cacheFolder: folder,
-    },
-    prompt: 'a red car',
-    references: [],
-    width: 96,
-    height: 64,
-    seed: 1n,
-    steps: 4,
-    guidance: 2.5,
-    numerics: plainNumerics,
-    output: { format: 'png', quality: 100 },
-    ...changes,
-  };
+  const plan = pipelinePlan(folder, { prompt: 'a red car', width: 96, ...changes });
+  if (tinyAutoencoder) plan.model = { ...plan.model, tinyAutoencoder };
   const seen: Record<'image' | 'preview', EncodedImage[]> = { image: [], preview: [] };
   for await (const event of engine.run(plan, new AbortController().signal))
     if (event.type === 'image' || event.type === 'preview') seen[event.type].push(event.image);

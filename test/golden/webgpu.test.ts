@@ -11,10 +11,11 @@ import { layersOf } from '../../src/engine/adapters/lora/layers.ts';
 import { decodeImage } from '../../src/engine/image.ts';
 import { createEngine } from '../../src/engine/kontext.ts';
 import { selfTest } from '../../src/engine/onnx/self-test.ts';
-import { type Plan, plainNumerics, plainPlan } from '../../src/engine/plan.ts';
+import { type Plan, plainNumerics } from '../../src/engine/plan.ts';
 import type { Transformer } from '../../src/engine/transformer.ts';
 import { openCheckpoint } from '../../src/engine/weights/checkpoint.ts';
 import { cutUpdates, loraTensors, randomUpdates } from '../fixtures/lora-files.ts';
+import { pipelineFolder, pipelinePlan } from '../fixtures/plans.ts';
 import { prepareFile, tinyComponents, velocityOf } from '../fixtures/tiny-flux.ts';
 import { type StoredTensor, writeSafetensors } from '../fixtures/write-safetensors.ts';
 import { type Line, type Lines, weightFiles } from './checks/check.ts';
@@ -159,28 +160,18 @@ describe.skipIf(absent)(`WebGPU in f32${absent ? ` is not tested: ${device.reaso
     timeout: 300_000,
   }, async () => {
     const engine = createEngine({ threads: 1, memoryLimit: 8 * 2 ** 30, log: () => {} });
-    const model = path.join(import.meta.dirname, '../data/pipeline/model');
-    const transformer = openCheckpoint(path.join(model, 'transformer'));
+    const transformer = openCheckpoint(path.join(pipelineFolder, 'transformer'));
     const updates = randomUpdates(transformer, 2, 1, (name) => name.includes('transformer_blocks.'));
     const file = path.join(folder, 'picture.safetensors');
     writeSafetensors(file, loraTensors(updates, { prefix: 'transformer.' }));
     const paint = async (device: 'cpu' | 'webgpu', changes: Partial<Plan> = {}) => {
-      const plan: Plan = {
-        ...plainPlan,
-        model: { air: 'test:model@1', files: { layout: 'diffusers', folder: model }, cacheFolder: folder },
-        prompt: 'a red fox',
-        references: [],
-        width: 64,
-        height: 64,
-        seed: 1n,
+      const plan = pipelinePlan(folder, {
         steps: 3,
-        guidance: 2.5,
         numerics: { ...plainNumerics, device, precision: 'f32' },
-        output: { format: 'png', quality: 100 },
         loras: [{ air: 'me:ink@1', file, weight: 1, stage: 'both' }],
         cache: { name: 'first-block', threshold: 100, from: 1, to: 2, maxConsecutive: 1 },
         ...changes,
-      };
+      });
       for await (const event of engine.run(plan, new AbortController().signal))
         if (event.type === 'image') return (await decodeImage(event.image.bytes)).data;
       throw new Error('the run ended without a picture');

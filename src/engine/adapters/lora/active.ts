@@ -8,6 +8,9 @@ import { activeAt, type LoraStage } from './stages.ts';
 
 export type LoraUse = { file: string; weight: number; stage: LoraStage; prepared: Prepared };
 
+/** A noise level of each stage: what is fed is the same at all levels of one. */
+const stageLevels = [1, 0];
+
 export class ActiveLoras {
   readonly uses: readonly LoraUse[];
   private readonly feeds = new Map<string, LayerFeeds>();
@@ -15,7 +18,7 @@ export class ActiveLoras {
   constructor(uses: readonly LoraUse[]) {
     this.uses = uses;
     // All that a run will ask for, so that what it takes in memory is known before the networks are loaded.
-    for (const sigma of [1, 0]) this.transformer(sigma);
+    for (const sigma of stageLevels) this.transformer(sigma);
     this.text();
   }
 
@@ -40,7 +43,7 @@ export class ActiveLoras {
 
   /** Of what an evaluation of the transformer is fed: on a GPU a copy of it. */
   transformerBytes(): number {
-    const stages = [1, 0].map((sigma) => [...this.transformer(sigma).values()].flatMap(arraysOf));
+    const stages = stageLevels.map((sigma) => [...this.transformer(sigma).values()].flatMap(arraysOf));
     return Math.max(...stages.map((arrays) => bytesOf(new Set(arrays))));
   }
 
