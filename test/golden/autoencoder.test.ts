@@ -31,12 +31,15 @@ for (const [layout, file] of [
     test('the sizes are read from the tensors', () => {
       expect(config).toEqual({
         channels: [32, 64],
+        decoderChannels: [32, 64],
         encoderBlocks: 1,
         decoderBlocks: 2,
         imageChannels: 3,
         latentChannels: 16,
         groups: 32,
         patch: 1,
+        decoderPatch: 1,
+        upsample: 'nearest',
         stride: 2,
         scale: 0.3611,
         shift: 0.1159,
@@ -68,19 +71,33 @@ for (const [layout, file] of [
   });
 }
 
-describe('AutoencoderKL with a patch, as small models have it: bf16, no attention, 16 groups', () => {
-  const source = new WeightSource(
-    openCheckpoint(goldenFile('ae_patch_tiny.safetensors')),
-    autoencoderDialects,
-  );
+describe.each([
+  [
+    'a patch',
+    'ae_patch_tiny',
+    {
+      patch: 8,
+      channels: [16, 32],
+      decoderPatch: 8,
+      decoderChannels: [16, 32],
+      stride: 16,
+      upsample: 'nearest',
+    },
+  ],
+  [
+    'levels that grow by pixel_shuffle',
+    'ae_shuffle_tiny',
+    { patch: 8, channels: [32], decoderPatch: 2, decoderChannels: [16, 32], stride: 8, upsample: 4 },
+  ],
+])('AutoencoderKL with %s, as small models have it: bf16, no attention, 16 groups', (_, file, sizes) => {
+  const source = new WeightSource(openCheckpoint(goldenFile(`${file}.safetensors`)), autoencoderDialects);
   const config = autoencoderConfig(source);
-  const golden = openGolden('ae_patch_tiny_io.safetensors');
+  const golden = openGolden(`${file}_io.safetensors`);
   const compute = { product: 'f32', fused: true } as const;
 
   test('the stride counts the patch', () => {
     expect(config).toMatchObject({
-      patch: 8,
-      stride: 16,
+      ...sizes,
       groups: 16,
       imageChannels: 3,
       scale: 0.9,
@@ -110,6 +127,16 @@ describe('AutoencoderKL with a patch, as small models have it: bf16, no attentio
   });
 });
 
+test('a decoder whose levels do not undo what the encoder did is refused with both numbers', () => {
+  const checkpoint = openCheckpoint(goldenFile('ae_shuffle_tiny.safetensors'));
+  const settings = { ...JSON.parse(checkpoint.metadata.ae_config!), upsample_factor: 3 };
+  const metadata = { ae_config: JSON.stringify(settings) };
+  const source = new WeightSource(Object.assign(checkpoint, { metadata }), autoencoderDialects);
+  expect(() => autoencoderConfig(source)).toThrow(
+    "the decoder's 2 levels enlarge 3 times, the encoder's make 8 times smaller",
+  );
+});
+
 test.each([
   [1024, 1024, 4223],
   [768, 512, 1892],
@@ -119,7 +146,7 @@ test.each([
   "the memory estimate for FLUX's decoder at %i×%i is what was measured, %i MiB, or a little more",
   (width, height, measured) => {
     const tiny = new WeightSource(openCheckpoint(goldenFile('ae_tiny.safetensors')), autoencoderDialects);
-    const flux = { ...autoencoderConfig(tiny), channels: [128, 256, 512, 512], stride: 8 };
+    const flux = { ...autoencoderConfig(tiny), decoderChannels: [128, 256, 512, 512], stride: 8 };
     const estimate = autoencoderBytes(flux, width, height) / 2 ** 20;
     expect(estimate).toBeGreaterThanOrEqual(measured);
     expect(estimate).toBeLessThan(1.3 * measured);

@@ -201,6 +201,7 @@ describe.skipIf(absent)(`WebGPU in f32${absent ? ` is not tested: ${device.reaso
   test.each([
     ['ae_tiny', checkAutoencoder, ['act.enc.attn', 'act.dec.up1.us', 'latent', 'decoded']],
     ['ae_patch_tiny', checkAutoencoder, ['latent', 'decoded']],
+    ['ae_shuffle_tiny', checkAutoencoder, ['latent', 'decoded']],
     ['clip_tiny', checkClip, ['last_hidden_state', 'pooler_output']],
     ['t5_tiny', checkT5, ['last_hidden_state']],
   ] as const)('%s is the reference', { timeout: 300_000 }, async (label, check, expected) => {

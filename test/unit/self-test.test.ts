@@ -121,9 +121,11 @@ function networkGraphs(): Graph[] {
   const clip = source('clip_tiny.safetensors', clipDialects);
   const t5 = source('t5_tiny.safetensors', t5Dialects);
   const taesd = source('taesd_tiny.safetensors', autoencoderTinyDialects);
-  const autoencoders = ['ae_tiny.safetensors', 'ae_patch_tiny.safetensors'].map((file) =>
-    source(file, autoencoderDialects),
-  );
+  const autoencoders = [
+    'ae_tiny.safetensors',
+    'ae_patch_tiny.safetensors',
+    'ae_shuffle_tiny.safetensors',
+  ].map((file) => source(file, autoencoderDialects));
   const config = fluxConfig(flux);
   const computes: Compute[] = [
     { product: 'f32', fused: true },

@@ -4,8 +4,9 @@ import { settingsOf } from '../weights/settings.ts';
 import type { WeightSource } from '../weights/source.ts';
 
 export type AutoencoderConfig = {
-  /** Channels of every level, the finest first. */
+  /** Channels of every level, the finest first; the reference's decoder has the encoder's. */
   channels: number[];
+  decoderChannels: number[];
   /** Residual blocks of a level in the encoder and in the decoder (one more). */
   encoderBlocks: number;
   decoderBlocks: number;
@@ -13,8 +14,11 @@ export type AutoencoderConfig = {
   latentChannels: number;
   /** Groups of every GroupNorm. */
   groups: number;
-  /** Side of the squares of pixels that the network sees as one position; 1 in the reference. */
+  /** Side of the squares of pixels that the encoder sees as one position and the decoder gives as one; 1 in the reference. */
   patch: number;
+  decoderPatch: number;
+  /** How the decoder's levels grow: 'nearest' by 2 and then a convolution, or a convolution and a pixel_shuffle by this. */
+  upsample: 'nearest' | number;
   /** Pixels per latent position, on each side. */
   stride: number;
   /** The network's latent is (z − shift)·scale. */
@@ -33,8 +37,13 @@ export function autoencoderConfig(source: WeightSource): AutoencoderConfig {
     { length: levels },
     (_, i) => source.shape(`encoder.down.${i}.block.0.conv1.weight`)[0]!,
   );
+  const decoderChannels = (config.decoder_block_out_channels as number[] | undefined) ?? channels;
   const [, latentChannels = 0] = source.shape('decoder.conv_in.weight');
   const patch = Number(config.patch_size ?? 1);
+  const stride = patch * 2 ** (levels - 1);
+  const upsample = config.upsample_factor === undefined ? 'nearest' : Number(config.upsample_factor);
+  const grown = (upsample === 'nearest' ? 2 : upsample) ** (decoderChannels.length - 1);
+  const decoderPatch = stride / grown;
   const imageChannels = source.shape('encoder.conv_in.weight')[1]! / patch ** 2;
   const groups = Number(config.norm_num_groups ?? 32);
   const blocks = Number(config.layers_per_block ?? 0);
@@ -43,20 +52,27 @@ export function autoencoderConfig(source: WeightSource): AutoencoderConfig {
     throw invalid(
       `the first convolution takes ${imageChannels * patch ** 2} channels, expected 3·${patch}² (patch_size ${patch})`,
     );
-  const odd = channels.find((count) => count % groups !== 0);
+  const odd = [...channels, ...decoderChannels].find((count) => count % groups !== 0);
   if (odd !== undefined || levels === 0)
     throw invalid(`levels of [${channels}] channels do not divide into ${groups} groups (norm_num_groups)`);
+  if (!Number.isInteger(decoderPatch))
+    throw invalid(
+      `the decoder's ${decoderChannels.length} levels enlarge ${grown} times, the encoder's make ${stride} times smaller`,
+    );
   // A config.json without these factors means the defaults of diffusers' AutoencoderKL.
   const known = Object.keys(config).length > 0 ? { scale: 0.18215, shift: 0 } : fluxScale;
   return {
     channels,
+    decoderChannels,
     encoderBlocks: Math.max(source.count('encoder.down.0.block', 'conv1.weight'), blocks),
     decoderBlocks: Math.max(source.count('decoder.up.0.block', 'conv1.weight'), blocks + 1),
     imageChannels,
     latentChannels,
     groups,
     patch,
-    stride: patch * 2 ** (levels - 1),
+    decoderPatch,
+    upsample,
+    stride,
     scale: Number(config.scaling_factor ?? known.scale),
     shift: Number(config.shift_factor ?? known.shift),
   };

@@ -1,6 +1,7 @@
 /**
  * AutoencoderKL (Rombach et al., arXiv 2112.10752) as FLUX.1 uses it: flux/modules/autoencoder.py.
- * One extension: pixel_unshuffle before the encoder and pixel_shuffle after the decoder when the patch is not 1.
+ * Extensions: pixel_unshuffle before the encoder and pixel_shuffle after the decoder when the patch is not 1, and a decoder
+ * with levels of its own that grow by pixel_shuffle, as DC-AE's do (Chen et al., arXiv 2410.10733).
  * Images are [1, 3, stride·h, stride·w] in [-1, 1], latents [1, z, h, w].
  */
 import { attention } from '../nn/attention.ts';
@@ -74,7 +75,7 @@ export function encode(x: Var, w: Weights, config: AutoencoderConfig, probe = no
 }
 
 export function decode(z: Var, w: Weights, config: AutoencoderConfig, probe = nobody): Var {
-  const { channels, decoderBlocks, imageChannels, latentChannels, patch } = config;
+  const { decoderChannels: channels, decoderBlocks, imageChannels, latentChannels, decoderPatch } = config;
   const decoder = w.at('decoder');
   let h = w.hasAny('post_quant_conv.weight', 'post_quant_conv.bias')
     ? conv(z, w.at('post_quant_conv'), latentChannels, { kernel: 1 })
@@ -86,13 +87,19 @@ export function decode(z: Var, w: Weights, config: AutoencoderConfig, probe = no
     const up = decoder.at('up').at(i);
     for (let j = 0; j < decoderBlocks; j++) h = resnetBlock(h, up.at('block').at(j), channels[i]!, config);
     if (i === 0) break;
-    h = conv(op.upsampleNearest(h, 2), up.at('upsample.conv'), channels[i]!);
+    h = enlarge(h, up.at('upsample.conv'), channels[i - 1]!, config);
     probe(`up${i}.us`, h);
   }
   h = op.silu(groupNorm(h, decoder.at('norm_out'), config.groups));
-  h = conv(h, decoder.at('conv_out'), imageChannels * patch ** 2);
+  h = conv(h, decoder.at('conv_out'), imageChannels * decoderPatch ** 2);
   probe('out', h);
-  return patch === 1 ? h : op.pixelShuffle(h, patch);
+  return decoderPatch === 1 ? h : op.pixelShuffle(h, decoderPatch);
+}
+
+/** To the next finer level: [1, C, H, W] to [1, C, 2·H, 2·W], or by a pixel_shuffle to [1, finer, f·H, f·W]. */
+function enlarge(x: Var, w: Weights, finer: number, { upsample }: AutoencoderConfig): Var {
+  if (upsample === 'nearest') return conv(op.upsampleNearest(x, 2), w, x.dim(1) as number);
+  return op.pixelShuffle(conv(x, w, finer * upsample ** 2), upsample);
 }
 
 /** [1, C, H, W] to [1, width, H, W]. */
@@ -104,7 +111,7 @@ function resnetBlock(x: Var, w: Weights, width: number, { groups }: AutoencoderC
 }
 
 function middle(x: Var, w: Weights, config: AutoencoderConfig, probe: Probe): Var {
-  const width = config.channels.at(-1)!;
+  const width = x.dim(1) as number;
   let h = resnetBlock(x, w.at('block_1'), width, config);
   probe('mid1', h);
   if (w.hasAny(...['norm', 'q', 'k', 'v', 'proj_out'].map((part) => `attn_1.${part}.weight`))) {

@@ -1,7 +1,9 @@
-"""AutoencoderKL with a patch of 8, without attention, in torch: random weights, inputs and results.
+"""AutoencoderKL with a patch, without attention, in torch: random weights, inputs and results.
 
 python autoencoder_patch.py DIR writes ae_patch_tiny.safetensors (diffusers' names, bf16) and
-ae_patch_tiny_io.safetensors. Facts: black-forest-labs/flux autoencoder.py; diffusers vae.py, resnet.py.
+ae_patch_tiny_io.safetensors: a patch of 8 and two levels. ae_shuffle_tiny and its io: an encoder with a patch of 16 and a
+decoder of its own, whose two levels grow by a pixel_shuffle of 4. Facts: black-forest-labs/flux autoencoder.py; diffusers
+vae.py, resnet.py, autoencoder_dc.py.
 """
 import json
 import pathlib
@@ -12,12 +14,13 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 
-CONFIG = {
+PATCH = {
     "_class_name": "AutoencoderKL", "act_fn": "silu", "in_channels": 3, "out_channels": 3, "latent_channels": 4,
     "block_out_channels": [16, 32], "layers_per_block": 1, "norm_num_groups": 16, "patch_size": 8,
     "mid_block_add_attention": False, "scaling_factor": 0.9, "shift_factor": 0.1,
 }
-GROUPS, PATCH, WIDTHS, LATENT = 16, 8, [16, 32], 4
+SHUFFLE = PATCH | {"block_out_channels": [32], "patch_size": 8, "decoder_block_out_channels": [16, 32], "upsample_factor": 4}
+GROUPS, LATENT = 16, 4
 
 
 class Resnet(nn.Module):
@@ -35,11 +38,13 @@ class Resnet(nn.Module):
 
 
 class Stage(nn.Module):
-    def __init__(self, widths, sampler=None):
+    def __init__(self, widths, sampler=None, factor=None, finer=None):
         super().__init__()
         self.resnets = nn.ModuleList(Resnet(a, b) for a, b in zip(widths, widths[1:]))
+        self.factor = factor
         if sampler:
-            conv = nn.Conv2d(widths[-1], widths[-1], 3, **({"stride": 2} if sampler == "downsamplers" else {"padding": 1}))
+            cout = finer * factor**2 if factor else widths[-1]
+            conv = nn.Conv2d(widths[-1], cout, 3, **({"stride": 2} if sampler == "downsamplers" else {"padding": 1}))
             setattr(self, sampler, nn.ModuleList([nn.ModuleDict({"conv": conv})]))
 
     def forward(self, x):
@@ -47,7 +52,9 @@ class Stage(nn.Module):
             x = resnet(x)
         if hasattr(self, "downsamplers"):
             x = self.downsamplers[0]["conv"](F.pad(x, (0, 1, 0, 1)))
-        if hasattr(self, "upsamplers"):
+        if hasattr(self, "upsamplers") and self.factor:
+            x = F.pixel_shuffle(self.upsamplers[0]["conv"](x), self.factor)
+        elif hasattr(self, "upsamplers"):
             x = self.upsamplers[0]["conv"](F.interpolate(x, scale_factor=2.0, mode="nearest"))
         return x
 
@@ -55,28 +62,32 @@ class Stage(nn.Module):
 class Half(nn.Module):
     """The encoder's or the decoder's parts, in diffusers' names."""
 
-    def __init__(self, cin, first, last, cout):
+    def __init__(self, cin, first, last, cout, middle):
         super().__init__()
         self.conv_in = nn.Conv2d(cin, first, 3, padding=1)
         self.conv_norm_out = nn.GroupNorm(GROUPS, last, eps=1e-6)
         self.conv_out = nn.Conv2d(last, cout, 3, padding=1)
-        self.mid_block = Stage([WIDTHS[-1]] * 3)
+        self.mid_block = Stage([middle] * 3)
 
     def end(self, x):
         return self.conv_out(F.silu(self.conv_norm_out(x)))
 
 
 class Autoencoder(nn.Module):
-    def __init__(self):
+    def __init__(self, config):
         super().__init__()
-        a, b = WIDTHS
-        self.encoder = Half(3 * PATCH**2, a, b, 2 * LATENT)
-        self.encoder.down_blocks = nn.ModuleList([Stage([a, a], "downsamplers"), Stage([a, b])])
-        self.decoder = Half(LATENT, b, a, 3 * PATCH**2)
-        self.decoder.up_blocks = nn.ModuleList([Stage([b, b, b], "upsamplers"), Stage([b, a, a])])
+        down, self.patch = config["block_out_channels"], config["patch_size"]
+        up, factor = config.get("decoder_block_out_channels", down), config.get("upsample_factor")
+        self.decoder_patch = self.patch * 2 ** (len(down) - 1) // (factor or 2) ** (len(up) - 1)
+        a, b = down[0], down[-1]
+        self.encoder = Half(3 * self.patch**2, a, b, 2 * LATENT, b)
+        self.encoder.down_blocks = nn.ModuleList([Stage([a, a], "downsamplers"), Stage([a, b])] if len(down) == 2 else [Stage([a, a])])
+        a, b = up
+        self.decoder = Half(LATENT, b, a, 3 * self.decoder_patch**2, b)
+        self.decoder.up_blocks = nn.ModuleList([Stage([b, b, b], "upsamplers", factor, a), Stage([a if factor else b, a, a])])
 
     def encode(self, image):
-        x = self.encoder.conv_in(F.pixel_unshuffle(image, PATCH))
+        x = self.encoder.conv_in(F.pixel_unshuffle(image, self.patch))
         for stage in self.encoder.down_blocks:
             x = stage(x)
         return self.encoder.end(self.encoder.mid_block(x))
@@ -85,25 +96,26 @@ class Autoencoder(nn.Module):
         x = self.decoder.mid_block(self.decoder.conv_in(latent))
         for stage in self.decoder.up_blocks:
             x = stage(x)
-        return F.pixel_shuffle(self.decoder.end(x), PATCH)
+        return F.pixel_shuffle(self.decoder.end(x), self.decoder_patch)
 
 
 @torch.no_grad()
-def main(folder):
+def write(folder, name, config):
     torch.manual_seed(23)
-    model = Autoencoder()
+    model = Autoencoder(config)
     for parameter in model.parameters():  # norms with weights other than one and biases other than zero
         parameter += torch.randn_like(parameter) * 0.05
         parameter.copy_(parameter.bfloat16())  # what the file holds is what the results are computed with
     io = {"image": torch.rand(1, 3, 32, 48) * 2 - 1, "decoder_latent": torch.randn(1, LATENT, 3, 2)}
     io["moments"] = model.encode(io["image"])
-    io["latent"] = (io["moments"][:, :LATENT] - CONFIG["shift_factor"]) * CONFIG["scaling_factor"]
+    io["latent"] = (io["moments"][:, :LATENT] - config["shift_factor"]) * config["scaling_factor"]
     io["decoded"] = model.decode(io["decoder_latent"])
-    metadata = {"ae_config": json.dumps(CONFIG)}
+    metadata = {"ae_config": json.dumps(config)}
     weights = {k: v.bfloat16() for k, v in model.state_dict().items()}
-    save_file(weights, folder / "ae_patch_tiny.safetensors", metadata)
-    save_file({k: v.contiguous() for k, v in io.items()}, folder / "ae_patch_tiny_io.safetensors")
+    save_file(weights, folder / f"{name}.safetensors", metadata)
+    save_file({k: v.contiguous() for k, v in io.items()}, folder / f"{name}_io.safetensors")
 
 
 if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1]))
+    for name, config in (("ae_patch_tiny", PATCH), ("ae_shuffle_tiny", SHUFFLE)):
+        write(pathlib.Path(sys.argv[1]), name, config)
