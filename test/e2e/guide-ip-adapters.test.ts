@@ -1,6 +1,6 @@
 /** The commands of docs/guide/ip-adapters.md, in a folder laid out as the guide says. */
 import { execFile, spawn } from 'node:child_process';
-import { chmod, copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -8,6 +8,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { decodeImage, encodeImage, probeImage } from '../../src/engine/image.ts';
 import { meanColour, sceneCar } from '../fixtures/colours.ts';
+import { guideEnvironment } from '../fixtures/guide.ts';
 import { clipEncoder, clipFeatures, writeXlabs } from '../fixtures/ip-adapter-files.ts';
 
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 60_000 });
@@ -52,12 +53,7 @@ beforeAll(async () => {
   await draw('sunset.png', [250, 140, 100]);
   await copyFile(join(root, 'examples/scene-car.png'), join(folder, 'scene.png'));
   await copyFile(join(root, 'examples/evening.png'), join(folder, 'evening.png'));
-  const bin = join(folder, 'bin');
-  await mkdir(bin);
-  const script = `#!/bin/sh\nexec '${process.execPath}' '${join(root, 'bin/retouch.js')}' "$@"\n`;
-  await writeFile(join(bin, 'retouch'), script);
-  await chmod(join(bin, 'retouch'), 0o755);
-  environment = { PATH: `${bin}:${process.env.PATH}`, RETOUCH_DATA_DIR: join(folder, 'data') };
+  environment = await guideEnvironment(folder);
 });
 
 afterAll(() => rm(folder, { recursive: true, force: true }));
