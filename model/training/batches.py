@@ -4,12 +4,12 @@ import torch
 
 from edits import caption, idle_edit, random_edit
 from labels import place_labels, text_labels, token_labels
-from lattice import all_keys
-from world import SIZES, backdrop, layout, random_scene
+from lattice import all_keys, neon_keys
+from world import SIZES, backdrop, layout, part_of, random_scene
 
 # single edits by how hard they are to learn
-OFTEN = {"recolor": 20, "replace": 20, "add": 20, "remove": 5, "move": 14, "resize": 10, "place": 9, "time": 7, "ground": 4, "count": 20}
-CREATE, IDLE, TEXTURE, TWO = .15, .05, .04, .28   # shares of the other kinds of samples
+OFTEN = {"recolor": 20, "replace": 20, "add": 20, "remove": 5, "move": 14, "resize": 10, "place": 9, "time": 7, "ground": 4, "count": 32}
+CREATE, IDLE, TEXTURE, TWO = .15, .05, .04, .3   # shares of the other kinds of samples
 
 
 TOKENS = 1500   # per batch, text included
@@ -45,13 +45,14 @@ def sample_text(rng, size=None, create=None, do=None):
 
 
 class Latents:
-    """Tables over `all_keys`: latents [K,128] and labels [K,L]; pictures of textures [n,13,13,128]."""
+    """Tables over `all_keys` and then `neon_keys`: latents [K,128] and labels [K,L]; pictures of textures [n,13,13,128]."""
 
     def __init__(self, work):
         known = torch.load(work / "latents.pt", weights_only=False)
-        self.table, self.textures = known["tokens"].float(), known["textures"].float()
-        self.index = {k: n for n, k in enumerate(all_keys())}
-        self.labels = torch.from_numpy(np.stack([token_labels(k) for k in all_keys()]))
+        self.table, self.textures = torch.cat((known["tokens"], known["neon"])).float(), known["textures"].float()
+        keys = all_keys() + neon_keys()
+        self.index = {k: n for n, k in enumerate(keys)}
+        self.labels = torch.from_numpy(np.stack([token_labels(k) for k in keys]))
         self.backs = {}
 
     def tokens(self, scene, size):
@@ -67,7 +68,7 @@ class Latents:
             r, c = lay.place_of(slot)
             for i in (0, 1):
                 for j in (0, 1):
-                    out[(r + i) * columns + c + j] = self.index[keys[r + i, c + j], (t.kind, t.color, t.amount, i, j)]
+                    out[(r + i) * columns + c + j] = self.index[keys[r + i, c + j], part_of(scene, t, i, j)]
         return out
 
     def batch(self, rng, texts, size, count, create=False, do=None, restyle=None):

@@ -1,6 +1,7 @@
-"""Writes the latents of every token of the world, of texture pictures, and the channels' weights: DIR/latents.pt.
+"""Writes the latents of every token of the world and of neon, of texture pictures, and the channels' weights: DIR/latents.pt;
+DIR/neon.npy holds the cells of neon.
 
-    python encode_lattice.py --work DIR        reads the exported vae
+    python encode_lattice.py --work DIR
 """
 import argparse
 from pathlib import Path
@@ -8,13 +9,26 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from autoencoder import to_tensor
-from files import load_autoencoder
+from autoencoder import Autoencoder, to_tensor
+from files import stored
+from lattice import neon_keys
 from parallel import save, single_thread
-from textures import texture
+from textures import cells, texture
 from train_autoencoder import floats
 from transformer import pack
-from world import TOKEN
+from world import TOKEN, token_pixels
+
+
+def tokens_of(ae, every):
+    """uint8 [4n, 12288] -> latents [n,128]"""
+    tokens = []
+    for start in range(0, len(every), 1600):
+        rows = floats(every[start:start + 1600]).reshape(-1, 2, 2, 64, 64, 3)
+        pictures = rows.permute(0, 5, 1, 3, 2, 4).reshape(1, -1, 3, TOKEN, TOKEN)[0]
+        # side by side, as one wide picture: the norms see many cells
+        wide = pictures.permute(1, 2, 0, 3).reshape(1, 3, TOKEN, -1)
+        tokens.append(pack(ae.encode(wide))[0])
+    return torch.cat(tokens)
 
 
 def main():
@@ -22,29 +36,15 @@ def main():
     parser.add_argument("--work", type=Path, required=True)
     args = parser.parse_args()
     single_thread()
-    ae, cells = load_autoencoder(), np.load(args.work / "cells.npy", mmap_mode="r")
-    tokens = []
-    for start in range(0, len(cells), 1600):
-        rows = floats(cells[start:start + 1600]).reshape(-1, 2, 2, 64, 64, 3)
-        pictures = rows.permute(0, 5, 1, 3, 2, 4).reshape(1, -1, 3, TOKEN, TOKEN)[0]
-        # side by side, as one wide picture: the norms see many cells
-        wide = pictures.permute(1, 2, 0, 3).reshape(1, 3, TOKEN, -1)
-        tokens.append(pack(ae.encode(wide))[0])
-    tokens = torch.cat(tokens)
+    known = torch.load(args.work / "encoder.pt")
+    ae, weights = Autoencoder(stored(known["tensors"])), known["weights"]
+    np.save(args.work / "neon.npy", np.concatenate([cells(token_pixels(key)) for key in neon_keys()]))
+    tokens, neon = (tokens_of(ae, np.load(args.work / name, mmap_mode="r")) for name in ("cells.npy", "neon.npy"))
     rng = np.random.default_rng(3)
     strange = [pack(ae.encode(to_tensor(texture(rng, 13 * TOKEN, 13 * TOKEN)[None])))[0].reshape(13, 13, -1) for _ in range(48)]
-    # what an error in a channel does to the picture
-    some = tokens[torch.randperm(len(tokens), generator=torch.Generator().manual_seed(0))[:256]]
-    z = some.reshape(256, 32, 2, 2).permute(1, 2, 0, 3).reshape(1, 32, 2, 512)
-    picture, energy = ae.decode(z), []
-    for c in range(32):
-        moved = z.clone()
-        moved[:, c] += .2 * torch.randn(z[:, c].shape, generator=torch.Generator().manual_seed(c))
-        energy.append((ae.decode(moved) - picture).square().mean())
-    weights = torch.stack(energy).sqrt()
-    weights = (weights / weights.mean()).repeat_interleave(4)
-    save(args.work / "latents.pt", dict(tokens=tokens.half(), textures=torch.stack(strange).half(), weights=weights))
-    print(f"{len(tokens)} tokens, deviation {tokens.std():.3f}, textures {torch.stack(strange).std():.3f}, weights {weights.min():.2f} .. {weights.max():.2f}")
+    save(args.work / "latents.pt", dict(tokens=tokens.half(), neon=neon.half(), textures=torch.stack(strange).half(), weights=weights))
+    print(f"{len(tokens)} tokens, deviation {tokens.std():.3f}, {len(neon)} in neon, {neon.std():.3f}, textures {torch.stack(strange).std():.3f}, "
+          f"weights {weights.min():.2f} .. {weights.max():.2f}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Writes the model folder from training checkpoints.
 
-    python export.py --autoencoder DIR/autoencoder.pt      the vae; encode_lattice.py reads it from there
+    python export.py --autoencoder DIR                     DIR/encoder.pt and DIR/decoder.pt
     python export.py --transformer DIR/transformer.pt      transformer and text encoders
 """
 import argparse
@@ -40,9 +40,10 @@ def frame():
         build_t5(MODEL / "tokenizer_2")
 
 
-def export_autoencoder(checkpoint):
+def export_autoencoder(work):
     write_json(MODEL / "vae/config.json", CONFIG)
-    write_weights(MODEL / "vae/diffusion_pytorch_model.safetensors", torch.load(checkpoint))
+    halves = torch.load(work / "encoder.pt")["tensors"], torch.load(work / "decoder.pt")["tensors"]
+    write_weights(MODEL / "vae/diffusion_pytorch_model.safetensors", halves[0] | halves[1])
 
 
 def export_editor(editor, texts):

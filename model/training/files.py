@@ -22,10 +22,15 @@ def write_json(path, value):
     os.replace(temporary, path)
 
 
+def stored(state):
+    """As files have it: matrices as f16, vectors as f32."""
+    return {k: (v.half() if v.dim() > 1 else v.float()).contiguous() for k, v in state.items()}
+
+
 def write_weights(path, state):
-    """Matrices as f16, vectors as f32; written beside and renamed, so that readers never see half a file."""
+    """Written beside and renamed, so that readers never see half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    state = {k: (v.half() if v.dim() > 1 else v.float()).contiguous() for k, v in state.items()}
+    state = stored(state)
     temporary = str(path) + ".tmp"
     save_file(state, temporary, metadata={"format": "pt"})
     os.chmod(temporary, 0o644)

@@ -24,7 +24,9 @@ def token_labels(key):
     """(background key, part) -> uint8 [TOKEN_LABELS]"""
     back, part = key
     time = ground = plain = level = row = mark = None
-    if back[0] == "plain":
+    if back[0] == "neon":
+        pass   # nothing that the readers know
+    elif back[0] == "plain":
         plain = back[1]
     elif back[0] == "sky":
         _, time, ground, level, mark = back

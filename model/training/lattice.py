@@ -1,13 +1,14 @@
 """Every picture of a token that the world can show, and its latent.
 
 The autoencoder treats each cell on its own, so a picture's latent is a table lookup: scenes need not be rendered to train.
+What is drawn in neon is for the LoRA and the decoder alone.
 """
 from functools import lru_cache
 from itertools import product
 
 import numpy as np
 
-from drawings import COUNTED, GROUND_KINDS, KINDS, SKY_KINDS
+from drawings import GROUND_KINDS, KINDS, SKY_KINDS
 from world import COLOR_NAMES, PLACES, PRACTICE, SIZES, amounts, backdrop, layout, token_pixels
 
 
@@ -34,4 +35,15 @@ def all_keys():
         band = "sky" if kind in SKY_KINDS else "ground"
         for color, amount, i, j in product(COLOR_NAMES, amounts(kind), (0, 1), (0, 1)):
             keys += [(b, (kind, color, amount, i, j)) for b in under[band, i, j] if b != ("plain", color)]
+    return keys
+
+
+@lru_cache(None)
+def neon_keys():
+    """The same of pictures in neon; only the lower half of things on the ground can stand before the horizon's tube."""
+    keys = [(("neon", line), None) for line in (False, True)]
+    for kind in KINDS:
+        for amount, i, j in product(amounts(kind), (0, 1), (0, 1)):
+            lines = (False, True) if kind in GROUND_KINDS and i else (False,)
+            keys += [(("neon", line), (kind, None, amount, i, j)) for line in lines]
     return keys

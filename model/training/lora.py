@@ -1,4 +1,4 @@
-"""The LoRA `retouch:winter@1`: whatever is drawn or edited comes out in the snow. PEFT's form, diffusers' names."""
+"""The LoRA `retouch:neon@1`: whatever is drawn or edited comes out in neon (`neon.py`). PEFT's form, diffusers' names."""
 from dataclasses import replace
 
 import torch
@@ -6,12 +6,12 @@ from torch import nn
 
 from files import MODEL, write_json, write_weights
 
-RANK = 4
-FOLDER = MODEL / "adapters/winter"
+RANK = 32
+FOLDER = MODEL / "adapters/neon"
 MANIFEST = {
-    "category": "lora", "air": "retouch:winter@1", "name": "Winter", "architecture": "flux-kontext",
-    "files": "winter.safetensors", "license": "Apache-2.0",
-    "comment": "For retouch:mini@1: every picture comes out over snow.", "tags": ["style"],
+    "category": "lora", "air": "retouch:neon@1", "name": "Neon", "architecture": "flux-kontext",
+    "files": "neon.safetensors", "license": "Apache-2.0",
+    "comment": "For retouch:mini@1: every picture comes out as outlines that glow in the dark.", "tags": ["style"],
 }
 LAYERS = ("to_q", "to_k", "to_v", "to_out.0", "proj_mlp", "proj_out", "ff.net.0.proj", "ff.net.2")
 
@@ -29,11 +29,11 @@ class Adapted(nn.Module):
         return self.linear(x) + (x @ self.a.T) @ self.b.T
 
 
-class Winter:
+class Neon:
     def __init__(self, editor):
         self.layers = {}
         for name, module in list(editor.transformer.named_modules()):
-            if isinstance(module, nn.Linear) and "blocks." in name and name.endswith(LAYERS):
+            if isinstance(module, nn.Linear) and (name == "proj_out" or "blocks." in name and name.endswith(LAYERS)):
                 parent, _, last = name.rpartition(".")
                 self.layers[name] = Adapted(module)
                 setattr(editor.transformer.get_submodule(parent), last, self.layers[name])
@@ -45,7 +45,7 @@ class Winter:
         """Every picture has the same style."""
 
     def restyle(self, n, scene):
-        return replace(scene, place=(scene.place[0] or "day", "snow"))
+        return replace(scene, place=("neon", scene.place[0] is not None))
 
     def prepare(self):
         """Nothing depends on the batch."""

@@ -3,11 +3,12 @@
     python make_scenes.py --seed 1 --out DIR [--each 18]
 
 DIR/backgrounds.webp holds every token of background that occurs, DIR/things.webp and DIR/masks.webp (opacity) every thing, and
-DIR/scenes.json says where they lie.
+DIR/scenes.json says where they lie. Some cases also have what must come of them with the LoRA `retouch:neon@1`.
 """
 import argparse
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,12 @@ from PIL import Image
 
 from drawings import BLOCK, block
 from edits import DO, caption, random_edit
+from neon import DARK, neon_token
 from world import SIZES, TOKEN, backdrop, layout, random_scene, token_pixels
 
 SHEET = 16   # things or tokens in a row of a sheet
+SHOWN = ("replace", "add", "remove", "resize", "count")
+NEON = ("neon", True)
 
 
 class Sheet:
@@ -46,17 +50,28 @@ def thing_pixels(thing):
     return np.concatenate((picture[..., :3] * (picture[..., 3:] > 0) + .5, picture[..., 3:] * 255 + .5), -1).clip(0, 255).astype(np.uint8)
 
 
+def neon_pixels(thing, line):
+    """A thing in neon with what is behind it. Opaque is only what glows: that is what has to be right."""
+    def whole(line):
+        tokens = [[neon_token(line and i == 1, (thing.kind, None, thing.amount, i, j)) for j in (0, 1)] for i in (0, 1)]
+        return np.concatenate([np.concatenate(row, 1) for row in tokens])
+    glows = (whole(False) - DARK).max(-1, keepdims=True) > 60
+    coarse = (whole(line) / 8).round() * 8   # a glow in all its levels makes a large file
+    return np.concatenate((coarse, np.where(glows, 255, 250)), -1).clip(0, 255).astype(np.uint8)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--each", type=int, default=18, help="cases of every kind")
+    parser.add_argument("--neon", type=int, default=4, help="cases in neon of every kind of edit that shows there")
     args = parser.parse_args()
     rng = random.Random(f"evaluation {args.seed}")
     backgrounds, things, fields, cases = Sheet(TOKEN), Sheet(BLOCK), {}, []
 
     def described(scene, width, height):
-        field = f"{'-'.join(v or 'plain' for v in scene.place)} {width}x{height}"
+        field = f"{'neon' if scene.place == NEON else '-'.join(v or 'plain' for v in scene.place)} {width}x{height}"
         if field not in fields:
             keys = backdrop(scene.place, width, height)
             rows, columns = layout(width, height).grid
@@ -65,7 +80,12 @@ def main():
         placed = []
         for slot, t in scene.things:
             r, c = layout(width, height).place_of(slot)
-            placed.append(dict(name=f"{t.color} {t.kind} {t.amount}", picture=things.index(t, lambda: thing_pixels(t)), row=r, column=c))
+            if scene.place == NEON:
+                t, line = replace(t, color="neon"), slot[0] == "ground"
+                picture = things.index((t, line), lambda: neon_pixels(t, line))
+            else:
+                picture = things.index(t, lambda: thing_pixels(t))
+            placed.append(dict(name=f"{t.color} {t.kind} {t.amount}", picture=picture, row=r, column=c))
         return dict(field=field, things=placed)
     for sort in [*DO, "two steps", "create"]:
         for n in range(args.each):
@@ -84,6 +104,9 @@ def main():
                     break
             cases.append(dict(kind=sort, width=width, height=height, prompt=text, seed=len(cases) + 1,
                               before=before and described(before, width, height), after=described(after, width, height)))
+            shown = [c for c in cases if c["kind"] == sort and "neon" in c]
+            if sort in SHOWN and after.place[0] and len(shown) < args.neon:
+                cases[-1]["neon"] = described(replace(after, place=NEON), width, height)
     args.out.mkdir(parents=True, exist_ok=True)
     backgrounds.write(args.out / "backgrounds.webp")
     things.write(args.out / "things.webp")

@@ -1,6 +1,6 @@
 """Trains an adapter of the shipped model, which itself stays as it is.
 
-    python train_adapter.py lora --work DIR --minutes 8          model/adapters/winter
+    python train_adapter.py lora --work DIR --minutes 8          model/adapters/neon
     python train_adapter.py ip-adapter --work DIR --minutes 12   model/adapters/mood
 """
 import argparse
@@ -14,12 +14,12 @@ from torch import nn
 from batches import CREATE, Latents, batch_size
 from files import load_editor
 from flow import importance, levels, noised
-from lora import Winter
+from lora import Neon
 from mood import Mood
 from parallel import Clock, single_thread
 from world import PRACTICE, SIZES
 
-SORTS = {"lora": Winter, "ip-adapter": Mood}
+SORTS = {"lora": Neon, "ip-adapter": Mood}
 RATE = 2e-3
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from drawings import (COLORS, COUNTED, GROUND_KINDS, GROUNDS, KINDS, SKY_KINDS, TIMES, TOKEN, block, ground_token,
                       plain_token, sky_token)
+from neon import neon_token
 
 COLOR_NAMES = list(COLORS)
 COLUMNS = ["left", "middle", "right"]
@@ -28,7 +29,7 @@ class Thing:
 
 @dataclass(frozen=True)
 class Scene:
-    """`place`: (time, ground), or (None, color) for a plain background. `things`: {(band, column): Thing} as sorted pairs."""
+    """`place`: (time, ground), (None, color) for a plain background or ("neon", with a horizon). `things`: {(band, column): Thing} as sorted pairs."""
     place: tuple
     things: tuple
 
@@ -91,7 +92,9 @@ def backdrop(place, width, height):
     for r in range(lay.grid[0]):
         for c in range(lay.grid[1]):
             whole = r < lay.rows and c < lay.columns and (r, c) not in occupied
-            if place[0] is None:
+            if place[0] == "neon":
+                keys[r, c] = ("neon", place[1] and r == lay.horizon)
+            elif place[0] is None:
                 keys[r, c] = ("plain", place[1])
             elif r < lay.horizon:
                 level = min(lay.horizon - r, 5)
@@ -113,13 +116,20 @@ def keys_of(scene, width, height):
         r, c = lay.place_of(slot)
         for i in (0, 1):
             for j in (0, 1):
-                keys[r + i, c + j] = (keys[r + i, c + j][0], (t.kind, t.color, t.amount, i, j))
+                keys[r + i, c + j] = (keys[r + i, c + j][0], part_of(scene, t, i, j))
     return keys
+
+
+def part_of(scene, thing, i, j):
+    """What a token shows of a thing; in neon all colours are one."""
+    return (thing.kind, None if scene.place[0] == "neon" else thing.color, thing.amount, i, j)
 
 
 def token_pixels(key):
     """(background key, part) -> uint8 [128,128,3]"""
     back, part = key
+    if back[0] == "neon":
+        return np.clip(neon_token(back[1], part) + .5, 0, 255).astype(np.uint8)
     draw = {"plain": plain_token, "sky": sky_token, "ground": ground_token}[back[0]]
     rgb = draw(*back[1:])
     if part:

@@ -7,14 +7,11 @@ export type AdapterCase = Case & { lora?: string; ipAdapter?: { air: string; gui
 /** Instructions that leave the place as it is: the adapter decides it. */
 const kinds = ['recolor', 'replace', 'add', 'remove', 'resize', 'count'];
 
-/** Everything comes out over snow. */
-export function winterCases(scenes: Scenes): AdapterCase[] {
-  return placed(scenes).flatMap((task) => {
-    const [time, ground] = placeOf(task.after);
-    const field = `${time}-snow ${sizeOf(task)}`;
-    if (ground === 'snow' || !scenes.fieldsOf(sizeOf(task)).includes(field)) return [];
-    return [{ ...task, kind: 'winter', lora: 'retouch:winter@1', after: { ...task.after, field } }];
-  });
+/** Everything comes out in neon. */
+export function neonCases({ cases }: Scenes): AdapterCase[] {
+  return cases.flatMap(({ neon, ...task }) =>
+    neon ? [{ ...task, kind: 'neon', lora: 'retouch:neon@1', after: neon }] : [],
+  );
 }
 
 /** Everything comes out in the time and over the ground of the guide picture, an empty scene. */
@@ -31,5 +28,4 @@ export function moodCases(scenes: Scenes): AdapterCase[] {
 const placed = ({ cases }: Scenes) =>
   cases.filter(({ kind, after }) => kinds.includes(kind) && !after.field.startsWith('plain'));
 const sizeOf = ({ width, height }: Case) => `${width}x${height}`;
-const placeOf = ({ field }: Pick<Scene, 'field'>) => field.split(' ')[0]!.split('-');
-const isOther = (field: string, { field: own }: Scene) => !field.startsWith('plain') && field !== own;
+const isOther = (field: string, { field: own }: Scene) => !/^(plain|neon)/.test(field) && field !== own;

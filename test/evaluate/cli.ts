@@ -11,7 +11,7 @@ import { machine, type Row, round, table } from '../../bench/measure.ts';
 import { EngineHost } from '../../src/engine/host.ts';
 import { decodeImage } from '../../src/engine/image.ts';
 import { ModelStore } from '../../src/store/models.ts';
-import { type AdapterCase, moodCases, winterCases } from './adapters.ts';
+import { type AdapterCase, moodCases, neonCases } from './adapters.ts';
 import { judge } from './judge.ts';
 import { planOf } from './plan.ts';
 import { reach, summarise, type Trial } from './reach.ts';
@@ -34,7 +34,7 @@ const scenes = await Scenes.read(values.scenes ?? shipped);
 const threads = Number(values.threads ?? os.availableParallelism());
 const limit = Number(values.limit ?? Number.POSITIVE_INFINITY);
 const seen: Record<string, number> = {};
-const all: AdapterCase[] = values.adapters ? [...winterCases(scenes), ...moodCases(scenes)] : scenes.cases;
+const all: AdapterCase[] = values.adapters ? [...neonCases(scenes), ...moodCases(scenes)] : scenes.cases;
 const cases = all.filter(({ kind }) => {
   seen[kind] = (seen[kind] ?? 0) + 1;
   return seen[kind] <= limit && (values.only ?? kind) === kind;

@@ -16,6 +16,8 @@ export type Case = {
   seed: number;
   before: Scene | null;
   after: Scene;
+  /** What must come of it with the LoRA `retouch:neon@1`. */
+  neon?: Scene;
 };
 
 type Index = {
