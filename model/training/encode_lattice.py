@@ -39,10 +39,10 @@ def main():
     known = torch.load(args.work / "encoder.pt")
     ae, weights = Autoencoder(stored(known["tensors"])), known["weights"]
     np.save(args.work / "neon.npy", np.concatenate([cells(token_pixels(key)) for key in neon_keys()]))
-    tokens, neon = (tokens_of(ae, np.load(args.work / name, mmap_mode="r")) for name in ("cells.npy", "neon.npy"))
+    tokens, neon, textures = (tokens_of(ae, np.load(args.work / f"{name}.npy", mmap_mode="r")) for name in ("cells", "neon", "textures"))
     rng = np.random.default_rng(3)
     strange = [pack(ae.encode(to_tensor(texture(rng, 13 * TOKEN, 13 * TOKEN)[None])))[0].reshape(13, 13, -1) for _ in range(48)]
-    save(args.work / "latents.pt", dict(tokens=tokens.half(), neon=neon.half(), textures=torch.stack(strange).half(), weights=weights))
+    save(args.work / "latents.pt", dict(tokens=tokens.half(), neon=neon.half(), texture_cells=textures.half(), textures=torch.stack(strange).half(), weights=weights))
     print(f"{len(tokens)} tokens, deviation {tokens.std():.3f}, {len(neon)} in neon, {neon.std():.3f}, textures {torch.stack(strange).std():.3f}, "
           f"weights {weights.min():.2f} .. {weights.max():.2f}")
 

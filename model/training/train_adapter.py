@@ -1,7 +1,7 @@
 """Trains an adapter of the shipped model, which itself stays as it is.
 
-    python train_adapter.py lora --work DIR --minutes 8          model/adapters/neon
-    python train_adapter.py ip-adapter --work DIR --minutes 12   model/adapters/mood
+    python train_adapter.py lora --work DIR --minutes 30         model/adapters/neon
+    python train_adapter.py ip-adapter --work DIR --minutes 9    model/adapters/mood
 """
 import argparse
 import math

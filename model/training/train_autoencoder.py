@@ -20,6 +20,7 @@ from textures import cells, texture
 from world import token_pixels
 
 COMPONENTS, TEXTURES = 640, 1000
+BARE = 88 * 4   # cells of background tokens, which come first
 
 
 def draw_cells(work):
@@ -86,7 +87,6 @@ def main():
     a, b, pixels = known["world"], known["other"], known["basis"].shape[1]
     print(f"components after {time.time() - began:.0f} s", flush=True)
     coder = Coder(COMPONENTS)
-    bare = 88 * 4   # background tokens come first
     deviation = a.std(0).clamp_min(1e-3)
     with torch.no_grad():   # starts from the principal components, the strongest of unit size
         coder.enter.weight.normal_(0, .02)
@@ -98,7 +98,7 @@ def main():
     while (progress := clock()) < 1:
         rate = args.lr * min(1, (step + 1) / 200) * (.5 + .5 * math.cos(math.pi * progress)) + 1e-5
         optimizer.param_groups[0]["lr"] = rate
-        x = torch.cat((a[torch.randint(bare, (48,))], a[torch.randint(len(a), (592,))], b[torch.randint(len(b), (128,))]))
+        x = torch.cat((a[torch.randint(BARE, (48,))], a[torch.randint(len(a), (592,))], b[torch.randint(len(b), (128,))]))
         z = coder.encode(x)
         noisy = z + torch.randn_like(z) * torch.rand(len(z), 1) * .12
         error = (coder.decode(noisy) - x).square().sum(1) / pixels
@@ -122,12 +122,12 @@ def main():
     coder.load_state_dict({k: m.to(v.dtype) for (k, v), m in zip(coder.state_dict().items(), average)})
     coder.eval()
     with torch.no_grad():   # exact deviations
-        rows = torch.cat((a[torch.randperm(len(a))[:30000]], a[:bare].repeat(6, 1)))
+        rows = torch.cat((a[torch.randperm(len(a))[:30000]], a[:BARE].repeat(6, 1)))
         raw = coder.code(torch.nn.functional.silu(coder.down(coder.enter(rows))))
         coder.scale.running_mean.copy_(raw.mean(0))
         coder.scale.running_var.copy_(raw.var(0))
     with torch.no_grad():
-        for name, rows in (("bare", a[:bare]), ("world", a[::7]), ("textures", b)):
+        for name, rows in (("bare", a[:BARE]), ("world", a[::7]), ("textures", b)):
             print(f"{name}: {decibel(((coder.decode(coder.encode(rows)) - rows).square().sum(1) / pixels).mean().item()):.2f} dB", flush=True)
     save(args.work / "encoder.pt", dict(coder=coder.state_dict(), tensors=dict(encoder_state(coder, known["basis"], known["mean"])),
                                         weights=channel_weights(coder, a)))

@@ -13,12 +13,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from autoencoder import Autoencoder, decoder_state
+from autoencoder import decoder_state
 from coder import FREE_FINE, LATENT, Coder, Decoder, squares
-from files import stored
 from optimizer import Optimizer
 from parallel import Clock, save, single_thread, start_helper
-from train_autoencoder import COMPONENTS, decibel, floats
+from train_autoencoder import BARE, COMPONENTS, decibel, floats
 
 BATCH = {"bare": 160, "world": 312, "neon": 16, "textures": 32}
 DISTURBED = .08   # the greatest deviation of the noise on a latent: what the transformer leaves
@@ -31,13 +30,10 @@ class Cells:
     def __init__(self, work):
         world, neon, textures = (np.load(work / f"{name}.npy", mmap_mode="r") for name in ("cells", "neon", "textures"))
         known = torch.load(work / "latents.pt")
-        z, glowing = (known[name].float().unflatten(1, (LATENT, 4)).transpose(1, 2).flatten(0, 1) for name in ("tokens", "neon"))
-        bare = 88 * 4   # background tokens come first
-        self.pixels = {"bare": world[:bare], "world": world, "neon": neon, "textures": textures}
-        encoder = Autoencoder(stored(torch.load(work / "encoder.pt")["tensors"]))
-        rows = [floats(textures[n:n + 1000]).view(-1, 64, 64, 3).permute(3, 1, 0, 2).flatten(2) for n in range(0, len(textures), 1000)]
-        strange = torch.cat([encoder.encode(r[None])[0, :, 0].T for r in rows])   # side by side, as one wide picture
-        self.latents = {"bare": z[:bare], "world": z, "neon": glowing, "textures": strange}
+        z, glowing, strange = (known[name].float().unflatten(1, (LATENT, 4)).transpose(1, 2).flatten(0, 1)
+                               for name in ("tokens", "neon", "texture_cells"))
+        self.pixels = {"bare": world[:BARE], "world": world, "neon": neon, "textures": textures}
+        self.latents = {"bare": z[:BARE], "world": z, "neon": glowing, "textures": strange}
 
     def take(self, name, index):
         return self.latents[name][index], squares(floats(self.pixels[name][index.numpy()]))

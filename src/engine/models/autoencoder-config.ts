@@ -42,7 +42,7 @@ export function autoencoderConfig(source: WeightSource): AutoencoderConfig {
   const patch = Number(config.patch_size ?? 1);
   const stride = patch * 2 ** (levels - 1);
   const upsample = config.upsample_factor === undefined ? 'nearest' : Number(config.upsample_factor);
-  const grown = (upsample === 'nearest' ? 2 : upsample) ** (decoderChannels.length - 1);
+  const grown = growth({ upsample }) ** (decoderChannels.length - 1);
   const decoderPatch = stride / grown;
   const imageChannels = source.shape('encoder.conv_in.weight')[1]! / patch ** 2;
   const groups = Number(config.norm_num_groups ?? 32);
@@ -76,4 +76,9 @@ export function autoencoderConfig(source: WeightSource): AutoencoderConfig {
     scale: Number(config.scaling_factor ?? known.scale),
     shift: Number(config.shift_factor ?? known.shift),
   };
+}
+
+/** How many times wider and higher each level of the decoder is than the coarser one. */
+export function growth({ upsample }: Pick<AutoencoderConfig, 'upsample'>): number {
+  return upsample === 'nearest' ? 2 : upsample;
 }

@@ -1,7 +1,7 @@
 """AutoencoderKL with a patch, without attention, in torch: random weights, inputs and results.
 
 python autoencoder_patch.py DIR writes ae_patch_tiny.safetensors (diffusers' names, bf16) and
-ae_patch_tiny_io.safetensors: a patch of 8 and two levels. ae_shuffle_tiny and its io: an encoder with a patch of 16 and a
+ae_patch_tiny_io.safetensors: a patch of 8 and two levels. ae_shuffle_tiny and its io: an encoder with one level and a
 decoder of its own, whose two levels grow by a pixel_shuffle of 4. Facts: black-forest-labs/flux autoencoder.py; diffusers
 vae.py, resnet.py, autoencoder_dc.py.
 """
@@ -19,7 +19,7 @@ PATCH = {
     "block_out_channels": [16, 32], "layers_per_block": 1, "norm_num_groups": 16, "patch_size": 8,
     "mid_block_add_attention": False, "scaling_factor": 0.9, "shift_factor": 0.1,
 }
-SHUFFLE = PATCH | {"block_out_channels": [32], "patch_size": 8, "decoder_block_out_channels": [16, 32], "upsample_factor": 4}
+SHUFFLE = PATCH | {"block_out_channels": [32], "decoder_block_out_channels": [16, 32], "upsample_factor": 4}
 GROUPS, LATENT = 16, 4
 
 
@@ -62,12 +62,12 @@ class Stage(nn.Module):
 class Half(nn.Module):
     """The encoder's or the decoder's parts, in diffusers' names."""
 
-    def __init__(self, cin, first, last, cout, middle):
+    def __init__(self, cin, first, last, cout):
         super().__init__()
         self.conv_in = nn.Conv2d(cin, first, 3, padding=1)
         self.conv_norm_out = nn.GroupNorm(GROUPS, last, eps=1e-6)
         self.conv_out = nn.Conv2d(last, cout, 3, padding=1)
-        self.mid_block = Stage([middle] * 3)
+        self.mid_block = Stage([max(first, last)] * 3)  # the coarsest level is the widest
 
     def end(self, x):
         return self.conv_out(F.silu(self.conv_norm_out(x)))
@@ -80,10 +80,10 @@ class Autoencoder(nn.Module):
         up, factor = config.get("decoder_block_out_channels", down), config.get("upsample_factor")
         self.decoder_patch = self.patch * 2 ** (len(down) - 1) // (factor or 2) ** (len(up) - 1)
         a, b = down[0], down[-1]
-        self.encoder = Half(3 * self.patch**2, a, b, 2 * LATENT, b)
+        self.encoder = Half(3 * self.patch**2, a, b, 2 * LATENT)
         self.encoder.down_blocks = nn.ModuleList([Stage([a, a], "downsamplers"), Stage([a, b])] if len(down) == 2 else [Stage([a, a])])
         a, b = up
-        self.decoder = Half(LATENT, b, a, 3 * self.decoder_patch**2, b)
+        self.decoder = Half(LATENT, b, a, 3 * self.decoder_patch**2)
         self.decoder.up_blocks = nn.ModuleList([Stage([b, b, b], "upsamplers", factor, a), Stage([a if factor else b, a, a])])
 
     def encode(self, image):
