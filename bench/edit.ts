@@ -4,8 +4,8 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { EngineHost } from '../src/engine/host.ts';
 import { type EngineEvent, type Plan, plainNumerics, plainPlan } from '../src/engine/plan.ts';
+import { EngineHost } from '../src/engine/process/host.ts';
 import { ModelStore } from '../src/store/models.ts';
 import { type Options, type Row, round } from './measure.ts';
 

@@ -1,6 +1,6 @@
 /** The picture of `bench http`, as large as a real result. */
 
-import { encodeImage } from '../src/engine/image.ts';
+import { encodeImage } from '../src/engine/image/image-codec.ts';
 
 /** Noise does not compress, so a quarter of the side is about a photograph's weight. */
 const side = 256;

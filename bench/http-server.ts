@@ -3,12 +3,12 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openParts } from '../src/cli/parts.ts';
 import { loadConfig } from '../src/config.ts';
 import type { EngineEvent, Plan } from '../src/engine/plan.ts';
 import { createLog } from '../src/log.ts';
+import { openParts } from '../src/server/assemble.ts';
 import { createServer, listen } from '../src/server/server.ts';
-import type { ImageEngine } from '../src/tasks/engine.ts';
+import type { ImageEngine } from '../src/tasks/run-plan.ts';
 import { picture } from './http-picture.ts';
 
 const folder = process.env.RETOUCH_BENCH_DIR ?? mkdtempSync(join(tmpdir(), 'retouch-bench-http-'));

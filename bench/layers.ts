@@ -1,8 +1,8 @@
 /** Seconds per step of a real-width FLUX transformer with one double and two single blocks, editing on the CPU. */
 import path from 'node:path';
+import { referenceIds, targetIds, textIds } from '../src/engine/latents/token-ids.ts';
+import { type Conditioning, Transformer } from '../src/engine/networks/transformer.ts';
 import { f32Tensor } from '../src/engine/onnx/session.ts';
-import { referenceIds, targetIds, textIds } from '../src/engine/token-ids.ts';
-import { type Conditioning, Transformer } from '../src/engine/transformer.ts';
 import { productCeiling } from './ceiling.ts';
 import { fastest, type Options, type Row, round } from './measure.ts';
 import { blockOperations, syntheticFlux } from './widths.ts';

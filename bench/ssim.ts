@@ -2,7 +2,7 @@
  * The structural similarity of two pictures, 1 for the same: Wang et al. 2004, on the luma, in even windows of 7×7 pixels
  * with sample covariances, as scikit-image's `structural_similarity` has it by default.
  */
-import type { Bitmap } from '../src/engine/pixels.ts';
+import type { Bitmap } from '../src/engine/image/pixels.ts';
 
 const side = 7;
 const [c1, c2] = [(0.01 * 255) ** 2, (0.03 * 255) ** 2];

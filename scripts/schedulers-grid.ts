@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp, { type OverlayOptions } from 'sharp';
 import { schedulers } from '../src/api/schedulers.ts';
-import { EngineHost } from '../src/engine/host.ts';
 import { type Plan, plainNumerics, plainPlan } from '../src/engine/plan.ts';
+import { EngineHost } from '../src/engine/process/host.ts';
 import { ModelStore } from '../src/store/models.ts';
-import { runPlan } from '../src/tasks/engine.ts';
+import { runPlan } from '../src/tasks/run-plan.ts';
 import { distinctSchedulers } from './schedulers-page.ts';
 
 const [tile, caption, columns] = [128, 22, 8];

@@ -108,7 +108,16 @@ describe('inside the engine', () => {
     'engine/weights': e('weights', 'onnx'),
     'engine/nn': e('nn', 'onnx'),
     'engine/models': e('models', 'nn', 'onnx', 'weights'),
-    'engine/adapters': e('adapters', 'models', 'nn', 'onnx', 'weights'),
+    'engine/adapters': e(
+      'adapters',
+      'networks',
+      'models',
+      'nn',
+      'onnx',
+      'weights',
+      'image',
+      'pipeline/events.ts',
+    ),
     'engine/samplers': e('samplers'),
     'engine/sigmas': e('sigmas'),
     'engine/caches': e('caches'),
@@ -132,8 +141,8 @@ describe('inside the engine', () => {
 describe('third-party modules', () => {
   const doors: Readonly<Record<string, readonly string[]>> = {
     'onnxruntime-node': ['engine/onnx/session.ts'],
-    sharp: ['engine/image.ts'],
-    '@huggingface/tokenizers': ['engine/text.ts'],
+    sharp: ['engine/image/image-codec.ts'],
+    '@huggingface/tokenizers': ['engine/text/tokenizer.ts'],
     fastify: ['server'],
     'node:sqlite': ['store/db.ts', 'queue/sqlite.ts'],
     bullmq: ['queue/bullmq.ts'],
@@ -152,10 +161,15 @@ describe('third-party modules', () => {
   });
 
   it('the process that serves or draws the terminal never loads the runtime: only the child does', () => {
-    for (const entry of ['cli/main.ts', 'cli/serve.ts', 'cli/edit.ts', 'cli/doctor.ts']) {
+    for (const entry of [
+      'cli/main.ts',
+      'cli/commands/serve.ts',
+      'cli/commands/edit.ts',
+      'cli/commands/doctor.ts',
+    ]) {
       const reached = reach(entry, ({ typeOnly, dynamic }) => !typeOnly && !dynamic);
       expect([...reached]).not.toContain('engine/onnx/session.ts');
-      expect([...reached]).not.toContain('engine/kontext.ts');
+      expect([...reached]).not.toContain('engine/pipeline/kontext.ts');
     }
   });
 });

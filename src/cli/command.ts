@@ -1,6 +1,6 @@
 /** What a file of this folder gives to the dispatch table. */
 
-import type { Flags } from './arguments.ts';
+import type { Flags } from './flags/arguments.ts';
 
 export type Command = {
   summary: string;

@@ -4,39 +4,39 @@ import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { RetouchError } from '../error.ts';
 import { nearest } from '../nearest.ts';
-import { cliError, parseArguments } from './arguments.ts';
 import type { Command } from './command.ts';
 import { usageErrors } from './errors.ts';
-import { looksLikePicture } from './formats.ts';
-import { commandHelp, generalHelp } from './help.ts';
-import { allSettings, configFrom, settingFlags } from './settings.ts';
+import { cliError, parseArguments } from './flags/arguments.ts';
+import { looksLikePicture } from './flags/formats.ts';
+import { allSettings, configFrom, settingFlags } from './flags/settings.ts';
+import { commandHelp, generalHelp } from './terminal/help.ts';
 
 /** Loaded when asked for: the server's modules are no business of an edit, and none of them of `--help`. */
 const commands: Readonly<Record<string, { summary: string; load: () => Promise<Command> }>> = {
   edit: {
     summary: 'Edit a picture as a sentence says.',
-    load: async () => (await import('./edit.ts')).edit,
+    load: async () => (await import('./commands/edit.ts')).edit,
   },
   serve: { summary: 'Start the server.', load: async () => serve },
   pull: {
     summary: 'Download a model: FLUX.1 Kontext [dev] unless another is named.',
-    load: async () => (await import('./pull.ts')).pullCommand,
+    load: async () => (await import('./commands/pull.ts')).pullCommand,
   },
   models: {
     summary: 'List, add and remove models, LoRAs and other adapters.',
-    load: async () => (await import('./models.ts')).models,
+    load: async () => (await import('./commands/models.ts')).models,
   },
   info: {
     summary: 'Say how a PNG or WebP of Retouch was made.',
-    load: async () => (await import('./info.ts')).info,
+    load: async () => (await import('./commands/info.ts')).info,
   },
   keys: {
     summary: 'Make, list and revoke API keys.',
-    load: async () => (await import('./keys.ts')).keys,
+    load: async () => (await import('./commands/keys.ts')).keys,
   },
   doctor: {
     summary: 'Say what this machine can do, and what is wrong.',
-    load: async () => (await import('./doctor.ts')).doctor,
+    load: async () => (await import('./commands/doctor.ts')).doctor,
   },
 };
 
@@ -51,7 +51,7 @@ const serve: Command = {
     const { values, positionals } = parseArguments(words, serveFlags);
     if (positionals.length > 0)
       throw cliError('argumentUnexpected', `serve takes flags only; found '${positionals[0]}'.`);
-    await (await import('./serve.ts')).serve(configFrom(values));
+    await (await import('./commands/serve.ts')).serve(configFrom(values));
     return undefined;
   },
 };

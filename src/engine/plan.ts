@@ -6,7 +6,7 @@
 import type { CombineMethod } from './adapters/ip-adapter/combine.ts';
 import type { EmbedScaling } from './adapters/ip-adapter/scaling.ts';
 import type { WeightType } from './adapters/ip-adapter/weights.ts';
-import type { Size } from './sizes.ts';
+import type { Size } from './image/sizes.ts';
 
 export type ImageFormat = 'jpg' | 'png' | 'webp';
 

@@ -1,7 +1,7 @@
 /**
  * Connection sessions of the WebSocket: what was said to a client and is not known to have arrived is kept for a
  * while after the connection broke, and said again when the client comes back with its `connectionSessionUUID`. After
- * an end of the process the results of its tasks are still said, see tasks/resumption.ts.
+ * an end of the process the results of its tasks are still said, see tasks/results/resumption.ts.
  */
 
 import { randomUUID } from 'node:crypto';

@@ -10,9 +10,9 @@ import { RetouchError } from '../error.ts';
 import { checkUrl } from '../net.ts';
 import type { NewResult } from '../store/tasks.ts';
 import type { Context } from './handler.ts';
-import type { PlannedImage } from './plan.ts';
-import { writePlan } from './plan-json.ts';
-import { termsOf } from './terms.ts';
+import type { PlannedImage } from './plan/plan.ts';
+import { writePlan } from './plan/plan-json.ts';
+import { termsOf } from './results/terms.ts';
 
 /** Throws `conflictTaskUUID`. */
 export function refuseRepeat({ taskType, taskUUID }: ImageInferenceTask, { parts, tracker }: Context): void {

@@ -11,13 +11,13 @@ import type { ModelStore } from '../store/models.ts';
 import type { SessionResults } from '../store/session-results.ts';
 import type { TaskStore } from '../store/tasks.ts';
 import type { UsageStore } from '../store/usage.ts';
-import type { ImageEngine } from './engine.ts';
-import type { Outbox } from './outbox.ts';
-import type { Pace } from './pace.ts';
-import type { Sources } from './picture-source.ts';
-import type { Arithmetic } from './plan.ts';
-import type { TaskMetrics } from './task-metrics.ts';
-import type { Tracker } from './tracker.ts';
+import type { Outbox } from './deliveries/outbox.ts';
+import type { Sources } from './inputs/image-source.ts';
+import type { Pace } from './metrics/pace.ts';
+import type { TaskMetrics } from './metrics/task-metrics.ts';
+import type { Arithmetic } from './plan/plan.ts';
+import type { Tracker } from './results/tracker.ts';
+import type { ImageEngine } from './run-plan.ts';
 
 export type WebhookStyle = {
   /** `{"data":[item]}` or the item itself. */

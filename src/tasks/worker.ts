@@ -6,16 +6,16 @@ import { RetouchError } from '../error.ts';
 import type { Work } from '../queue/queue.ts';
 import type { StoreErrorCode } from '../store/errors.ts';
 import type { Use } from '../store/usage.ts';
-import { costOf } from './cost.ts';
-import { deliverImage } from './deliver.ts';
-import { runPlan } from './engine.ts';
 import { eventText } from './event-text.ts';
 import { toFailure } from './failures.ts';
 import type { Context } from './handler.ts';
-import { type KnownTask, knownTask } from './lookup.ts';
-import type { KeptItem } from './outcome.ts';
-import { readPlan } from './plan-json.ts';
-import { conclude, settle } from './settle.ts';
+import { readPlan } from './plan/plan-json.ts';
+import { costOf } from './results/cost.ts';
+import { type KnownTask, knownTask } from './results/lookup.ts';
+import type { KeptItem } from './results/outcome.ts';
+import { conclude, settle } from './results/settle.ts';
+import { deliverImage } from './results/store-image.ts';
+import { runPlan } from './run-plan.ts';
 
 /** How often a process may end while it makes an image before the image is held to be the reason. */
 const maxAttempts = 3;

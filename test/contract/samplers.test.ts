@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Plan } from '../../src/engine/plan.ts';
-import { Generator } from '../../src/engine/random.ts';
+import { Generator } from '../../src/engine/random/torch-noise.ts';
 import { type Model, type SamplerEntry, type Step, samplers } from '../../src/engine/samplers/index.ts';
 import { sigmas } from '../../src/engine/sigmas/index.ts';
 import * as gaussian from '../fixtures/gaussian-flow.ts';

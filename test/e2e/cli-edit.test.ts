@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { encodeImage, probeImage } from '../../src/engine/image.ts';
+import { encodeImage, probeImage } from '../../src/engine/image/image-codec.ts';
 
 vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 });
 

@@ -4,7 +4,7 @@ import { type AddressInfo, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
-import { decodeImage } from '../../src/engine/image.ts';
+import { decodeImage } from '../../src/engine/image/image-codec.ts';
 import { type Damage, editTable, installModel } from '../fixtures/installed-model.ts';
 import { drawScene } from '../fixtures/scene.ts';
 import { type Answer, dataUri, editTask, ServerProcess, type Task } from './server-process.ts';

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
-import { decodeImage } from '../../src/engine/image.ts';
+import { decodeImage } from '../../src/engine/image/image-codec.ts';
 
 vi.setConfig({ testTimeout: 300_000 });
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
-import { createEngine } from '../../src/engine/kontext.ts';
+import { createEngine } from '../../src/engine/pipeline/kontext.ts';
 import type { EncodedImage, EngineEvent, Plan, ToolSource } from '../../src/engine/plan.ts';
 import { RetouchError } from '../../src/error.ts';
 import { encodeDetector } from '../fixtures/onnx-detector.ts';

@@ -4,12 +4,12 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { parseTasks } from '../../src/api/parse.ts';
 import type { ImageInferenceTask } from '../../src/api/tasks/image-inference.ts';
-import { decodeImage } from '../../src/engine/image.ts';
-import { createEngine } from '../../src/engine/kontext.ts';
-import type { Engine } from '../../src/engine/messages.ts';
+import { decodeImage } from '../../src/engine/image/image-codec.ts';
+import { createEngine } from '../../src/engine/pipeline/kontext.ts';
 import type { EngineEvent, Plan } from '../../src/engine/plan.ts';
+import type { Engine } from '../../src/engine/process/messages.ts';
 import { type Model, ModelStore } from '../../src/store/models.ts';
-import { makePlans } from '../../src/tasks/plan.ts';
+import { makePlans } from '../../src/tasks/plan/plan.ts';
 
 // A machine that does much else takes minutes for what takes seconds.
 vi.setConfig({ testTimeout: 600_000, hookTimeout: 60_000 });

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { parseTasks } from '../../src/api/parse.ts';
 import type { ImageInferenceTask } from '../../src/api/tasks/image-inference.ts';
-import { decodeImage } from '../../src/engine/image.ts';
+import { decodeImage } from '../../src/engine/image/image-codec.ts';
 import { readManifest } from '../../src/store/manifest.ts';
 import { encodeDetector } from '../fixtures/onnx-detector.ts';
 import { photoFile } from '../fixtures/photos.ts';

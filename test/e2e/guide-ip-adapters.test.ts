@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
-import { decodeImage, encodeImage, probeImage } from '../../src/engine/image.ts';
+import { decodeImage, encodeImage, probeImage } from '../../src/engine/image/image-codec.ts';
 import { meanColour, sceneCar } from '../fixtures/colours.ts';
 import { guideEnvironment } from '../fixtures/guide.ts';
 import { clipEncoder, clipFeatures, writeXlabs } from '../fixtures/ip-adapter-files.ts';

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
-import { decodeImage } from '../../src/engine/image.ts';
+import { decodeImage } from '../../src/engine/image/image-codec.ts';
 import { openCheckpoint } from '../../src/engine/weights/checkpoint.ts';
 import { meanColour, sceneCar } from '../fixtures/colours.ts';
 import { runGuide } from '../fixtures/guide.ts';

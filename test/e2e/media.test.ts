@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { parseJson } from '../../src/api/json.ts';
-import { readPlanRecord } from '../../src/engine/plan-record.ts';
+import { readPlanRecord } from '../../src/engine/pipeline/plan-record.ts';
 import { drawScene } from '../fixtures/scene.ts';
 import { dataUri, download, ServerProcess } from './server-process.ts';
 

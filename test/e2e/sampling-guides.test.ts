@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { imageInference } from '../../src/api/tasks/image-inference.ts';
-import { encodeImage, probeImage } from '../../src/engine/image.ts';
+import { encodeImage, probeImage } from '../../src/engine/image/image-codec.ts';
 
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 60_000 });
 

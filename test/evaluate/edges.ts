@@ -1,5 +1,5 @@
 /** How crisp the edges are that an edit draws: their 10-90 % width. */
-import type { Bitmap } from '../../src/engine/pixels.ts';
+import type { Bitmap } from '../../src/engine/image/pixels.ts';
 
 /** Pixels on either side of an edge that are looked at, and those next to it that may be blended in the drawing itself. */
 const reach = 8;

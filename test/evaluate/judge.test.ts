@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { preferredSizes } from '../../src/engine/sizes.ts';
+import { preferredSizes } from '../../src/engine/image/sizes.ts';
 import { edgeWidths } from './edges.ts';
 import { judge } from './judge.ts';
 import { reach, summarise } from './reach.ts';

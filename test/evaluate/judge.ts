@@ -1,5 +1,5 @@
 /** What became of an instruction, by the picture that had to come of it. */
-import type { Bitmap } from '../../src/engine/pixels.ts';
+import type { Bitmap } from '../../src/engine/image/pixels.ts';
 import { edgeWidths } from './edges.ts';
 import { median } from './median.ts';
 import type { Case, Scenes } from './scenes.ts';

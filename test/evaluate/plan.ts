@@ -1,5 +1,5 @@
-import { encodeImage } from '../../src/engine/image.ts';
-import type { Bitmap } from '../../src/engine/pixels.ts';
+import { encodeImage } from '../../src/engine/image/image-codec.ts';
+import type { Bitmap } from '../../src/engine/image/pixels.ts';
 import {
   type Plan,
   type PlannedIpAdapter,

@@ -1,8 +1,8 @@
 /** Scenes of the embedded model's world, put together from the sheets that `model/training/make_scenes.py` writes. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { decodeImage } from '../../src/engine/image.ts';
-import { type Bitmap, cropBitmap } from '../../src/engine/pixels.ts';
+import { decodeImage } from '../../src/engine/image/image-codec.ts';
+import { type Bitmap, cropBitmap } from '../../src/engine/image/pixels.ts';
 
 /** A thing that covers two by two tokens, from this row and column of tokens on. */
 export type PlacedThing = { name: string; picture: number; row: number; column: number };

@@ -2,8 +2,8 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { EngineHost, type EngineHostOptions } from '../../src/engine/host.ts';
 import type { EngineEvent } from '../../src/engine/plan.ts';
+import { EngineHost, type EngineHostOptions } from '../../src/engine/process/host.ts';
 import type { RetouchError } from '../../src/error.ts';
 import { scriptedPlan } from '../fixtures/plans.ts';
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { scaleLatent, unscaleLatent } from '../../src/engine/latents.ts';
+import { scaleLatent, unscaleLatent } from '../../src/engine/latents/packing.ts';
 import { decoderGraph, encoderGraph, type Probe } from '../../src/engine/models/autoencoder.ts';
 import { autoencoderConfig } from '../../src/engine/models/autoencoder-config.ts';
 import { autoencoderBytes } from '../../src/engine/models/autoencoder-memory.ts';

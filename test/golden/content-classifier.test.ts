@@ -5,10 +5,10 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { resizeTriangle } from '../../src/engine/image/resample.ts';
 import { vitConfig, vitGraph } from '../../src/engine/models/vit.ts';
 import { f32Tensor, Session } from '../../src/engine/onnx/session.ts';
 import type { ToolSource } from '../../src/engine/plan.ts';
-import { resizeTriangle } from '../../src/engine/resample.ts';
 import { nsfwMobilenet } from '../../src/engine/safety/mobilenet.ts';
 import type { ContentClassifier } from '../../src/engine/safety/types.ts';
 import { readPreparation, vit } from '../../src/engine/safety/vit.ts';

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
-import { latentMask } from '../../src/engine/inpaint.ts';
-import { pack, unpack } from '../../src/engine/latents.ts';
-import { resizeLanczos } from '../../src/engine/resample.ts';
-import { referenceIds, targetIds, textIds } from '../../src/engine/token-ids.ts';
+import { resizeLanczos } from '../../src/engine/image/resample.ts';
+import { latentMask } from '../../src/engine/latents/inpaint.ts';
+import { pack, unpack } from '../../src/engine/latents/packing.ts';
+import { referenceIds, targetIds, textIds } from '../../src/engine/latents/token-ids.ts';
 import { openSafetensors } from '../../src/engine/weights/safetensors.ts';
 import { readBytes } from '../../src/engine/weights/stored.ts';
 import { goldenFile, openGolden } from './data.ts';

@@ -1,12 +1,12 @@
 /** The pipeline's small checkpoint in the other layouts that checkpoints come in, made by copying tensors' bytes. */
 import fs from 'node:fs';
 import path from 'node:path';
-import { openComponents } from '../../src/engine/components.ts';
 import { decoderGraph, encoderGraph } from '../../src/engine/models/autoencoder.ts';
 import { autoencoderConfig } from '../../src/engine/models/autoencoder-config.ts';
 import { clipConfig, clipGraph } from '../../src/engine/models/clip.ts';
 import { fluxConfig } from '../../src/engine/models/flux-config.ts';
 import { t5Config, t5Graph } from '../../src/engine/models/t5.ts';
+import { openComponents } from '../../src/engine/networks/components.ts';
 import type { ModelSource } from '../../src/engine/plan.ts';
 import { openCheckpoint } from '../../src/engine/weights/checkpoint.ts';
 import { type Part, WeightSource } from '../../src/engine/weights/source.ts';

@@ -8,7 +8,7 @@ import { families } from '../../src/engine/adapters/lora/families/index.ts';
 import { type Layers, layersOf } from '../../src/engine/adapters/lora/layers.ts';
 import { prepare } from '../../src/engine/adapters/lora/prepare.ts';
 import { readLora } from '../../src/engine/adapters/lora/read.ts';
-import type { Transformer } from '../../src/engine/transformer.ts';
+import type { Transformer } from '../../src/engine/networks/transformer.ts';
 import {
   cutUpdates,
   type LoraFile,

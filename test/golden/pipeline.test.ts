@@ -3,8 +3,8 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { decodeImage } from '../../src/engine/image.ts';
-import { createEngine } from '../../src/engine/kontext.ts';
+import { decodeImage } from '../../src/engine/image/image-codec.ts';
+import { createEngine } from '../../src/engine/pipeline/kontext.ts';
 import {
   type EncodedImage,
   type ModelSource,

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { roundToBfloat16 } from '../../src/engine/bfloat16.ts';
-import { Philox } from '../../src/engine/philox.ts';
-import { Generator, noiseStream } from '../../src/engine/random.ts';
+import { roundToBfloat16 } from '../../src/engine/random/bfloat16.ts';
+import { Philox } from '../../src/engine/random/philox.ts';
+import { Generator, noiseStream } from '../../src/engine/random/torch-noise.ts';
 import { difference } from './compare.ts';
 import { goldenFile, openGolden } from './data.ts';
 

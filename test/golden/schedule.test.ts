@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import { preferredSizes } from '../../src/engine/image/sizes.ts';
+import { guidanceInput, timestepInput } from '../../src/engine/latents/timestep.ts';
 import { samplers } from '../../src/engine/samplers/index.ts';
 import { fluxShift, resolutionShift, sigmas } from '../../src/engine/sigmas/index.ts';
-import { preferredSizes } from '../../src/engine/sizes.ts';
-import { guidanceInput, timestepInput } from '../../src/engine/timestep.ts';
 import type { Line } from './checks/check.ts';
 import { algorithmOf, checkSchedulers } from './checks/schedulers.ts';
 import { difference } from './compare.ts';

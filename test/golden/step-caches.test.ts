@@ -3,9 +3,9 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Transformer } from '../../src/engine/networks/transformer.ts';
+import { StepCaching } from '../../src/engine/pipeline/step-caching.ts';
 import type { CachePlan } from '../../src/engine/plan.ts';
-import { StepCaching } from '../../src/engine/step-caching.ts';
-import type { Transformer } from '../../src/engine/transformer.ts';
 import {
   cases,
   conditioning,

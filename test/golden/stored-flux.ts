@@ -1,8 +1,8 @@
 /** The small transformer of the golden data, stored in the formats that are read, and its velocity in each. */
 import path from 'node:path';
 import { fluxConfig } from '../../src/engine/models/flux-config.ts';
+import { Transformer } from '../../src/engine/networks/transformer.ts';
 import { f32Tensor, type SessionOptions } from '../../src/engine/onnx/session.ts';
-import { Transformer } from '../../src/engine/transformer.ts';
 import { type Checkpoint, openCheckpoint } from '../../src/engine/weights/checkpoint.ts';
 import { fluxDialects } from '../../src/engine/weights/dialects/flux.ts';
 import { e4m3 } from '../../src/engine/weights/float8.ts';

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { loadTokenizer } from '../../src/engine/text.ts';
+import { loadTokenizer } from '../../src/engine/text/tokenizer.ts';
 
 /** Made by test/data/tokenizers/make.py; `make.py --keep` after the embedded model got other tokenizers. */
 type Expected = {

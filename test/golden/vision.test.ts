@@ -1,7 +1,7 @@
 /** Image encoders and their pictures against transformers: test/data/reference/vision.py made the data. */
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { prepareGuide } from '../../src/engine/guide-image.ts';
+import { prepareGuide } from '../../src/engine/adapters/ip-adapter/guide-image.ts';
 import { clipVisionConfig, clipVisionGraph } from '../../src/engine/models/clip-vision.ts';
 import { siglipVisionConfig, siglipVisionGraph } from '../../src/engine/models/siglip-vision.ts';
 import { f32Tensor, Session } from '../../src/engine/onnx/session.ts';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { parseTasks } from '../../src/api/parse.ts';
 import type { ImageInferenceTask } from '../../src/api/tasks/image-inference.ts';
-import { cachePlan } from '../../src/tasks/cache-plan.ts';
+import { cachePlan } from '../../src/tasks/plan/step-cache.ts';
 
 /** Through the wire, so that its defaults are in. */
 function planOf(acceleratorOptions: Record<string, unknown>, steps = 28) {

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { parseArguments } from '../../src/cli/arguments.ts';
+import { parseArguments } from '../../src/cli/flags/arguments.ts';
 import type { RetouchError } from '../../src/error.ts';
 
 const flags = {

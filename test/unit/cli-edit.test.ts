@@ -2,10 +2,10 @@ import { mkdir, mkdtemp, readdir, readFile, symlink, writeFile } from 'node:fs/p
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { describeResult, readPositionals } from '../../src/cli/edit.ts';
-import { makeTask } from '../../src/cli/edit-task.ts';
-import { formatOf } from '../../src/cli/formats.ts';
-import { checkOutput, defaultOutput, writePicture } from '../../src/cli/pictures.ts';
+import { describeResult, readPositionals } from '../../src/cli/commands/edit.ts';
+import { makeTask } from '../../src/cli/commands/edit-task.ts';
+import { formatOf } from '../../src/cli/flags/formats.ts';
+import { checkOutput, defaultOutput, writePicture } from '../../src/cli/flags/images.ts';
 import { ModelStore } from '../../src/store/models.ts';
 import { scriptedPlan } from '../fixtures/plans.ts';
 

@@ -6,8 +6,8 @@ import {
   formatProgress,
   isNews,
   noProgress,
-} from '../../src/cli/progress.ts';
-import { ProgressView } from '../../src/cli/progress-view.ts';
+} from '../../src/cli/terminal/progress.ts';
+import { ProgressView } from '../../src/cli/terminal/progress-view.ts';
 import type { EngineEvent } from '../../src/engine/plan.ts';
 
 const loaded: EngineEvent = { type: 'load-end', milliseconds: 1, device: 'cpu', precision: 'f32' };

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Price } from '../../src/store/manifest.ts';
-import { costOf } from '../../src/tasks/cost.ts';
+import { costOf } from '../../src/tasks/results/cost.ts';
 
 const perImage: Price = { perImage: 0.0105, of: { width: 1024, height: 1024, steps: 28 } };
 const work = { width: 1024, height: 1024, steps: 28, seconds: 4 };

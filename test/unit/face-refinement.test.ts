@@ -1,13 +1,13 @@
 /** What each setting of face refinement does, on a photograph, with the embedded model and the bundled detector. */
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { EncodingMemo } from '../../src/engine/encoding.ts';
-import { cropRegion, faceMask, maskPixels } from '../../src/engine/faces/mask.ts';
-import { refineFaces } from '../../src/engine/faces/refine.ts';
-import { type LoadedModel, openModel } from '../../src/engine/loaded-model.ts';
-import type { Bitmap } from '../../src/engine/pixels.ts';
+import type { Bitmap } from '../../src/engine/image/pixels.ts';
+import { Residents } from '../../src/engine/networks/residents.ts';
+import { EncodingMemo } from '../../src/engine/pipeline/encoding.ts';
+import { cropRegion, faceMask, maskPixels } from '../../src/engine/pipeline/face-mask.ts';
+import { type LoadedModel, openModel } from '../../src/engine/pipeline/model.ts';
+import { refineFaces } from '../../src/engine/pipeline/refine-faces.ts';
 import type { EngineEvent, FaceRefinement, FoundFace, Plan } from '../../src/engine/plan.ts';
-import { Residents } from '../../src/engine/residents.ts';
 import { picture, sideBySide } from '../fixtures/photos.ts';
 import { scriptedPlan } from '../fixtures/plans.ts';
 import { bundledDetector } from '../fixtures/tools.ts';

@@ -1,7 +1,7 @@
 import sharp from 'sharp';
 import { describe, expect, test } from 'vitest';
-import { decodeImage, encodeImage, probeImage, resizeReference } from '../../src/engine/image.ts';
-import type { Bitmap } from '../../src/engine/pixels.ts';
+import { decodeImage, encodeImage, probeImage, resizeReference } from '../../src/engine/image/image-codec.ts';
+import type { Bitmap } from '../../src/engine/image/pixels.ts';
 
 const width = 24;
 const height = 16;

@@ -3,11 +3,11 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { combine, combineMethods } from '../../src/engine/adapters/ip-adapter/combine.ts';
+import { openGuideEncoder } from '../../src/engine/adapters/ip-adapter/image-encoder.ts';
 import { joinGuidance } from '../../src/engine/adapters/ip-adapter/image-prompt.ts';
 import { openIpAdapter } from '../../src/engine/adapters/ip-adapter/index.ts';
 import { embedScalings, type KeyValue } from '../../src/engine/adapters/ip-adapter/scaling.ts';
 import { layerWeights, type WeightType, weightTypes } from '../../src/engine/adapters/ip-adapter/weights.ts';
-import { openGuideEncoder } from '../../src/engine/guide-encoder.ts';
 import { clipEncoder, writeUnet, writeXlabs } from '../fixtures/ip-adapter-files.ts';
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'retouch-ip-adapter-'));

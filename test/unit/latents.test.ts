@@ -1,12 +1,12 @@
 import { describe, expect, test } from 'vitest';
-import { roundToBfloat16 } from '../../src/engine/bfloat16.ts';
-import { addNoise, blend, firstStep, latentMask } from '../../src/engine/inpaint.ts';
-import { drawNoise, pack, scaleLatent, unpack, unscaleLatent } from '../../src/engine/latents.ts';
-import { cropBitmap, fromPlanar, padBitmap, toPlanar } from '../../src/engine/pixels.ts';
-import { Generator, noiseStream } from '../../src/engine/random.ts';
+import { cropBitmap, fromPlanar, padBitmap, toPlanar } from '../../src/engine/image/pixels.ts';
+import { nearestPreferredSize, padSize, preferredSizes } from '../../src/engine/image/sizes.ts';
+import { addNoise, blend, firstStep, latentMask } from '../../src/engine/latents/inpaint.ts';
+import { drawNoise, pack, scaleLatent, unpack, unscaleLatent } from '../../src/engine/latents/packing.ts';
+import { referenceIds } from '../../src/engine/latents/token-ids.ts';
+import { roundToBfloat16 } from '../../src/engine/random/bfloat16.ts';
+import { Generator, noiseStream } from '../../src/engine/random/torch-noise.ts';
 import { euler } from '../../src/engine/samplers/euler.ts';
-import { nearestPreferredSize, padSize, preferredSizes } from '../../src/engine/sizes.ts';
-import { referenceIds } from '../../src/engine/token-ids.ts';
 
 describe('packing', () => {
   test('takes two by two positions, channels first', () => {

@@ -7,7 +7,7 @@ import { layersOf } from '../../src/engine/adapters/lora/layers.ts';
 import { prepare } from '../../src/engine/adapters/lora/prepare.ts';
 import { readLora } from '../../src/engine/adapters/lora/read.ts';
 import { activeAt, type LoraStage, stageAt } from '../../src/engine/adapters/lora/stages.ts';
-import type { Components } from '../../src/engine/components.ts';
+import type { Components } from '../../src/engine/networks/components.ts';
 import type { RetouchError } from '../../src/error.ts';
 import { tinyComponents } from '../fixtures/tiny-flux.ts';
 import { f32, type StoredTensor, writeSafetensors } from '../fixtures/write-safetensors.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Pace } from '../../src/tasks/pace.ts';
+import { Pace } from '../../src/tasks/metrics/pace.ts';
 
 describe('the time to wait', () => {
   it('is five seconds for each image of the queue while nothing is known', () => {

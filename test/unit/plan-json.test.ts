@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Plan } from '../../src/engine/plan.ts';
-import { readPlan, writePlan } from '../../src/tasks/plan-json.ts';
+import { readPlan, writePlan } from '../../src/tasks/plan/plan-json.ts';
 import { scriptedPlan } from '../fixtures/plans.ts';
 
 function roundTrip(plan: object): unknown {

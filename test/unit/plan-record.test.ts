@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
-import { decodeImage, encodeImage, probeImage } from '../../src/engine/image.ts';
+import { decodeImage, encodeImage, probeImage } from '../../src/engine/image/image-codec.ts';
+import { embedPlan, readPlanRecord } from '../../src/engine/pipeline/plan-record.ts';
 import { type Plan, plainNumerics, plainPlan } from '../../src/engine/plan.ts';
-import { embedPlan, readPlanRecord } from '../../src/engine/plan-record.ts';
 
 const plan: Plan = {
   ...plainPlan,

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { FluxConfig } from '../../src/engine/models/flux-config.ts';
+import { choosePrecision } from '../../src/engine/networks/precision.ts';
 import type { Numerics } from '../../src/engine/plan.ts';
-import { choosePrecision } from '../../src/engine/precision.ts';
 
 const numerics: Numerics = {
   device: 'cpu',

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { Residents } from '../../src/engine/residents.ts';
+import { Residents } from '../../src/engine/networks/residents.ts';
 import { RetouchError } from '../../src/error.ts';
 
 let log: string[];

@@ -3,16 +3,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import { stringifyJson } from '../../src/api/json.ts';
-import { openParts } from '../../src/cli/parts.ts';
 import { type Config, loadConfig } from '../../src/config.ts';
-import { encodeImage } from '../../src/engine/image.ts';
+import { encodeImage } from '../../src/engine/image/image-codec.ts';
 import type { EngineEvent, Plan } from '../../src/engine/plan.ts';
 import { createLog } from '../../src/log.ts';
+import { openParts } from '../../src/server/assemble.ts';
 import type { ConnectionTimes } from '../../src/server/connection.ts';
 import { createServer } from '../../src/server/server.ts';
 import type { FileAssetStore } from '../../src/store/assets-fs.ts';
 import type { KeyStore } from '../../src/store/keys.ts';
-import type { ImageEngine } from '../../src/tasks/engine.ts';
+import type { ImageEngine } from '../../src/tasks/run-plan.ts';
 
 export const taskUUID = '50836053-a0ee-4cf5-b9d6-ae7c5d140ada';
 export const task = {

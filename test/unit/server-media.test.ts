@@ -4,7 +4,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import sharp from 'sharp';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { probeImage } from '../../src/engine/image.ts';
+import { probeImage } from '../../src/engine/image/image-codec.ts';
 import { type Bench, createBench, drawPicture, openBench, task, temporaryFolder } from './server-fixture.ts';
 
 let bench: Bench;

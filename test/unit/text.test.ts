@@ -2,7 +2,7 @@ import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect, test } from 'vitest';
-import { loadTokenizer } from '../../src/engine/text.ts';
+import { loadTokenizer } from '../../src/engine/text/tokenizer.ts';
 
 const data = path.join(import.meta.dirname, '../data/tokenizers');
 const folder = () => mkdtemp(path.join(tmpdir(), 'retouch-tokenizer-'));

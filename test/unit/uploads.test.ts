@@ -1,8 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
-import { decodeBmp } from '../../src/engine/bmp.ts';
-import { decodeImage, prepareUpload, probeImage } from '../../src/engine/image.ts';
+import { decodeBmp } from '../../src/engine/image/bmp.ts';
+import { decodeImage, prepareUpload, probeImage } from '../../src/engine/image/image-codec.ts';
 
 const folder = new URL('../data/bmp/', import.meta.url);
 const { width, height, pixels } = JSON.parse(readFileSync(new URL('pixels.json', folder), 'utf8'));

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
-import { webhookHeaders } from '../../src/tasks/send.ts';
+import { webhookHeaders } from '../../src/tasks/deliveries/send.ts';
 
 const page = readFileSync(new URL('../../docs/reference/webhooks.md', import.meta.url), 'utf8');
 

@@ -1,5 +1,5 @@
 /** Rectangles of pictures, in pixels from the top left; right and bottom are the first column and row outside. */
-import type { Size } from '../sizes.ts';
+import type { Size } from '../image/sizes.ts';
 
 export type Box = { left: number; top: number; right: number; bottom: number };
 export type Face = Box & { score: number };

@@ -1,9 +1,9 @@
 /** Finds faces in pictures, with whichever network the plan names. */
 import { RetouchError } from '../../error.ts';
-import type { Progress } from '../compile.ts';
-import type { Bitmap } from '../pixels.ts';
+import type { Bitmap } from '../image/pixels.ts';
+import type { Progress } from '../networks/compile.ts';
+import type { Residents } from '../networks/residents.ts';
 import type { ToolSource } from '../plan.ts';
-import type { Residents } from '../residents.ts';
 import { arrange, type Face } from './boxes.ts';
 import { ssdMobilenet } from './ssd.ts';
 import type { DetectorKind, FaceDetector } from './types.ts';

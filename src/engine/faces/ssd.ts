@@ -1,11 +1,11 @@
 /** The bundled detector: vladmandic/face-api `SsdMobilenetv1.locateFaces`. */
-import { resizeBilinear } from '../bilinear.ts';
-import { compile, type Progress, releaseAll } from '../compile.ts';
+import { resizeBilinear } from '../image/bilinear.ts';
+import type { Bitmap } from '../image/pixels.ts';
+import type { Size } from '../image/sizes.ts';
 import { ssdGraph, ssdSize } from '../models/ssd-mobilenet.ts';
+import { compile, type Progress, releaseAll } from '../networks/compile.ts';
 import { f32Tensor, floats, type Session } from '../onnx/session.ts';
-import type { Bitmap } from '../pixels.ts';
 import type { ToolSource } from '../plan.ts';
-import type { Size } from '../sizes.ts';
 import { openCheckpoint } from '../weights/checkpoint.ts';
 import { ssdDialects } from '../weights/dialects/mobilenet.ts';
 import { WeightSource } from '../weights/source.ts';

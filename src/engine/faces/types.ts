@@ -1,7 +1,7 @@
-import type { Progress } from '../compile.ts';
-import type { Bitmap } from '../pixels.ts';
+import type { Bitmap } from '../image/pixels.ts';
+import type { Progress } from '../networks/compile.ts';
+import type { Need } from '../networks/residents.ts';
 import type { ToolSource } from '../plan.ts';
-import type { Need } from '../residents.ts';
 import type { Face } from './boxes.ts';
 
 export type FaceDetector = {

@@ -4,11 +4,11 @@
  */
 import fs from 'node:fs';
 import { RetouchError } from '../../error.ts';
-import { resizeBilinear } from '../bilinear.ts';
+import { resizeBilinear } from '../image/bilinear.ts';
+import type { Bitmap } from '../image/pixels.ts';
+import type { Size } from '../image/sizes.ts';
 import { ForeignSession, f32Tensor, floats, type Tensor } from '../onnx/session.ts';
-import type { Bitmap } from '../pixels.ts';
 import type { ToolSource } from '../plan.ts';
-import type { Size } from '../sizes.ts';
 import type { Face } from './boxes.ts';
 import { suppress } from './boxes.ts';
 import type { DetectorKind } from './types.ts';

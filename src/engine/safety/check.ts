@@ -1,9 +1,9 @@
 /** Looks at a finished picture, with whichever network the plan names. */
 import { RetouchError } from '../../error.ts';
-import type { Progress } from '../compile.ts';
-import type { Bitmap } from '../pixels.ts';
+import type { Bitmap } from '../image/pixels.ts';
+import type { Progress } from '../networks/compile.ts';
+import type { Residents } from '../networks/residents.ts';
 import type { ToolSource } from '../plan.ts';
-import type { Residents } from '../residents.ts';
 import { nsfwMobilenet } from './mobilenet.ts';
 import type { ClassifierKind, ContentClassifier } from './types.ts';
 import { vit } from './vit.ts';

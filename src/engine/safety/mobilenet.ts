@@ -1,7 +1,7 @@
 /** The bundled classifier: infinitered/nsfwjs `NSFWJS.classify` with its MobileNetV2. */
-import { resizeBilinear } from '../bilinear.ts';
-import { compile, type Progress, releaseAll } from '../compile.ts';
+import { resizeBilinear } from '../image/bilinear.ts';
 import { mobilenetV2Graph, mobilenetV2Size } from '../models/mobilenet-v2.ts';
+import { compile, type Progress, releaseAll } from '../networks/compile.ts';
 import { f32Tensor, floats } from '../onnx/session.ts';
 import type { ToolSource } from '../plan.ts';
 import { openCheckpoint } from '../weights/checkpoint.ts';

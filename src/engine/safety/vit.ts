@@ -5,12 +5,12 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { RetouchError } from '../../error.ts';
-import { compile, type Progress, releaseAll } from '../compile.ts';
+import type { Bitmap } from '../image/pixels.ts';
+import { resizeBicubic, resizeLanczos, resizeTriangle } from '../image/resample.ts';
 import { vitConfig, vitGraph } from '../models/vit.ts';
+import { compile, type Progress, releaseAll } from '../networks/compile.ts';
 import { f32Tensor, floats } from '../onnx/session.ts';
-import type { Bitmap } from '../pixels.ts';
 import type { ToolSource } from '../plan.ts';
-import { resizeBicubic, resizeLanczos, resizeTriangle } from '../resample.ts';
 import { openCheckpoint, readJson } from '../weights/checkpoint.ts';
 import { vitDialects } from '../weights/dialects/vit.ts';
 import { WeightSource } from '../weights/source.ts';

@@ -2,8 +2,8 @@ import { failure } from '../../api/errors.ts';
 import type { Reply } from '../../api/results.ts';
 import type { CancelTaskTask } from '../../api/tasks/cancel-task.ts';
 import type { Context } from '../handler.ts';
-import { findTask } from '../lookup.ts';
-import { settle } from '../settle.ts';
+import { findTask } from '../results/lookup.ts';
+import { settle } from '../results/settle.ts';
 
 /** The results are settled at once; the engine leaves the one it is at after its step. */
 export function* cancelTask({ taskUUID }: CancelTaskTask, context: Context): Generator<Reply> {

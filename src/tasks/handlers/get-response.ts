@@ -1,8 +1,8 @@
 import type { ImageItem, Reply } from '../../api/results.ts';
 import type { GetResponseTask } from '../../api/tasks/get-response.ts';
 import type { Context } from '../handler.ts';
-import { findTask } from '../lookup.ts';
-import { readFailure, showImage } from '../outcome.ts';
+import { findTask } from '../results/lookup.ts';
+import { readFailure, showImage } from '../results/outcome.ts';
 
 /** One reply per image, in the order of the seeds, each time all of them. An error of the task is none of this request. */
 export async function* getResponse({ taskUUID }: GetResponseTask, context: Context): AsyncGenerator<Reply> {

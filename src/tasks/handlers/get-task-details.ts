@@ -2,8 +2,8 @@ import { parseJson } from '../../api/json.ts';
 import { type Reply, toEnvelope } from '../../api/results.ts';
 import type { GetTaskDetailsTask } from '../../api/tasks/get-task-details.ts';
 import type { Context } from '../handler.ts';
-import { findTask } from '../lookup.ts';
-import { showResult } from '../outcome.ts';
+import { findTask } from '../results/lookup.ts';
+import { showResult } from '../results/outcome.ts';
 
 export async function* getTaskDetails(
   { taskUUID }: GetTaskDetailsTask,

@@ -4,9 +4,9 @@ import type { Reply } from '../../api/results.ts';
 import type { ImageInferenceTask } from '../../api/tasks/image-inference.ts';
 import { acceptTask, checkReceivers, refuseRepeat } from '../accept.ts';
 import type { Context } from '../handler.ts';
-import { makePlans } from '../plan.ts';
-import { resolveInputs } from '../resolve.ts';
-import { awaitResults } from '../wait.ts';
+import { resolveInputs } from '../inputs/resolve.ts';
+import { makePlans } from '../plan/plan.ts';
+import { awaitResults } from '../results/wait.ts';
 
 export async function* imageInference(task: ImageInferenceTask, context: Context): AsyncGenerator<Reply> {
   const { parts, tracker, caller } = context;

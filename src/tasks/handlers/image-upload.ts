@@ -1,7 +1,7 @@
 import type { Reply } from '../../api/results.ts';
 import { type ImageUploadTask, imageUpload as type } from '../../api/tasks/image-upload.ts';
 import type { Context } from '../handler.ts';
-import { keepPicture } from '../uploads.ts';
+import { keepPicture } from '../inputs/uploads.ts';
 
 export async function* imageUpload(
   { taskUUID, image }: ImageUploadTask,

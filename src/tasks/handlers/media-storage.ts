@@ -2,7 +2,7 @@ import { apiError } from '../../api/errors.ts';
 import type { Reply } from '../../api/results.ts';
 import { type MediaStorageTask, mediaStorage as type } from '../../api/tasks/media-storage.ts';
 import type { Context } from '../handler.ts';
-import { keepPicture } from '../uploads.ts';
+import { keepPicture } from '../inputs/uploads.ts';
 
 export async function* mediaStorage(
   { taskUUID, operation, media }: MediaStorageTask,

@@ -1,7 +1,9 @@
 /** The transformer against the reference implementation: activations, outputs, loops, true CFG, inpainting. */
-import { addNoise, blend, firstStep } from '../../../src/engine/inpaint.ts';
-import { pack } from '../../../src/engine/latents.ts';
+import { addNoise, blend, firstStep } from '../../../src/engine/latents/inpaint.ts';
+import { pack } from '../../../src/engine/latents/packing.ts';
+import { guidanceInput, timestepInput } from '../../../src/engine/latents/timestep.ts';
 import { type FluxConfig, fluxConfig } from '../../../src/engine/models/flux-config.ts';
+import { type Conditioning, Transformer } from '../../../src/engine/networks/transformer.ts';
 import { sinusoid } from '../../../src/engine/nn/embedding.ts';
 import { rotaryTable } from '../../../src/engine/nn/rope.ts';
 import {
@@ -13,8 +15,6 @@ import {
 } from '../../../src/engine/onnx/session.ts';
 import { euler } from '../../../src/engine/samplers/euler.ts';
 import type { Model } from '../../../src/engine/samplers/index.ts';
-import { guidanceInput, timestepInput } from '../../../src/engine/timestep.ts';
-import { type Conditioning, Transformer } from '../../../src/engine/transformer.ts';
 import { openCheckpoint } from '../../../src/engine/weights/checkpoint.ts';
 import { fluxDialects } from '../../../src/engine/weights/dialects/flux.ts';
 import { WeightSource } from '../../../src/engine/weights/source.ts';

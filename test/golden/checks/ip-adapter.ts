@@ -2,11 +2,11 @@
 import path from 'node:path';
 import { type Guidance, joinGuidance } from '../../../src/engine/adapters/ip-adapter/image-prompt.ts';
 import { openIpAdapter } from '../../../src/engine/adapters/ip-adapter/index.ts';
+import { IpAdapter } from '../../../src/engine/adapters/ip-adapter/network.ts';
 import { embedScalings } from '../../../src/engine/adapters/ip-adapter/scaling.ts';
-import { IpAdapter } from '../../../src/engine/ip-adapter.ts';
 import { fluxConfig } from '../../../src/engine/models/flux-config.ts';
+import { type Conditioning, Transformer } from '../../../src/engine/networks/transformer.ts';
 import { type Device, f32Tensor } from '../../../src/engine/onnx/session.ts';
-import { type Conditioning, Transformer } from '../../../src/engine/transformer.ts';
 import { openCheckpoint } from '../../../src/engine/weights/checkpoint.ts';
 import { fluxDialects } from '../../../src/engine/weights/dialects/flux.ts';
 import { joinFloats } from '../../../src/engine/weights/floats.ts';

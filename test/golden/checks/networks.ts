@@ -1,5 +1,5 @@
 /** The autoencoder and the text encoders against the reference implementations. */
-import { scaleLatent, unscaleLatent } from '../../../src/engine/latents.ts';
+import { scaleLatent, unscaleLatent } from '../../../src/engine/latents/packing.ts';
 import { decoderGraph, encoderGraph, type Probe } from '../../../src/engine/models/autoencoder.ts';
 import { autoencoderConfig } from '../../../src/engine/models/autoencoder-config.ts';
 import { clipConfig, clipFeeds, clipGraph } from '../../../src/engine/models/clip.ts';

@@ -1,5 +1,5 @@
 /** Resizing against Pillow: pil_lanczos.safetensors. */
-import { resizeLanczos } from '../../../src/engine/resample.ts';
+import { resizeLanczos } from '../../../src/engine/image/resample.ts';
 import { openSafetensors } from '../../../src/engine/weights/safetensors.ts';
 import { readBytes } from '../../../src/engine/weights/stored.ts';
 import { compared, type Lines } from './check.ts';

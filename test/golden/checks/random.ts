@@ -1,8 +1,8 @@
 /** Noise against torch's: noise.safetensors and rng.json. */
 import fs from 'node:fs';
-import { roundToBfloat16 } from '../../../src/engine/bfloat16.ts';
-import { Philox } from '../../../src/engine/philox.ts';
-import { Generator } from '../../../src/engine/random.ts';
+import { roundToBfloat16 } from '../../../src/engine/random/bfloat16.ts';
+import { Philox } from '../../../src/engine/random/philox.ts';
+import { Generator } from '../../../src/engine/random/torch-noise.ts';
 import { noise as tolerance } from '../tolerance.ts';
 import { compared, type Lines, Tensors } from './check.ts';
 

@@ -1,7 +1,7 @@
 /** Noise levels of the pipelines: schedule.json. */
 import fs from 'node:fs';
+import { timestepInput } from '../../../src/engine/latents/timestep.ts';
 import { fluxShift, resolutionShift, sigmas } from '../../../src/engine/sigmas/index.ts';
-import { timestepInput } from '../../../src/engine/timestep.ts';
 import { sigma as tolerance } from '../tolerance.ts';
 import { compared, type Lines } from './check.ts';
 

@@ -1,12 +1,12 @@
 /** A loop with a step cache, as test/data/reference/step_caches.py ran it in torch. */
 import path from 'node:path';
 import { fluxConfig } from '../../../src/engine/models/flux-config.ts';
+import { type Conditioning, Transformer } from '../../../src/engine/networks/transformer.ts';
 import { type Device, f32Tensor } from '../../../src/engine/onnx/session.ts';
+import { StepCaching } from '../../../src/engine/pipeline/step-caching.ts';
 import type { CachePlan } from '../../../src/engine/plan.ts';
 import { euler } from '../../../src/engine/samplers/euler.ts';
 import type { Model } from '../../../src/engine/samplers/index.ts';
-import { StepCaching } from '../../../src/engine/step-caching.ts';
-import { type Conditioning, Transformer } from '../../../src/engine/transformer.ts';
 import { openCheckpoint } from '../../../src/engine/weights/checkpoint.ts';
 import { fluxDialects } from '../../../src/engine/weights/dialects/flux.ts';
 import { joinFloats } from '../../../src/engine/weights/floats.ts';

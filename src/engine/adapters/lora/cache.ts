@@ -1,7 +1,7 @@
 /** LoRAs that were read stay read, the most recently used within a limit: choosing another for a request loads nothing. */
 import fs from 'node:fs';
 import { RetouchError } from '../../../error.ts';
-import type { Components } from '../../components.ts';
+import type { Components } from '../../networks/components.ts';
 import type { PlannedLora } from '../../plan.ts';
 import { ActiveLoras, type LoraUse } from './active.ts';
 import { measureGains } from './gains.ts';

@@ -1,9 +1,9 @@
 /** The layers a LoRA may update, under every name that LoRA files know them by. */
 
-import type { Components } from '../../components.ts';
 import { clipGraph } from '../../models/clip.ts';
 import { segmentBuilder, segmentNames } from '../../models/flux-segments.ts';
 import { t5Graph } from '../../models/t5.ts';
+import type { Components } from '../../networks/components.ts';
 import type { LoraSlot } from '../../onnx/graph.ts';
 import { fluxDiffusers } from '../../weights/dialects/flux.ts';
 import type { Compute, RowSegment } from '../../weights/weights.ts';

@@ -1,0 +1,188 @@
+/** What `retouch doctor` looks at, a function per line of its report. Only `problem` makes the command fail. */
+
+import { fork } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { createServer } from 'node:net';
+import { arch, cpus, platform, release } from 'node:os';
+import { join } from 'node:path';
+import type { Config } from '../../config.ts';
+import type { SelfTest } from '../../engine/onnx/self-test.ts';
+import type { DeviceName } from '../../engine/plan.ts';
+import { availableMemory, defaultMemoryLimit, defaultThreads } from '../../engine/process/limits.ts';
+import { RetouchError } from '../../error.ts';
+import { probeFolder } from '../../store/assets-fs.ts';
+import { type Model, ModelStore } from '../../store/models.ts';
+import { formatBytes } from '../terminal/bytes.ts';
+import { folderBytes, pathsOf } from '../terminal/models-table.ts';
+
+export type Finding = {
+  level: 'good' | 'warning' | 'problem';
+  name: string;
+  text: string;
+};
+
+const neededNode = 24;
+
+export function checkNode(version = process.versions.node): Finding {
+  const good = Number(version.split('.')[0]) >= neededNode;
+  const text = good ? version : `${version}; expected ${neededNode} or newer`;
+  return { level: good ? 'good' : 'problem', name: 'Node', text };
+}
+
+export async function checkProcessor(config: Config): Promise<Finding> {
+  const threads = config.threads || defaultThreads();
+  const model = cpus()[0]?.model.trim() ?? 'unknown';
+  const features = await simdFeatures();
+  const suffix = features.length > 0 ? `; ${features.join(' ')}` : '';
+  const text = `${platform()} ${release()} ${arch()}; ${model}; ${threads} threads${suffix}`;
+  return { level: 'good', name: 'Processor', text };
+}
+
+/** Those that the runtime has kernels for. */
+const telling = ['avx2', 'avx512f', 'avx512_vnni', 'avx_vnni', 'amx_int8', 'asimd', 'asimddp', 'i8mm', 'sve'];
+
+async function simdFeatures(): Promise<string[]> {
+  // Only Linux tells without a native library.
+  const text = await readFile('/proc/cpuinfo', 'utf8').catch(() => '');
+  const words = new Set(/^(?:flags|Features)\s*:(.*)$/m.exec(text)?.[1]?.trim().split(/\s+/));
+  return telling.filter((feature) => words.has(feature));
+}
+
+export function checkMemory(config: Config): Finding {
+  const limit = config.memoryLimit || defaultMemoryLimit();
+  const text = `${formatBytes(availableMemory())}; the engine may use ${formatBytes(limit)}`;
+  return { level: 'good', name: 'Memory', text };
+}
+
+export function checkRuntime(): Finding {
+  try {
+    // Its version alone: loading the library is the device tests' business.
+    const { version } = createRequire(import.meta.url)('onnxruntime-node/package.json');
+    return { level: 'good', name: 'ONNX Runtime', text: version };
+  } catch (error) {
+    const text = `the package onnxruntime-node cannot be found: ${(error as Error).message.split('\n')[0]}`;
+    return { level: 'problem', name: 'ONNX Runtime', text };
+  }
+}
+
+/** The device that is configured must work; the others are told for information. */
+export async function checkDevice(device: DeviceName, config: Config): Promise<Finding> {
+  const name = `Device ${device}`;
+  const failure = config.device === device ? 'problem' : 'warning';
+  const test = await probeDevice(device);
+  if (typeof test === 'string') return { level: failure, name, text: test };
+  const failed = test.report.filter(({ ok }) => !ok);
+  const numbers = failed.map(({ operator, error, tolerance }) =>
+    Number.isNaN(error) ? operator : `${operator} (error ${error.toExponential(1)}, at most ${tolerance})`,
+  );
+  if (!test.ok) {
+    const reason = shorten(test.reason) ?? `wrong results from ${numbers.join(', ')}`;
+    return { level: failure, name, text: `cannot be used: ${reason}` };
+  }
+  const passed = `${test.report.length - failed.length} of ${test.report.length} operators right`;
+  const half = device === 'cpu' ? '' : test.half ? '; f16' : '; no f16, f32 instead';
+  const replaced = test.fused ? '' : '; plain operators stand in for fused attention';
+  return { level: 'good', name, text: `${passed}${half}${replaced}` };
+}
+
+/** The runtime puts the place in its own source before the sentence, and the driver's stack after it. */
+function shorten(reason: string | undefined): string | undefined {
+  const [line] = reason?.split('\n') ?? [];
+  return line?.replace(/^.*\bwas false\. /, '').slice(0, 200);
+}
+
+/** The result, or why there is none. */
+function probeDevice(device: DeviceName): Promise<SelfTest | string> {
+  const suffix = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
+  const child = fork(new URL(`./device-probe.${suffix}`, import.meta.url), [device], {
+    execArgv: [],
+    // NaN is the error of an operator that could not be tried, and JSON has none.
+    serialization: 'advanced',
+    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+  });
+  let errors = '';
+  child.stderr?.on('data', (chunk) => (errors += chunk));
+  return new Promise((resolve) => {
+    child.on('message', (result: SelfTest) => resolve(result));
+    child.on('error', (error) => resolve(`its test could not be started: ${error.message}`));
+    child.on('close', (code, signal) => {
+      const reason = /^\w*Error.*$/m.exec(errors)?.[0] ?? errors.trim().split('\n').at(-1) ?? '';
+      resolve(`its test ended with ${signal ?? `exit code ${code}`}: ${reason.slice(0, 300)}`);
+    });
+  });
+}
+
+export async function checkModels(config: Config): Promise<Finding[]> {
+  const cache = join(config.dataDir, 'cache');
+  const store = await ModelStore.scan({ models: config.modelsDir, cache, aliases: config.alias });
+  const problems = store.problems.map((text): Finding => ({ level: 'warning', name: 'Model', text }));
+  if (store.models.length === 0) {
+    return [
+      ...problems,
+      { level: 'problem', name: 'Model', text: `none is installed in ${config.modelsDir}` },
+    ];
+  }
+  const models = await Promise.all(store.models.map((model) => checkModel(model, config)));
+  // One sound model is enough to work with.
+  const sound = models.some(({ level }) => level === 'good');
+  const judged = models.map((found) =>
+    sound && found.level === 'problem' ? { ...found, level: 'warning' as const } : found,
+  );
+  return [...judged, ...problems];
+}
+
+async function checkModel(model: Model, { device, precision }: Config): Promise<Finding> {
+  const what = `${model.air} (${model.name}), ${formatBytes(await weightBytes(model))} in ${model.folder}`;
+  try {
+    const { openComponents } = await import('../../engine/networks/components.ts');
+    const { choosePrecision } = await import('../../engine/networks/precision.ts');
+    const { transformer } = await openComponents(model.source);
+    const numerics = {
+      device,
+      precision,
+      timestepRounding: 'none',
+      noise: 'f32',
+      referenceIds: 'offset',
+    } as const;
+    const chosen = choosePrecision(numerics, transformer.config, {
+      half: device !== 'cpu',
+      int8: device === 'cpu',
+      blocks8: true,
+      blocks4: true,
+    });
+    return { level: 'good', name: 'Model', text: `${what}; computed in ${chosen} on ${device}` };
+  } catch (error) {
+    if (!(error instanceof RetouchError)) throw error;
+    return { level: 'problem', name: 'Model', text: `${what}: ${error.message}` };
+  }
+}
+
+/** Wherever the files are: a manifest may name them elsewhere. */
+async function weightBytes(model: Model): Promise<number> {
+  const sizes = await Promise.all([...new Set(pathsOf(model))].map((path) => folderBytes(path)));
+  return sizes.reduce((sum, size) => sum + size, 0);
+}
+
+export async function checkDataFolder({ dataDir }: Config): Promise<Finding> {
+  try {
+    await probeFolder(join(dataDir, 'images'));
+    return { level: 'good', name: 'Data', text: `${dataDir} can be written` };
+  } catch (error) {
+    return { level: 'problem', name: 'Data', text: (error as Error).message };
+  }
+}
+
+/** A taken port is no fault: most likely the server itself runs there. */
+export async function checkPort({ host, port }: Config): Promise<Finding> {
+  const reason = await new Promise<string | undefined>((resolve) => {
+    const server = createServer()
+      .once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message))
+      .once('listening', () => server.close(() => resolve(undefined)))
+      .listen(port, host);
+  });
+  const where = port === 0 ? `any free port of ${host}` : `${host}, port ${port}`;
+  if (reason === undefined) return { level: 'good', name: 'Port', text: `${where}, is free` };
+  const text = reason === 'EADDRINUSE' ? `${where}, is in use` : `${where}, cannot be listened on: ${reason}`;
+  return { level: 'warning', name: 'Port', text };
+}

@@ -1,0 +1,63 @@
+/** `retouch doctor`: what this machine can do, and what is wrong. */
+
+import type { Config } from '../../config.ts';
+import type { Command } from '../command.ts';
+import { cliError, parseArguments } from '../flags/arguments.ts';
+import { allSettings, configFrom, settingFlags } from '../flags/settings.ts';
+import {
+  checkDataFolder,
+  checkDevice,
+  checkMemory,
+  checkModels,
+  checkNode,
+  checkPort,
+  checkProcessor,
+  checkRuntime,
+  type Finding,
+} from './doctor-checks.ts';
+
+const flags = settingFlags(allSettings, true);
+
+export const doctor: Command = {
+  summary: 'Say what this machine can do, and what is wrong.',
+  usage: ['doctor [flags]'],
+  details: [
+    'Looks at the machine with the settings that the same flags and environment would give the server. ' +
+      'The exit code is 1 when something essential fails.',
+  ],
+  flags,
+  async run(words) {
+    const { values, positionals } = parseArguments(words, flags);
+    if (positionals.length > 0) {
+      throw cliError('argumentUnexpected', `doctor takes flags only; found '${positionals[0]}'.`);
+    }
+    let problems = 0;
+    for await (const finding of examine(configFrom(values))) {
+      console.log(formatFinding(finding));
+      if (finding.level === 'problem') problems++;
+    }
+    console.log(
+      problems === 0 ? '\nRetouch can work here.' : `\nProblems: ${problems}. Retouch cannot work like this.`,
+    );
+    return problems === 0 ? 0 : 1;
+  },
+};
+
+/** Each as soon as it is known. */
+async function* examine(config: Config): AsyncGenerator<Finding> {
+  yield checkNode();
+  yield await checkProcessor(config);
+  yield checkMemory(config);
+  yield checkRuntime();
+  yield await checkDevice('cpu', config);
+  yield await checkDevice('webgpu', config);
+  yield* await checkModels(config);
+  yield await checkDataFolder(config);
+  yield await checkPort(config);
+}
+
+const marks: Readonly<Record<Finding['level'], string>> = { good: '✓', warning: '!', problem: '✗' };
+
+export function formatFinding({ level, name, text }: Finding): string {
+  return `${marks[level]} ${name.padEnd(14)} ${text}`;
+}

@@ -1,0 +1,69 @@
+/** The server's settings as flags of commands. */
+
+import { type Config, loadConfig, settings, variableOf } from '../../config.ts';
+import type { Flag, Flags } from './arguments.ts';
+
+type SettingName = keyof typeof settings;
+
+const placeholders: Partial<Record<SettingName, string>> = {
+  host: 'ADDRESS',
+  port: 'PORT',
+  'data-dir': 'FOLDER',
+  'models-dir': 'FOLDER',
+  'public-url': 'URL',
+  'api-keys': 'KEYS',
+  'allow-private-network': 'VALUE',
+  alias: 'AIR=AIR',
+  device: 'cpu|webgpu',
+  precision: 'NAME',
+  'reference-ids': 'offset|index',
+  'memory-limit': 'SIZE',
+  'body-limit': 'SIZE',
+  'picture-limit': 'SIZE',
+  'log-level': 'LEVEL',
+  'webhook-secret': 'SECRET',
+  'webhook-body': 'wrapped|flat',
+};
+
+export const allSettings = Object.keys(settings) as SettingName[];
+
+/** What decides how a picture is computed, for commands that do not listen. */
+export const engineSettings = [
+  'data-dir',
+  'models-dir',
+  'alias',
+  'device',
+  'precision',
+  'reference-ids',
+  'threads',
+  'memory-limit',
+] as const satisfies SettingName[];
+
+export function settingFlags(names: readonly SettingName[], withVariables = false): Flags {
+  return Object.fromEntries(
+    names.map((name): [string, Flag] => {
+      const notes = [defaultOf(name), withVariables ? variableOf(name) : ''].filter(Boolean).join('; ');
+      const about = notes === '' ? settings[name].about : `${settings[name].about} (${notes})`;
+      const flag: Flag = { about, value: placeholders[name] ?? 'N' };
+      return [name, name === 'alias' ? { ...flag, multiple: true } : flag];
+    }),
+  );
+}
+
+/** Empty where the setting's own sentence says what happens without it. */
+function defaultOf(name: SettingName): string {
+  const { initial } = settings[name];
+  if (placeholders[name] === 'SIZE' && typeof initial === 'number' && initial > 0)
+    return `default ${initial / 2 ** 20}MB`;
+  return initial === '' || initial === 0 || typeof initial === 'boolean' || typeof initial === 'object'
+    ? ''
+    : `default ${initial}`;
+}
+
+/** Of a command's values, those that are settings, over the environment. */
+export function configFrom(
+  values: Readonly<Record<string, string | boolean | string[] | undefined>>,
+): Config {
+  const flags = Object.fromEntries(Object.entries(values).filter(([name]) => Object.hasOwn(settings, name)));
+  return loadConfig({ env: process.env, flags });
+}

@@ -1,0 +1,20 @@
+/** The text of a repository's licence, to be read before anything large is downloaded. */
+
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Hub, HubFile, HubRepository } from '../../store/hub.ts';
+import { pull } from '../../store/pull.ts';
+
+/** Throws `hubGated` where the terms must be accepted on the hub first. */
+export async function readLicense(
+  hub: Hub,
+  repository: HubRepository,
+  files: readonly HubFile[],
+  stage: string,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const file = files.find(({ path }) => /^LICENSE/i.test(path));
+  if (!file) return undefined;
+  await pull(hub, repository, [file], stage, { signal, onSize: () => {} });
+  return readFile(join(stage, file.path), 'utf8');
+}

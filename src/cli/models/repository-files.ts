@@ -1,0 +1,62 @@
+/** Which files of a repository a model is made of. */
+
+import type { HubFile, HubRepository } from '../../store/hub.ts';
+import { cliError } from '../flags/arguments.ts';
+import { formatBytes } from '../terminal/bytes.ts';
+
+const folders = [
+  'scheduler',
+  'tokenizer',
+  'tokenizer_2',
+  'text_encoder',
+  'text_encoder_2',
+  'transformer',
+  'vae',
+];
+/** In their folders: configurations, vocabularies and weights. */
+const kept = /\.(json|txt|safetensors)$/;
+/** At the top: the index, the licence and the card that names it. */
+const papers = /^(model_index\.json|LICENSE(\.\w+)?|README\.md)$/i;
+const weights = /\.(safetensors|gguf)$/;
+
+/**
+ * @param wanted paths that the user named; without any, a diffusers pipeline's files, or the only file of weights
+ * @throws RetouchError `modelFilesUnknown` that lists what there is
+ */
+export function selectFiles({ name, files }: HubRepository, wanted: readonly string[]): HubFile[] {
+  const top = files.filter(({ path }) => papers.test(path));
+  if (wanted.length > 0) {
+    const named = wanted.map((path) => {
+      const file = files.find((candidate) => candidate.path === path);
+      if (file) return file;
+      throw cliError('modelFilesUnknown', `${name} has no file ${path}; it has ${listWeights(files)}.`);
+    });
+    return [...top.filter(({ path }) => path !== 'model_index.json'), ...named];
+  }
+  if (files.some(({ path }) => path === 'model_index.json')) {
+    const inside = files.filter(({ path }) => {
+      const [folder, file, ...deeper] = path.split('/');
+      return folders.includes(folder!) && file !== undefined && deeper.length === 0 && kept.test(file);
+    });
+    return [...top, ...inside.filter(({ path }) => !isVariant(path, inside))];
+  }
+  const single = files.filter(({ path }) => weights.test(path));
+  if (single.length === 1) return [...top, ...single];
+  throw cliError(
+    'modelFilesUnknown',
+    `${name} is no diffusers pipeline (it has no model_index.json); name its files with --file: it has ${listWeights(files)}.`,
+  );
+}
+
+/** `model.fp16.safetensors` beside `model.safetensors` is the same again, rounded. */
+function isVariant(path: string, files: readonly HubFile[]): boolean {
+  const plain = path.replace(/\.(fp16|bf16|fp32|non_ema)(?=[.-])/, '');
+  return plain !== path && files.some((file) => file.path === plain);
+}
+
+function listWeights(files: readonly HubFile[]): string {
+  const found = files.filter(({ path }) => weights.test(path));
+  const shown = found.slice(0, 12).map(({ path, size }) => `${path} (${formatBytes(size)})`);
+  const rest = found.length - shown.length;
+  return `${shown.join(', ') || 'no weights that are read here'}${rest > 0 ? ` and ${rest} more` : ''}`;
+}

@@ -1,0 +1,105 @@
+/** What an edit is doing, as a line of text: pure functions of the engine's events. */
+
+import type { EngineEvent } from '../../engine/plan.ts';
+
+export type Progress = {
+  /** By the ends reported so far. */
+  stage: Stage;
+  /** Work reported inside it, such as loading the transformer before the first step. */
+  inside: { stage: Stage; message: string; fraction: number } | undefined;
+  step: number;
+  steps: number;
+  /** Of the last steps, milliseconds. */
+  recent: readonly number[];
+};
+
+type Stage = 'Loading' | 'Encoding' | 'Editing' | 'Decoding' | 'Refining' | 'Checking';
+
+/** The first steps are slower than the rest, so that a mean over all would mislead. */
+const window = 5;
+
+export const noProgress: Progress = { stage: 'Loading', inside: undefined, step: 0, steps: 0, recent: [] };
+
+const stages = {
+  load: 'Loading',
+  encode: 'Encoding',
+  decode: 'Decoding',
+  faces: 'Refining',
+  safety: 'Checking',
+} as const;
+
+export function follow(progress: Progress, event: EngineEvent): Progress {
+  const within = (stage: Stage): Progress => ({ ...progress, stage, inside: undefined });
+  switch (event.type) {
+    case 'stage-progress': {
+      const { message, fraction } = event;
+      const stage = stages[event.stage];
+      // Decoding a preview is a part of editing.
+      if (fraction >= 1 || (stage === 'Decoding' && progress.stage === 'Editing'))
+        return within(progress.stage);
+      return { ...progress, inside: { stage, message, fraction } };
+    }
+    case 'load-end':
+      return within('Encoding');
+    case 'encode-end':
+      return within('Editing');
+    case 'step-end': {
+      const step = event.index + 1;
+      const recent = [...progress.recent, event.milliseconds].slice(-window);
+      const after = within(step === event.steps ? 'Decoding' : 'Editing');
+      return { ...after, step, steps: event.steps, recent };
+    }
+    default:
+      return within(progress.stage);
+  }
+}
+
+/** `Editing   ██████░░░░  step 3 of 28 · 1.24 s/it · 31 s left`, cut to the terminal. */
+export function formatProgress(progress: Progress, columns: number): string {
+  const line = `${stageOf(progress).padEnd(8)}  ${bar(fractionOf(progress), 24)}  ${describe(progress)}`;
+  return line.slice(0, Math.max(columns - 1, 0)).trimEnd();
+}
+
+/** The same for a log: `Editing: step 3 of 28 · 1.24 s/it · 31 s left`. */
+export function formatPlain(progress: Progress): string {
+  const description = describe(progress);
+  return description === '' ? stageOf(progress) : `${stageOf(progress)}: ${description}`;
+}
+
+function stageOf({ stage, inside }: Progress): Stage {
+  return inside?.stage ?? stage;
+}
+
+function fractionOf({ stage, inside, step, steps }: Progress): number {
+  if (inside) return inside.fraction;
+  return stage === 'Editing' && steps > 0 ? step / steps : 0;
+}
+
+function describe({ stage, inside, step, steps, recent }: Progress): string {
+  if (inside) return `${Math.floor(inside.fraction * 100)} % · ${inside.message}`;
+  if (stage !== 'Editing') return '';
+  if (step === 0) return 'first step';
+  const mean = recent.reduce((sum, value) => sum + value, 0) / recent.length / 1000;
+  const pace = `${mean.toFixed(mean < 10 ? 2 : 1)} s/it`;
+  return `step ${step} of ${steps} · ${pace} · ${formatDuration(mean * (steps - step))} left`;
+}
+
+function bar(fraction: number, width: number): string {
+  const full = Math.round(Math.min(Math.max(fraction, 0), 1) * width);
+  return '█'.repeat(full) + '░'.repeat(width - full);
+}
+
+export function formatDuration(seconds: number): string {
+  const whole = Math.round(seconds);
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+  return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+}
+
+/** Whether a log wants a line: a new stage, each quarter of the steps, and after a long silence. */
+export function isNews(before: Progress, after: Progress, silentMilliseconds: number): boolean {
+  if (stageOf(before) !== stageOf(after)) return true;
+  if (silentMilliseconds >= 10_000) return after !== before;
+  const quarter = (progress: Progress) => Math.floor(fractionOf(progress) * 4);
+  return after.stage === 'Editing' && !after.inside && quarter(before) !== quarter(after);
+}

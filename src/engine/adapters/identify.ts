@@ -1,0 +1,43 @@
+/** What a file or folder of weights is, by the names of its tensors. Reads headers only. */
+
+import type { Checkpoint } from '../weights/checkpoint.ts';
+import { autoencoderDialects } from '../weights/dialects/autoencoder.ts';
+import { autoencoderTinyDialects } from '../weights/dialects/autoencoder-tiny.ts';
+import { clipDialects } from '../weights/dialects/clip.ts';
+import { fluxDialects } from '../weights/dialects/flux.ts';
+import type { Dialect } from '../weights/dialects/index.ts';
+import { t5Dialects } from '../weights/dialects/t5.ts';
+import { detectFamily } from './lora/families/detect.ts';
+
+/** Networks of a checkpoint; an all-in-one file holds several. */
+const networks = {
+  transformer: fluxDialects,
+  autoencoder: autoencoderDialects,
+  tinyAutoencoder: autoencoderTinyDialects,
+  clip: clipDialects,
+  t5: t5Dialects,
+} as const satisfies Record<string, readonly Dialect[]>;
+
+export type WeightKind = keyof typeof networks | 'ip-adapter' | 'image-encoder' | 'lora';
+
+/** XLabs' projection, InstantX's, and the first layer of CLIP's or SigLIP's image encoder. */
+const ipAdapters = ['ip_adapter_proj_model.', 'image_proj.'];
+const imageEncoder = /^vision_model\.embeddings\.patch_embedding\.weight$/;
+
+/** Empty when it is nothing known here. */
+export function identify({ tensors, path }: Checkpoint): WeightKind[] {
+  const names = new Set(tensors.keys());
+  const list = [...names];
+  if (list.some((name) => ipAdapters.some((prefix) => name.startsWith(prefix)))) return ['ip-adapter'];
+  const found = Object.entries(networks).filter(([, dialects]) =>
+    dialects.some((dialect: Dialect) => dialect.matches(names)),
+  );
+  if (found.length > 0) return found.map(([kind]) => kind as WeightKind);
+  if (list.some((name) => imageEncoder.test(name))) return ['image-encoder'];
+  try {
+    detectFamily(list, path);
+    return ['lora'];
+  } catch {
+    return [];
+  }
+}

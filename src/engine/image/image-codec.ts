@@ -1,0 +1,155 @@
+/** Encoded pictures in and out, and the only door to sharp. */
+import sharp, { type Sharp } from 'sharp';
+import { RetouchError } from '../../error.ts';
+import type { EncodedImage, ImageFormat } from '../plan.ts';
+import { decodeBmp, probeBmp } from './bmp.ts';
+import type { Bitmap } from './pixels.ts';
+import { resizeLanczos } from './resample.ts';
+import { describeStart, sniffFormat, sniffUpload, type UploadFormat } from './signatures.ts';
+import { nearestPreferredSize, type Size } from './sizes.ts';
+
+export type ImageInfo = { width: number; height: number; format: ImageFormat };
+
+/** 64 megapixels: twice the largest camera phones, and 200 MB once decoded. */
+export const defaultPixelLimit = 64 * 1024 * 1024;
+
+/**
+ * What a picture is, from its header alone. Width and height are as seen, after the EXIF orientation.
+ *
+ * @throws RetouchError `imageUndecodable` when it is not a PNG, JPEG or WebP, `imageTooLarge` above the limit
+ */
+export async function probeImage(bytes: Uint8Array, pixelLimit = defaultPixelLimit): Promise<ImageInfo> {
+  // Asked before sharp, which would also open SVG, whose references reach for files and addresses.
+  const format = sniffFormat(bytes) ?? throwUnknown(bytes, 'a PNG, JPEG or WebP');
+  return { ...(await readSize(bytes, format, pixelLimit)), format };
+}
+
+async function readSize(bytes: Uint8Array, format: UploadFormat, pixelLimit: number): Promise<Size> {
+  const { width, height } =
+    format === 'bmp'
+      ? probeBmp(bytes)
+      : await sharp(bytes, { limitInputPixels: false })
+          .metadata()
+          .then(
+            ({ autoOrient }) => autoOrient,
+            (error: unknown) => throwUndecodable(bytes, format, error),
+          );
+  if (width * height <= pixelLimit) return { width, height };
+  throw new RetouchError(
+    'imageTooLarge',
+    `The image is ${width}×${height}, ${width * height} pixels; at most ${pixelLimit} pixels are accepted.`,
+    { width, height, pixels: width * height, pixelLimit },
+  );
+}
+
+/**
+ * A picture as it is stored: one that fits is kept byte for byte, a larger one is made smaller until its longest side
+ * fits, and BMP and GIF (its first frame) become PNG. Every picture is decoded wholly, so what is stored can be used.
+ *
+ * @throws RetouchError `imageUndecodable`, `imageTooLarge`
+ */
+export async function prepareUpload(
+  bytes: Uint8Array,
+  longestSide: number,
+  pixelLimit = defaultPixelLimit,
+): Promise<EncodedImage> {
+  const format = sniffUpload(bytes) ?? throwUnknown(bytes, 'a PNG, JPEG, WebP, BMP or GIF');
+  const size = await readSize(bytes, format, pixelLimit);
+  const fits = Math.max(size.width, size.height) <= longestSide;
+  const image = openUpload(bytes, format, pixelLimit);
+  const stored = format === 'bmp' || format === 'gif' ? 'png' : format;
+  if (fits && stored === format) {
+    await image
+      .raw()
+      .toBuffer()
+      .catch((error: unknown) => throwUndecodable(bytes, format, error));
+    return { bytes, format: stored, ...size };
+  }
+  image
+    .autoOrient()
+    .resize({ width: longestSide, height: longestSide, fit: 'inside', withoutEnlargement: true });
+  setFormat(image, stored, 95);
+  const { data, info } = await image
+    .toBuffer({ resolveWithObject: true })
+    .catch((error: unknown) => throwUndecodable(bytes, format, error));
+  return { bytes: data, format: stored, width: info.width, height: info.height };
+}
+
+function openUpload(bytes: Uint8Array, format: UploadFormat, pixelLimit: number): Sharp {
+  if (format !== 'bmp') return sharp(bytes, { limitInputPixels: pixelLimit, failOn: 'error' });
+  const { width, height, data } = decodeBmp(bytes);
+  return sharp(data, { raw: { width, height, channels: 3 } });
+}
+
+/**
+ * A picture as 8-bit sRGB: turned as its EXIF orientation says, transparency laid on white, 16 bits, grey, palettes
+ * and CMYK converted, an embedded colour profile applied, the first frame of an animation.
+ *
+ * @throws RetouchError as `probeImage` does, and `imageUndecodable` when the file is damaged or cut short
+ */
+export async function decodeImage(bytes: Uint8Array, pixelLimit = defaultPixelLimit): Promise<Bitmap> {
+  const { format } = await probeImage(bytes, pixelLimit);
+  const { data, info } = await sharp(bytes, { limitInputPixels: pixelLimit, failOn: 'error' })
+    .autoOrient()
+    .flatten({ background: '#ffffff' })
+    .toColourspace('srgb')
+    .raw({ depth: 'uchar' })
+    .toBuffer({ resolveWithObject: true })
+    .catch((error: unknown) => throwUndecodable(bytes, format, error));
+  return { width: info.width, height: info.height, data };
+}
+
+/**
+ * A reference at a size Kontext was trained at: stretched to the preferred size of the nearest aspect ratio, so that
+ * nothing of the picture is lost (black-forest-labs/flux and diffusers stretch, ComfyUI crops).
+ */
+export function resizeReference(bitmap: Bitmap): Bitmap {
+  const { width, height } = nearestPreferredSize(bitmap);
+  return resizeLanczos(bitmap, width, height);
+}
+
+/**
+ * The same bitmap, format and quality give the same bytes.
+ *
+ * @param quality 1 … 100 for JPEG and WebP; PNG is lossless and has none
+ */
+export async function encodeImage(
+  bitmap: Bitmap,
+  format: ImageFormat,
+  quality: number,
+): Promise<EncodedImage> {
+  const { width, height, data } = bitmap;
+  const image = sharp(data, { raw: { width, height, channels: 3 } });
+  setFormat(image, format, quality);
+  return { bytes: await image.toBuffer(), format, width, height };
+}
+
+function setFormat(image: Sharp, format: ImageFormat, quality: number): void {
+  switch (format) {
+    case 'png':
+      image.png({ compressionLevel: 6 });
+      break;
+    case 'jpg':
+      // Full-resolution chroma: halved chroma smears the flat, saturated colours of edits.
+      image.jpeg({ quality, chromaSubsampling: '4:4:4' });
+      break;
+    case 'webp':
+      image.webp({ quality });
+      break;
+  }
+}
+
+function throwUnknown(bytes: Uint8Array, expected: string): never {
+  const message = `The image ${describeStart(bytes)}; ${expected} is expected.`;
+  throw new RetouchError('imageUndecodable', message, { bytes: bytes.length });
+}
+
+function throwUndecodable(bytes: Uint8Array, format: UploadFormat, error: unknown): never {
+  const reason = error instanceof Error ? error.message.trim().replace(/\s+/g, ' ') : String(error);
+  throw new RetouchError(
+    'imageUndecodable',
+    `The image begins as a ${format} does but cannot be decoded from its ${bytes.length} bytes (${reason}); a whole picture is expected.`,
+    { bytes: bytes.length, format, reason },
+    { cause: error },
+  );
+}

@@ -1,0 +1,25 @@
+import type { Numerics } from '../plan.ts';
+import { roundToBfloat16 } from '../random/bfloat16.ts';
+
+/**
+ * What the sinusoid of the time embedding is fed: 1000·σ, or what the bf16 pipelines make of it. The rounding moves the
+ * image (t = 0.75 becomes 0.752), so it is a choice and never an accident.
+ * diffusers: pipeline_flux_kontext.py casts the timesteps, divides by 1000, and transformer_flux.py multiplies again,
+ * each in bf16. black-forest-labs/flux: sampling.py makes t_vec in bf16, layers.py multiplies by 1000.
+ */
+export function timestepInput(sigma: number, rounding: Numerics['timestepRounding']): number {
+  const bf16 = roundToBfloat16;
+  switch (rounding) {
+    case 'none':
+      return 1000 * sigma;
+    case 'diffusers_bf16':
+      return bf16(bf16(bf16(1000 * Math.fround(sigma)) / 1000) * 1000);
+    case 'bfl_bf16':
+      return bf16(1000 * bf16(sigma));
+  }
+}
+
+/** The same for the guidance scale: 2.5 is fed as 2500, or as 2496 by both bf16 pipelines. */
+export function guidanceInput(guidance: number, rounding: Numerics['timestepRounding']): number {
+  return rounding === 'none' ? 1000 * guidance : roundToBfloat16(1000 * roundToBfloat16(guidance));
+}

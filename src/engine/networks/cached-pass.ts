@@ -1,0 +1,81 @@
+/** The tensors of a step cache: what one pass of one image keeps from step to step, and how it is used. */
+import { CacheClock, caches, type StepCache } from '../caches/index.ts';
+import type { CacheGraphName } from '../models/cache-graphs.ts';
+import { floats, type Session, type Tensor } from '../onnx/session.ts';
+import type { CachePlan } from '../plan.ts';
+
+export type CacheSessions = Record<CacheGraphName, Session>;
+
+/** The picture's tokens [L, D] where the cache looks at them, and what it may read its signal from. */
+export type Look = {
+  /** After the embedding, before any block. */
+  start: Tensor;
+  /** Where the cache looks. */
+  img: Tensor;
+  /** The modulation of the first block, [1, 6·D]. */
+  imgMod: Tensor;
+  /** What makes the network another one: LoRAs come and go with the noise level. */
+  network: unknown;
+};
+
+export class CachedPass {
+  readonly cache: StepCache;
+  evaluations = 0;
+  reused = 0;
+  private readonly clock: CacheClock;
+  private readonly sessions: CacheSessions;
+  private signal: Tensor | undefined;
+  /** What the rest of the blocks added when it was last computed. */
+  private residual: Tensor | undefined;
+  private network: unknown;
+
+  constructor(plan: CachePlan, steps: number, sessions: CacheSessions) {
+    this.cache = caches[plan.name];
+    this.clock = new CacheClock(plan, steps, this.cache.decider(plan.threshold));
+    this.sessions = sessions;
+  }
+
+  /** The picture's tokens after the last block, without running the rest of the blocks; undefined: they must run. */
+  async reuse(step: number, { start, img, imgMod, network }: Look): Promise<Tensor | undefined> {
+    if (network !== this.network) this.clock.refresh();
+    this.network = network;
+    const signal =
+      this.cache.after === 'nothing'
+        ? await this.run('modulated', { a: img, img_mod: imgMod })
+        : await this.run('difference', { a: img, b: start });
+    const distance = this.signal && (await this.distance(signal, this.signal));
+    const reuses = this.clock.decide(step, distance) && this.residual !== undefined;
+    if (reuses && this.cache.against === 'computed') signal.dispose();
+    else {
+      this.signal?.dispose();
+      this.signal = signal;
+    }
+    this.evaluations++;
+    if (!reuses) return undefined;
+    this.reused++;
+    return this.run('sum', { a: img, b: this.residual! });
+  }
+
+  /** After the rest of the blocks has run from `img` to `out`. */
+  async keep(img: Tensor, out: Tensor): Promise<void> {
+    this.residual?.dispose();
+    this.residual = await this.run('difference', { a: out, b: img });
+  }
+
+  release(): void {
+    this.signal?.dispose();
+    this.residual?.dispose();
+    this.signal = undefined;
+    this.residual = undefined;
+  }
+
+  /** mean|a - b| / mean|b|. */
+  private async distance(a: Tensor, b: Tensor): Promise<number> {
+    const { change, size } = await this.sessions.distance.run({ a, b });
+    return floats(change!)[0]! / floats(size!)[0]!;
+  }
+
+  private async run(name: CacheGraphName, feeds: Record<string, Tensor>): Promise<Tensor> {
+    return (await this.sessions[name].run(feeds)).out!;
+  }
+}

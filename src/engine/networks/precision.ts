@@ -1,0 +1,49 @@
+/** Which arithmetic a model is computed in on a device (docs/precision.md has the measurements). */
+import { RetouchError } from '../../error.ts';
+import type { FluxConfig } from '../models/flux-config.ts';
+import type { DeviceName, Numerics, PrecisionName } from '../plan.ts';
+
+/**
+ * On the CPU eight-bit products are twice as fast as f32 at real width, but below this width what surrounds the
+ * products (finding scales, rounding) costs what they save. Measured; see docs/precision.md.
+ */
+const narrowestInt8 = 1024;
+
+/** What a device's self-test found it computes rightly, besides f32. */
+export type Abilities = { half: boolean; int8: boolean; blocks8: boolean; blocks4: boolean };
+
+/** @throws RetouchError `precisionUnsupported` when the plan names one that the device cannot be trusted with */
+export function choosePrecision(
+  { device, precision }: Numerics,
+  config: FluxConfig,
+  { half, int8, blocks8, blocks4 }: Abilities,
+): PrecisionName {
+  const able: Record<PrecisionName, boolean> = {
+    f32: true,
+    f16: half,
+    int8,
+    'int8-blocks': blocks8,
+    int4: blocks4,
+  };
+  if (precision === 'auto') {
+    if (half) return 'f16';
+    return int8 && config.hidden >= narrowestInt8 ? 'int8' : 'f32';
+  }
+  if (able[precision]) return precision;
+  const rest = Object.entries(able).flatMap(([name, right]) => (right ? [name] : []));
+  throw new RetouchError(
+    'precisionUnsupported',
+    `${precision} is not computed on ${device} here, or not rightly; available: ${rest.join(', ')}`,
+    { device, precision },
+  );
+}
+
+/** Bytes that a stored number of `values` weights occupies once loaded. */
+export function bytesPerWeight(precision: PrecisionName, device: DeviceName): number {
+  if (precision === 'f32') return 4;
+  // On the CPU the runtime widens them.
+  if (precision === 'f16') return device === 'cpu' ? 4 : 2;
+  if (precision === 'int8') return 1;
+  // A block of 32 has an f32 scale, and with types that have a minimum an f32 offset: counted for all.
+  return (precision === 'int4' ? 0.5 : 1) + 8 / 32;
+}

@@ -1,0 +1,64 @@
+/** What a picture says about its making: the Plan without bytes and without where files are. */
+import { createHash } from 'node:crypto';
+import { isAbsolute } from 'node:path';
+import { embedTexts, readJson } from '../image/metadata.ts';
+import type { EncodedImage, Plan } from '../plan.ts';
+
+export type PlanRecord = { readonly [name: string]: unknown };
+
+/** Pictures carry the record; the same plan gives the same bytes still. */
+export function embedPlan(image: EncodedImage, plan: Plan): EncodedImage {
+  const record = describePlan(plan);
+  const json = JSON.stringify(record).replace(
+    /[\u007f-\uffff]/g,
+    (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+  return embedTexts(image, { parameters: describeParameters(plan), json });
+}
+
+/** The record of a picture that Retouch made. */
+export function readPlanRecord(bytes: Uint8Array): PlanRecord | undefined {
+  const json = readJson(bytes);
+  if (json === undefined) return undefined;
+  try {
+    return JSON.parse(json);
+  } catch {
+    return undefined;
+  }
+}
+
+export function describePlan(plan: Plan): PlanRecord {
+  const { previewEvery: _, model, ...rest } = plan;
+  return { software: 'Retouch', model: model.air, ...(scrub(rest) as PlanRecord) };
+}
+
+/** Integers beyond 2^53 as text, byte arrays as their SHA-256; paths tell strangers about the machine. */
+function scrub(value: unknown, key = ''): unknown {
+  if (typeof value === 'bigint') return value.toString();
+  if (value instanceof Uint8Array) return `sha256:${createHash('sha256').update(value).digest('hex')}`;
+  if (typeof value === 'string') return isAbsolute(value) && !/prompt/i.test(key) ? undefined : value;
+  if (Array.isArray(value)) return value.map((item) => scrub(item));
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, field]) => [name, scrub(field, name)]));
+}
+
+/** As Automatic1111 and Forge write it, which many programs and galleries read. */
+function describeParameters(plan: Plan): string {
+  const { prompt, negativePrompt, steps, sampler, sigmas, guidance, trueCfg, seed, width, height, model } =
+    plan;
+  const facts = [
+    `Steps: ${steps}`,
+    `Sampler: ${sampler}`,
+    `Schedule type: ${sigmas}`,
+    `CFG scale: ${trueCfg}`,
+    `Distilled CFG Scale: ${guidance}`,
+    `Seed: ${seed}`,
+    `Size: ${width}x${height}`,
+    `Model: ${model.air}`,
+    ...plan.loras.map(({ air, weight }, i) => `Lora ${i + 1}: ${air} ${weight}`),
+    ...plan.ipAdapters.map(({ air, weight }, i) => `IP-Adapter ${i + 1}: ${air} ${weight}`),
+    'Version: Retouch',
+  ];
+  const negative = negativePrompt === '' ? [] : [`Negative prompt: ${negativePrompt}`];
+  return [prompt, ...negative, facts.join(', ')].join('\n');
+}

@@ -1,0 +1,155 @@
+/**
+ * The engine behind a process boundary: computing blocks a JavaScript thread for seconds, and a native abort must not
+ * take the server down.
+ *
+ * Invariant: at most one child, and in it at most one run. A run's turn ends when the child has left the run (finished,
+ * failed, stopped or died), not when its consumer stopped listening.
+ */
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import { RetouchError } from '../../error.ts';
+import type { EngineEvent, Plan } from '../plan.ts';
+import { Inbox } from './channel.ts';
+import { EngineProcess, type Exit } from './engine-process.ts';
+import { defaultMemoryLimit, defaultThreads } from './limits.ts';
+
+export type EngineHostOptions = {
+  threads?: number;
+  /** Bytes. */
+  memoryLimit?: number;
+  /** A module that calls `serveParent`; tests give a scripted one. */
+  childModule?: URL;
+  log?: (line: string) => void;
+  /** Milliseconds a run may take to stop before its process is killed. */
+  stopTimeout?: number;
+  /** Milliseconds before the restart after the first crash in a row, doubled by each further one. */
+  firstDelay?: number;
+  longestDelay?: number;
+};
+
+export type EngineStatus = {
+  state: 'idle' | 'starting' | 'ready' | 'busy' | 'backing-off';
+  pid: number | undefined;
+  restarts: number;
+};
+
+export class EngineHost {
+  readonly #options: Required<EngineHostOptions>;
+  readonly #closing = new AbortController();
+  #child: EngineProcess | undefined;
+  #state: Exclude<EngineStatus['state'], 'backing-off'> = 'idle';
+  #started = 0;
+  #crashes = 0;
+  #notBefore = 0;
+  #lastTurn: Promise<void> = Promise.resolve();
+
+  constructor(options: EngineHostOptions = {}) {
+    this.#options = {
+      threads: defaultThreads(),
+      memoryLimit: defaultMemoryLimit(),
+      // Published as JavaScript beside host.js; addresses are not rewritten by the compiler as imports are.
+      childModule: new URL(import.meta.url.endsWith('.ts') ? './child.ts' : './child.js', import.meta.url),
+      log: (line) => console.error(line),
+      stopTimeout: 60_000,
+      firstDelay: 250,
+      longestDelay: 30_000,
+      ...options,
+    };
+  }
+
+  get status(): EngineStatus {
+    const backingOff = this.#state === 'idle' && performance.now() < this.#notBefore;
+    const state = backingOff ? 'backing-off' : this.#state;
+    return { state, pid: this.#child?.pid, restarts: Math.max(this.#started - 1, 0) };
+  }
+
+  /**
+   * The events of one plan, after those of every run asked for earlier. Throws `engineAborted` once `signal` fires,
+   * `engineCrashed` when the process died, `engineClosed`, or what the engine threw. Leaving the loop stops the run.
+   */
+  async *run(plan: Plan, signal?: AbortSignal): AsyncGenerator<EngineEvent> {
+    const left = new AbortController();
+    const reasons = [left.signal, this.#closing.signal, ...(signal ? [signal] : [])];
+    const stop = AbortSignal.any(reasons);
+    const stopped = () => (this.#closing.signal.aborted ? closed() : aborted());
+    const inbox = new Inbox<EngineEvent>();
+    const abandon = () => inbox.abandon(stopped());
+    if (stop.aborted) throw stopped();
+    stop.addEventListener('abort', abandon, { once: true });
+    void this.#takeTurn(() => this.#work(plan, stop, inbox));
+    try {
+      yield* inbox;
+    } finally {
+      stop.removeEventListener('abort', abandon);
+      left.abort();
+    }
+  }
+
+  /** Ends the child. Runs under way and waiting throw `engineClosed`. */
+  async close(): Promise<void> {
+    this.#closing.abort();
+    const child = this.#child;
+    if (this.#state !== 'ready') child?.kill();
+    await child?.close();
+    await this.#lastTurn;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #takeTurn(work: () => Promise<void>): Promise<void> {
+    this.#lastTurn = this.#lastTurn.then(work);
+    return this.#lastTurn;
+  }
+
+  /** Never rejects: how the run ended is the inbox's end. */
+  async #work(plan: Plan, stop: AbortSignal, inbox: Inbox<EngineEvent>): Promise<void> {
+    try {
+      if (stop.aborted) return;
+      const child = this.#child ?? (await this.#start(stop));
+      if (stop.aborted) return;
+      this.#state = 'busy';
+      await child.run(plan, stop, (event) => inbox.push(event));
+      this.#crashes = 0;
+      inbox.end();
+    } catch (error) {
+      inbox.end({ error });
+    } finally {
+      this.#state = this.#child ? 'ready' : 'idle';
+    }
+  }
+
+  async #start(stop: AbortSignal): Promise<EngineProcess> {
+    const wait = this.#notBefore - performance.now();
+    if (wait > 0) await sleep(wait, undefined, { signal: stop });
+    const { childModule: module, ...options } = this.#options;
+    this.#state = 'starting';
+    this.#child = new EngineProcess({ ...options, module, onExit: (exit) => this.#forget(exit) });
+    this.#started++;
+    const child = this.#child;
+    await child.ready();
+    return child;
+  }
+
+  #forget(exit: Exit): void {
+    this.#child = undefined;
+    this.#state = 'idle';
+    if (exit.wanted) return;
+    const { firstDelay, longestDelay, log } = this.#options;
+    const delay = Math.min(firstDelay * 2 ** this.#crashes, longestDelay);
+    this.#crashes++;
+    this.#notBefore = performance.now() + delay;
+    log(
+      `The engine process ended unexpectedly (crash ${this.#crashes} in a row); the next may start in ${delay} ms.`,
+    );
+  }
+}
+
+function aborted(): RetouchError {
+  return new RetouchError('engineAborted', 'The run was stopped before its image was finished.');
+}
+
+function closed(): RetouchError {
+  return new RetouchError('engineClosed', 'The engine was closed before the image was finished.');
+}

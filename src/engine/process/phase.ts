@@ -1,0 +1,50 @@
+/** What a run is doing, in words, so that an error can say where it was cut off. */
+
+import type { EngineEvent, Plan, StageName } from '../plan.ts';
+
+export type Phase = {
+  /** What follows the last end that was reported: a crash happens in what comes after. */
+  after: string;
+  /** Work reported inside that, such as loading the transformer before the first step. */
+  inside?: string;
+};
+
+export const firstPhase: Phase = { after: 'loading the model' };
+
+const inside: Readonly<Record<StageName, string>> = {
+  load: 'loading the model',
+  encode: 'encoding the prompt and references',
+  decode: 'decoding the image',
+  faces: 'refining faces',
+  safety: 'checking the content',
+};
+
+export function phaseAfter(event: EngineEvent, plan: Plan, phase: Phase): Phase {
+  switch (event.type) {
+    case 'stage-progress':
+      return event.fraction < 1
+        ? { ...phase, inside: `${inside[event.stage]} (${event.message})` }
+        : { after: phase.after };
+    case 'load-end':
+      return { after: inside.encode };
+    case 'encode-end':
+      return { after: stepPhase(0, plan.steps) };
+    case 'step-end':
+      return { after: stepPhase(event.index + 1, event.steps) };
+    case 'preview':
+    case 'cache-end':
+      return { after: phase.after };
+    case 'decode-end':
+    case 'faces-end':
+    case 'image':
+      return { after: 'finishing' };
+  }
+}
+
+export function phaseText(phase: Phase): string {
+  return phase.inside ?? phase.after;
+}
+
+function stepPhase(index: number, steps: number): string {
+  return index < steps ? `computing step ${index + 1} of ${steps}` : inside.decode;
+}

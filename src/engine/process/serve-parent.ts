@@ -1,0 +1,81 @@
+/**
+ * The child's half of the process boundary: serves one parent over IPC until the parent goes away.
+ *
+ * The parent sends one run at a time. Every run ends in exactly one message, `end` or `error`; a crash is told by the
+ * operating system. Whatever is printed reaches the parent's log.
+ */
+
+import { setImmediate } from 'node:timers/promises';
+import { RetouchError, toErrorData } from '../../error.ts';
+import type { Plan } from '../plan.ts';
+import type { CreateEngine, Engine, EngineOptions, FromChild, ToChild } from './messages.ts';
+
+export function serveParent(createEngine: CreateEngine): void {
+  let options: EngineOptions = { threads: 1, memoryLimit: 0, log: print };
+  let engine: Engine | undefined;
+  let current: { id: number; controller: AbortController } | undefined;
+
+  // Ctrl-C and service managers signal the whole process group, but only the parent knows whether the run is to be
+  // finished first. This process lives exactly as long as its parent, whose going is a disconnect.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
+
+  process.on('message', (message: ToChild) => {
+    if (message.type === 'start') {
+      options = { threads: message.threads, memoryLimit: message.memoryLimit, log: print };
+      send({ type: 'ready' });
+    } else if (message.type === 'run') {
+      void run(message.id, message.plan);
+    } else if (message.type === 'leave') {
+      void leave();
+    } else if (current?.id === message.id) {
+      current.controller.abort();
+    }
+  });
+
+  process.once('disconnect', leave);
+
+  async function leave(): Promise<void> {
+    // In the middle of a run the sessions are in use: releasing them is unsafe, and the system takes the memory back.
+    if (!current) await engine?.release().catch(() => {});
+    process.exit(0);
+  }
+
+  // A parent that went while this module was loading has said so to nobody.
+  if (!process.connected) process.exit(0);
+
+  async function run(id: number, plan: Plan): Promise<void> {
+    const controller = new AbortController();
+    current = { id, controller };
+    try {
+      engine ??= await createEngine(options);
+      for await (const event of engine.run(plan, controller.signal)) {
+        send({ type: 'event', id, event });
+        await hearParent();
+        if (controller.signal.aborted) throw new RetouchError('engineAborted', 'The run was stopped.');
+      }
+      current = undefined;
+      send({ type: 'end', id });
+    } catch (error) {
+      current = undefined;
+      send({ type: 'error', id, error: toErrorData(error) });
+    }
+  }
+}
+
+/**
+ * Lets a waiting stop message in. Twice: computing blocks the thread for seconds, and when that happens inside the
+ * event loop's poll phase the first immediate runs before the next poll.
+ */
+async function hearParent(): Promise<void> {
+  await setImmediate();
+  await setImmediate();
+}
+
+function print(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+function send(message: FromChild): void {
+  // A parent that has gone is told by the disconnect; the callback keeps the failed send from being thrown as well.
+  process.send?.(message, undefined, undefined, () => {});
+}

@@ -1,0 +1,63 @@
+/** One delivery → one request to its receiver. */
+
+import { createHmac } from 'node:crypto';
+import { apiError } from '../../api/errors.ts';
+import { parseJson, stringifyJson } from '../../api/json.ts';
+import { type Reply, toEnvelope } from '../../api/results.ts';
+import { type SendLimits, sendTo } from '../../net.ts';
+import type { Delivery } from '../../store/deliveries.ts';
+import type { Context, WebhookStyle } from '../handler.ts';
+import { knownTask } from '../results/lookup.ts';
+import { mediaTypes } from '../results/media-types.ts';
+import { type KeptItem, showResult } from '../results/outcome.ts';
+import type { Send } from './outbox.ts';
+
+/** The protocol's: a receiver that takes longer has failed. */
+const webhookMilliseconds = 5_000;
+/** A large picture over a slow line. */
+const uploadMilliseconds = 60_000;
+
+export function createSend({ parts }: Pick<Context, 'parts'>): Send {
+  const limits = (totalMilliseconds: number): SendLimits => ({ ...parts.fetch, totalMilliseconds });
+
+  return async (delivery, signal) => {
+    const found = parts.tasks.result(delivery.result);
+    // Forgotten together with its task.
+    if (!found) return;
+    const { result } = found;
+    const { terms } = knownTask(found.task);
+    if (delivery.kind === 'upload') {
+      const { format } = parseJson(result.made!) as KeptItem;
+      const asset = await parts.assets.get(result.uuid);
+      if (!asset) throw apiError('mediaNotFound', 'The picture is no longer stored.');
+      const headers = { 'content-type': mediaTypes[format] };
+      const sending = { method: 'PUT', headers, body: asset.bytes } as const;
+      await sendTo(terms.uploadEndpoint!, sending, limits(uploadMilliseconds), signal);
+    } else {
+      const reply = (await showResult(result, terms, terms.publicUrl, parts))!;
+      const body = Buffer.from(stringifyJson(webhookBody(reply, parts.webhook.body)));
+      const headers = webhookHeaders(delivery, body, parts.webhook.secret);
+      const sending = { method: 'POST', headers, body } as const;
+      await sendTo(terms.webhookURL!, sending, limits(webhookMilliseconds), signal);
+    }
+  };
+}
+
+export function webhookBody(reply: Reply, style: WebhookStyle['body']): object {
+  if (style === 'flat') return 'item' in reply ? reply.item : reply.failure.error;
+  const { data, errors } = toEnvelope([reply]).body;
+  return errors ? { errors } : { data };
+}
+
+/** The signature is over the time as well, so that a receiver can refuse what someone sends again much later. */
+export function webhookHeaders({ uuid }: Delivery, body: Uint8Array, secret: string): Record<string, string> {
+  const timestamp = String(Math.floor(Date.now() / 1000));
+  const headers = { 'content-type': 'application/json', 'x-retouch-delivery': uuid };
+  if (secret === '') return headers;
+  const signature = createHmac('sha256', secret).update(`${timestamp}.`).update(body).digest('hex');
+  return {
+    ...headers,
+    'x-retouch-timestamp': timestamp,
+    'x-retouch-signature': `sha256=${signature}`,
+  };
+}

@@ -1,0 +1,57 @@
+/** Task → Inputs: every picture the task names, fetched and looked at. */
+
+import type { ImageInferenceTask } from '../../api/tasks/image-inference.ts';
+import { probeImage } from '../../engine/image/image-codec.ts';
+import { RetouchError } from '../../error.ts';
+import { isPictureFault } from '../failures.ts';
+import { invalidPicture, type Place, type Reader, readPicture, type Sources } from './image-source.ts';
+
+export type { Sources } from './image-source.ts';
+
+/** Width and height are as seen, after the EXIF orientation. */
+export type Reference = { bytes: Uint8Array; width: number; height: number };
+/** `guides` are those of each IP-Adapter. */
+export type Inputs = { references: Reference[]; guides: Reference[][] };
+
+const page = 'https://runware.ai/docs/models/flux-1-kontext-dev';
+
+/** Throws an AggregateError of what is wrong with each picture that cannot be had or is none. */
+export async function resolveInputs(
+  task: ImageInferenceTask,
+  sources: Sources,
+  reader: Reader,
+): Promise<Inputs> {
+  const resolve = (texts: readonly string[], parameter: string, where = parameter) => {
+    const documentation = `${page}#request-${parameter.replaceAll('.', '-').toLowerCase()}`;
+    return texts.map((text, index) =>
+      resolveReference(text, { parameter, where: `${where}[${index}]`, documentation }, sources, reader),
+    );
+  };
+  const references = resolve(task.inputs?.referenceImages ?? [], 'inputs.referenceImages');
+  const guides = (task.ipAdapters ?? []).map(({ guideImages }, index) =>
+    resolve(guideImages, 'ipAdapters.guideImages', `ipAdapters[${index}].guideImages`),
+  );
+  const settled = await Promise.allSettled([references, ...guides].flat());
+  const errors = settled.flatMap((result) => (result.status === 'rejected' ? [result.reason] : []));
+  if (errors.length > 0) throw new AggregateError(errors);
+  return {
+    references: await Promise.all(references),
+    guides: await Promise.all(guides.map((each) => Promise.all(each))),
+  };
+}
+
+async function resolveReference(
+  text: string,
+  place: Place,
+  sources: Sources,
+  reader: Reader,
+): Promise<Reference> {
+  const bytes = await readPicture(text, place, sources, reader);
+  try {
+    const { width, height } = await probeImage(bytes, sources.maxPixels);
+    return { bytes, width, height };
+  } catch (error) {
+    if (!(error instanceof RetouchError) || !isPictureFault(error.code)) throw error;
+    throw invalidPicture(place, error.message);
+  }
+}

@@ -1,0 +1,92 @@
+/** What is counted of tasks: written where things happen, read at `/metrics`. */
+
+import type { Failure } from '../../api/errors.ts';
+import { taskTypes } from '../../api/tasks/index.ts';
+import type { EngineEvent, Plan } from '../../engine/plan.ts';
+import { Counter, Histogram, type Metrics } from '../../metrics.ts';
+import type { ImageEngine } from '../run-plan.ts';
+import type { Pace } from './pace.ts';
+
+export const outcomes = ['success', 'failure'] as const;
+export type TaskOutcome = (typeof outcomes)[number];
+
+/** From a small model on a GPU to a large one on two cores. */
+const stepBounds = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120];
+const imageBounds = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800];
+
+export class TaskMetrics {
+  readonly #tasks: Counter;
+  readonly #refused: Counter;
+  readonly #images: Counter;
+  readonly #deliveries: Counter;
+  readonly #steps: Histogram;
+  readonly #seconds: Histogram;
+
+  constructor(metrics: Metrics) {
+    const types = Object.keys(taskTypes);
+    const kinds = ['upload', 'webhook'];
+    const withOutcome = (name: string, values: readonly string[]) =>
+      values.flatMap((value) => outcomes.map((outcome) => ({ [name]: value, outcome })));
+    this.#tasks = metrics.add(
+      new Counter(
+        'retouch_tasks_total',
+        'Tasks that ended, by type and outcome.',
+        withOutcome('type', types),
+      ),
+    );
+    this.#refused = metrics.add(
+      new Counter('retouch_tasks_refused_total', 'Tasks that are not valid, by type and first error.', []),
+    );
+    this.#images = metrics.add(new Counter('retouch_images_total', 'Images that the engine made.'));
+    this.#deliveries = metrics.add(
+      new Counter(
+        'retouch_deliveries_total',
+        'Webhooks and uploads that were sent for good or given up.',
+        withOutcome('kind', kinds),
+      ),
+    );
+    this.#steps = metrics.add(
+      new Histogram('retouch_step_seconds', 'Time of one denoising step.', stepBounds),
+    );
+    this.#seconds = metrics.add(
+      new Histogram('retouch_image_seconds', 'Time in which the engine made one image.', imageBounds),
+    );
+  }
+
+  taskEnded(type: string, outcome: TaskOutcome): void {
+    this.#tasks.add(1, { type, outcome });
+  }
+
+  /** Its errors name what is wrong with it; parameters are known ones, so there are not many codes. */
+  taskRefused(failures: readonly Failure[]): void {
+    const { taskType: type = 'unknown', code } = failures[0]!.error;
+    this.#refused.add(1, { type, code });
+  }
+
+  deliveryEnded(kind: 'upload' | 'webhook', outcome: TaskOutcome): void {
+    this.#deliveries.add(1, { kind, outcome });
+  }
+
+  engineSaid(event: EngineEvent): void {
+    if (event.type === 'step-end') this.#steps.observe(event.milliseconds / 1000);
+    if (event.type !== 'image') return;
+    this.#images.add();
+    this.#seconds.observe(event.milliseconds / 1000);
+  }
+}
+
+/** The engine, with everything it says counted. */
+export function measureEngine(engine: ImageEngine, metrics: TaskMetrics, pace: Pace): ImageEngine {
+  return {
+    get status() {
+      return engine.status;
+    },
+    async *run(plan: Plan, signal?: AbortSignal) {
+      for await (const event of engine.run(plan, signal)) {
+        metrics.engineSaid(event);
+        if (event.type === 'image') pace.note(event.milliseconds / 1000);
+        yield event;
+      }
+    },
+  };
+}

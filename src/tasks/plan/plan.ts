@@ -1,0 +1,97 @@
+/** Task and Inputs → Plans, one per result, with nothing left open. */
+
+import { randomInt } from 'node:crypto';
+import { apiError } from '../../api/errors.ts';
+import { schedulers } from '../../api/schedulers.ts';
+import { hasSize, listedSizes, nearestSize, type Size, sizeName } from '../../api/sizes.ts';
+import type { ImageInferenceTask } from '../../api/tasks/image-inference.ts';
+import {
+  type DeviceName,
+  type ImageFormat,
+  type Plan,
+  type PlannedLora,
+  type PrecisionName,
+  plainNumerics,
+  plainPlan,
+} from '../../engine/plan.ts';
+import type { Model, ModelStore } from '../../store/models.ts';
+import type { Inputs } from '../inputs/resolve.ts';
+import { planIpAdapters } from './ip-adapters.ts';
+import { cachePlan } from './step-cache.ts';
+import { planFaces, planSafety } from './tools.ts';
+
+/** How this server computes, whatever the task. */
+export type Arithmetic = {
+  device: DeviceName;
+  precision: PrecisionName | 'auto';
+  referenceIds: Plan['numerics']['referenceIds'];
+};
+
+/** A Plan and the seed as the client knows it. */
+export type PlannedImage = { plan: Plan; seed: bigint };
+
+/** The largest seed of the wire; it is a little above 2^63 − 1, see the schema. */
+const maxSeed = 9223372036854776000n;
+
+export function makePlans(
+  task: ImageInferenceTask,
+  inputs: Inputs,
+  model: Model,
+  arithmetic: Arithmetic,
+  models: Pick<ModelStore, 'findAdapter' | 'findTool'>,
+): PlannedImage[] {
+  const [width, height] = chooseSize(task, inputs, model);
+  const guidance = task.CFGScale ?? model.defaults.guidance;
+  const steps = task.steps ?? model.defaults.steps;
+  const firstSeed = task.seed ?? BigInt(randomInt(2 ** 32));
+  const shared = {
+    ...plainPlan,
+    model: model.source,
+    prompt: task.positivePrompt === '__BLANK__' ? '' : task.positivePrompt,
+    // The page: "Ignored when guidance is disabled (CFGScale ≤ 1)".
+    negativePrompt: guidance > 1 ? (task.negativePrompt ?? '') : '',
+    references: inputs.references.map(({ bytes }) => bytes),
+    width,
+    height,
+    steps,
+    guidance,
+    trueCfg: task.trueCFGScale ?? 1,
+    ...schedulers[task.scheduler],
+    cache: cachePlan(task.acceleratorOptions, steps),
+    numerics: { ...plainNumerics, ...arithmetic },
+    loras: planLoras(task, models),
+    ipAdapters: planIpAdapters(task, inputs, models),
+    faces: planFaces(task, models),
+    safety: planSafety(task, models),
+    output: { format: task.outputFormat.toLowerCase() as ImageFormat, quality: task.outputQuality },
+  } satisfies Omit<Plan, 'seed'>;
+  return Array.from({ length: task.numberResults }, (_, index) => {
+    const seed = (firstSeed + BigInt(index)) % (maxSeed + 1n);
+    // The generator uses the low 32 bits, so the few seeds above 2^63 keep their noise.
+    return { plan: { ...shared, seed: BigInt.asUintN(63, seed) }, seed };
+  });
+}
+
+/** The parser has asked for each of them; adapters do not go away while the server runs. */
+function planLoras(
+  { lora = [] }: ImageInferenceTask,
+  adapters: Pick<ModelStore, 'findAdapter'>,
+): PlannedLora[] {
+  return lora.map(({ model: air, weight, transformer: stage }) => {
+    const { weights: file } = adapters.findAdapter('lora', air)!.files;
+    return { air, file: file!, weight, stage };
+  });
+}
+
+function chooseSize(task: ImageInferenceTask, { references }: Inputs, model: Model): Size {
+  const sizes: readonly Size[] = model.sizes ?? listedSizes;
+  if (task.width === undefined || task.height === undefined) {
+    const [first] = references;
+    return first ? nearestSize(sizes, first.width, first.height) : nearestSize(sizes, 1, 1);
+  }
+  if (hasSize(sizes, task.width, task.height)) return [task.width, task.height];
+  const allowedValues = sizes.map(sizeName);
+  const found = `found ${task.width}x${task.height}, and ${model.air} draws ${allowedValues.join(', ')}`;
+  const place = { parameter: ['width', 'height'], type: 'integer', allowedValues };
+  throw apiError('unsupportedDimensions', `Unsupported dimensions: ${found}.`, place);
+}

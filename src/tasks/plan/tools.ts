@@ -1,0 +1,38 @@
+/** What looks at a finished picture, of a Task: `ultralytics` and `safety` → their parts of a Plan. */
+
+import type { ImageInferenceTask } from '../../api/tasks/image-inference.ts';
+import { safetyMode } from '../../api/tasks/image-inference-rules.ts';
+import type { FaceRefinement, ToolSource } from '../../engine/plan.ts';
+import type { ModelStore, ToolCategory } from '../../store/models.ts';
+
+type Tools = Pick<ModelStore, 'findTool'>;
+
+/** The prompts are the picture's unless faces have their own. */
+export function planFaces(task: ImageInferenceTask, models: Tools): FaceRefinement | undefined {
+  if (!task.ultralytics) return undefined;
+  const { CFGScale, positivePrompt, negativePrompt, ...rest } = task.ultralytics;
+  const prompt = positivePrompt || task.positivePrompt;
+  return {
+    ...rest,
+    guidance: CFGScale,
+    detector: toolSource(models, 'face-detector'),
+    prompt: prompt === '__BLANK__' ? '' : prompt,
+    // As the picture's own: ignored where guidance is off.
+    negativePrompt: CFGScale > 1 ? negativePrompt || task.negativePrompt || '' : '',
+  };
+}
+
+export function planSafety(task: ImageInferenceTask, models: Tools): ToolSource | undefined {
+  return safetyMode(task) === 'fast' ? toolSource(models, 'safety-classifier') : undefined;
+}
+
+/** What an operator's own are where the manifest does not say. */
+const usual = { 'face-detector': 'ultralytics', 'safety-classifier': 'vit' } as const satisfies Record<
+  ToolCategory,
+  string
+>;
+
+export function toolSource(models: Tools, category: ToolCategory): ToolSource {
+  const { air, architecture = usual[category], files, settings } = models.findTool(category);
+  return { air, architecture, files, settings };
+}

@@ -1,0 +1,96 @@
+/** What is under way in this process: tasks that are being resolved, progress of images, and who waits for what. */
+
+import { RetouchError } from '../../error.ts';
+
+type Claim = { account: string; results: number; stop: AbortController };
+
+export class Tracker {
+  /** Tasks between their coming and their being accepted. */
+  readonly #claims = new Map<string, Claim>();
+  readonly #progress = new Map<string, number>();
+  readonly #watches = new Map<string, Set<Watch>>();
+  readonly #closing = new AbortController();
+
+  /** Fires when nobody is to be kept waiting any more. */
+  get closing(): AbortSignal {
+    return this.#closing.signal;
+  }
+
+  close(): void {
+    const closed = new RetouchError('queueClosed', 'The server is shutting down and takes no more tasks.');
+    this.#closing.abort(closed);
+    for (const { stop } of this.#claims.values()) stop.abort(closed);
+    for (const watch of [...this.#watches.values()].flatMap((some) => [...some])) watch.wake();
+  }
+
+  /** The signal fires when the task is cancelled before it is accepted. */
+  claim(task: string, account: string, results: number): { signal: AbortSignal } {
+    const stop = new AbortController();
+    if (this.closing.aborted) stop.abort(this.closing.reason);
+    this.#claims.set(task, { account, results, stop });
+    return stop;
+  }
+
+  release(task: string): void {
+    this.#claims.delete(task);
+  }
+
+  isClaimed(task: string, account?: string): boolean {
+    const claim = this.#claims.get(task);
+    return claim !== undefined && (account === undefined || claim.account === account);
+  }
+
+  /** How many results will not be made; undefined when the task is not being resolved. */
+  cancelClaim(task: string, account: string): number | undefined {
+    const claim = this.#claims.get(task);
+    if (claim?.account !== account) return undefined;
+    claim.stop.abort(new RetouchError('jobAborted', 'The task was cancelled before its image was finished.'));
+    return claim.results;
+  }
+
+  /** Of an image that is being made or waits, in percent. */
+  progress(result: string): number {
+    return this.#progress.get(result) ?? 0;
+  }
+
+  setProgress(result: string, percent: number | undefined): void {
+    if (percent === undefined) this.#progress.delete(result);
+    else this.#progress.set(result, percent);
+  }
+
+  /** To be called when something is known about a task that was not known before. */
+  announce(task: string): void {
+    for (const watch of this.#watches.get(task) ?? []) watch.wake();
+  }
+
+  /** To be closed; wakes also when the tracker is closed. */
+  watch(task: string): Watch {
+    const watches = this.#watches.get(task) ?? new Set();
+    const watch = new Watch(() => {
+      watches.delete(watch);
+      if (watches.size === 0) this.#watches.delete(task);
+    });
+    this.#watches.set(task, watches.add(watch));
+    return watch;
+  }
+}
+
+/** Someone who waits for news of a task. */
+export class Watch {
+  readonly close: () => void;
+  #change = Promise.withResolvers<void>();
+
+  constructor(close: () => void) {
+    this.close = close;
+  }
+
+  /** The next change from now on. */
+  next(): Promise<void> {
+    this.#change = Promise.withResolvers<void>();
+    return this.#change.promise;
+  }
+
+  wake(): void {
+    this.#change.resolve();
+  }
+}
