@@ -87,7 +87,8 @@ function countSeparators(body: Uint8Array): number {
   return count;
 }
 
-function parseTask(element: unknown, index: number, context: ParseContext): Parsed {
+/** One element; `index` is where it stands in the request, for messages. */
+export function parseTask(element: unknown, index: number, context: ParseContext): Parsed {
   if (typeof element !== 'object' || element === null || Array.isArray(element)) {
     const message = `Element ${index} of the request is ${show(element)}; expected a task object.`;
     return { failures: [failure('invalidBody', message)] };

@@ -52,7 +52,7 @@ export function createGate(config: Config, keys: Pick<KeyStore, 'digests' | 'not
   const checkRequest: Gate['checkRequest'] = (request) => {
     const open = isOpen();
     if (open) refuseForeignPages(request, config);
-    const key = bearerKey(request);
+    const key = headerKey(request);
     if (open) return everyone;
     return key === undefined ? undefined : check(key);
   };
@@ -90,8 +90,10 @@ function missingKey(expected: string) {
   return apiError('missingApiKey', `Missing API key: ${expected}.`, place);
 }
 
-function bearerKey(request: FastifyRequest): string | undefined {
-  return /^Bearer\s+(\S+)\s*$/i.exec(request.headers.authorization ?? '')?.[1];
+/** `Authorization: Bearer`, or the header `api-key` of clients made for Azure. */
+function headerKey({ headers }: FastifyRequest): string | undefined {
+  const { authorization = '', 'api-key': key } = headers;
+  return /^Bearer\s+(\S+)\s*$/i.exec(authorization)?.[1] ?? (typeof key === 'string' ? key : undefined);
 }
 
 function taskKey([first]: readonly Parsed[]): string | undefined {

@@ -56,7 +56,7 @@ export function answer(reply: FastifyReply, replies: readonly Reply[]): FastifyR
 }
 
 /** Fires when the client goes away before its answer was sent. */
-function disconnection({ raw }: FastifyReply): AbortSignal {
+export function disconnection({ raw }: FastifyReply): AbortSignal {
   const gone = new AbortController();
   raw.once('close', () => {
     if (!raw.writableFinished) gone.abort();

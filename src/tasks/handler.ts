@@ -12,6 +12,7 @@ import type { SessionResults } from '../store/session-results.ts';
 import type { TaskStore } from '../store/tasks.ts';
 import type { UsageStore } from '../store/usage.ts';
 import type { Outbox } from './deliveries/outbox.ts';
+import type { Follower } from './follower.ts';
 import type { Sources } from './inputs/image-source.ts';
 import type { Pace } from './metrics/pace.ts';
 import type { TaskMetrics } from './metrics/task-metrics.ts';
@@ -61,6 +62,8 @@ export type Caller = {
   session?: string;
   /** Fires when nobody waits for the answer any more. What was accepted goes on. */
   signal: AbortSignal;
+  /** Hears how the images of its task are made, while it waits for them. */
+  follower?: Follower;
 };
 
 export type Context = {

@@ -30,6 +30,7 @@ export function createWork(context: Pick<Context, 'parts' | 'tracker'>): Work {
     let seconds = 0;
     const image = await runPlan(parts.engine, plan, signal, (event) => {
       tracker.setProgress(result, progressAfter(event) ?? tracker.progress(result));
+      tracker.tell(task.uuid, result, event);
       const text = eventText(event);
       if (text) parts.log.info(text, { taskUUID: task.terms.taskUUID });
       if (event.type === 'image') seconds = event.milliseconds / 1000;

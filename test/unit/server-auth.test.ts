@@ -45,15 +45,19 @@ describe('a server with keys', () => {
   });
   afterEach(() => bench.close());
 
-  it.each(['first-key', 'second-key'])('takes %s as Bearer and as a task', async (key) => {
+  it.each(['first-key', 'second-key'])('takes %s as Bearer, as api-key and as a task', async (key) => {
     expect((await bench.post([ping], { authorization: `Bearer ${key}` })).status).toBe(200);
+    expect((await bench.post([ping], { 'api-key': key })).status).toBe(200);
     expect((await bench.post([authentication(key), ping])).status).toBe(200);
     expect((await bench.post([authentication(key)])).body).toEqual({ data: [session] });
   });
 
   it.each(['third-key', 'first-ke', 'first-key2', ''])('refuses the key %j', async (key) => {
     const answers = [await bench.post([authentication(key)]), await bench.post([authentication(key), task])];
-    if (key !== '') answers.push(await bench.post([ping], { authorization: `Bearer ${key}` }));
+    if (key !== '') {
+      answers.push(await bench.post([ping], { authorization: `Bearer ${key}` }));
+      answers.push(await bench.post([ping], { 'api-key': key }));
+    }
     for (const { status, body } of answers) {
       expect(status).toBe(401);
       expect(body.error).toEqual({

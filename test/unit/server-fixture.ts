@@ -13,6 +13,7 @@ import { createServer } from '../../src/server/server.ts';
 import type { FileAssetStore } from '../../src/store/assets-fs.ts';
 import type { KeyStore } from '../../src/store/keys.ts';
 import type { ImageEngine } from '../../src/tasks/run-plan.ts';
+import type { TaskService } from '../../src/tasks/service.ts';
 
 export const taskUUID = '50836053-a0ee-4cf5-b9d6-ae7c5d140ada';
 export const task = {
@@ -46,6 +47,7 @@ export type Bench = {
   engine: FakeEngine;
   assets: FileAssetStore;
   keys: KeyStore;
+  service: TaskService;
   logged: string[];
   /** Posts tasks; JSON of the answer. */
   post(
@@ -100,6 +102,7 @@ export async function openBench(
     engine,
     assets: parts.assets,
     keys: parts.keys,
+    service: parts.service,
     logged,
     async post(tasks, headers = {}) {
       const payload = typeof tasks === 'string' || Buffer.isBuffer(tasks) ? tasks : stringifyJson(tasks);

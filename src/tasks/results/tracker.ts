@@ -1,6 +1,8 @@
 /** What is under way in this process: tasks that are being resolved, progress of images, and who waits for what. */
 
+import type { EngineEvent } from '../../engine/plan.ts';
 import { RetouchError } from '../../error.ts';
+import type { Follower } from '../follower.ts';
 
 type Claim = { account: string; results: number; stop: AbortController };
 
@@ -9,6 +11,7 @@ export class Tracker {
   readonly #claims = new Map<string, Claim>();
   readonly #progress = new Map<string, number>();
   readonly #watches = new Map<string, Set<Watch>>();
+  readonly #followers = new Map<string, Follower>();
   readonly #closing = new AbortController();
 
   /** Fires when nobody is to be kept waiting any more. */
@@ -56,6 +59,17 @@ export class Tracker {
   setProgress(result: string, percent: number | undefined): void {
     if (percent === undefined) this.#progress.delete(result);
     else this.#progress.set(result, percent);
+  }
+
+  /** Until the caller of the task leaves: the answer's `dispose`. */
+  follow(task: string, follower: Follower): Disposable {
+    this.#followers.set(task, follower);
+    return { [Symbol.dispose]: () => void this.#followers.delete(task) };
+  }
+
+  /** Tells whoever follows the task what the engine says of one of its images. */
+  tell(task: string, result: string, event: EngineEvent): void {
+    this.#followers.get(task)?.onEvent(result, event);
   }
 
   /** To be called when something is known about a task that was not known before. */
