@@ -4,7 +4,8 @@ import { doubleBlock, singleBlock } from '../src/engine/models/flux.ts';
 import type { FluxConfig } from '../src/engine/models/flux-config.ts';
 import { addDims, type Dim, symbol } from '../src/engine/onnx/dim.ts';
 import { Graph } from '../src/engine/onnx/graph.ts';
-import { f32Tensor, Session, type Tensor } from '../src/engine/onnx/session.ts';
+import { Session } from '../src/engine/onnx/session.ts';
+import { f32Tensor, type Tensor } from '../src/engine/onnx/tensor.ts';
 import { openPrepared, type PreparedWeights } from '../src/engine/weights/prepared.ts';
 import { type Compute, Weights } from '../src/engine/weights/weights.ts';
 import { type Product, productCeiling } from './ceiling.ts';
@@ -90,10 +91,10 @@ function buildGraph(
 }
 
 function prepare(synthetic: Synthetic, kind: string, product: Product): PreparedWeights | undefined {
-  const { loraSlots } = buildGraph(synthetic, kind, { product: 'f32', fused: true });
+  const { linears } = buildGraph(synthetic, kind, { product: 'f32', fused: true });
   const making = openPrepared(
     synthetic.source,
-    loraSlots,
+    linears,
     product,
     path.join(synthetic.folder, `${kind}-${product}.safetensors`),
   );

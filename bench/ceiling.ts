@@ -1,7 +1,8 @@
 /** The fastest this machine multiplies matrices of the network's widths: the floor under every block's time. */
 import { Graph } from '../src/engine/onnx/graph.ts';
 import * as op from '../src/engine/onnx/operators/index.ts';
-import { f32Tensor, Session, tensor } from '../src/engine/onnx/session.ts';
+import { Session } from '../src/engine/onnx/session.ts';
+import { f32Tensor, tensor } from '../src/engine/onnx/tensor.ts';
 import { fastest, type Options } from './measure.ts';
 
 export type Product = 'f32' | 'int8' | 'int8-blocks' | 'int4';

@@ -2,7 +2,7 @@
 import path from 'node:path';
 import { referenceIds, targetIds, textIds } from '../src/engine/latents/token-ids.ts';
 import { type Conditioning, Transformer } from '../src/engine/networks/transformer.ts';
-import { f32Tensor } from '../src/engine/onnx/session.ts';
+import { f32Tensor } from '../src/engine/onnx/tensor.ts';
 import { productCeiling } from './ceiling.ts';
 import { fastest, type Options, type Row, round } from './measure.ts';
 import { blockOperations, syntheticFlux } from './widths.ts';
@@ -30,7 +30,7 @@ export async function layers(options: Options): Promise<Row[]> {
       const image = grid.rows * grid.columns;
       const given = conditioning(grid, config);
       const x = pattern(image * config.inChannels);
-      const milliseconds = await fastest(options.runs, () => transformer.velocity(x, 500, given));
+      const milliseconds = await fastest(options.runs, () => transformer.velocity({ x, time: 500 }, given));
       const tokens = textTokens + 2 * image;
       const operations = 3 * blockOperations(config, tokens);
       const speed = operations / milliseconds / 1e6;

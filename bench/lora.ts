@@ -9,8 +9,8 @@ import { layerFeed } from '../src/engine/adapters/lora/feed.ts';
 import { type FluxConfig, fluxConfig } from '../src/engine/models/flux-config.ts';
 import { segmentBuilder, segmentNames } from '../src/engine/models/flux-segments.ts';
 import { Transformer } from '../src/engine/networks/transformer.ts';
-import type { LoraSlot } from '../src/engine/onnx/graph.ts';
-import type { LayerFeeds } from '../src/engine/onnx/session.ts';
+import type { LinearLayer } from '../src/engine/onnx/graph.ts';
+import type { Feeds } from '../src/engine/onnx/tensor.ts';
 import { openCheckpoint } from '../src/engine/weights/checkpoint.ts';
 import { fluxDialects } from '../src/engine/weights/dialects/flux.ts';
 import { WeightSource } from '../src/engine/weights/source.ts';
@@ -62,9 +62,7 @@ export async function measure(
   options: Options,
 ): Promise<Row[]> {
   const build = segmentBuilder(source, config);
-  const slots = segmentNames(config).flatMap(
-    (name) => build(name, { product: 'f32', fused: true }).loraSlots,
-  );
+  const slots = segmentNames(config).flatMap((name) => build(name, { product: 'f32', fused: true }).linears);
   const transformer = await finish(
     Transformer.load(
       { source, config },
@@ -73,7 +71,7 @@ export async function measure(
       path.join(folder, `lora-${model.replace(' ', '-')}-int8.safetensors`),
     ),
   );
-  const feeds = { none: new Map(), fused: feedsOf(slots, 'fused'), cut: feedsOf(slots, 'cut') };
+  const feeds = { none: {}, fused: feedsOf(slots, 'fused'), cut: feedsOf(slots, 'cut') };
   const rows: Row[] = [];
   for (const { side, text } of sizes) {
     const grid = { rows: side, columns: side };
@@ -82,10 +80,7 @@ export async function measure(
     const times = await interleaved(
       feeds,
       model === 'embedded' ? 10 * options.runs : options.runs,
-      (updates) => {
-        transformer.use(updates);
-        return transformer.velocity(x, 500, given);
-      },
+      (updates) => transformer.velocity({ x, time: 500 }, given, { updates }),
     );
     const tokens = text + 2 * grid.rows * grid.columns;
     const base = (config.depth + config.depthSingle) * blockOperations(config, tokens);
@@ -115,13 +110,13 @@ export async function measure(
  * less than the clock's, and equal to it with one thread and nothing else running.
  */
 async function interleaved<Name extends string>(
-  feeds: Record<Name, LayerFeeds>,
+  feeds: Record<Name, Feeds>,
   runs: number,
-  work: (updates: LayerFeeds) => Promise<unknown>,
+  work: (updates: Feeds) => Promise<unknown>,
 ): Promise<Record<Name, number>> {
   const best = Object.fromEntries(Object.keys(feeds).map((name) => [name, Number.POSITIVE_INFINITY]));
   for (let run = 0; run <= runs; run++)
-    for (const [name, updates] of Object.entries(feeds) as [Name, LayerFeeds][]) {
+    for (const [name, updates] of Object.entries(feeds) as [Name, Feeds][]) {
       const begin = process.cpuUsage();
       await work(updates);
       const { user, system } = process.cpuUsage(begin);
@@ -131,24 +126,23 @@ async function interleaved<Name extends string>(
   return best as Record<Name, number>;
 }
 
-const inBlock = ({ name }: LoraSlot) => name.includes('_blocks.');
+const inBlock = ({ name }: LinearLayer) => name.includes('_blocks.');
 
-function feedsOf(slots: readonly LoraSlot[], kind: Kind): LayerFeeds {
-  return new Map(
-    slots.filter(inBlock).map((slot) => {
-      const small = (length: number) => pattern(length).map((value) => 0.01 * value);
-      const shared = { rank, values: small(slot.inputs * rank) };
-      const parts = slot.parts.map((size) => ({
-        a: kind === 'cut' ? { ...shared } : shared,
-        b: small(rank * size),
-      }));
-      return [slot.name, layerFeed([{ layer: { slot, parts, gain: undefined, kroneckers: [] }, weight: 1 }])];
-    }),
-  );
+function feedsOf(slots: readonly LinearLayer[], kind: Kind): Feeds {
+  const feeds = slots.filter(inBlock).map((slot) => {
+    const small = (length: number) => pattern(length).map((value) => 0.01 * value);
+    const shared = { rank, values: small(slot.inputs * rank) };
+    const parts = slot.parts.map((size) => ({
+      a: kind === 'cut' ? { ...shared } : shared,
+      b: small(rank * size),
+    }));
+    return layerFeed([{ layer: { slot, parts, gain: undefined, kroneckers: [] }, weight: 1 }]);
+  });
+  return Object.assign({}, ...feeds);
 }
 
 /** Multiplications and additions of x·A·B over the tokens that each layer sees, and of adding what comes out. */
-function operations(slots: readonly LoraSlot[], kind: Kind, tokens: number, text: number): number {
+function operations(slots: readonly LinearLayer[], kind: Kind, tokens: number, text: number): number {
   return slots.filter(inBlock).reduce((sum, slot) => {
     const { name, inputs, outputs, parts } = slot;
     const seen = /mod\.lin$|modulation\.lin$/.test(name)

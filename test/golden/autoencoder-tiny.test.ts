@@ -7,7 +7,8 @@ import {
   encoderTinyGraph,
 } from '../../src/engine/models/autoencoder-tiny.ts';
 import type { Graph } from '../../src/engine/onnx/graph.ts';
-import { f32Tensor, Session } from '../../src/engine/onnx/session.ts';
+import { Session } from '../../src/engine/onnx/session.ts';
+import { f32Tensor } from '../../src/engine/onnx/tensor.ts';
 import { openCheckpoint } from '../../src/engine/weights/checkpoint.ts';
 import { autoencoderTinyDialects } from '../../src/engine/weights/dialects/autoencoder-tiny.ts';
 import { WeightSource } from '../../src/engine/weights/source.ts';

@@ -4,7 +4,8 @@ import { decoderGraph, encoderGraph, type Probe } from '../../src/engine/models/
 import { autoencoderConfig } from '../../src/engine/models/autoencoder-config.ts';
 import { autoencoderBytes } from '../../src/engine/models/autoencoder-memory.ts';
 import type { Graph } from '../../src/engine/onnx/graph.ts';
-import { f32Tensor, Session } from '../../src/engine/onnx/session.ts';
+import { Session } from '../../src/engine/onnx/session.ts';
+import { f32Tensor } from '../../src/engine/onnx/tensor.ts';
 import { openCheckpoint } from '../../src/engine/weights/checkpoint.ts';
 import { autoencoderDialects } from '../../src/engine/weights/dialects/autoencoder.ts';
 import { WeightSource } from '../../src/engine/weights/source.ts';

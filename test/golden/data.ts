@@ -1,7 +1,7 @@
 /** The tensors that reference implementations computed, and the comparison with ours. */
 import path from 'node:path';
 import { expect } from 'vitest';
-import { type Tensor, floats as values } from '../../src/engine/onnx/session.ts';
+import { type Tensor, floats as values } from '../../src/engine/onnx/tensor.ts';
 import { Checkpoint } from '../../src/engine/weights/checkpoint.ts';
 import { Tensors } from './checks/check.ts';
 import { difference } from './compare.ts';

@@ -6,7 +6,8 @@ import { fluxConfig } from '../../src/engine/models/flux-config.ts';
 import { symbol } from '../../src/engine/onnx/dim.ts';
 import { Graph } from '../../src/engine/onnx/graph.ts';
 import * as op from '../../src/engine/onnx/operators/index.ts';
-import { f32Tensor, floats, Session } from '../../src/engine/onnx/session.ts';
+import { Session } from '../../src/engine/onnx/session.ts';
+import { f32Tensor, floats } from '../../src/engine/onnx/tensor.ts';
 import { openCheckpoint } from '../../src/engine/weights/checkpoint.ts';
 import { quantizeColumns } from '../../src/engine/weights/columns.ts';
 import { fluxDialects } from '../../src/engine/weights/dialects/flux.ts';
@@ -92,7 +93,7 @@ function roundHalfEven(value: number): number {
 describe('the transformer in int8', () => {
   const source = new WeightSource(openCheckpoint(goldenFile('flux_tiny.safetensors')), fluxDialects);
   const config = fluxConfig(source);
-  const slots = traceGraph(source, config, { product: 'f32', fused: true }).loraSlots;
+  const slots = traceGraph(source, config, { product: 'f32', fused: true }).linears;
   const linears = slots.filter((slot) => !slot.precise);
   const file = path.join(folder, 'cache', 'flux-int8.safetensors');
   let first: ReturnType<typeof finish>;

@@ -5,8 +5,10 @@ import { afterAll, expect, test } from 'vitest';
 import { layerFeed } from '../../src/engine/adapters/lora/feed.ts';
 import type { PreparedLayer } from '../../src/engine/adapters/lora/prepare.ts';
 import { fluxConfig } from '../../src/engine/models/flux-config.ts';
-import type { LoraSlot } from '../../src/engine/onnx/graph.ts';
-import { type LayerFeeds, Session } from '../../src/engine/onnx/session.ts';
+import { loraInput } from '../../src/engine/nn/lora.ts';
+import type { LinearLayer } from '../../src/engine/onnx/graph.ts';
+import { Session } from '../../src/engine/onnx/session.ts';
+import type { Feeds } from '../../src/engine/onnx/tensor.ts';
 import { openCheckpoint } from '../../src/engine/weights/checkpoint.ts';
 import { fluxDialects } from '../../src/engine/weights/dialects/flux.ts';
 import { joinFloats, toFloats } from '../../src/engine/weights/floats.ts';
@@ -30,9 +32,9 @@ const source = new WeightSource(openCheckpoint(goldenFile('flux_tiny.safetensors
 const config = fluxConfig(source);
 const rank = 3;
 
-type Adapter = { slot: LoraSlot; a: Float32Array; b: Float32Array };
+type Adapter = { slot: LinearLayer; a: Float32Array; b: Float32Array };
 
-function makeAdapter(slot: LoraSlot, seed: number): Adapter {
+function makeAdapter(slot: LinearLayer, seed: number): Adapter {
   const wave = (count: number, phase: number) =>
     Float32Array.from({ length: count }, (_, i) => 0.2 * Math.sin(i * 1.3 + phase));
   return { slot, a: wave(slot.inputs * rank, seed), b: wave(rank * slot.outputs, seed + 1) };
@@ -67,16 +69,15 @@ function layerOf({ slot, a, b }: Adapter, layout: Layout): PreparedLayer {
 }
 
 /** Every list of adapters is a LoRA, all of which act together. */
-function updatesOf(...loras: [adapters: readonly Adapter[], layout: Layout][]): LayerFeeds {
+function updatesOf(...loras: [adapters: readonly Adapter[], layout: Layout][]): Feeds {
   const layers = loras.flatMap(([adapters, layout]) => adapters.map((adapter) => layerOf(adapter, layout)));
   const bySlot = Map.groupBy(layers, ({ slot }) => slot.name);
-  return new Map(
-    [...bySlot].map(([name, list]) => [name, layerFeed(list.map((layer) => ({ layer, weight: 1 })))]),
-  );
+  const feeds = [...bySlot.values()].map((list) => layerFeed(list.map((layer) => ({ layer, weight: 1 }))));
+  return Object.assign({}, ...feeds);
 }
 
 /** B [r, N] by the parts of N. */
-function columns(b: Float32Array, { outputs, parts }: LoraSlot): Float32Array[] {
+function columns(b: Float32Array, { outputs, parts }: LinearLayer): Float32Array[] {
   let first = 0;
   return parts.map((size) => {
     const rows = Array.from({ length: rank }, (_, r) =>
@@ -87,7 +88,7 @@ function columns(b: Float32Array, { outputs, parts }: LoraSlot): Float32Array[] 
   });
 }
 
-async function run(from: WeightSource, updates?: LayerFeeds): Promise<Record<string, Float32Array>> {
+async function run(from: WeightSource, updates?: Feeds): Promise<Record<string, Float32Array>> {
   const session = await Session.compile(traceGraph(from, config, compute), device);
   const results = await runTrace(session, config, io, 'ref', 'none', updates);
   await session.release();
@@ -95,7 +96,7 @@ async function run(from: WeightSource, updates?: LayerFeeds): Promise<Record<str
 }
 
 test('a low-rank update of every linear layer gives what merging it into the weights gives', async () => {
-  const slots = traceGraph(source, config, compute).loraSlots;
+  const slots = traceGraph(source, config, compute).linears;
   // Every weight matrix of the transformer is a linear layer that takes an update.
   const matrices = [...source.checkpoint.tensors.values()].filter(({ shape }) => shape.length === 2);
   expect(slots.map((slot) => `${slot.name}.weight`).sort()).toEqual(matrices.map(({ name }) => name).sort());
@@ -113,7 +114,7 @@ test('a low-rank update of every linear layer gives what merging it into the wei
 });
 
 test('updates of both layouts and one of a single part add up', async () => {
-  const slots = traceGraph(source, config, compute).loraSlots;
+  const slots = traceGraph(source, config, compute).linears;
   const [fused, cut] = [slots.map(makeAdapter), slots.map((slot, i) => makeAdapter(slot, i + 7))];
   // Of q, k and v only k, of a single block's first layer only k.
   const keys = slots
@@ -135,7 +136,7 @@ test('updates of both layouts and one of a single part add up', async () => {
 });
 
 test('a part without an update is left as it is', async () => {
-  const slot = traceGraph(source, config, compute).loraSlots.find(
+  const slot = traceGraph(source, config, compute).linears.find(
     ({ name }) => name === 'single_blocks.1.linear1',
   )!;
   const layer = layerOf(makeAdapter(slot, 5), 'own');
@@ -143,18 +144,19 @@ test('a part without an update is left as it is', async () => {
   for (const kept of layer.parts.keys()) {
     const parts = layer.parts.map((part, i) => (i === kept ? part : nothing));
     const feed = layerFeed([{ layer: { ...layer, parts }, weight: 1 }]);
-    const [size, columns] = [feed.lora_b_0!.dims[0], feed.lora_a!.dims[1]];
-    expect([size, columns]).toEqual([kept === 0 ? rank : 0, rank]);
+    // A part that is not updated keeps the idle value of its input.
+    expect(feed[loraInput.b(slot.name, 0)]?.dims[0]).toEqual(kept === 0 ? rank : undefined);
+    expect(feed[loraInput.a(slot.name)]!.dims[1]).toBe(rank);
     const zeros = layer.parts.map((part, i) => (i === kept ? part : { ...part, b: part.b.map(() => 0) }));
     const whole = layerFeed([{ layer: { ...layer, parts: zeros }, weight: 1 }]);
-    const found = await run(source, new Map([[slot.name, feed]]));
-    const expected = await run(source, new Map([[slot.name, whole]]));
+    const found = await run(source, feed);
+    const expected = await run(source, whole);
     expect(difference(found.final!, expected.final!).relativeL2).toBeLessThanOrEqual(block);
   }
 });
 
 test('an update of one layer leaves the others to their empty ones', async () => {
-  const slot = traceGraph(source, config, compute).loraSlots.find(
+  const slot = traceGraph(source, config, compute).linears.find(
     ({ name }) => name === 'single_blocks.1.linear2',
   )!;
   const adapter = makeAdapter(slot, 5);

@@ -71,10 +71,13 @@ test('when the network becomes another one the next step is computed', async () 
   const caching = new StepCaching(plan, steps, await transformer.cacheSessions());
   const given = conditioning();
   const reused: number[] = [];
+  let updates = {};
   for (let step = 0; step < 6; step++) {
     caching.step = step;
-    if (step === 3) transformer.use(new Map());
-    await caching.evaluate(given, (cached) => transformer.velocity(firstSample, 500, given, cached));
+    if (step === 3) updates = {};
+    await caching.evaluate(given, (cached) =>
+      transformer.velocity({ x: firstSample, time: 500 }, given, { updates, cached }),
+    );
     reused.push(caching.takeReused());
   }
   caching.release();

@@ -2,7 +2,8 @@
 import path from 'node:path';
 import { fluxConfig } from '../../src/engine/models/flux-config.ts';
 import { Transformer } from '../../src/engine/networks/transformer.ts';
-import { f32Tensor, type SessionOptions } from '../../src/engine/onnx/session.ts';
+import type { SessionOptions } from '../../src/engine/onnx/session.ts';
+import { f32Tensor } from '../../src/engine/onnx/tensor.ts';
 import { type Checkpoint, openCheckpoint } from '../../src/engine/weights/checkpoint.ts';
 import { fluxDialects } from '../../src/engine/weights/dialects/flux.ts';
 import { e4m3 } from '../../src/engine/weights/float8.ts';
@@ -46,7 +47,8 @@ export class StoredFlux {
     const loading = Transformer.load({ source, config }, compute, { device, threads: 1 }, cache);
     const transformer = await finish(loading);
     const context = this.io.floats('txt');
-    const found = await transformer.velocity(this.io.floats('img'), 1000 * this.io.floats('ref.t')[0]!, {
+    const sample = { x: this.io.floats('img'), time: 1000 * this.io.floats('ref.t')[0]! };
+    const found = await transformer.velocity(sample, {
       context: f32Tensor(context, [context.length / config.contextIn, config.contextIn]),
       pooled: f32Tensor(this.io.floats('vec'), [1, config.vecIn]),
       references: this.io.floats('ref_img'),

@@ -146,7 +146,6 @@ describe.skipIf(absent)(`WebGPU in f32${absent ? ` is not tested: ${device.reaso
       async (name) => {
         const each = cases.find((each) => each.name === name)!;
         const count = 5;
-        for (const transformer of [gpu, cpu]) transformer.use(new Map());
         const found = await runCached(gpu, planOf(each), each.trueCfg, count);
         const expected = await runCached(cpu, planOf(each), each.trueCfg, count);
         expect(found.hits).toEqual(each.hits.slice(0, count));

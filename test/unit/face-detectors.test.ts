@@ -8,7 +8,7 @@ import { detectFaces, detectLargestFace } from '../../src/engine/faces/detect.ts
 import { letterbox } from '../../src/engine/faces/ultralytics.ts';
 import { Residents } from '../../src/engine/networks/residents.ts';
 import { type Dim, symbol } from '../../src/engine/onnx/dim.ts';
-import { floats } from '../../src/engine/onnx/session.ts';
+import { floats } from '../../src/engine/onnx/tensor.ts';
 import type { ToolSource } from '../../src/engine/plan.ts';
 import { encodeDetector } from '../fixtures/onnx-detector.ts';
 import { paint, picture } from '../fixtures/photos.ts';

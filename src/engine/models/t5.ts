@@ -9,7 +9,7 @@ import { rmsNorm } from '../nn/norm.ts';
 import { symbol } from '../onnx/dim.ts';
 import { Graph, type Var } from '../onnx/graph.ts';
 import * as op from '../onnx/operators/index.ts';
-import { f32Tensor, type Tensor, tensor } from '../onnx/session.ts';
+import { f32Tensor, type Tensor, tensor } from '../onnx/tensor.ts';
 import type { PreparedWeights } from '../weights/prepared.ts';
 import { settingsOf } from '../weights/settings.ts';
 import type { WeightSource } from '../weights/source.ts';

@@ -1,7 +1,8 @@
 /** The tensors of a step cache: what one pass of one image keeps from step to step, and how it is used. */
 import { CacheClock, caches, type StepCache } from '../caches/index.ts';
 import type { CacheGraphName } from '../models/cache-graphs.ts';
-import { floats, type Session, type Tensor } from '../onnx/session.ts';
+import type { Session } from '../onnx/session.ts';
+import { floats, type Tensor } from '../onnx/tensor.ts';
 import type { CachePlan } from '../plan.ts';
 
 export type CacheSessions = Record<CacheGraphName, Session>;
@@ -45,9 +46,9 @@ export class CachedPass {
         : await this.run('difference', { a: img, b: start });
     const distance = this.signal && (await this.distance(signal, this.signal));
     const reuses = this.clock.decide(step, distance) && this.residual !== undefined;
-    if (reuses && this.cache.against === 'computed') signal.dispose();
+    if (reuses && this.cache.against === 'computed') signal.dispose?.();
     else {
-      this.signal?.dispose();
+      this.signal?.dispose?.();
       this.signal = signal;
     }
     this.evaluations++;
@@ -58,13 +59,13 @@ export class CachedPass {
 
   /** After the rest of the blocks has run from `img` to `out`. */
   async keep(img: Tensor, out: Tensor): Promise<void> {
-    this.residual?.dispose();
+    this.residual?.dispose?.();
     this.residual = await this.run('difference', { a: out, b: img });
   }
 
   release(): void {
-    this.signal?.dispose();
-    this.residual?.dispose();
+    this.signal?.dispose?.();
+    this.residual?.dispose?.();
     this.signal = undefined;
     this.residual = undefined;
   }

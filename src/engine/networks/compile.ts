@@ -61,7 +61,7 @@ async function* prepare<Name extends string>(
   const graphs = (Object.keys(builders) as Name[]).map((name) =>
     builders[name].build({ product: 'f32', fused: true }),
   );
-  const linears = graphs.flatMap((graph) => graph.loraSlots);
+  const linears = graphs.flatMap((graph) => graph.linears);
   const making = openPrepared(source, linears, product, cacheFile);
   for (;;) {
     const next = making.next();

@@ -2,7 +2,8 @@
 
 import { clipFeeds, clipGraph } from '../models/clip.ts';
 import { t5Feeds, t5Graph } from '../models/t5.ts';
-import type { LayerFeeds, Session, SessionOptions, Tensor } from '../onnx/session.ts';
+import type { Session, SessionOptions } from '../onnx/session.ts';
+import type { Feeds, Tensor } from '../onnx/tensor.ts';
 import type { Compute } from '../weights/weights.ts';
 import { compile, type GraphBuilder, type Progress, releaseAll } from './compile.ts';
 import type { Components } from './components.ts';
@@ -19,7 +20,7 @@ export type EncodedPrompt = {
 };
 
 /** LoRAs' updates of the encoders. */
-export type TextUpdates = { clip: LayerFeeds; t5: LayerFeeds };
+export type TextUpdates = { clip: Feeds; t5: Feeds };
 
 type TextComponents = Pick<Components, 'clip' | 't5'>;
 
@@ -84,12 +85,12 @@ export class TextEncoder {
     const t5Ids = t5.tokenizer.encode(prompt, tokens);
     const { last_hidden_state } = await this.sessions.t5.run(
       t5Feeds(t5.source, t5.config, t5Ids),
-      updates?.t5,
+      updates?.t5 ?? {},
     );
     const clipIds = clip.tokenizer.encode(prompt, clip.config.positions);
     const { pooled } = await this.sessions.clip.run(
       clipFeeds(clip.source, clip.config, clipIds),
-      updates?.clip,
+      updates?.clip ?? {},
     );
     return { context: last_hidden_state!, pooled: pooled!, tokens };
   }

@@ -1,7 +1,6 @@
 /**
  * A FLUX transformer ready to run: its segments compiled for a device, its weights loaded once.
  */
-import type { ImagePrompt } from '../adapters/ip-adapter/image-prompt.ts';
 import type { StepCache } from '../caches/index.ts';
 import { cacheGraph, cacheGraphNames } from '../models/cache-graphs.ts';
 import type { FluxConfig } from '../models/flux-config.ts';
@@ -9,16 +8,8 @@ import { type SegmentName, segmentBuilder, segmentNames } from '../models/flux-s
 import { sinusoid } from '../nn/embedding.ts';
 import { rotaryTable } from '../nn/rope.ts';
 import { DeviceFeeds } from '../onnx/device-feeds.ts';
-import type { Graph } from '../onnx/graph.ts';
-import {
-  f32Tensor,
-  floats,
-  type LayerFeeds,
-  Session,
-  type SessionOptions,
-  type Tensor,
-  tensor,
-} from '../onnx/session.ts';
+import { Session, type SessionOptions } from '../onnx/session.ts';
+import { type Feeds, f32Tensor, floats, type Tensor, tensor } from '../onnx/tensor.ts';
 import { joinFloats } from '../weights/floats.ts';
 import type { WeightSource } from '../weights/source.ts';
 import type { Compute } from '../weights/weights.ts';
@@ -36,9 +27,23 @@ export type Conditioning = {
   ids: Float32Array;
   /** What the guidance sinusoid is fed: 1000·guidance, rounded as the plan says. */
   guidance: number;
-  /** What the guide pictures of IP-Adapters are. */
-  imagePrompt?: ImagePrompt | undefined;
+  /** Keys and values of IP-Adapters, by the inputs of nn/image-prompt.ts. */
+  imagePrompt?: Feeds | undefined;
 };
+
+/** The target's noisy tokens [L, inChannels], and 1000·sigma. */
+export type Sample = { x: Float32Array; time: number };
+
+/** One pass's step cache, and the step under way. */
+export type Cached = { pass: CachedPass; step: number };
+
+export type Acting = {
+  /** LoRAs of this evaluation (nn/lora.ts). A step cache takes another object for another network. */
+  updates?: Feeds;
+  cached?: Cached | undefined;
+};
+
+const noUpdates: Feeds = {};
 
 /** What the embeddings give: the vector of time, guidance and text, both streams, the first block's modulation. */
 type Embedded = { vec: Tensor; img: Tensor; txt: Tensor; img_mod: Tensor };
@@ -50,7 +55,6 @@ export class Transformer {
   private readonly segments: Partial<Record<SegmentName, Session>>;
   private readonly options: SessionOptions;
   private cacheSegments: Promise<CacheSessions> | undefined;
-  private updates: LayerFeeds | undefined;
   private readonly deviceFeeds: DeviceFeeds;
   private rotary: { ids: Float32Array; cos: Tensor; sin: Tensor } | undefined;
 
@@ -99,39 +103,33 @@ export class Transformer {
     return new Transformer(config, segments, options);
   }
 
-  /** The LoRAs of the evaluations that follow; nothing is loaded or merged. */
-  use(updates: LayerFeeds): void {
-    this.updates = updates;
-  }
-
   /**
-   * The velocity of the target's tokens: x [L, inChannels] gives [L, outChannels]; `time` is 1000·sigma.
-   *
-   * @param cached what a step cache keeps of the same pass, and the step that is under way
+   * The velocity of the target's tokens, [L, outChannels].
    */
   async velocity(
-    x: Float32Array,
-    time: number,
+    { x, time }: Sample,
     given: Conditioning,
-    cached?: { pass: CachedPass; step: number },
+    { updates = noUpdates, cached }: Acting = {},
   ): Promise<Float32Array> {
     const { inChannels, guidance } = this.config;
     const rows = x.length / inChannels;
     const latents = joinFloats([x, given.references]);
-    const embedded = await this.run('embed', {
+    const loras = await this.deviceFeeds.place(updates);
+    const embedded = await this.segments.embed!.run(loras, {
       latents: f32Tensor(latents, [latents.length / inChannels, inChannels]),
       context: given.context,
       y: given.pooled,
       t: f32Tensor(sinusoid(time), [1, 256]),
       ...(guidance ? { g: f32Tensor(sinusoid(given.guidance), [1, 256]) } : {}),
     });
-    const img = await this.runBlocks(embedded as Embedded, given, cached);
-    const { velocity } = await this.run('final', {
+    const look = cached && { ...cached, network: updates };
+    const img = await this.runBlocks(embedded as Embedded, given, { loras, look });
+    const { velocity } = await this.segments.final!.run(loras, {
       img_in: img,
       vec: embedded.vec!,
       rows: tensor('i64', BigInt64Array.of(BigInt(rows)), [1]),
     });
-    for (const value of [img, embedded.vec!, embedded.img_mod!]) value.dispose();
+    for (const value of [img, embedded.vec!, embedded.img_mod!]) value.dispose?.();
     return floats(velocity!);
   }
 
@@ -150,35 +148,36 @@ export class Transformer {
   /** The picture's tokens [L + R, D] after the last block, or what a step cache has in their place. */
   private async runBlocks(
     { vec, img: start, txt, img_mod }: Embedded,
-    given: Conditioning,
-    cached: { pass: CachedPass; step: number } | undefined,
+    { ids, imagePrompt = {} }: Conditioning,
+    { loras, look }: { loras: Feeds; look: (Cached & { network: Feeds }) | undefined },
   ): Promise<Tensor> {
-    const { cos, sin } = this.rotaryOf(given.ids);
-    const looksAfter = cached && this.placeOf(cached.pass.cache.after);
+    const { cos, sin } = this.rotaryOf(ids);
+    const looksAfter = look && this.placeOf(look.pass.cache.after);
     let [img, after, entry] = [start, 'nothing' as Place, undefined as Tensor | undefined];
     const spent = new Set<Tensor>([txt]);
     for (const name of ['first', 'head', 'rest'] as const) {
-      if (!this.segments[name]) continue;
-      if (cached && after === looksAfter) {
+      const segment = this.segments[name];
+      if (!segment) continue;
+      if (look && after === looksAfter) {
         entry = img;
-        const look = { start, img, imgMod: img_mod, network: this.updates };
-        const reused = await cached.pass.reuse(cached.step, look);
+        const { pass, step, network } = look;
+        const reused = await pass.reuse(step, { start, img, imgMod: img_mod, network });
         if (reused) {
           disposeAll(spent.add(start).add(img));
           return reused;
         }
       }
       const feeds = { img_in: img, txt_in: txt, vec, cos, sin, ...(name === 'first' ? { img_mod } : {}) };
-      const out = await this.run(name, feeds, given.imagePrompt);
+      const out = await segment.run(loras, imagePrompt, feeds);
       spent.add(img);
       // A cache reads them again; nothing else does.
-      if (!cached) disposeAll(spent);
+      if (!look) disposeAll(spent);
       img = out.img!;
       txt = out.txt ?? txt;
       if (out.txt) spent.add(txt);
       after = name === 'rest' ? after : name;
     }
-    if (entry) await cached?.pass.keep(entry, img);
+    if (entry) await look?.pass.keep(entry, img);
     disposeAll(spent);
     return img;
   }
@@ -186,16 +185,6 @@ export class Transformer {
   /** A model whose head is its first block has no segment of that name. */
   private placeOf(after: Place): Place {
     return after === 'head' && !this.segments.head ? 'first' : after;
-  }
-
-  private async run(
-    name: SegmentName,
-    feeds: Record<string, Tensor>,
-    prompt: ImagePrompt = {},
-  ): Promise<Record<string, Tensor>> {
-    const session = this.segments[name]!;
-    const updates = await this.deviceFeeds.place(this.updates);
-    return session.run({ ...promptFeeds(session.graph, prompt), ...feeds }, updates);
   }
 
   /** The table of one list of positions is asked for on every step and both passes. */
@@ -209,17 +198,6 @@ export class Transformer {
   }
 }
 
-/** Of a prompt for all blocks, what the blocks of one graph take. */
-function promptFeeds({ imagePromptSlots }: Graph, prompt: ImagePrompt): ImagePrompt {
-  const names = imagePromptSlots.flatMap(({ name, place }) => [
-    `${name}.k`,
-    `${name}.v`,
-    `${place}.rows`,
-    `${place}.mask`,
-  ]);
-  return Object.fromEntries(names.flatMap((name) => (prompt[name] ? [[name, prompt[name]]] : [])));
-}
-
 async function compileCacheGraphs(config: FluxConfig, options: SessionOptions): Promise<CacheSessions> {
   const sessions = {} as CacheSessions;
   for (const name of cacheGraphNames)
@@ -231,6 +209,6 @@ async function compileCacheGraphs(config: FluxConfig, options: SessionOptions): 
 }
 
 function disposeAll(tensors: Set<Tensor>): void {
-  for (const value of tensors) value.dispose();
+  for (const value of tensors) value.dispose?.();
   tensors.clear();
 }

@@ -3,6 +3,7 @@ import { scaleDim, symbol } from '../onnx/dim.ts';
 import { graphError, type Var } from '../onnx/graph.ts';
 import * as op from '../onnx/operators/index.ts';
 import type { KroneckerForm, Weights } from '../weights/weights.ts';
+import { idleA, idleB, idleFrom, idleTo, loraInput } from './lora.ts';
 
 export type LinearOptions = {
   bias?: boolean;
@@ -32,7 +33,7 @@ export function linearParts(
   const deltas = loraDeltas(x, w, inputs, parts, bias, options);
   const form = w.compute.forms?.get(w.path);
   let y = product(x, w, inputs, outputs, options);
-  if (form?.scaled) y = op.mul(y, w.graph.input(`${w.path}.scale`, 'f32', [1, outputs]));
+  if (form?.scaled) y = op.mul(y, w.graph.input(loraInput.scale(w.path), 'f32', [1, outputs]));
   for (const [i, kronecker] of (form?.kroneckers ?? []).entries())
     y = op.add(y, kroneckerDelta(x, w, i, outputs, kronecker));
   return columnsOf(y, parts).map((part, i) => op.addRows(part, deltas[i]!));
@@ -73,16 +74,17 @@ function loraDeltas(
 ): Var[] {
   const { graph, path } = w;
   const outputs = parts.reduce((sum, size) => sum + size, 0);
-  graph.loraSlots.push({ name: path, inputs, outputs, parts, precise });
-  const a = graph.input(`${path}.lora_a`, 'f32', [inputs, symbol(`${path}.rank`)]);
+  graph.linears.push({ name: path, inputs, outputs, parts, precise });
+  const a = graph.input(loraInput.a(path), 'f32', [inputs, symbol(`${path}.rank`)], idleA(inputs));
   const low = op.matmul(x, a); // [S, R]
   const biases = bias && columnsOf(bias, parts);
   return parts.map((size, i) => {
     const rank = symbol(`${path}.rank_${i}`);
     // The first part's columns are the first.
-    const from = i === 0 ? op.constant.i64(graph, [0, 0]) : graph.input(`${path}.lora_from_${i}`, 'i64', [2]);
-    const to = graph.input(`${path}.lora_to_${i}`, 'i64', [2]);
-    const b = graph.input(`${path}.lora_b_${i}`, 'f32', [rank, size]);
+    const from =
+      i === 0 ? op.constant.i64(graph, [0, 0]) : graph.input(loraInput.from(path, i), 'i64', [2], idleFrom);
+    const to = graph.input(loraInput.to(path, i), 'i64', [2], idleTo);
+    const b = graph.input(loraInput.b(path, i), 'f32', [rank, size], idleB(size));
     const own = op.takeBlock(low, from, to, [symbol('lora'), rank]);
     if (!biases) return op.matmulThin(own, b);
     return op.matmulThin(op.padColumns(own, 0, 1, 1), op.concat([b, biases[i]!], 0));
@@ -100,8 +102,8 @@ function kroneckerDelta(
   outputs: number,
   { a, b, c, d, segments }: KroneckerForm,
 ): Var {
-  const left = w.graph.input(`${w.path}.kronecker_${index}_left`, 'f32', [a, b]);
-  const right = w.graph.input(`${w.path}.kronecker_${index}_right`, 'f32', [d, c]);
+  const left = w.graph.input(loraInput.left(w.path, index), 'f32', [a, b]);
+  const right = w.graph.input(loraInput.right(w.path, index), 'f32', [d, c]);
   const tokens = x.dim(0);
   const inner = op.matmul(op.reshape(x, [scaleDim(tokens, b), d]), right); // [S·b, c]
   const outer = op.matmul(left, op.reshape(inner, [tokens, b, c])); // [S, a, c]

@@ -1,26 +1,30 @@
-/** Updates of layers in a device's memory, for as long as the same ones are fed: without it every run would upload them. */
+/** Feeds in a device's memory, for as long as the same ones are fed: without it every run would upload them. */
 import { symbol } from './dim.ts';
 import { Graph } from './graph.ts';
-import { type LayerFeed, type LayerFeeds, Session, type SessionOptions, type Tensor } from './session.ts';
+import { Session, type SessionOptions } from './session.ts';
+import type { Feeds, Tensor } from './tensor.ts';
 
 export class DeviceFeeds {
   private readonly options: SessionOptions;
   private session: Promise<Session> | undefined;
-  private placed: { of: LayerFeeds; feeds: Map<string, LayerFeed>; tensors: Tensor[] } | undefined;
+  private placed: { of: Feeds; feeds: Record<string, Tensor>; copies: Tensor[] } | undefined;
 
   constructor(options: SessionOptions) {
     this.options = options;
   }
 
-  /** `updates` where the sessions run. Those asked for before are released, if they are not the same object. */
-  async place(updates: LayerFeeds | undefined): Promise<LayerFeeds | undefined> {
-    if (this.options.device === 'cpu') return updates;
-    if (this.placed?.of === updates) return this.placed?.feeds;
+  /** `feeds` where the sessions run. The copies of those asked for before are released, unless they are the same object. */
+  async place(feeds: Feeds): Promise<Feeds> {
+    if (this.options.device === 'cpu') return feeds;
+    if (this.placed?.of === feeds) return this.placed.feeds;
     this.drop();
-    if (!updates?.size) return updates;
-    const placed = { of: updates, feeds: new Map<string, LayerFeed>(), tensors: [] as Tensor[] };
+    const placed = { of: feeds, feeds: {} as Record<string, Tensor>, copies: [] as Tensor[] };
     this.placed = placed;
-    for (const [name, feed] of updates) placed.feeds.set(name, await this.upload(feed, placed.tensors));
+    for (const [name, value] of Object.entries(feeds)) {
+      const copy = await this.upload(value);
+      if (copy !== value) placed.copies.push(copy);
+      placed.feeds[name] = copy;
+    }
     return placed.feeds;
   }
 
@@ -30,24 +34,16 @@ export class DeviceFeeds {
   }
 
   private drop(): void {
-    for (const value of this.placed?.tensors ?? []) value.dispose();
+    for (const value of this.placed?.copies ?? []) value.dispose?.();
     this.placed = undefined;
   }
 
-  /** Where columns begin and end is read by the host, and a tensor without elements has no place. */
-  private async upload(feed: LayerFeed, tensors: Tensor[]): Promise<LayerFeed> {
+  /** Integers (bounds of slices) are read by the host, and a tensor without elements has no place in a device. */
+  private async upload(value: Tensor): Promise<Tensor> {
+    if (value.dtype !== 'f32' || value.dims.includes(0)) return value;
     this.session ??= Session.compile(copyGraph(), { ...this.options, results: 'device' });
-    const session = await this.session;
-    const entries: [string, Tensor][] = [];
-    for (const [input, value] of Object.entries(feed)) {
-      if (value.type !== 'float32' || value.size === 0) entries.push([input, value]);
-      else {
-        const { copy } = await session.run({ value });
-        tensors.push(copy!);
-        entries.push([input, copy!]);
-      }
-    }
-    return Object.fromEntries(entries);
+    const { copy } = await (await this.session).run({ value });
+    return copy!;
   }
 }
 

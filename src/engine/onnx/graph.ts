@@ -5,6 +5,7 @@
 import { RetouchError } from '../../error.ts';
 import { type Dim, type Shape, shapeText, sizeOf } from './dim.ts';
 import { type DType, dtypes } from './dtype.ts';
+import type { Tensor } from './tensor.ts';
 
 /** A value in a graph: the result of one operator, an input or a constant. */
 export class Var {
@@ -53,10 +54,10 @@ export type Initializer = { name: string; dtype: DType; shape: readonly number[]
 );
 
 /**
- * A linear layer of the graph, which accepts a low-rank update: one for each of the `parts` that its outputs are used in.
- * `precise` ones are never quantised.
+ * A linear layer of the graph, [S, inputs] to [S, outputs]; its outputs are used in `parts`. `precise` ones are never
+ * quantised.
  */
-export type LoraSlot = {
+export type LinearLayer = {
   name: string;
   inputs: number;
   outputs: number;
@@ -64,19 +65,16 @@ export type LoraSlot = {
   precise: boolean;
 };
 
-/** What an IP-Adapter's attention is added to: the attention's output inside a block, or the stream that leaves it. */
-export type ImagePromptPlace = 'attention' | 'residual';
-/** A place of the graph that attends to guide pictures; `name` begins its inputs. */
-export type ImagePromptSlot = { name: string; place: ImagePromptPlace; heads: number; headDim: number };
-
 export class Graph {
   readonly name: string;
   readonly nodes: Node[] = [];
   readonly inputs: Var[] = [];
   readonly outputs: Var[] = [];
   readonly initializers = new Map<string, Initializer>();
-  readonly loraSlots: LoraSlot[] = [];
-  readonly imagePromptSlots: ImagePromptSlot[] = [];
+  /** Values of the inputs that need not be fed. */
+  readonly idle = new Map<string, Tensor>();
+  /** Every linear layer, in the order of their building. */
+  readonly linears: LinearLayer[] = [];
   private counter = 0;
   private readonly constants = new Map<string, Var>();
 
@@ -84,12 +82,16 @@ export class Graph {
     this.name = name;
   }
 
-  input(name: string, dtype: DType, shape: Shape): Var {
+  /** @param idle the input's value in a run that does not feed it */
+  input(name: string, dtype: DType, shape: Shape, idle?: Tensor): Var {
     if (!crosses(dtype))
       throw graphError(`input ${name} is ${dtype}: only f32 and integers cross a graph's boundary`);
     if (this.inputs.some((input) => input.name === name)) throw graphError(`input ${name} exists already`);
     const value = new Var(this, name, dtype, shape);
+    if (idle && !fits(idle, value))
+      throw graphError(`the idle value of ${value} is ${idle.dtype}[${idle.dims.join(', ')}]`);
     this.inputs.push(value);
+    if (idle) this.idle.set(name, idle);
     return value;
   }
 
@@ -151,6 +153,15 @@ export class Graph {
     this.counter += 1;
     return `${stem}_${this.counter}`;
   }
+}
+
+/** Sizes that are not numbers are those of whatever is fed. */
+function fits({ dtype, dims }: Tensor, value: Var): boolean {
+  return (
+    dtype === value.dtype &&
+    dims.length === value.rank &&
+    dims.every((size, axis) => typeof value.shape[axis] !== 'number' || value.shape[axis] === size)
+  );
 }
 
 /** Other floats get lost between JavaScript and the runtime. */

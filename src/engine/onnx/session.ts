@@ -5,9 +5,9 @@ import fs from 'node:fs';
 import path from 'node:path';
 import * as ort from 'onnxruntime-node';
 import { RetouchError } from '../../error.ts';
-import type { DType } from './dtype.ts';
 import type { Graph } from './graph.ts';
 import { encodeModel } from './model-proto.ts';
+import type { Feeds, HostData, HostType, Tensor } from './tensor.ts';
 
 export type Device = 'cpu' | 'webgpu';
 export type SessionOptions = {
@@ -21,49 +21,55 @@ export type SessionOptions = {
   profile?: string;
 };
 
-/** A tensor outside a graph: row-major, f32 or an integer type. */
-export type Tensor = ort.Tensor;
-
-/** What a linear layer's update is fed, by the inputs of nn/linear.ts. */
-export type LayerFeed = Readonly<Record<string, Tensor>>;
-/** By the layer's name; layers of other graphs may be among them. */
-export type LayerFeeds = ReadonlyMap<string, LayerFeed>;
-
-type Data = Float32Array | Int32Array | BigInt64Array | Uint8Array | Int8Array;
-const typeNames: Partial<Record<DType, ort.Tensor.Type>> = {
+const typeNames = {
   f32: 'float32',
   i32: 'int32',
   i64: 'int64',
   u8: 'uint8',
   i8: 'int8',
-};
+} as const satisfies Record<HostType, ort.Tensor.Type>;
 
-export function tensor(dtype: DType, data: Data, shape: readonly number[]): Tensor {
-  const type = typeNames[dtype];
-  const count = shape.reduce((a, b) => a * b, 1);
-  if (!type || data.length !== count)
-    throw new RetouchError(
-      'graphInvalid',
-      `a ${dtype} tensor of shape [${shape}] needs ${count} elements, found ${data.length}`,
-    );
-  return new ort.Tensor(type as 'float32', data as Float32Array, [...shape]);
+/** A result of a run, on the host or in the device's memory. */
+class Result implements Tensor {
+  readonly inner: ort.Tensor;
+
+  constructor(inner: ort.Tensor) {
+    this.inner = inner;
+  }
+
+  get dtype(): HostType {
+    const found = Object.entries(typeNames).find(([, name]) => name === this.inner.type);
+    if (found) return found[0] as HostType;
+    throw new RetouchError('graphInvalid', `a result is ${this.inner.type}: only f32 and integers cross`);
+  }
+
+  get dims(): readonly number[] {
+    return this.inner.dims;
+  }
+
+  get data(): HostData {
+    return this.inner.data as HostData;
+  }
+
+  dispose(): void {
+    this.inner.dispose();
+  }
 }
 
-export const f32Tensor = (data: Float32Array, shape: readonly number[]) => tensor('f32', data, shape);
-
-export function floats(value: Tensor): Float32Array {
-  return value.data as Float32Array;
+function toRuntime(value: Tensor): ort.Tensor {
+  if (value instanceof Result) return value.inner;
+  return new ort.Tensor(typeNames[value.dtype] as 'float32', value.data as Float32Array, value.dims);
 }
 
 export class Session {
   readonly graph: Graph;
   private readonly inner: ort.InferenceSession;
-  private readonly empty: Record<string, Tensor>;
+  private readonly idle: ReadonlyMap<string, ort.Tensor>;
 
   private constructor(graph: Graph, inner: ort.InferenceSession) {
     this.graph = graph;
     this.inner = inner;
-    this.empty = { ...emptyLora(graph), ...emptyImagePrompt(graph) };
+    this.idle = new Map([...graph.idle].map(([name, value]) => [name, toRuntime(value)]));
   }
 
   static async compile(graph: Graph, options: SessionOptions): Promise<Session> {
@@ -100,20 +106,23 @@ export class Session {
     }
   }
 
-  /** Runs the graph. Layers without an update are fed an empty one (rank 0), places without guides a token of zeros. */
-  async run(feeds: Record<string, Tensor>, updates?: LayerFeeds): Promise<Record<string, Tensor>> {
-    return this.inner.run({ ...this.empty, ...this.updateFeeds(updates), ...feeds });
-  }
-
-  private updateFeeds(updates: LayerFeeds | undefined): Record<string, Tensor> {
-    const feeds: Record<string, Tensor> = {};
-    if (!updates?.size) return feeds;
-    for (const { name } of this.graph.loraSlots) {
-      const update = updates.get(name);
-      if (!update) continue;
-      for (const [input, value] of Object.entries(update)) feeds[`${name}.${input}`] = value;
+  /**
+   * Runs the graph. Inputs that none of `feeds` names take their idle value; names of other graphs' inputs may be among
+   * them and are left out.
+   *
+   * @throws RetouchError `graphInvalid` when an input has neither
+   */
+  async run(...feeds: readonly Feeds[]): Promise<Record<string, Tensor>> {
+    const values: Record<string, ort.Tensor> = {};
+    for (const { name } of this.graph.inputs) {
+      const fed = feeds.find((each) => each[name] !== undefined);
+      const value = fed ? toRuntime(fed[name]!) : this.idle.get(name);
+      if (!value)
+        throw new RetouchError('graphInvalid', `graph ${this.graph.name} is not fed its input ${name}`);
+      values[name] = value;
     }
-    return feeds;
+    const results = await this.inner.run(values);
+    return Object.fromEntries(Object.entries(results).map(([name, value]) => [name, new Result(value)]));
   }
 
   endProfiling(): void {
@@ -177,8 +186,8 @@ export class ForeignSession {
   }
 
   async run(image: Tensor): Promise<Tensor[]> {
-    const results = await this.inner.run({ [this.inputName]: image });
-    return this.outputNames.map((name) => results[name] as Tensor);
+    const results = await this.inner.run({ [this.inputName]: toRuntime(image) });
+    return this.outputNames.map((name) => new Result(results[name] as ort.Tensor));
   }
 
   async release(): Promise<void> {
@@ -202,41 +211,4 @@ function commonFolder(a: string, b: string): string {
   let folder = a;
   while (path.relative(folder, b).startsWith('..')) folder = path.dirname(folder);
   return folder;
-}
-
-/** Where a part's columns begin and end in x·A, and how many rows are multiplied; an end past the rows there are is all. */
-const place = (rows: bigint, column: number) => tensor('i64', BigInt64Array.of(rows, BigInt(column)), [2]);
-
-/** A part's update: `b` [r, N] meets the columns of x·A from `at` on. */
-export function partFeed(part: number, at: number, b: Tensor): Record<string, Tensor> {
-  const rank = b.dims[0]!;
-  const from = part === 0 ? {} : { [`lora_from_${part}`]: place(0n, at) };
-  return { ...from, [`lora_to_${part}`]: place(rank > 0 ? 1n << 40n : 1n, at + rank), [`lora_b_${part}`]: b };
-}
-
-/** A part without an update: one row of no columns. */
-export function emptyPartFeed(part: number, outputs: number): Record<string, Tensor> {
-  return partFeed(part, 0, f32Tensor(new Float32Array(0), [0, outputs]));
-}
-
-function emptyLora(graph: Graph): Record<string, Tensor> {
-  const feeds: Record<string, Tensor> = {};
-  for (const { name, inputs, parts } of graph.loraSlots) {
-    feeds[`${name}.lora_a`] = f32Tensor(new Float32Array(0), [inputs, 0]);
-    for (const [part, outputs] of parts.entries())
-      for (const [input, value] of Object.entries(emptyPartFeed(part, outputs)))
-        feeds[`${name}.${input}`] = value;
-  }
-  return feeds;
-}
-
-function emptyImagePrompt(graph: Graph): Record<string, Tensor> {
-  const feeds: Record<string, Tensor> = {};
-  for (const { name, place, heads, headDim } of graph.imagePromptSlots) {
-    feeds[`${name}.k`] = f32Tensor(new Float32Array(heads * headDim), [1, heads, headDim, 1]);
-    feeds[`${name}.v`] = f32Tensor(new Float32Array(heads * headDim), [1, heads, 1, headDim]);
-    feeds[`${place}.mask`] = f32Tensor(new Float32Array(1), [1, 1, 1, 1]);
-    feeds[`${place}.rows`] = tensor('i64', BigInt64Array.of(1n), [1]);
-  }
-  return feeds;
 }

@@ -45,11 +45,13 @@ export async function* denoise(
   const transformer = yield* staged('load', model.transformer(given.ids.length / 3));
   const evaluate: Model = async (x, sigma) => {
     const time = timestepInput(sigma, plan.numerics.timestepRounding);
-    transformer.use(model.loras.transformer(sigma));
+    const updates = model.loras.transformer(sigma);
     const velocity = (conditioning: Conditioning) =>
       caching
-        ? caching.evaluate(conditioning, (cached) => transformer.velocity(x, time, conditioning, cached))
-        : transformer.velocity(x, time, conditioning);
+        ? caching.evaluate(conditioning, (cached) =>
+            transformer.velocity({ x, time }, conditioning, { updates, cached }),
+          )
+        : transformer.velocity({ x, time }, conditioning, { updates });
     const v = await velocity(given);
     if (!negative) return v;
     checkAborted(signal);

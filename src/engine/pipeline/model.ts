@@ -18,14 +18,13 @@ import { bytesPerWeight, choosePrecision } from '../networks/precision.ts';
 import type { Need, Residents } from '../networks/residents.ts';
 import { TextEncoder } from '../networks/text-encoder.ts';
 import { Transformer } from '../networks/transformer.ts';
-import type { ImagePromptPlace } from '../onnx/graph.ts';
 import { examineDevice } from '../onnx/self-test.ts';
 import type { SessionOptions } from '../onnx/session.ts';
 import type { Plan, PrecisionName, ToolSource } from '../plan.ts';
 import type { EngineOptions } from '../process/messages.ts';
 import type { WeightSource } from '../weights/source.ts';
 import { countOf } from '../weights/stored.ts';
-import type { Compute, UpdateForm } from '../weights/weights.ts';
+import type { Compute, ImagePromptPlace, UpdateForm } from '../weights/weights.ts';
 
 type Loading<T> = AsyncGenerator<Progress, T>;
 

@@ -2,7 +2,7 @@
 import { resizeBilinear } from '../image/bilinear.ts';
 import { mobilenetV2Graph, mobilenetV2Size } from '../models/mobilenet-v2.ts';
 import { compile, type Progress, releaseAll } from '../networks/compile.ts';
-import { f32Tensor, floats } from '../onnx/session.ts';
+import { f32Tensor, floats } from '../onnx/tensor.ts';
 import type { ToolSource } from '../plan.ts';
 import { openCheckpoint } from '../weights/checkpoint.ts';
 import { mobilenetV2Dialects } from '../weights/dialects/mobilenet.ts';

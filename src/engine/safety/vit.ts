@@ -9,7 +9,7 @@ import type { Bitmap } from '../image/pixels.ts';
 import { resizeBicubic, resizeLanczos, resizeTriangle } from '../image/resample.ts';
 import { vitConfig, vitGraph } from '../models/vit.ts';
 import { compile, type Progress, releaseAll } from '../networks/compile.ts';
-import { f32Tensor, floats } from '../onnx/session.ts';
+import { f32Tensor, floats } from '../onnx/tensor.ts';
 import type { ToolSource } from '../plan.ts';
 import { openCheckpoint, readJson } from '../weights/checkpoint.ts';
 import { vitDialects } from '../weights/dialects/vit.ts';

@@ -4,7 +4,7 @@
  */
 import { RetouchError } from '../../error.ts';
 import type { DType, FloatType } from '../onnx/dtype.ts';
-import type { Graph, ImagePromptPlace, Var } from '../onnx/graph.ts';
+import type { Graph, Var } from '../onnx/graph.ts';
 import * as op from '../onnx/operators/index.ts';
 import { readable, readFloats } from './floats.ts';
 import { isBlockType } from './ggml-blocks.ts';
@@ -21,6 +21,9 @@ export type Compute = {
   /** Where blocks attend to guide pictures; nowhere by default. */
   places?: readonly ImagePromptPlace[];
 };
+
+/** What an IP-Adapter's attention is added to: the attention's output inside a block, or the stream that leaves it. */
+export type ImagePromptPlace = 'attention' | 'residual';
 
 /** What a layer is compiled to take besides a low-rank update: its sizes are part of the graph. */
 export type UpdateForm = {

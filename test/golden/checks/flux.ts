@@ -6,13 +6,8 @@ import { type FluxConfig, fluxConfig } from '../../../src/engine/models/flux-con
 import { type Conditioning, Transformer } from '../../../src/engine/networks/transformer.ts';
 import { sinusoid } from '../../../src/engine/nn/embedding.ts';
 import { rotaryTable } from '../../../src/engine/nn/rope.ts';
-import {
-  type Device,
-  f32Tensor,
-  floats,
-  type LayerFeeds,
-  Session,
-} from '../../../src/engine/onnx/session.ts';
+import { type Device, Session } from '../../../src/engine/onnx/session.ts';
+import { type Feeds, f32Tensor, floats } from '../../../src/engine/onnx/tensor.ts';
 import { euler } from '../../../src/engine/samplers/euler.ts';
 import type { Model } from '../../../src/engine/samplers/index.ts';
 import { openCheckpoint } from '../../../src/engine/weights/checkpoint.ts';
@@ -113,7 +108,7 @@ export async function runTrace(
   io: Tensors,
   name: string,
   rounding: 'none' | 'diffusers_bf16',
-  updates?: LayerFeeds,
+  updates?: Feeds,
 ): Promise<Record<string, Float32Array>> {
   const { given } = inputs(io, config, name);
   const x = io.floats('img');
@@ -131,7 +126,7 @@ export async function runTrace(
     cos: f32Tensor(cos, [cos.length / half, half]),
     sin: f32Tensor(sin, [sin.length / half, half]),
   };
-  const results = await session.run(feeds, updates);
+  const results = await session.run(updates ?? {}, feeds);
   const values = Object.entries(results).map(([key, value]) => [key, floats(value)] as const);
   return { ...Object.fromEntries(values), pe: rotationMatrices(cos, sin) };
 }
@@ -163,7 +158,7 @@ async function* checkLoops(
   const model =
     (conditioning: Conditioning): Model =>
     (x, sigma) =>
-      transformer.velocity(x, 1000 * sigma, conditioning);
+      transformer.velocity({ x, time: 1000 * sigma }, conditioning);
 
   const out = await denoise(model(given), io.floats('img'), sigmas);
   yield compared(`${label} loop.out`, out, io.floats('loop.out'), tolerance.loop);

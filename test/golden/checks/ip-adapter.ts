@@ -6,7 +6,8 @@ import { IpAdapter } from '../../../src/engine/adapters/ip-adapter/network.ts';
 import { embedScalings } from '../../../src/engine/adapters/ip-adapter/scaling.ts';
 import { fluxConfig } from '../../../src/engine/models/flux-config.ts';
 import { type Conditioning, Transformer } from '../../../src/engine/networks/transformer.ts';
-import { type Device, f32Tensor } from '../../../src/engine/onnx/session.ts';
+import type { Device } from '../../../src/engine/onnx/session.ts';
+import { f32Tensor } from '../../../src/engine/onnx/tensor.ts';
 import { openCheckpoint } from '../../../src/engine/weights/checkpoint.ts';
 import { fluxDialects } from '../../../src/engine/weights/dialects/flux.ts';
 import { joinFloats } from '../../../src/engine/weights/floats.ts';
@@ -75,7 +76,7 @@ export class GuidedTransformer {
       guidance: 1000 * io.floats('ref.guidance')[0]!,
       imagePrompt: joinGuidance(guidance, config),
     };
-    return this.transformer.velocity(io.floats('img'), 1000 * io.floats('ref.t')[0]!, given);
+    return this.transformer.velocity({ x: io.floats('img'), time: 1000 * io.floats('ref.t')[0]! }, given);
   }
 
   compare(name: string, found: Float32Array, tolerance: number): Compared {

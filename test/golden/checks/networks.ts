@@ -5,7 +5,8 @@ import { autoencoderConfig } from '../../../src/engine/models/autoencoder-config
 import { clipConfig, clipFeeds, clipGraph } from '../../../src/engine/models/clip.ts';
 import { relativeBuckets, t5Config, t5Feeds, t5Graph } from '../../../src/engine/models/t5.ts';
 import type { Graph } from '../../../src/engine/onnx/graph.ts';
-import { type Device, f32Tensor, floats, Session, type Tensor } from '../../../src/engine/onnx/session.ts';
+import { type Device, Session } from '../../../src/engine/onnx/session.ts';
+import { f32Tensor, floats, type Tensor } from '../../../src/engine/onnx/tensor.ts';
 import { openCheckpoint } from '../../../src/engine/weights/checkpoint.ts';
 import { autoencoderDialects } from '../../../src/engine/weights/dialects/autoencoder.ts';
 import { clipDialects } from '../../../src/engine/weights/dialects/clip.ts';

@@ -2,7 +2,8 @@
 import path from 'node:path';
 import { fluxConfig } from '../../../src/engine/models/flux-config.ts';
 import { type Conditioning, Transformer } from '../../../src/engine/networks/transformer.ts';
-import { type Device, f32Tensor } from '../../../src/engine/onnx/session.ts';
+import type { Device } from '../../../src/engine/onnx/session.ts';
+import { f32Tensor } from '../../../src/engine/onnx/tensor.ts';
 import { StepCaching } from '../../../src/engine/pipeline/step-caching.ts';
 import type { CachePlan } from '../../../src/engine/plan.ts';
 import { euler } from '../../../src/engine/samplers/euler.ts';
@@ -71,7 +72,9 @@ export async function runCached(
     const results: Float32Array[] = [];
     for (const given of passes) {
       results.push(
-        await caching.evaluate(given, (cached) => transformer.velocity(x, 1000 * sigma, given, cached)),
+        await caching.evaluate(given, (cached) =>
+          transformer.velocity({ x, time: 1000 * sigma }, given, { cached }),
+        ),
       );
       row.push(caching.takeReused());
     }
@@ -91,7 +94,7 @@ export async function runCached(
 /** The same without a cache. */
 export async function runPlain(transformer: Transformer): Promise<Float32Array> {
   const given = conditioning();
-  const model: Model = (x, sigma) => transformer.velocity(x, 1000 * sigma, given);
+  const model: Model = (x, sigma) => transformer.velocity({ x, time: 1000 * sigma }, given);
   let x = firstSample;
   for await (const step of euler(model, x, levels.subarray(0, steps), { noise: () => x })) x = step.x;
   return x;

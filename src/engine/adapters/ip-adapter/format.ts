@@ -1,8 +1,8 @@
 /** What the layouts of FLUX IP-Adapters have in common. */
-import type { ImagePromptPlace, Var } from '../../onnx/graph.ts';
+import type { Var } from '../../onnx/graph.ts';
 import type { Dialect } from '../../weights/dialects/index.ts';
 import type { WeightSource } from '../../weights/source.ts';
-import type { Weights } from '../../weights/weights.ts';
+import type { ImagePromptPlace, Weights } from '../../weights/weights.ts';
 
 export type IpAdapterConfig = {
   /** Width of an encoded picture, what a picture becomes in tokens [T, C], and the keys' width. */

@@ -1,6 +1,7 @@
 /** Keys and values of several adapters as the inputs of the transformer's graphs (nn/image-prompt.ts). */
-import type { ImagePromptPlace } from '../../onnx/graph.ts';
-import { f32Tensor, type Tensor, tensor } from '../../onnx/session.ts';
+import { imagePromptInput } from '../../nn/image-prompt.ts';
+import { f32Tensor, type Tensor, tensor } from '../../onnx/tensor.ts';
+import type { ImagePromptPlace } from '../../weights/weights.ts';
 import type { KeyValue } from './scaling.ts';
 
 /** What one adapter adds: where, and the keys and values for each of its blocks in order. */
@@ -23,8 +24,8 @@ export function joinGuidance(guidance: readonly Guidance[], blocks: Blocks): Ima
     if (!first) continue;
     const counts = adapters.map(([layer]) => tokensOf(layer!));
     const tokens = Math.max(...counts);
-    feeds[`${place}.rows`] = tensor('i64', BigInt64Array.of(1n << 40n), [1]);
-    feeds[`${place}.mask`] = f32Tensor(
+    feeds[imagePromptInput.rows(place)] = tensor('i64', BigInt64Array.of(1n << 40n), [1]);
+    feeds[imagePromptInput.mask(place)] = f32Tensor(
       Float32Array.from(
         counts.flatMap((count) => Array.from({ length: tokens }, (_, t) => (t < count ? 0 : absent))),
       ),
@@ -33,14 +34,16 @@ export function joinGuidance(guidance: readonly Guidance[], blocks: Blocks): Ima
     for (const i of first.keys()) {
       const name = i < blocks.depth ? `double_blocks.${i}` : `single_blocks.${i - blocks.depth}`;
       const layers = adapters.map((layers) => layers[i]!);
-      Object.assign(feeds, joinLayer(`${name}.${place}`, layers, blocks.heads, tokens));
+      const { k, v } = joinLayer(layers, blocks.heads, tokens);
+      feeds[imagePromptInput.k(name, place)] = k;
+      feeds[imagePromptInput.v(name, place)] = v;
     }
   }
   return feeds;
 }
 
 /** [T, H·D] of every adapter to k [A, H, D, T], with the scores' 1/√D in it, and v [A, H, T, D]. */
-function joinLayer(name: string, layers: readonly KeyValue[], heads: number, tokens: number): ImagePrompt {
+function joinLayer(layers: readonly KeyValue[], heads: number, tokens: number): { k: Tensor; v: Tensor } {
   const { width } = layers[0]!;
   const headDim = width / heads;
   const scale = 1 / Math.sqrt(headDim);
@@ -55,8 +58,8 @@ function joinLayer(name: string, layers: readonly KeyValue[], heads: number, tok
         v[(head * tokens + t) * headDim + d] = layer.value[t * width + c]!;
       }
   return {
-    [`${name}.k`]: f32Tensor(k, [layers.length, heads, headDim, tokens]),
-    [`${name}.v`]: f32Tensor(v, [layers.length, heads, tokens, headDim]),
+    k: f32Tensor(k, [layers.length, heads, headDim, tokens]),
+    v: f32Tensor(v, [layers.length, heads, tokens, headDim]),
   };
 }
 

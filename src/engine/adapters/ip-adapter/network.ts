@@ -1,7 +1,8 @@
 /** An IP-Adapter (Ye et al., arXiv 2308.06721) ready to run: features of guide pictures to keys and values. */
 
 import { compile, type Progress, releaseAll } from '../../networks/compile.ts';
-import { f32Tensor, floats, type Session, type SessionOptions } from '../../onnx/session.ts';
+import type { Session, SessionOptions } from '../../onnx/session.ts';
+import { f32Tensor, floats } from '../../onnx/tensor.ts';
 import { joinFloats } from '../../weights/floats.ts';
 import type { Compute } from '../../weights/weights.ts';
 import { ipAdapterGraph } from './graph.ts';

@@ -1,5 +1,5 @@
 /** The LoRAs of one plan, read: what each network is compiled for, and what it is fed at a noise level. */
-import type { LayerFeed, LayerFeeds } from '../../onnx/session.ts';
+import type { Feeds } from '../../onnx/tensor.ts';
 import type { KroneckerForm, UpdateForm } from '../../weights/weights.ts';
 import { arraysOf, layerFeed, type Weighted } from './feed.ts';
 import type { Network } from './layers.ts';
@@ -13,7 +13,7 @@ const stageLevels = [1, 0];
 
 export class ActiveLoras {
   readonly uses: readonly LoraUse[];
-  private readonly feeds = new Map<string, LayerFeeds>();
+  private readonly feeds = new Map<string, Feeds>();
 
   constructor(uses: readonly LoraUse[]) {
     this.uses = uses;
@@ -24,26 +24,26 @@ export class ActiveLoras {
 
   /** What it keeps in memory, of the files and made of them. */
   arrays(): Float32Array[] {
-    const feeds = [...this.feeds.values()].flatMap((layers) => [...layers.values()].flatMap(arraysOf));
+    const feeds = [...this.feeds.values()].flatMap(arraysOf);
     return [...this.uses.flatMap(({ prepared }) => preparedArrays(prepared)), ...feeds];
   }
 
   /** For an evaluation of the transformer at noise level `sigma`; the same object as long as the same LoRAs act. */
-  transformer(sigma: number): LayerFeeds {
+  transformer(sigma: number): Feeds {
     const active = activeAt(this.uses, sigma);
     const key = this.uses.map((use) => Number(active.includes(use))).join('');
     return this.memoized(`transformer ${key}`, () => this.stack(active, 'transformer'));
   }
 
   /** Prompts are encoded once, before any step: text encoders' parts act whatever the stage. */
-  text(): Record<'clip' | 't5', LayerFeeds> {
+  text(): Record<'clip' | 't5', Feeds> {
     const of = (network: Network) => this.memoized(network, () => this.stack(this.uses, network));
     return { clip: of('clip'), t5: of('t5') };
   }
 
   /** Of what an evaluation of the transformer is fed: on a GPU a copy of it. */
   transformerBytes(): number {
-    const stages = stageLevels.map((sigma) => [...this.transformer(sigma).values()].flatMap(arraysOf));
+    const stages = stageLevels.map((sigma) => arraysOf(this.transformer(sigma)));
     return Math.max(...stages.map((arrays) => bytesOf(new Set(arrays))));
   }
 
@@ -65,7 +65,7 @@ export class ActiveLoras {
     return forms;
   }
 
-  private memoized(key: string, make: () => LayerFeeds): LayerFeeds {
+  private memoized(key: string, make: () => Feeds): Feeds {
     const known = this.feeds.get(key);
     if (known) return known;
     const made = make();
@@ -73,13 +73,8 @@ export class ActiveLoras {
     return made;
   }
 
-  private stack(active: readonly LoraUse[], network: Network): LayerFeeds {
-    const feeds = new Map<string, LayerFeed>();
-    for (const [name, list] of this.byLayer(active, network)) {
-      const feed = layerFeed(list);
-      if (Object.keys(feed).length > 0) feeds.set(name, feed);
-    }
-    return feeds;
+  private stack(active: readonly LoraUse[], network: Network): Feeds {
+    return Object.assign({}, ...[...this.byLayer(active, network).values()].map(layerFeed));
   }
 
   /** Every layer that any of the LoRAs updates; the weight of one that is not active is 0. */

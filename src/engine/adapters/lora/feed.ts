@@ -1,27 +1,20 @@
 /** What a layer is fed for the LoRAs that update it: one product for all of them, and what their forms have besides. */
-import {
-  emptyPartFeed,
-  f32Tensor,
-  floats,
-  type LayerFeed,
-  partFeed,
-  type Tensor,
-} from '../../onnx/session.ts';
+import { loraInput, partFeed } from '../../nn/lora.ts';
+import { type Feeds, f32Tensor, floats, type Tensor } from '../../onnx/tensor.ts';
 import { joinFloats } from '../../weights/floats.ts';
 import type { LowRankInput, PreparedLayer, PreparedPart } from './prepare.ts';
 
 /** A layer's update by one LoRA, with a weight. */
 export type Weighted = { layer: PreparedLayer; weight: number };
 
-type Feed = Record<string, Tensor>;
-
-export function layerFeed(list: readonly Weighted[]): LayerFeed {
+/** Several LoRAs' updates of one layer, as its graph takes them; empty when none of them acts on it. */
+export function layerFeed(list: readonly Weighted[]): Feeds {
   return { ...lowRankFeed(list), ...formFeed(list) };
 }
 
-/** What a feed keeps in memory; places of columns aside, which are nothing beside it. */
-export function arraysOf(feed: LayerFeed): Float32Array[] {
-  return Object.values(feed).flatMap((value) => (value.type === 'float32' ? [floats(value)] : []));
+/** Arrays that feeds hold in memory; the bounds of columns are not counted. */
+export function arraysOf(feeds: Feeds): Float32Array[] {
+  return Object.values(feeds).flatMap((value) => (value.dtype === 'f32' ? [floats(value)] : []));
 }
 
 /** Several A that a part meets side by side, and where they begin in the layer's. */
@@ -31,26 +24,27 @@ type Stack = { inputs: readonly LowRankInput[]; at: number; rank: number };
  * Several updates of a part are one of the sum of their ranks: A's columns and B's rows side by side. Parts that meet the same
  * A find them in the same place.
  */
-function lowRankFeed(all: readonly Weighted[]): Feed {
+function lowRankFeed(all: readonly Weighted[]): Feeds {
   const list = all.filter(({ weight }) => weight !== 0);
-  const { slot } = all[0]!.layer;
+  const { name, inputs, parts: sizes } = all[0]!.layer.slot;
   const stacks: Stack[] = [];
-  const feed: Feed = {};
-  for (const [i, outputs] of slot.parts.entries()) {
+  const feed: Record<string, Tensor> = {};
+  for (const [i, outputs] of sizes.entries()) {
     const parts = list
       .map(({ layer, weight }) => ({ ...layer.parts[i]!, weight }))
       .filter(({ a }) => a.rank > 0);
-    if (parts.length === 0) Object.assign(feed, emptyPartFeed(i, outputs));
-    else {
+    // A part that no update reaches keeps its idle values.
+    if (parts.length > 0) {
       const { at, rank } = placeInputs(
         stacks,
         parts.map(({ a }) => a),
       );
-      Object.assign(feed, partFeed(i, at, f32Tensor(joinOutputs(parts), [rank, outputs])));
+      const b = f32Tensor(joinOutputs(parts), [rank, outputs]);
+      Object.assign(feed, partFeed(name, i, { column: at, b }));
     }
   }
   if (stacks.length === 0) return {};
-  return { ...feed, lora_a: joinStacks(stacks, slot.inputs) };
+  return { ...feed, [loraInput.a(name)]: joinStacks(stacks, inputs) };
 }
 
 function placeInputs(stacks: Stack[], inputs: readonly LowRankInput[]): Stack {
@@ -84,24 +78,24 @@ function joinOutputs(parts: readonly (PreparedPart & { weight: number })[]): Flo
 }
 
 /** A compiled form is fed even where it is to do nothing: factors of 1, and products of 0. */
-function formFeed(list: readonly Weighted[]): Feed {
-  const feed: Feed = {};
-  const { outputs } = list[0]!.layer.slot;
+function formFeed(list: readonly Weighted[]): Feeds {
+  const feed: Record<string, Tensor> = {};
+  const { name, outputs } = list[0]!.layer.slot;
   if (list.some(({ layer }) => layer.gain)) {
     const scale = new Float32Array(outputs).fill(1);
     for (const { layer, weight } of list)
       layer.gain?.forEach((value, n) => {
         scale[n]! += weight * value;
       });
-    feed.scale = f32Tensor(scale, [1, outputs]);
+    feed[loraInput.scale(name)] = f32Tensor(scale, [1, outputs]);
   }
   const kroneckers = list.flatMap(({ layer, weight }) =>
     layer.kroneckers.map((kronecker) => ({ ...kronecker, weight })),
   );
   for (const [i, { form, left, right, weight }] of kroneckers.entries()) {
     const { a, b, c, d } = form;
-    feed[`kronecker_${i}_left`] = f32Tensor(weight === 1 ? left : times(left, weight), [a, b]);
-    feed[`kronecker_${i}_right`] = f32Tensor(right, [d, c]);
+    feed[loraInput.left(name, i)] = f32Tensor(weight === 1 ? left : times(left, weight), [a, b]);
+    feed[loraInput.right(name, i)] = f32Tensor(right, [d, c]);
   }
   return feed;
 }

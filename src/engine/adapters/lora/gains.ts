@@ -4,9 +4,10 @@
  * every weight once; ONNX Runtime multiplies them, at 2·r operations a weight.
  */
 import { symbol } from '../../onnx/dim.ts';
-import { Graph, type LoraSlot } from '../../onnx/graph.ts';
+import { Graph, type LinearLayer } from '../../onnx/graph.ts';
 import * as op from '../../onnx/operators/index.ts';
-import { f32Tensor, floats, Session } from '../../onnx/session.ts';
+import { Session } from '../../onnx/session.ts';
+import { f32Tensor, floats } from '../../onnx/tensor.ts';
 import { joinFloats } from '../../weights/floats.ts';
 import type { WeightSource } from '../../weights/source.ts';
 import { type RowSegment, Weights } from '../../weights/weights.ts';
@@ -40,7 +41,7 @@ export async function* measureGains(
 
 /** ‖W[n, :]‖² [N], and down·Wᵀ [r, N] for the downs of all updates one after the other. */
 async function multiply(
-  { name, inputs, outputs }: LoraSlot,
+  { name, inputs, outputs }: LinearLayer,
   updates: readonly Decomposed[],
   source: WeightSource,
   threads: number,

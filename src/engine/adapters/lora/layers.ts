@@ -4,7 +4,7 @@ import { clipGraph } from '../../models/clip.ts';
 import { segmentBuilder, segmentNames } from '../../models/flux-segments.ts';
 import { t5Graph } from '../../models/t5.ts';
 import type { Components } from '../../networks/components.ts';
-import type { LoraSlot } from '../../onnx/graph.ts';
+import type { LinearLayer } from '../../onnx/graph.ts';
 import { fluxDiffusers } from '../../weights/dialects/flux.ts';
 import type { Compute, RowSegment } from '../../weights/weights.ts';
 
@@ -12,7 +12,7 @@ export const networks = ['transformer', 'clip', 't5'] as const;
 export type Network = (typeof networks)[number];
 
 /** A linear layer of ours, or the rows of one that have a layer of their own in another implementation. */
-export type Target = { network: Network; slot: LoraSlot; segments: readonly RowSegment[] };
+export type Target = { network: Network; slot: LinearLayer; segments: readonly RowSegment[] };
 
 /** Name of a layer → target, for every network. */
 export type Layers = Readonly<Record<Network, ReadonlyMap<string, Target>>>;
@@ -21,16 +21,16 @@ export type Layers = Readonly<Record<Network, ReadonlyMap<string, Target>>>;
 export function layersOf({ transformer, clip, t5 }: Pick<Components, 'transformer' | 'clip' | 't5'>): Layers {
   const compute: Compute = { product: 'f32', fused: true };
   const build = segmentBuilder(transformer.source, transformer.config);
-  const slots = segmentNames(transformer.config).flatMap((name) => build(name, compute).loraSlots);
+  const slots = segmentNames(transformer.config).flatMap((name) => build(name, compute).linears);
   return {
     transformer: new Map(slots.flatMap(transformerNames)),
     clip: new Map(
-      clipGraph(clip.source, clip.config, compute).loraSlots.flatMap((slot) =>
+      clipGraph(clip.source, clip.config, compute).linears.flatMap((slot) =>
         spelled('clip', slot, { [slot.name]: whole(slot), [`text_model.${slot.name}`]: whole(slot) }),
       ),
     ),
     t5: new Map(
-      t5Graph(t5.source, t5.config, compute).loraSlots.flatMap((slot) =>
+      t5Graph(t5.source, t5.config, compute).linears.flatMap((slot) =>
         spelled('t5', slot, { [slot.name]: whole(slot) }),
       ),
     ),
@@ -38,7 +38,7 @@ export function layersOf({ transformer, clip, t5 }: Pick<Components, 'transforme
 }
 
 /** BFL's names, which are ours, and diffusers', which cut the fused layers. */
-function transformerNames(slot: LoraSlot): [string, Target][] {
+function transformerNames(slot: LinearLayer): [string, Target][] {
   const names: Record<string, RowSegment[]> = { [slot.name]: whole(slot) };
   // ComfyUI trains the attention's part of a single block's first layer under this name.
   if (slot.name.endsWith('.linear1')) names[`${slot.name}_qkv`] = rows(0, 3 * slot.inputs);
@@ -63,7 +63,11 @@ function transformerNames(slot: LoraSlot): [string, Target][] {
 }
 
 /** kohya and those who follow it write every dot as an underscore. */
-function spelled(network: Network, slot: LoraSlot, names: Record<string, RowSegment[]>): [string, Target][] {
+function spelled(
+  network: Network,
+  slot: LinearLayer,
+  names: Record<string, RowSegment[]>,
+): [string, Target][] {
   return Object.entries(names).flatMap(([name, segments]) => {
     const target = { network, slot, segments };
     return [
@@ -77,7 +81,7 @@ function stem(tensor: string): string {
   return tensor.slice(0, tensor.lastIndexOf('.'));
 }
 
-function whole({ outputs }: LoraSlot): RowSegment[] {
+function whole({ outputs }: LinearLayer): RowSegment[] {
   return rows(0, outputs);
 }
 

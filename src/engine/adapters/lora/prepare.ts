@@ -1,6 +1,6 @@
 /** Updates as a file has them → per layer what its graph is fed at weight 1. */
 import { RetouchError } from '../../../error.ts';
-import type { LoraSlot } from '../../onnx/graph.ts';
+import type { LinearLayer } from '../../onnx/graph.ts';
 import type { KroneckerForm, RowSegment, UpdateForm } from '../../weights/weights.ts';
 import { type Network, networks } from './layers.ts';
 import type { Kronecker, LowRank, Matrix, Update } from './update.ts';
@@ -12,7 +12,7 @@ export type PreparedPart = { a: LowRankInput; b: Float32Array };
 export type LowRankInput = { rank: number; values: Float32Array };
 
 export type PreparedLayer = {
-  slot: LoraSlot;
+  slot: LinearLayer;
   /** As many as the slot has; a part that is not updated has rank 0. */
   parts: readonly PreparedPart[];
   /** DoRA: what the layer's own product is multiplied with, less 1 [N]. */
@@ -56,7 +56,7 @@ export function prepare(updates: readonly Update[], path: string): Prepared {
 type LowRankUpdate = Update & { product: LowRank };
 type KroneckerUpdate = Update & { product: Kronecker };
 
-function prepareLayer(slot: LoraSlot, updates: readonly Update[], path: string): PreparedLayer {
+function prepareLayer(slot: LinearLayer, updates: readonly Update[], path: string): PreparedLayer {
   const pieces = updates.filter((update): update is LowRankUpdate => update.product.kind === 'low-rank');
   const parts = prepareParts(slot, groupsOf(pieces));
   const kroneckers = updates
@@ -81,7 +81,7 @@ function groupsOf(pieces: readonly LowRankUpdate[]): Group[] {
 }
 
 /** Several updates of a part are one: B has zeros where an update's rows are not. */
-function prepareParts({ inputs, parts }: LoraSlot, groups: readonly Group[]): PreparedPart[] {
+function prepareParts({ inputs, parts }: LinearLayer, groups: readonly Group[]): PreparedPart[] {
   const shared = new Map<string, LowRankInput>();
   let first = 0;
   return parts.map((size) => {
@@ -138,7 +138,7 @@ function placeColumns(
   }
 }
 
-function gainOf({ outputs }: LoraSlot, updates: readonly Update[]): Float32Array | undefined {
+function gainOf({ outputs }: LinearLayer, updates: readonly Update[]): Float32Array | undefined {
   if (!updates.some(({ gain }) => gain)) return undefined;
   const all = new Float32Array(outputs);
   for (const { target, gain } of updates)

@@ -1,7 +1,8 @@
 /** Asks a device of this process. */
 import { Graph } from '../graph.ts';
 import * as op from '../operators/index.ts';
-import { type Device, f32Tensor, floats, Session, type Tensor, tensor } from '../session.ts';
+import { type Device, Session } from '../session.ts';
+import { f32Tensor, floats, type Tensor, tensor } from '../tensor.ts';
 import type { Case, Need } from './case.ts';
 import { pattern, type Values } from './reference.ts';
 
