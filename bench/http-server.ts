@@ -6,9 +6,9 @@ import { join } from 'node:path';
 import { loadConfig } from '../src/config.ts';
 import type { EngineEvent, Plan } from '../src/engine/plan.ts';
 import { createLog } from '../src/log.ts';
-import { openParts } from '../src/server/assemble.ts';
+import { assemble } from '../src/server/assemble.ts';
 import { createServer, listen } from '../src/server/server.ts';
-import type { ImageEngine } from '../src/tasks/run-plan.ts';
+import type { ImageEngine } from '../src/tasks/run/make-image.ts';
 import { picture } from './http-picture.ts';
 
 const folder = process.env.RETOUCH_BENCH_DIR ?? mkdtempSync(join(tmpdir(), 'retouch-bench-http-'));
@@ -28,9 +28,9 @@ const config = loadConfig({
   flags: { 'data-dir': folder, port: '0', 'log-level': 'error', 'queue-limit': '20000' },
 });
 const log = createLog(config.logLevel);
-const parts = await openParts({ config, log, engine });
+const parts = await assemble({ config, log, engine });
 const server = createServer({ ...parts, config, log });
-await parts.service.start();
+await parts.start();
 const url = await listen(server, config);
 process.send!({ url });
 

@@ -7,7 +7,7 @@ import { schedulers } from '../src/api/schedulers.ts';
 import { type Plan, plainNumerics, plainPlan } from '../src/engine/plan.ts';
 import { EngineHost } from '../src/engine/process/host.ts';
 import { ModelStore } from '../src/store/models.ts';
-import { runPlan } from '../src/tasks/run-plan.ts';
+import { makeImage } from '../src/tasks/run/make-image.ts';
 import { distinctSchedulers } from './schedulers-page.ts';
 
 const [tile, caption, columns] = [128, 22, 8];
@@ -34,7 +34,7 @@ const names = distinctSchedulers();
 const layers: OverlayOptions[] = [];
 for (const [i, name] of names.entries()) {
   const signal = new AbortController().signal;
-  const { bytes } = await runPlan(engine, { ...plan, ...schedulers[name] }, signal, () => {});
+  const { bytes } = await makeImage({ ...plan, ...schedulers[name] }, { engine, signal, onEvent: () => {} });
   const [left, top] = [(i % columns) * tile, Math.floor(i / columns) * (tile + caption)];
   layers.push({
     input: await sharp(bytes)

@@ -64,14 +64,14 @@ it('every import of a file of ours names a file that exists', () => {
 });
 
 describe('layers', () => {
-  const base = ['error.ts', 'nearest.ts'];
+  const base = ['error.ts', 'nearest.ts', 'back-off.ts'];
   const leaves = ['api', 'engine', 'queue', 'store', 'net.ts'];
   const may: Readonly<Record<string, readonly string[]>> = {
     cli: [...base, ...leaves, 'log.ts', 'config.ts', 'metrics.ts', 'tasks', 'server', 'cli'],
     server: [...base, ...leaves, 'log.ts', 'config.ts', 'metrics.ts', 'tasks', 'server'],
     tasks: [...base, ...leaves, 'log.ts', 'metrics.ts', 'tasks'],
     api: [...base, 'api'],
-    engine: ['error.ts', 'engine'],
+    engine: ['error.ts', 'back-off.ts', 'engine'],
     queue: [...base, 'queue', 'store/db.ts'],
     store: [...base, 'store', 'net.ts'],
     'net.ts': base,
@@ -79,6 +79,7 @@ describe('layers', () => {
     'log.ts': [],
     'metrics.ts': base,
     'nearest.ts': [],
+    'back-off.ts': [],
     'error.ts': [],
   };
 

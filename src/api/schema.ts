@@ -68,6 +68,22 @@ export type Schema =
 
 type Present = { readonly required: true } | { readonly default: unknown };
 
+/** The type of an answer. An optional property may be left out, and is never undefined. */
+export type Output<S> = S extends { readonly type: 'object'; readonly properties: infer Properties }
+  ? Simplify<
+      { -readonly [Name in RequiredNames<Properties>]: Output<Properties[Name]> } & {
+        -readonly [Name in Exclude<keyof Properties, RequiredNames<Properties>>]?: Output<Properties[Name]>;
+      }
+    >
+  : S extends { readonly type: 'array'; readonly items: infer Items }
+    ? Output<Items>[]
+    : Infer<S>;
+
+type RequiredNames<Properties> = {
+  [Name in keyof Properties]: Properties[Name] extends { readonly required: true } ? Name : never;
+}[keyof Properties];
+type Simplify<T> = { [Name in keyof T]: T[Name] } & {};
+
 /** The type of a valid value. An optional property is there and undefined. */
 export type Infer<S> = S extends { readonly allowed: readonly (infer Value)[] }
   ? Value

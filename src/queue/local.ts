@@ -1,6 +1,7 @@
-/** A queue worked off by this process: there is one engine, so one job runs at a time. Where the jobs lie is open. */
+/** A queue that this process works through. There is one engine, so one job runs at a time; a JobList keeps the jobs. */
 
 import { setImmediate as turn } from 'node:timers/promises';
+import { backOff } from '../back-off.ts';
 import { RetouchError } from '../error.ts';
 import type { PushOptions, Queue, QueueErrorCode, Work } from './queue.ts';
 
@@ -17,10 +18,10 @@ export interface JobList {
   /** Takes an attempt back that was not the job's fault. */
   putBack(id: string): void;
   remove(id: string): void;
-  /** For what takes time and can wait: nobody waits now. */
-  tidy(): void;
-  /** Several changes as one, all or none. */
-  together<Result>(changes: () => Result): Result;
+  /** Called between jobs: a chance for slow upkeep such as a checkpoint of the database. */
+  checkpoint(): void;
+  /** All changes or none. */
+  transaction<Result>(changes: () => Result): Result;
 }
 
 export type LocalQueueOptions = {
@@ -55,7 +56,7 @@ export class LocalQueue implements Queue {
     return this.#jobs.size;
   }
 
-  async push(ids: readonly string[], { record, secure }: PushOptions = {}): Promise<void> {
+  async push(ids: readonly string[], { record, flush }: PushOptions = {}): Promise<void> {
     const { limit } = this.#options;
     if (this.depth + ids.length > limit) {
       const further = ids.filter((id) => !this.#jobs.has(id)).length;
@@ -65,9 +66,9 @@ export class LocalQueue implements Queue {
       }
     }
     const job = this.#add(ids, record);
-    const secured = secure?.();
-    if (job) this.#run(job, secured);
-    await secured;
+    const flushed = flush?.();
+    if (job) this.#run(job, flushed);
+    await flushed;
   }
 
   async restore(ids: readonly string[]): Promise<void> {
@@ -104,7 +105,7 @@ export class LocalQueue implements Queue {
   /** @returns the job to begin with, taken already, when nothing runs */
   #add(ids: readonly string[], record: () => void = () => {}): Job | undefined {
     if (this.#closing.signal.aborted) throw closed();
-    return this.#jobs.together(() => {
+    return this.#jobs.transaction(() => {
       record();
       this.#jobs.add(ids);
       return this.#isFree ? this.#jobs.take() : undefined;
@@ -126,11 +127,11 @@ export class LocalQueue implements Queue {
     }
   }
 
-  #run({ id, attempt }: Job, secured?: Promise<void>): void {
+  #run({ id, attempt }: Job, flushed?: Promise<void>): void {
     const stop = new AbortController();
     const begin = () => this.#work!(id, { attempt, signal: stop.signal });
-    // Whoever pushed it is answered first, or takes back what could not be secured: the work then finds nothing to do.
-    const work = secured ? secured.catch(() => {}).then(() => turn().then(begin)) : begin();
+    // Start after the flush settles: when it failed, the pusher withdraws the task, and the worker finds no job.
+    const work = flushed ? flushed.catch(() => {}).then(() => turn().then(begin)) : begin();
     this.#running = { id, stop, done: this.#finish(id, work) };
   }
 
@@ -138,14 +139,14 @@ export class LocalQueue implements Queue {
     let next: Job | undefined;
     try {
       await work;
-      // Whoever waited for this job is answered first.
+      // One turn of the event loop, so that clients who waited for this job are answered first.
       await turn();
-      next = this.#jobs.together(() => {
+      next = this.#jobs.transaction(() => {
         this.#jobs.remove(id);
         return this.#closing.signal.aborted ? undefined : this.#jobs.take();
       });
       this.#failures = 0;
-      this.#jobs.tidy();
+      this.#jobs.checkpoint();
     } catch (error) {
       // The list may be what fails; then the attempt counts, which is the smaller evil.
       try {
@@ -161,7 +162,7 @@ export class LocalQueue implements Queue {
   /** The whole queue waits: what hinders one job's end from being written down hinders all. */
   #rest(error: unknown): void {
     const { firstPause, longestPause, onPause } = this.#options;
-    const milliseconds = Math.min(firstPause * 2 ** this.#failures++, longestPause);
+    const milliseconds = backOff(this.#failures++, firstPause, longestPause);
     onPause(error, milliseconds);
     this.#pause = setTimeout(() => {
       this.#pause = undefined;

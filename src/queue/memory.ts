@@ -38,9 +38,9 @@ class MemoryJobs implements JobList {
     this.#attempts.delete(id);
   }
 
-  tidy(): void {}
+  checkpoint(): void {}
 
-  together<Result>(changes: () => Result): Result {
+  transaction<Result>(changes: () => Result): Result {
     return changes();
   }
 }

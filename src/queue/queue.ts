@@ -16,19 +16,19 @@ export type QueueErrorCode = keyof typeof queueErrors;
 
 export type PushOptions = {
   /**
-   * Writes down what the jobs are, when there is room for them and before any of them runs: in one transaction with the
-   * jobs where the queue lies in the database.
+   * Writes the tasks of the jobs, once there is room for the jobs and before any of them runs; in the same transaction
+   * as the jobs where the queue is in the database.
    */
   record?: () => void;
-  /** Resolves when that outlives a power failure; waited for before any of the jobs runs. */
-  secure?: () => Promise<void>;
+  /** Resolves when the record survives a power failure; no job of this push runs before. */
+  flush?: () => Promise<void>;
 };
 
 export interface Queue {
   /**
    * Takes all of the jobs or none; each runs when all pushed before it are done. One that is there already stays where
-   * it is. Rejects with `queueFull`, `queueClosed`, the code of the store or what the options throw; only when `secure`
-   * rejects the jobs are taken all the same.
+   * it is. Rejects with `queueFull`, `queueClosed`, the code of the store or what the options throw; when `flush`
+   * rejects, the jobs are in the queue all the same.
    */
   push(ids: readonly string[], options?: PushOptions): Promise<void>;
   /** The same for jobs that were taken before the process began: those fit in any case. */

@@ -44,11 +44,11 @@ class StoredJobs implements JobList {
     this.#size -= this.#db.run('DELETE FROM jobs WHERE id = ?', id);
   }
 
-  tidy(): void {
+  checkpoint(): void {
     this.#db.checkpoint();
   }
 
-  together<Result>(changes: () => Result): Result {
+  transaction<Result>(changes: () => Result): Result {
     const before = this.#size;
     try {
       return this.#db.transaction(changes);

@@ -1,4 +1,4 @@
-/** The parts of a server, put together over one data directory. */
+/** The composition root: the parts of a server, put together over one data directory. */
 
 import { join } from 'node:path';
 import type { Config } from '../config.ts';
@@ -15,32 +15,41 @@ import { ModelStore } from '../store/models.ts';
 import { SessionResults } from '../store/session-results.ts';
 import { TaskStore } from '../store/tasks.ts';
 import { UsageStore } from '../store/usage.ts';
+import { Acceptance } from '../tasks/accept/acceptance.ts';
+import { restoreTasks } from '../tasks/accept/restore.ts';
 import { Outbox } from '../tasks/deliveries/outbox.ts';
+import { createSend } from '../tasks/deliveries/send.ts';
 import { Pace } from '../tasks/metrics/pace.ts';
-import { measureEngine, TaskMetrics } from '../tasks/metrics/task-metrics.ts';
-import type { ImageEngine } from '../tasks/run-plan.ts';
+import { TaskMetrics } from '../tasks/metrics/task-metrics.ts';
+import { Expiry } from '../tasks/results/expiry.ts';
+import { Resumption } from '../tasks/results/resumption.ts';
+import { Settlement } from '../tasks/results/settlement.ts';
+import { Tracker } from '../tasks/results/tracker.ts';
+import type { ImageEngine } from '../tasks/run/make-image.ts';
+import { Worker } from '../tasks/run/worker.ts';
 import { TaskService } from '../tasks/service.ts';
 
-export type PartsOptions = {
+export type AssembleOptions = {
   config: Config;
   log: Log;
   engine: ImageEngine;
-  /** The model that comes with the package, where it is not the package's own. */
+  /** Folder of the embedded model, where it is not the package's own. */
   embedded?: string;
 };
 
-export type Parts = Awaited<ReturnType<typeof openParts>>;
+/** A server without its transports: `start()` begins to make images, `close()` releases the data directory. */
+export type Assembly = Awaited<ReturnType<typeof assemble>>;
 
-/** Throws `dataDirectoryUnusable`, `dataDirectoryInUse` and what the database says of itself. */
-export async function openParts({ config, log, engine: bare, embedded }: PartsOptions) {
+/** Throws `dataDirectoryUnusable`, `dataDirectoryInUse` and the errors of the database. */
+export async function assemble({ config, log, engine, embedded }: AssembleOptions) {
   const { dataDir } = config;
   const lock = lockFolder(dataDir);
   const db = Database.open(join(dataDir, 'retouch.db'));
+  const tasks = new TaskStore(db);
+  const deliveries = new DeliveryStore(db);
+  const usage = new UsageStore(db);
   const keys = new KeyStore(db);
-  const metrics = new Metrics();
-  const taskMetrics = new TaskMetrics(metrics);
-  const pace = new Pace();
-  const engine = measureEngine(bare, taskMetrics, pace);
+  const inputs = new InputStore(join(dataDir, 'inputs'));
   const assets = await FileAssetStore.open(join(dataDir, 'images'), new Lifetimes(db));
   const models = await ModelStore.scan({
     models: config.modelsDir,
@@ -49,56 +58,65 @@ export async function openParts({ config, log, engine: bare, embedded }: PartsOp
     ...(embedded === undefined ? {} : { embedded }),
   });
   for (const problem of models.problems) log.warn(problem);
+
+  const metrics = new Metrics();
+  const pace = new Pace();
+  const taskMetrics = new TaskMetrics(metrics, pace);
+  const tracker = new Tracker();
   const queue = createSqliteQueue(db, {
     limit: config.queueLimit,
     onPause: (error, milliseconds) =>
       log.error('The queue waits: the end of an image cannot be written down.', { error, milliseconds }),
   });
-  const milliseconds = config.fetchTimeout * 1000;
-  const deliveries = new DeliveryStore(db);
-  const outbox = new Outbox({
-    deliveries,
-    maxAttempts: config.deliveryAttempts,
-    onEnd: (delivery, error) => service.endDelivery(delivery, error),
-    log,
-  });
-  const service: TaskService = new TaskService({
-    tasks: new TaskStore(db),
-    sessionResults: new SessionResults(db),
-    usage: new UsageStore(db),
-    keys,
+  const outbox = new Outbox({ deliveries, maxAttempts: config.deliveryAttempts, log });
+  const settlement = new Settlement({
+    ...{ tasks, inputs, deliveries, outbox, tracker, log },
     metrics: taskMetrics,
-    pace,
-    inputs: new InputStore(join(dataDir, 'inputs')),
-    assets,
-    models,
-    queue,
-    deliveries,
-    outbox,
-    webhook: { body: config.webhookBody, secret: config.webhookSecret },
-    retention: config.retention * 86_400_000,
-    engine,
-    log,
-    fetch: {
-      allowPrivate: config.allowPrivateNetwork,
-      totalMilliseconds: milliseconds,
-      connectMilliseconds: Math.min(milliseconds, 5000),
-      maxRedirects: 5,
-    },
-    arithmetic: {
-      device: config.device,
-      precision: config.precision,
-      referenceIds: config.referenceIds,
-    },
-    maxTasks: config.batchLimit,
-    keyLimit: config.keyLimit,
-    maxPictureBytes: config.pictureLimit,
-    maxPixels: config.pixelLimit,
-    syncTimeout: config.syncTimeout * 1000,
   });
+  const worker = new Worker({
+    ...{ engine, tasks, inputs, assets, usage, settlement, tracker, log },
+    metrics: taskMetrics,
+  });
+  const acceptance = new Acceptance({ tasks, inputs, queue, usage, models, keyLimit: config.keyLimit });
+  const fetch = fetchLimits(config);
+  const waiting = { tasks, assets, tracker, syncTimeout: config.syncTimeout * 1000 };
+  const service = new TaskService({
+    uses: {
+      ...{ ...waiting, models, keys, usage, queue, settlement, acceptance },
+      sources: { assets, fetch, maxImageBytes: config.pictureLimit, maxPixels: config.pixelLimit },
+      arithmetic: {
+        device: config.device,
+        precision: config.precision,
+        referenceIds: config.referenceIds,
+      },
+    },
+    resumption: new Resumption({ results: new SessionResults(db), waiting, log }),
+    ...{ metrics: taskMetrics, pace, maxTasks: config.batchLimit, log },
+  });
+  const webhook = { body: config.webhookBody, secret: config.webhookSecret };
+  const send = createSend({ tasks, assets, fetch, webhook });
+  const expiry = new Expiry({ tasks, assets, retention: config.retention * 86_400_000, log });
+
+  const start = async () => {
+    await restoreTasks({ tasks, inputs, queue, log });
+    queue.start(worker.work);
+    outbox.start({ send, onEnd: (delivery, error) => settlement.deliveryEnded(delivery, error) });
+    await expiry.start();
+  };
   const close = () => {
+    expiry.close();
     db.close();
     lock.release();
   };
-  return { assets, models, keys, metrics, engine, queue, outbox, service, close };
+  return { assets, models, keys, metrics, engine, queue, outbox, service, start, close };
+}
+
+function fetchLimits({ fetchTimeout, allowPrivateNetwork }: Config) {
+  const totalMilliseconds = fetchTimeout * 1000;
+  return {
+    allowPrivate: allowPrivateNetwork,
+    totalMilliseconds,
+    connectMilliseconds: Math.min(totalMilliseconds, 5000),
+    maxRedirects: 5,
+  };
 }

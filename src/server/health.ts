@@ -9,7 +9,7 @@ import type { Config } from '../config.ts';
 import { Gauge, type Metrics } from '../metrics.ts';
 import type { Queue } from '../queue/queue.ts';
 import type { ModelStore } from '../store/models.ts';
-import type { ImageEngine } from '../tasks/run-plan.ts';
+import type { ImageEngine } from '../tasks/run/make-image.ts';
 import type { Gate } from './auth.ts';
 import { answer } from './http.ts';
 

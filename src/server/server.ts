@@ -12,7 +12,7 @@ import type { Queue } from '../queue/queue.ts';
 import type { AssetStore } from '../store/assets.ts';
 import type { KeyStore } from '../store/keys.ts';
 import type { ModelStore } from '../store/models.ts';
-import type { ImageEngine } from '../tasks/run-plan.ts';
+import type { ImageEngine } from '../tasks/run/make-image.ts';
 import type { TaskService } from '../tasks/service.ts';
 import { createGate } from './auth.ts';
 import type { ConnectionTimes } from './connection.ts';

@@ -8,6 +8,7 @@ import { createReadStream } from 'node:fs';
 import { mkdir, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
+import { backOff } from '../back-off.ts';
 import { RetouchError } from '../error.ts';
 import type { Stream } from '../net.ts';
 import { type Hub, type HubFile, type HubRepository, hubError } from './hub.ts';
@@ -51,7 +52,7 @@ export async function download(
       if (!isPassing(error)) throw error;
       futile = (await beginning(partial, file)) > before ? 0 : futile + 1;
       if (futile >= mostFutile) throw error;
-      await wait(Math.min(pause * 2 ** futile, longestPause), undefined, { signal }).catch(() => {
+      await wait(backOff(futile, pause, longestPause), undefined, { signal }).catch(() => {
         throw error;
       });
     }

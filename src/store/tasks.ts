@@ -1,11 +1,11 @@
-/** Accepted tasks and the result of each of their images. What stands in the JSON is the affair of `tasks/`. */
+/** Accepted tasks and the result of each of their images. The JSON in them is defined in `tasks/`. */
 
 import type { Database } from './db.ts';
 
 /** `request` is as the client wrote it, `terms` how the results are delivered. Both are JSON. */
 export type StoredTask = {
   uuid: string;
-  /** Whose it is; others cannot see it. */
+  /** Owner; other accounts cannot see it. */
   account: string;
   type: string;
   request: string;
@@ -22,13 +22,13 @@ export type StoredResult = {
   seed: string;
   item: string | null;
   failure: string | null;
-  /** The item of a picture that is there and waits for its upload; the result is open. */
+  /** The item of a stored image that waits for its upload; the result is open. */
   made: string | null;
 };
 
 export type NewResult = { uuid: string; seed: string; plan: string };
 
-export type Outcome = { item: string } | { failure: string };
+export type StoredOutcome = { item: string } | { failure: string };
 
 const resultColumns = 'uuid, task, position, seed, item, failure, made';
 const open = 'item IS NULL AND failure IS NULL';
@@ -59,7 +59,7 @@ export class TaskStore {
     });
   }
 
-  /** Resolves when a power failure does not undo either what was added. Throws `dataDirectoryUnusable`. */
+  /** Resolves when every task added so far survives a power failure. Throws `dataDirectoryUnusable`. */
   flush(): Promise<void> {
     return this.#db.flush();
   }
@@ -113,7 +113,7 @@ export class TaskStore {
   }
 
   /** The first outcome counts: false when there was one already. `also` is part of the same transaction. */
-  settle(result: string, outcome: Outcome, also: () => void = () => {}): boolean {
+  settle(result: string, outcome: StoredOutcome, also: () => void = () => {}): boolean {
     const [column, value] = 'item' in outcome ? ['item', outcome.item] : ['failure', outcome.failure];
     return this.#db.transaction(() => {
       const sql = `UPDATE results SET ${column} = ?, plan = NULL WHERE uuid = ? AND ${open}`;

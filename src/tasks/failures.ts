@@ -11,7 +11,7 @@ import {
 import { RetouchError } from '../error.ts';
 import type { Log } from '../log.ts';
 
-/** Codes that the wire has a better word for. Others are kept, as 500. */
+/** Codes with a counterpart on the wire. Others keep their code, with status 500. */
 const wireCodes: Readonly<Record<string, ApiErrorCode>> = {
   engineAborted: 'taskCancelled',
   engineClosed: 'serverUnavailable',
@@ -21,7 +21,7 @@ const wireCodes: Readonly<Record<string, ApiErrorCode>> = {
   queueFull: 'rateLimitExceeded',
 };
 
-/** What is wrong with a LoRA shows when its file is read for the model. */
+/** Found when a LoRA's file is read for the model. */
 const loraFaults: ReadonlySet<string> = new Set([
   'loraInvalid',
   'loraMisfit',
@@ -32,7 +32,7 @@ const loraFaults: ReadonlySet<string> = new Set([
 
 const ipAdapterFaults: ReadonlySet<string> = new Set(['ipAdapterMisfit', 'ipAdapterUnsupported']);
 
-/** Failures of the machine that the same request may survive later. */
+/** Failures of the machine: the same request may succeed later. */
 const unavailable: ReadonlySet<string> = new Set([
   'assetWriteFailed',
   'databaseBusy',
@@ -60,8 +60,8 @@ export function toFailure(error: unknown, place: ErrorPlace, log: Log): Failure 
     const facts = { code: 'invalidIpAdaptersGuideImages', parameter: 'ipAdapters.guideImages' };
     return { status: 400, error: { ...facts, message: error.message, ...place } };
   }
-  // Pictures are decoded twice: probed here, and wholly in the engine, which finds what is cut short.
-  if (isPictureFault(error.code)) {
+  // The server reads an image's header only; the engine decodes all of it and finds data that is cut short.
+  if (isImageFault(error.code)) {
     const facts = { code: 'invalidReferenceImages', parameter: 'inputs.referenceImages' };
     return { status: 400, error: { ...facts, message: error.message, ...place } };
   }
@@ -70,6 +70,6 @@ export function toFailure(error: unknown, place: ErrorPlace, log: Log): Failure 
   return { status, error: { code: error.code, message: error.message, ...place } };
 }
 
-export function isPictureFault(code: string): boolean {
+export function isImageFault(code: string): boolean {
   return code === 'imageUndecodable' || code === 'imageTooLarge';
 }

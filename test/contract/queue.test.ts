@@ -141,17 +141,17 @@ describe.each(Object.entries(implementations))('the %s queue', (_, { open, durab
     expect([seen, worker.started]).toEqual([[[]], ['c']]);
   });
 
-  it('begins a job once it is secured, or could not be, and says so to whoever pushed it', async () => {
+  it('begins a job once its record is flushed or the flush failed, and tells the pusher', async () => {
     const { queue, worker } = start();
     const written = Promise.withResolvers<void>();
-    const pushing = queue.push(['a'], { secure: () => written.promise });
+    const pushing = queue.push(['a'], { flush: () => written.promise });
     await queue.push(['b']);
     expect(worker.started).toEqual([]);
     written.resolve();
     await pushing;
     await expect.poll(() => worker.started).toEqual(['a']);
     const broken = new Error('the disk is broken');
-    await expect(queue.push(['c'], { secure: () => Promise.reject(broken) })).rejects.toBe(broken);
+    await expect(queue.push(['c'], { flush: () => Promise.reject(broken) })).rejects.toBe(broken);
     expect(queue.depth).toBe(3);
   });
 

@@ -53,7 +53,7 @@ function planOf(fields: Record<string, unknown>): Plan {
   const references = [{ bytes: picture, width: 512, height: 512 }];
   const arithmetic = { device: 'cpu', precision: 'f32', referenceIds: 'offset' } as const;
   const inputs = { references, guides: [] };
-  return makePlans(parsed.task as ImageInferenceTask, inputs, model, arithmetic, models)[0]!.plan;
+  return makePlans(parsed.task as ImageInferenceTask, inputs, { models, arithmetic })[0]!.plan;
 }
 
 type Run = { pixels: Uint8Array; events: EngineEvent[]; reused: number[] };

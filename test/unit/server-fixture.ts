@@ -7,12 +7,12 @@ import { type Config, loadConfig } from '../../src/config.ts';
 import { encodeImage } from '../../src/engine/image/image-codec.ts';
 import type { EngineEvent, Plan } from '../../src/engine/plan.ts';
 import { createLog } from '../../src/log.ts';
-import { openParts } from '../../src/server/assemble.ts';
+import { assemble } from '../../src/server/assemble.ts';
 import type { ConnectionTimes } from '../../src/server/connection.ts';
 import { createServer } from '../../src/server/server.ts';
 import type { FileAssetStore } from '../../src/store/assets-fs.ts';
 import type { KeyStore } from '../../src/store/keys.ts';
-import type { ImageEngine } from '../../src/tasks/run-plan.ts';
+import type { ImageEngine } from '../../src/tasks/run/make-image.ts';
 import type { TaskService } from '../../src/tasks/service.ts';
 
 export const taskUUID = '50836053-a0ee-4cf5-b9d6-ae7c5d140ada';
@@ -94,9 +94,9 @@ export async function openBench(
   const log = createLog('info', (line) => logged.push(line));
   const engine = new FakeEngine();
   const embedded = await installModel(join(folder, 'embedded'));
-  const parts = await openParts({ config, log, engine, embedded });
+  const parts = await assemble({ config, log, engine, embedded });
   const server = createServer({ ...parts, config, log, ...(times && { times }) });
-  await parts.service.start();
+  await parts.start();
   return {
     server,
     engine,

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ModelSearchTask } from '../../src/api/tasks/model-search.ts';
 import type { Adapter, Model, ModelStore } from '../../src/store/models.ts';
-import { searchModels } from '../../src/tasks/search-models.ts';
+import { searchModels } from '../../src/tasks/handlers/model-search.ts';
 import { type Bench, createBench, task } from './server-fixture.ts';
 
 const checkpoint = (air: string, name: string, tags: string[] = []) =>

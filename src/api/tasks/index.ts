@@ -1,15 +1,16 @@
-/** The task types of the wire. A further one is a file beside this and a line in the table. */
+/** The task types of the wire. A further one is a file beside this, a line in the table, and its handler. */
 
-import { type AccountManagementTask, accountManagement } from './account-management.ts';
-import { type AuthenticationTask, authentication } from './authentication.ts';
-import { type CancelTaskTask, cancelTask } from './cancel-task.ts';
-import { type GetResponseTask, getResponse } from './get-response.ts';
-import { type GetTaskDetailsTask, getTaskDetails } from './get-task-details.ts';
-import { type ImageInferenceTask, imageInference } from './image-inference.ts';
-import { type ImageUploadTask, imageUpload } from './image-upload.ts';
-import { type MediaStorageTask, mediaStorage } from './media-storage.ts';
-import { type ModelSearchTask, modelSearch } from './model-search.ts';
-import { type PingTask, ping } from './ping.ts';
+import type { Infer } from '../schema.ts';
+import { accountManagement } from './account-management.ts';
+import { authentication } from './authentication.ts';
+import { cancelTask } from './cancel-task.ts';
+import { getResponse } from './get-response.ts';
+import { getTaskDetails } from './get-task-details.ts';
+import { imageInference } from './image-inference.ts';
+import { imageUpload } from './image-upload.ts';
+import { mediaStorage } from './media-storage.ts';
+import { modelSearch } from './model-search.ts';
+import { ping } from './ping.ts';
 
 export const taskTypes = {
   accountManagement,
@@ -25,14 +26,6 @@ export const taskTypes = {
 } as const;
 
 export type TaskName = keyof typeof taskTypes;
-export type Task =
-  | AccountManagementTask
-  | AuthenticationTask
-  | CancelTaskTask
-  | GetResponseTask
-  | GetTaskDetailsTask
-  | ImageInferenceTask
-  | ImageUploadTask
-  | MediaStorageTask
-  | ModelSearchTask
-  | PingTask;
+/** A valid task of this type. */
+export type TaskOf<Name extends TaskName> = Infer<(typeof taskTypes)[Name]['schema']>;
+export type Task = { [Name in TaskName]: TaskOf<Name> }[TaskName];

@@ -6,9 +6,9 @@ import type { EncodedImage, EngineEvent, Plan } from '../../engine/plan.ts';
 import { EngineHost } from '../../engine/process/host.ts';
 import { RetouchError } from '../../error.ts';
 import { ModelStore } from '../../store/models.ts';
-import { eventText } from '../../tasks/event-text.ts';
 import { makePlans, type PlannedImage } from '../../tasks/plan/plan.ts';
-import { runPlan } from '../../tasks/run-plan.ts';
+import { eventText } from '../../tasks/run/event-text.ts';
+import { makeImage } from '../../tasks/run/make-image.ts';
 import type { Command } from '../command.ts';
 import { type Arguments, cliError, parseArguments } from '../flags/arguments.ts';
 import { readCache } from '../flags/cache-flag.ts';
@@ -114,9 +114,7 @@ export const edit: Command = {
     const planned = makePlans(
       task,
       { references: pictures, guides: await readGuides(ipAdapters) },
-      models.find(air)!,
-      { device, precision, referenceIds },
-      models,
+      { models, arithmetic: { device, precision, referenceIds } },
     )[0]!;
     return compute({ ...planned, plan: { ...planned.plan, previewEvery } }, output, config, {
       quiet: values.quiet === true,
@@ -157,7 +155,7 @@ async function compute(
       previews.push(writePicture(previewName(output, event.image), event.image.bytes));
   };
   try {
-    const image = await runPlan(host, plan, interrupt.signal, onEvent);
+    const image = await makeImage(plan, { engine: host, signal: interrupt.signal, onEvent });
     await Promise.all(previews);
     await writePicture(output, image.bytes);
     view?.end();

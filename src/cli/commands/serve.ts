@@ -3,7 +3,7 @@
 import { type Config, requireKeys } from '../../config.ts';
 import { EngineHost, type EngineHostOptions } from '../../engine/process/host.ts';
 import { createLog, type Log } from '../../log.ts';
-import { openParts } from '../../server/assemble.ts';
+import { assemble } from '../../server/assemble.ts';
 import { createServer, listen } from '../../server/server.ts';
 
 /** Milliseconds in which stopped work may still be answered. */
@@ -15,12 +15,12 @@ export type RunningServer = { url: string; close(): Promise<void> };
 export async function serve(config: Config, engine: EngineHostOptions = {}): Promise<RunningServer> {
   const log = createLog(config.logLevel);
   const host = new EngineHost({ ...engineOptions(config, log), ...engine });
-  const parts = await openParts({ config, log, engine: host });
+  const parts = await assemble({ config, log, engine: host });
   const { service, queue, outbox, keys } = parts;
   requireKeys(config, keys.list().length);
   const server = createServer({ ...parts, config, log });
   const url = await listen(server, config);
-  await service.start();
+  await parts.start();
   const close = async () => {
     // New requests are refused at once; what is under way may end until the time is up, and waits for the next start then.
     const deadline = performance.now() + config.shutdownTimeout * 1000;

@@ -7,6 +7,7 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
+import { backOff } from '../../back-off.ts';
 import { RetouchError } from '../../error.ts';
 import type { EngineEvent, Plan } from '../plan.ts';
 import { Inbox } from './channel.ts';
@@ -137,7 +138,7 @@ export class EngineHost {
     this.#state = 'idle';
     if (exit.wanted) return;
     const { firstDelay, longestDelay, log } = this.#options;
-    const delay = Math.min(firstDelay * 2 ** this.#crashes, longestDelay);
+    const delay = backOff(this.#crashes, firstDelay, longestDelay);
     this.#crashes++;
     this.#notBefore = performance.now() + delay;
     log(

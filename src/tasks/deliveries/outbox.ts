@@ -5,6 +5,7 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
+import { backOff } from '../../back-off.ts';
 import { RetouchError } from '../../error.ts';
 import type { Log } from '../../log.ts';
 import type { NetErrorCode } from '../../net.ts';
@@ -20,9 +21,13 @@ export type OutboxOptions = {
   /** Milliseconds before the second try, doubled up to `longestDelay`. */
   firstDelay?: number;
   longestDelay?: number;
-  /** Called in the end, whichever it is. What it throws makes the delivery be tried again. */
-  onEnd: (delivery: Delivery, error: RetouchError | undefined) => void;
   log: Log;
+};
+
+export type OutboxHandlers = {
+  send: Send;
+  /** Called once per delivery, when it arrived or was given up. An error thrown here makes the delivery be tried again. */
+  onEnd: (delivery: Delivery, error: RetouchError | undefined) => void;
 };
 
 /** Receivers that hang hold up others only when there are as many of them. */
@@ -32,24 +37,24 @@ export class Outbox {
   readonly #options: Required<OutboxOptions>;
   readonly #closing = new AbortController();
   readonly #underWay = new Map<string, Promise<void>>();
-  #send: Send | undefined;
+  #handlers: OutboxHandlers | undefined;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: OutboxOptions) {
     this.#options = { firstDelay: 250, longestDelay: 8000, ...options };
   }
 
-  start(send: Send): void {
-    this.#send = send;
+  start(handlers: OutboxHandlers): void {
+    this.#handlers = handlers;
     this.wake();
   }
 
   /** To be called when something was added. */
   wake(): void {
-    if (this.#closing.signal.aborted || !this.#send) return;
+    if (this.#closing.signal.aborted || !this.#handlers) return;
     clearTimeout(this.#timer);
     try {
-      this.#sendWhatIsDue(this.#send);
+      this.#sendDue(this.#handlers);
     } catch (error) {
       this.#options.log.error('The outbox cannot be read; it is tried again.', { error });
       this.#timer = setTimeout(() => this.wake(), this.#options.longestDelay);
@@ -63,7 +68,7 @@ export class Outbox {
     await Promise.all(this.#underWay.values());
   }
 
-  #sendWhatIsDue(send: Send): void {
+  #sendDue(handlers: OutboxHandlers): void {
     const now = Date.now();
     const pending = this.#options.deliveries
       .pending(2 * maxAtOnce)
@@ -74,7 +79,7 @@ export class Outbox {
         this.#timer = setTimeout(() => this.wake(), delivery.due - now);
         return;
       }
-      const work = this.#try(delivery, send).finally(() => {
+      const work = this.#try(delivery, handlers).finally(() => {
         this.#underWay.delete(delivery.uuid);
         this.wake();
       });
@@ -83,7 +88,7 @@ export class Outbox {
   }
 
   /** Never rejects. */
-  async #try(delivery: Delivery, send: Send): Promise<void> {
+  async #try(delivery: Delivery, { send, onEnd }: OutboxHandlers): Promise<void> {
     let failure: RetouchError | undefined;
     try {
       await send(delivery, this.#closing.signal);
@@ -92,7 +97,7 @@ export class Outbox {
       failure = toRetouchError(error);
     }
     try {
-      this.#end(delivery, failure);
+      this.#end(delivery, failure, onEnd);
     } catch (error) {
       // Still in the outbox, but not at once again: whatever hinders the writing needs time to go.
       this.#options.log.error('The end of a delivery cannot be written down.', {
@@ -103,8 +108,8 @@ export class Outbox {
     }
   }
 
-  #end(delivery: Delivery, failure: RetouchError | undefined): void {
-    const { deliveries, maxAttempts, onEnd, log } = this.#options;
+  #end(delivery: Delivery, failure: RetouchError | undefined, onEnd: OutboxHandlers['onEnd']): void {
+    const { deliveries, maxAttempts, log } = this.#options;
     const { uuid, kind, attempts } = delivery;
     if (!failure) {
       onEnd(delivery, undefined);
@@ -125,7 +130,7 @@ export class Outbox {
   /** With jitter, so that many that failed together do not come back together. */
   #delay(failures: number): number {
     const { firstDelay, longestDelay } = this.#options;
-    return Math.round(Math.min(firstDelay * 2 ** failures, longestDelay) * (0.75 + Math.random() / 4));
+    return Math.round(backOff(failures, firstDelay, longestDelay) * (0.75 + Math.random() / 4));
   }
 }
 

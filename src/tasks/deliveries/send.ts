@@ -4,39 +4,54 @@ import { createHmac } from 'node:crypto';
 import { apiError } from '../../api/errors.ts';
 import { parseJson, stringifyJson } from '../../api/json.ts';
 import { type Reply, toEnvelope } from '../../api/results.ts';
-import { type SendLimits, sendTo } from '../../net.ts';
+import { type FetchLimits, type SendLimits, sendTo } from '../../net.ts';
+import type { AssetStore } from '../../store/assets.ts';
 import type { Delivery } from '../../store/deliveries.ts';
-import type { Context, WebhookStyle } from '../handler.ts';
+import type { TaskStore } from '../../store/tasks.ts';
 import { knownTask } from '../results/lookup.ts';
 import { mediaTypes } from '../results/media-types.ts';
 import { type KeptItem, showResult } from '../results/outcome.ts';
 import type { Send } from './outbox.ts';
 
-/** The protocol's: a receiver that takes longer has failed. */
+/** The protocol's limit for a webhook's receiver. */
 const webhookMilliseconds = 5_000;
-/** A large picture over a slow line. */
+/** Enough for a large image over a slow line. */
 const uploadMilliseconds = 60_000;
 
-export function createSend({ parts }: Pick<Context, 'parts'>): Send {
-  const limits = (totalMilliseconds: number): SendLimits => ({ ...parts.fetch, totalMilliseconds });
+export type WebhookStyle = {
+  /** `{"data":[item]}` or the item itself. */
+  body: 'wrapped' | 'flat';
+  /** Key of the signature; empty means unsigned. */
+  secret: string;
+};
+
+export type SendOptions = {
+  tasks: TaskStore;
+  assets: AssetStore;
+  webhook: WebhookStyle;
+  fetch: Omit<FetchLimits, 'maxBytes'>;
+};
+
+export function createSend({ tasks, assets, webhook, fetch }: SendOptions): Send {
+  const limits = (totalMilliseconds: number): SendLimits => ({ ...fetch, totalMilliseconds });
 
   return async (delivery, signal) => {
-    const found = parts.tasks.result(delivery.result);
-    // Forgotten together with its task.
+    const found = tasks.result(delivery.result);
+    // Deleted together with its task.
     if (!found) return;
     const { result } = found;
     const { terms } = knownTask(found.task);
     if (delivery.kind === 'upload') {
       const { format } = parseJson(result.made!) as KeptItem;
-      const asset = await parts.assets.get(result.uuid);
+      const asset = await assets.get(result.uuid);
       if (!asset) throw apiError('mediaNotFound', 'The picture is no longer stored.');
       const headers = { 'content-type': mediaTypes[format] };
       const sending = { method: 'PUT', headers, body: asset.bytes } as const;
       await sendTo(terms.uploadEndpoint!, sending, limits(uploadMilliseconds), signal);
     } else {
-      const reply = (await showResult(result, terms, terms.publicUrl, parts))!;
-      const body = Buffer.from(stringifyJson(webhookBody(reply, parts.webhook.body)));
-      const headers = webhookHeaders(delivery, body, parts.webhook.secret);
+      const reply = (await showResult(result, terms, assets))!;
+      const body = Buffer.from(stringifyJson(webhookBody(reply, webhook.body)));
+      const headers = webhookHeaders(delivery, body, webhook.secret);
       const sending = { method: 'POST', headers, body } as const;
       await sendTo(terms.webhookURL!, sending, limits(webhookMilliseconds), signal);
     }
@@ -49,7 +64,7 @@ export function webhookBody(reply: Reply, style: WebhookStyle['body']): object {
   return errors ? { errors } : { data };
 }
 
-/** The signature is over the time as well, so that a receiver can refuse what someone sends again much later. */
+/** The signature covers the time, so that a receiver can refuse a replay. */
 export function webhookHeaders({ uuid }: Delivery, body: Uint8Array, secret: string): Record<string, string> {
   const timestamp = String(Math.floor(Date.now() / 1000));
   const headers = { 'content-type': 'application/json', 'x-retouch-delivery': uuid };

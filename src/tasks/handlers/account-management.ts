@@ -1,20 +1,22 @@
 import { createHash } from 'node:crypto';
 import type { Reply } from '../../api/results.ts';
 import type { AccountManagementTask } from '../../api/tasks/account-management.ts';
-import { dateOf, type UsageDay } from '../../store/usage.ts';
-import type { Context } from '../handler.ts';
+import type { KeyStore } from '../../store/keys.ts';
+import { dateOf, type UsageDay, type UsageStore } from '../../store/usage.ts';
+import type { Call } from './handler.ts';
 
-/** There is nothing to pay here; clients look whether there is anything left before they begin. */
+/** Nothing is paid here, but some clients refuse to begin with an empty balance. */
 const unlimitedBalance = 1_000_000;
 
 const dayMilliseconds = 86_400_000;
 
 export function* accountManagement(
   { taskUUID, operation }: AccountManagementTask,
-  { parts, caller }: Context,
+  { caller }: Call,
+  { keys, usage }: { keys: Pick<KeyStore, 'list'>; usage: UsageStore },
 ): Generator<Reply> {
-  const key = parts.keys.list().find(({ id }) => id === caller.account);
-  const days = parts.usage.days(caller.account).map(roundDay);
+  const key = keys.list().find(({ id }) => id === caller.account);
+  const days = usage.days(caller.account).map(roundDay);
   yield {
     item: {
       taskType: 'accountManagement',
@@ -61,14 +63,14 @@ function roundDay(day: UsageDay): UsageDay {
   return { ...day, computeSeconds: round(day.computeSeconds), cost: round(day.cost) };
 }
 
-/** Sums of cents are not exact in binary. */
+/** Sums of decimal fractions are not exact in binary. */
 function round(amount: number): number {
   return Math.round(amount * 1e6) / 1e6;
 }
 
-/** The same for an account always, and nothing of its key. */
+/** Deterministic per account; the key cannot be computed from it. */
 function uuidOf(account: string): string {
   const hex = createHash('sha256').update(`account ${account}`).digest('hex');
-  // Version 8 of RFC 9562: made by a rule of one's own.
+  // RFC 9562, version 8: custom.
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-a${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
 }

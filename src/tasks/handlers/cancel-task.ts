@@ -1,32 +1,39 @@
 import { failure } from '../../api/errors.ts';
 import type { Reply } from '../../api/results.ts';
 import type { CancelTaskTask } from '../../api/tasks/cancel-task.ts';
-import type { Context } from '../handler.ts';
+import type { Queue } from '../../queue/queue.ts';
+import type { TaskStore } from '../../store/tasks.ts';
 import { findTask } from '../results/lookup.ts';
-import { settle } from '../results/settle.ts';
+import type { Settlement } from '../results/settlement.ts';
+import type { Tracker } from '../results/tracker.ts';
+import type { Call } from './handler.ts';
 
-/** The results are settled at once; the engine leaves the one it is at after its step. */
-export function* cancelTask({ taskUUID }: CancelTaskTask, context: Context): Generator<Reply> {
-  const { parts, tracker, caller } = context;
-  const uuid = taskUUID.toLowerCase();
+type Uses = { tasks: TaskStore; queue: Queue; settlement: Settlement; tracker: Tracker };
+
+/** The results are settled at once; the engine stops after the step that it is computing. */
+export function* cancelTask(
+  { taskUUID, taskType }: CancelTaskTask,
+  { caller }: Call,
+  { tasks, queue, settlement, tracker }: Uses,
+): Generator<Reply> {
   const answer = (cancelledResults: number): Reply => ({
-    item: { taskType: 'cancelTask', taskUUID, cancelledResults },
+    item: { taskType, taskUUID, cancelledResults },
   });
-  const expected = tracker.cancelClaim(uuid, caller.account);
+  const expected = tracker.cancelClaim(taskUUID.toLowerCase(), caller.account);
   if (expected !== undefined) {
     yield answer(expected);
     return;
   }
-  const task = findTask(taskUUID, 'cancelTask', context);
+  const task = findTask({ taskUUID, taskType }, caller, tasks);
   const cancelled = failure('taskCancelled', 'The task was cancelled before its image was finished.', {
     taskType: task.type,
     taskUUID: task.terms.taskUUID,
   });
-  // What is made is not taken back, also while it is being uploaded.
-  const open = parts.tasks
-    .results(uuid)
+  // An image that is made stays, also while it is being uploaded.
+  const open = tasks
+    .results(task.uuid)
     .filter(({ item, failure, made }) => item === null && failure === null && made === null);
-  const settled = open.filter((result) => settle(task, result.uuid, { failure: cancelled }, context));
-  for (const result of open) parts.queue.cancel(result.uuid);
+  const settled = open.filter(({ uuid }) => settlement.settle(task, { result: uuid, failure: cancelled }));
+  for (const result of open) queue.cancel(result.uuid);
   yield answer(settled.length);
 }

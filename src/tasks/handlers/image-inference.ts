@@ -1,36 +1,50 @@
-/** imageInference: resolve → plan → accept, and then the images as they are made, or word that the task was accepted. */
+/** imageInference: resolve → plan → accept, then the images as they are made, or an acknowledgement. */
 
 import type { Reply } from '../../api/results.ts';
 import type { ImageInferenceTask } from '../../api/tasks/image-inference.ts';
-import { acceptTask, checkReceivers, refuseRepeat } from '../accept.ts';
-import type { Context } from '../handler.ts';
+import type { ModelStore } from '../../store/models.ts';
+import type { Acceptance } from '../accept/acceptance.ts';
+import { checkReceivers, refuseRepeat } from '../accept/check-task.ts';
+import type { Sources } from '../inputs/image-source.ts';
 import { resolveInputs } from '../inputs/resolve.ts';
-import { makePlans, type PlannedImage } from '../plan/plan.ts';
-import { awaitResults } from '../results/wait.ts';
+import { type Arithmetic, makePlans, type PlannedImage } from '../plan/plan.ts';
+import { awaitResults, type WaitOptions } from '../results/wait.ts';
+import type { Call } from './handler.ts';
 
-export async function* imageInference(task: ImageInferenceTask, context: Context): AsyncGenerator<Reply> {
-  const { parts, tracker, caller } = context;
-  const deadline = performance.now() + parts.syncTimeout;
-  const uuid = task.taskUUID.toLowerCase();
-  refuseRepeat(task, context);
-  using _following = caller.follower && tracker.follow(uuid, caller.follower);
-  const claim = tracker.claim(uuid, caller.account, task.numberResults);
+type Uses = WaitOptions & {
+  sources: Sources;
+  models: ModelStore;
+  arithmetic: Arithmetic;
+  acceptance: Acceptance;
+};
+
+export async function* imageInference(
+  task: ImageInferenceTask,
+  { caller, wire }: Call,
+  uses: Uses,
+): AsyncGenerator<Reply> {
+  const { tracker, sources, models, arithmetic, acceptance } = uses;
+  const { taskType, taskUUID, outputType, numberResults } = task;
+  const deadline = performance.now() + uses.syncTimeout;
+  refuseRepeat(task, uses);
+  const { follower } = caller;
+  using _following = follower && tracker.follow(taskUUID.toLowerCase(), follower);
+  const claim = tracker.claim(taskUUID.toLowerCase(), caller.account, numberResults);
   try {
-    await checkReceivers(task, context);
-    const inputs = await resolveInputs(task, parts, { account: caller.account, signal: claim.signal });
-    // The parser asked for it; models do not go away while the server runs.
-    const model = parts.models.find(task.model)!;
-    const planned = makePlans(task, inputs, model, parts.arithmetic, parts.models);
-    const plans = planned.map((image) => withPreviews(image, caller.follower?.previews ?? 0));
-    await acceptTask(task, plans, claim.signal, context);
-    caller.follower?.onAccept();
+    await checkReceivers(task, sources.fetch);
+    const inputs = await resolveInputs(task, sources, { account: caller.account, signal: claim.signal });
+    const plans = makePlans(task, inputs, { models, arithmetic }).map((image) =>
+      withPreviews(image, follower?.previews ?? 0),
+    );
+    await acceptance.accept(task, plans, { caller, wire, signal: claim.signal });
+    follower?.onAccept();
   } finally {
-    tracker.release(uuid);
+    tracker.release(taskUUID.toLowerCase());
   }
   if (task.deliveryMethod === 'async' || task.webhookURL !== undefined) {
-    yield { item: { taskType: 'imageInference', taskUUID: task.taskUUID } };
+    yield { item: { taskType, taskUUID } };
   } else {
-    yield* awaitResults(task, deadline, context);
+    yield* awaitResults({ taskType, taskUUID, outputType, deadline }, caller, uses);
   }
 }
 

@@ -1,13 +1,15 @@
 import type { Reply } from '../../api/results.ts';
 import { type ImageUploadTask, imageUpload as type } from '../../api/tasks/image-upload.ts';
-import type { Context } from '../handler.ts';
-import { keepPicture } from '../inputs/uploads.ts';
+import type { Sources } from '../inputs/image-source.ts';
+import { keepUpload } from '../inputs/uploads.ts';
+import type { Call } from './handler.ts';
 
 export async function* imageUpload(
-  { taskUUID, image }: ImageUploadTask,
-  { parts, caller }: Context,
+  { taskUUID, taskType, image }: ImageUploadTask,
+  { caller }: Call,
+  { sources }: { sources: Sources },
 ): AsyncGenerator<Reply> {
   const place = { parameter: 'image', where: 'image', documentation: `${type.documentation}#request-image` };
-  const { uuid, url } = await keepPicture(image, place, parts, caller);
-  yield { item: { taskType: 'imageUpload', taskUUID, imageUUID: uuid, imageURL: url } };
+  const { uuid, url } = await keepUpload({ text: image, place }, sources, caller);
+  yield { item: { taskType, taskUUID, imageUUID: uuid, imageURL: url } };
 }

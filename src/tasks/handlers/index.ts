@@ -1,12 +1,12 @@
-/** What performs each task type. A further one is a file beside this and a line in the table. */
+/** The handler of each task type. A further one is a file beside this and a line in the table. */
 
-import type { Task, TaskName } from '../../api/tasks/index.ts';
-import type { Handler } from '../handler.ts';
+import type { TaskName, TaskOf } from '../../api/tasks/index.ts';
 import { accountManagement } from './account-management.ts';
 import { authentication } from './authentication.ts';
 import { cancelTask } from './cancel-task.ts';
 import { getResponse } from './get-response.ts';
 import { getTaskDetails } from './get-task-details.ts';
+import type { Handler } from './handler.ts';
 import { imageInference } from './image-inference.ts';
 import { imageUpload } from './image-upload.ts';
 import { mediaStorage } from './media-storage.ts';
@@ -24,4 +24,13 @@ export const handlers = {
   mediaStorage,
   modelSearch,
   ping,
-} as const satisfies { [Name in TaskName]: Handler<Extract<Task, { taskType: Name }>> };
+} as const satisfies { [Name in TaskName]: Handler<TaskOf<Name>, never> };
+
+/** The parts of the server that some handler needs. */
+export type HandlerUses = (typeof handlers)[TaskName] extends (
+  task: never,
+  call: never,
+  uses: infer Uses,
+) => unknown
+  ? Uses
+  : never;

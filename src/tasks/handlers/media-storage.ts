@@ -1,29 +1,29 @@
 import { apiError } from '../../api/errors.ts';
 import type { Reply } from '../../api/results.ts';
 import { type MediaStorageTask, mediaStorage as type } from '../../api/tasks/media-storage.ts';
-import type { Context } from '../handler.ts';
-import { keepPicture } from '../inputs/uploads.ts';
+import type { AssetStore } from '../../store/assets.ts';
+import type { Sources } from '../inputs/image-source.ts';
+import { keepUpload } from '../inputs/uploads.ts';
+import type { Call } from './handler.ts';
 
 export async function* mediaStorage(
-  { taskUUID, operation, media }: MediaStorageTask,
-  { parts, caller }: Context,
+  { taskUUID, taskType, operation, media }: MediaStorageTask,
+  { caller }: Call,
+  { assets, sources }: { assets: AssetStore; sources: Sources },
 ): AsyncGenerator<Reply> {
-  const id = { taskType: 'mediaStorage', taskUUID, operation } as const;
-  const place = { parameter: 'media', where: 'media', documentation: `${type.documentation}#request-media` };
+  const id = { taskType, taskUUID, operation };
+  const parameter = { parameter: 'media', documentation: `${type.documentation}#request-media` };
   if (operation === 'upload') {
-    const { uuid, url } = await keepPicture(media, place, parts, caller);
+    const place = { ...parameter, where: 'media' };
+    const { uuid, url } = await keepUpload({ text: media, place }, sources, caller);
     yield { item: { ...id, mediaUUID: uuid, mediaURL: url } };
     return;
   }
-  const asset = await parts.assets.get(media);
+  const asset = await assets.get(media);
   if (asset?.account !== caller.account) {
-    const { where: _, ...facts } = place;
-    throw apiError(
-      'mediaNotFound',
-      `'media' is the UUID ${media}, and no stored picture of yours has it.`,
-      facts,
-    );
+    const message = `'media' is the UUID ${media}, and no stored picture of yours has it.`;
+    throw apiError('mediaNotFound', message, parameter);
   }
-  await parts.assets.delete(media);
+  await assets.delete(media);
   yield { item: { ...id, mediaUUID: media } };
 }

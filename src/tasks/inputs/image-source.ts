@@ -1,4 +1,4 @@
-/** Where the bytes of a picture come from: a UUID of the store, a URL, a data URI or base64. */
+/** The bytes of an image that a parameter names: by a UUID of the store, a URL, a data URI or base64. */
 
 import { apiError, type ErrorPlace, type Failure } from '../../api/errors.ts';
 import { codeOf, isUuid } from '../../api/validate.ts';
@@ -9,42 +9,41 @@ import type { AssetStore } from '../../store/assets.ts';
 export type Sources = {
   assets: AssetStore;
   fetch: Omit<FetchLimits, 'maxBytes'>;
-  /** Bytes of one encoded picture; 32 MiB by default. */
-  maxPictureBytes?: number;
-  /** Width × height of one picture; the engine's limit by default. */
+  /** Bytes of one encoded image; 32 MiB by default. */
+  maxImageBytes?: number;
+  /** Width × height of one image; the engine's limit by default. */
   maxPixels?: number;
 };
 
-/** For whom, and until when. */
-export type Reader = { account: string; signal: AbortSignal };
+/** The account whose stored images may be read, and when to stop. */
+export type Requester = { account: string; signal: AbortSignal };
 
-/** Of the picture in the task; `where` has the index too. */
+/** The parameter that names the image; `where` has its index as well. */
 export type Place = { parameter: string; where: string; documentation?: string };
 
 const defaultMaxBytes = 32 * 2 ** 20;
 
 /** Throws API errors, and the errors of the network that are not the request's fault. */
-export async function readPicture(
-  text: string,
-  place: Place,
+export async function readImage(
+  { text, place }: { text: string; place: Place },
   sources: Sources,
-  { account, signal }: Reader,
+  { account, signal }: Requester,
 ): Promise<Uint8Array> {
-  const maxBytes = sources.maxPictureBytes ?? defaultMaxBytes;
+  const maxBytes = sources.maxImageBytes ?? defaultMaxBytes;
   if (isUuid(text)) return readAsset(text, place, sources, account);
   if (/^data:/i.test(text)) return decodeDataUri(text, place, maxBytes);
   if (/^[a-z][a-z0-9+.-]*:/i.test(text)) return download(text, place, { ...sources.fetch, maxBytes }, signal);
   return decodeBase64(text, place, maxBytes);
 }
 
-export function invalidPicture(place: Place, found: string): RetouchError {
+export function invalidImage(place: Place, found: string): RetouchError {
   const message = `Invalid value for '${place.where}': ${found}`;
   const code = codeOf('invalid', place.parameter.split('.'));
   const failure: Failure = { status: 400, error: { code, message, ...facts(place) } };
   return new RetouchError(code, message, { failure });
 }
 
-/** The picture of another account is none. */
+/** Another account's image is reported as not found. */
 async function readAsset(
   uuid: string,
   place: Place,
@@ -68,9 +67,9 @@ async function download(
     return bytes;
   } catch (error) {
     if (!(error instanceof RetouchError) || error.code === 'fetchAborted') throw error;
-    // These are the request's fault for good; the others may pass, and clients may retry them.
+    // Permanent faults of the request. The others may pass, and clients may retry them.
     const permanent: string[] = ['addressRefused', 'fetchTooLarge', 'urlRefused'] satisfies NetErrorCode[];
-    if (permanent.includes(error.code)) throw invalidPicture(place, error.message);
+    if (permanent.includes(error.code)) throw invalidImage(place, error.message);
     throw apiError('downloadFailed', `Invalid value for '${place.where}': ${error.message}`, facts(place));
   }
 }
@@ -80,25 +79,22 @@ function decodeDataUri(text: string, place: Place, maxBytes: number): Uint8Array
   const header = text.slice(0, comma < 0 ? 60 : comma);
   if (comma >= 0 && /;\s*base64\s*$/i.test(header))
     return decodeBase64(text.slice(comma + 1), place, maxBytes);
-  throw invalidPicture(
-    place,
-    `found a data URI '${header.slice(0, 60)}', expected data:<type>;base64,<data>.`,
-  );
+  throw invalidImage(place, `found a data URI '${header.slice(0, 60)}', expected data:<type>;base64,<data>.`);
 }
 
 function decodeBase64(text: string, place: Place, maxBytes: number): Uint8Array {
-  // Mail and shells wrap lines; a space would make base64 of any sentence.
+  // Mail and shells wrap lines. Spaces stay errors: without them any sentence would be base64.
   const characters = /[\r\n]/.test(text) ? text.replace(/[\r\n]+/g, '') : text;
   const digits = characters.replace(/={1,2}$/, '');
   if (digits === '' || /[^A-Za-z0-9+/_-]/.test(digits)) {
     const found = text.length > 60 ? `${text.slice(0, 60)}…` : text;
     const expected =
       'expected the UUID of a stored picture, an http(s) URL, a data URI or base64 of a picture';
-    throw invalidPicture(place, `found '${found}', ${expected}.`);
+    throw invalidImage(place, `found '${found}', ${expected}.`);
   }
   const size = Math.floor((digits.length * 3) / 4);
   if (size > maxBytes) {
-    throw invalidPicture(place, `found a picture of ${size} bytes, expected at most ${maxBytes}.`);
+    throw invalidImage(place, `found a picture of ${size} bytes, expected at most ${maxBytes}.`);
   }
   return Buffer.from(characters, 'base64');
 }

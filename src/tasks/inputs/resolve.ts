@@ -1,30 +1,30 @@
-/** Task → Inputs: every picture the task names, fetched and looked at. */
+/** Task → Inputs: every image that the task names, fetched and probed. */
 
 import type { ImageInferenceTask } from '../../api/tasks/image-inference.ts';
 import { probeImage } from '../../engine/image/image-codec.ts';
 import { RetouchError } from '../../error.ts';
-import { isPictureFault } from '../failures.ts';
-import { invalidPicture, type Place, type Reader, readPicture, type Sources } from './image-source.ts';
+import { isImageFault } from '../failures.ts';
+import { invalidImage, type Place, type Requester, readImage, type Sources } from './image-source.ts';
 
 export type { Sources } from './image-source.ts';
 
 /** Width and height are as seen, after the EXIF orientation. */
 export type Reference = { bytes: Uint8Array; width: number; height: number };
-/** `guides` are those of each IP-Adapter. */
+/** `guides`: a list per IP-Adapter. */
 export type Inputs = { references: Reference[]; guides: Reference[][] };
 
 const page = 'https://runware.ai/docs/models/flux-1-kontext-dev';
 
-/** Throws an AggregateError of what is wrong with each picture that cannot be had or is none. */
+/** Throws an AggregateError with one error per image that cannot be fetched or read. */
 export async function resolveInputs(
   task: ImageInferenceTask,
   sources: Sources,
-  reader: Reader,
+  requester: Requester,
 ): Promise<Inputs> {
   const resolve = (texts: readonly string[], parameter: string, where = parameter) => {
     const documentation = `${page}#request-${parameter.replaceAll('.', '-').toLowerCase()}`;
     return texts.map((text, index) =>
-      resolveReference(text, { parameter, where: `${where}[${index}]`, documentation }, sources, reader),
+      resolveReference(text, { parameter, where: `${where}[${index}]`, documentation }, sources, requester),
     );
   };
   const references = resolve(task.inputs?.referenceImages ?? [], 'inputs.referenceImages');
@@ -44,14 +44,14 @@ async function resolveReference(
   text: string,
   place: Place,
   sources: Sources,
-  reader: Reader,
+  requester: Requester,
 ): Promise<Reference> {
-  const bytes = await readPicture(text, place, sources, reader);
+  const bytes = await readImage({ text, place }, sources, requester);
   try {
     const { width, height } = await probeImage(bytes, sources.maxPixels);
     return { bytes, width, height };
   } catch (error) {
-    if (!(error instanceof RetouchError) || !isPictureFault(error.code)) throw error;
-    throw invalidPicture(place, error.message);
+    if (!(error instanceof RetouchError) || !isImageFault(error.code)) throw error;
+    throw invalidImage(place, error.message);
   }
 }

@@ -1,29 +1,31 @@
-/** A picture that a client gives to be kept → a stored asset. */
+/** An image that a client gives to be kept → a stored asset. */
 
 import { randomUUID } from 'node:crypto';
 import { prepareUpload } from '../../engine/image/image-codec.ts';
 import { RetouchError } from '../../error.ts';
-import { isPictureFault } from '../failures.ts';
-import { Turns } from '../semaphore.ts';
-import { invalidPicture, type Place, type Reader, readPicture, type Sources } from './image-source.ts';
+import { isImageFault } from '../failures.ts';
+import type { Caller } from '../handlers/handler.ts';
+import { invalidImage, type Place, readImage, type Sources } from './image-source.ts';
+import { Semaphore } from './semaphore.ts';
 
-/** Of a stored picture; the hosted service's. */
+/** Of a stored image; the hosted service's limit. */
 const longestSide = 2048;
 
-/** A decoded picture may take 200 MB. */
-const turns = new Turns(2);
+/** A decoded image may take 200 MB. */
+const decoders = new Semaphore(2);
 
+/** `text` is the parameter that names or holds the image. */
+export type Given = { text: string; place: Place };
 export type Upload = { uuid: string; url: string };
 
-/** Throws API errors, `assetWriteFailed`, and the errors of the network that are not the request's fault. */
-export async function keepPicture(
-  text: string,
-  place: Place,
+/** Throws API errors, `assetWriteFailed`, and errors of the network that are not the request's fault. */
+export async function keepUpload(
+  { text, place }: Given,
   sources: Sources,
-  caller: Reader & { publicUrl: string },
+  caller: Pick<Caller, 'account' | 'signal' | 'publicUrl'>,
 ): Promise<Upload> {
-  const given = await readPicture(text, place, sources, caller);
-  const { bytes, format } = await turns.take(() => prepare(given, place, sources.maxPixels));
+  const given = await readImage({ text, place }, sources, caller);
+  const { bytes, format } = await decoders.run(() => prepare(given, place, sources.maxPixels));
   const uuid = randomUUID();
   await sources.assets.put({ uuid, format, bytes, account: caller.account }, { durable: true });
   return { uuid, url: `${caller.publicUrl}/images/${uuid}.${format}` };
@@ -33,7 +35,7 @@ async function prepare(bytes: Uint8Array, place: Place, maxPixels: number | unde
   try {
     return await prepareUpload(bytes, longestSide, maxPixels);
   } catch (error) {
-    if (!(error instanceof RetouchError) || !isPictureFault(error.code)) throw error;
-    throw invalidPicture(place, error.message);
+    if (!(error instanceof RetouchError) || !isImageFault(error.code)) throw error;
+    throw invalidImage(place, error.message);
   }
 }

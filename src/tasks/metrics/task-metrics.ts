@@ -2,9 +2,8 @@
 
 import type { Failure } from '../../api/errors.ts';
 import { taskTypes } from '../../api/tasks/index.ts';
-import type { EngineEvent, Plan } from '../../engine/plan.ts';
+import type { EngineEvent } from '../../engine/plan.ts';
 import { Counter, Histogram, type Metrics } from '../../metrics.ts';
-import type { ImageEngine } from '../run-plan.ts';
 import type { Pace } from './pace.ts';
 
 export const outcomes = ['success', 'failure'] as const;
@@ -21,8 +20,10 @@ export class TaskMetrics {
   readonly #deliveries: Counter;
   readonly #steps: Histogram;
   readonly #seconds: Histogram;
+  readonly #pace: Pace;
 
-  constructor(metrics: Metrics) {
+  constructor(metrics: Metrics, pace: Pace) {
+    this.#pace = pace;
     const types = Object.keys(taskTypes);
     const kinds = ['upload', 'webhook'];
     const withOutcome = (name: string, values: readonly string[]) =>
@@ -71,22 +72,7 @@ export class TaskMetrics {
     if (event.type === 'step-end') this.#steps.observe(event.milliseconds / 1000);
     if (event.type !== 'image') return;
     this.#images.add();
+    this.#pace.note(event.milliseconds / 1000);
     this.#seconds.observe(event.milliseconds / 1000);
   }
-}
-
-/** The engine, with everything it says counted. */
-export function measureEngine(engine: ImageEngine, metrics: TaskMetrics, pace: Pace): ImageEngine {
-  return {
-    get status() {
-      return engine.status;
-    },
-    async *run(plan: Plan, signal?: AbortSignal) {
-      for await (const event of engine.run(plan, signal)) {
-        metrics.engineSaid(event);
-        if (event.type === 'image') pace.note(event.milliseconds / 1000);
-        yield event;
-      }
-    },
-  };
 }

@@ -20,7 +20,7 @@ import { planIpAdapters } from './ip-adapters.ts';
 import { cachePlan } from './step-cache.ts';
 import { planFaces, planSafety } from './tools.ts';
 
-/** How this server computes, whatever the task. */
+/** How this server computes; the same for every task. */
 export type Arithmetic = {
   device: DeviceName;
   precision: PrecisionName | 'auto';
@@ -33,13 +33,18 @@ export type PlannedImage = { plan: Plan; seed: bigint };
 /** The largest seed of the wire; it is a little above 2^63 − 1, see the schema. */
 const maxSeed = 9223372036854776000n;
 
+export type PlanOptions = {
+  models: Pick<ModelStore, 'find' | 'findAdapter' | 'findTool'>;
+  arithmetic: Arithmetic;
+};
+
 export function makePlans(
   task: ImageInferenceTask,
   inputs: Inputs,
-  model: Model,
-  arithmetic: Arithmetic,
-  models: Pick<ModelStore, 'findAdapter' | 'findTool'>,
+  { models, arithmetic }: PlanOptions,
 ): PlannedImage[] {
+  // The parser has checked that it is installed, and models stay while the server runs.
+  const model = models.find(task.model)!;
   const [width, height] = chooseSize(task, inputs, model);
   const guidance = task.CFGScale ?? model.defaults.guidance;
   const steps = task.steps ?? model.defaults.steps;

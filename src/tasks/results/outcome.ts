@@ -1,24 +1,24 @@
-/** What a settled result is to a client. */
+/** A settled result as clients see it. */
 
 import { type Failure, failure } from '../../api/errors.ts';
 import { parseJson, stringifyJson } from '../../api/json.ts';
 import type { ImageItem, Reply } from '../../api/results.ts';
-import type { StoredResult } from '../../store/tasks.ts';
-import type { ServiceParts } from '../handler.ts';
+import type { AssetStore } from '../../store/assets.ts';
+import type { StoredOutcome, StoredResult } from '../../store/tasks.ts';
 import { mediaTypes } from './media-types.ts';
 import type { Terms } from './terms.ts';
 
-/** An item as it is kept: without the picture, which is in the asset store, and without a URL,
- * which is the reader's. The seed stands beside it. */
+/**
+ * An item as the database keeps it: the image is in the asset store, its URL depends on the address by which the client
+ * reaches the server, and the seed has a column of its own.
+ */
 export type KeptItem = Omit<ImageItem, 'imageURL' | 'imageBase64Data' | 'imageDataURI' | 'seed'> & {
   format: keyof typeof mediaTypes;
 };
 
 export type Outcome = { item: KeptItem } | { failure: Failure };
 
-type Assets = Pick<ServiceParts, 'assets'>;
-
-export function writeOutcome(outcome: Outcome): { item: string } | { failure: string } {
+export function writeOutcome(outcome: Outcome): StoredOutcome {
   return 'item' in outcome
     ? { item: stringifyJson(outcome.item) }
     : { failure: stringifyJson(outcome.failure) };
@@ -28,29 +28,30 @@ export function readFailure(text: string): Failure {
   return parseJson(text) as Failure;
 }
 
+/** The form of an answer: how the image is given, and by which address its reader reaches the server. */
+export type View = Pick<Terms, 'outputType' | 'publicUrl'>;
+
 /** Undefined while the result is open. */
 export async function showResult(
   result: StoredResult,
-  terms: Pick<Terms, 'outputType'>,
-  publicUrl: string,
-  parts: Assets,
+  view: View,
+  assets: AssetStore,
 ): Promise<Reply | undefined> {
   if (result.failure !== null) return { failure: readFailure(result.failure) };
-  return result.item === null ? undefined : showImage(result, terms, publicUrl, parts);
+  return result.item === null ? undefined : showImage(result, view, assets);
 }
 
 export async function showImage(
   result: StoredResult,
-  { outputType }: Pick<Terms, 'outputType'>,
-  publicUrl: string,
-  { assets }: Assets,
+  { outputType, publicUrl }: View,
+  assets: AssetStore,
 ): Promise<Reply> {
   const { format, ...facts } = parseJson(result.item!) as KeptItem;
   const { taskType, taskUUID, imageUUID, ...rest } = facts;
   const seed = BigInt(result.seed);
   const place = { taskType, taskUUID };
-  const tell = (picture: Partial<ImageItem>): Reply => ({
-    item: { taskType, taskUUID, imageUUID, ...picture, seed, ...rest },
+  const tell = (image: Partial<ImageItem>): Reply => ({
+    item: { taskType, taskUUID, imageUUID, ...image, seed, ...rest },
   });
   if (outputType === 'URL') return tell({ imageURL: `${publicUrl}/images/${imageUUID}.${format}` });
   const asset = await assets.get(imageUUID);

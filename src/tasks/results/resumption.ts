@@ -1,41 +1,44 @@
 /**
- * What the clients of connection sessions have received, kept with the results, so that a session goes on where it was
- * after the server was killed.
+ * Receipts: which results the clients of connection sessions have received, kept with the results, so that a session goes
+ * on where it was after the server was killed.
  */
 
 import type { Reply } from '../../api/results.ts';
-import type { Receipt } from '../../store/session-results.ts';
+import type { Log } from '../../log.ts';
+import type { Receipt, SessionResults } from '../../store/session-results.ts';
 import type { StoredTask } from '../../store/tasks.ts';
 import { toFailure } from '../failures.ts';
-import type { Caller, Context } from '../handler.ts';
+import type { Caller } from '../handlers/handler.ts';
 import { knownTask } from './lookup.ts';
-import { awaitResults } from './wait.ts';
+import { awaitResults, type WaitOptions } from './wait.ts';
 
 export type ResumedTask = { taskUUID: string; replies: AsyncIterable<Reply> };
 
 /**
- * Milliseconds between two writings. A single receipt is written at once, many that follow together: none costs its
- * result a transaction. What was received in such a moment before a crash is said again.
+ * Milliseconds between two writes: a single receipt is written at once, those that follow it closely are written
+ * together, so that none costs its result a transaction. A crash in between repeats results, and loses none.
  */
 const interval = 250;
 
+export type ResumptionOptions = { results: SessionResults; waiting: WaitOptions; log: Log };
+
 export class Resumption {
-  readonly #desk: Pick<Context, 'parts' | 'tracker'>;
+  readonly #options: ResumptionOptions;
   #receipts: Receipt[] = [];
   #rest: NodeJS.Timeout | undefined;
 
-  constructor(desk: Pick<Context, 'parts' | 'tracker'>) {
-    this.#desk = desk;
+  constructor(options: ResumptionOptions) {
+    this.#options = options;
   }
 
-  /** Sessions of an earlier process to whose clients something is still to be said. */
+  /** Sessions of an earlier process whose clients have not received all results. */
   sessions(): { uuid: string; account: string }[] {
-    return this.#desk.parts.sessionResults.sessions();
+    return this.#options.results.sessions();
   }
 
-  /** All there is to say to the client of a session that has not received it. */
+  /** Tasks of a session with results that its client has not received. */
   resume(session: string, caller: Caller): ResumedTask[] {
-    return this.#desk.parts.sessionResults
+    return this.#options.results
       .tasks(session)
       .filter(({ account }) => account === caller.account)
       .map((task) => ({ taskUUID: knownTask(task).terms.taskUUID, replies: this.#await(task, caller) }));
@@ -49,7 +52,7 @@ export class Resumption {
 
   /** Never throws either. */
   forget(session: string): void {
-    this.#try(() => this.#desk.parts.sessionResults.forget(session));
+    this.#try(() => this.#options.results.forget(session));
   }
 
   close(): void {
@@ -58,15 +61,15 @@ export class Resumption {
   }
 
   async *#await(stored: StoredTask, caller: Caller): AsyncGenerator<Reply> {
-    const { parts, tracker } = this.#desk;
+    const { results, waiting, log } = this.#options;
     const { type: taskType, terms, uuid } = knownTask(stored);
     const { taskUUID, outputType } = terms;
     try {
-      const told = new Set(parts.sessionResults.received(uuid));
-      const deadline = performance.now() + parts.syncTimeout;
-      yield* awaitResults({ taskType, taskUUID, outputType }, deadline, { parts, tracker, caller }, told);
+      const received = results.received(uuid);
+      const deadline = performance.now() + waiting.syncTimeout;
+      yield* awaitResults({ taskType, taskUUID, outputType, received, deadline }, caller, waiting);
     } catch (error) {
-      yield { failure: toFailure(error, { taskType, taskUUID }, parts.log) };
+      yield { failure: toFailure(error, { taskType, taskUUID }, log) };
     }
   }
 
@@ -74,7 +77,7 @@ export class Resumption {
     this.#rest = undefined;
     if (this.#receipts.length === 0) return;
     const receipts = this.#receipts.splice(0);
-    this.#try(() => this.#desk.parts.sessionResults.note(receipts));
+    this.#try(() => this.#options.results.note(receipts));
     this.#rest = setTimeout(() => this.#write(), interval);
     this.#rest.unref();
   }
@@ -83,7 +86,7 @@ export class Resumption {
     try {
       work();
     } catch (error) {
-      this.#desk.parts.log.warn('What a client received cannot be written down.', { error });
+      this.#options.log.warn('What a client received cannot be written down.', { error });
     }
   }
 }

@@ -1,22 +1,22 @@
-/** How the results of a task are delivered: all that is left to know once its Plans are made. */
+/** How the results of a task are delivered: the part of the request that is needed after its Plans are made. */
 
 import type { ImageInferenceTask } from '../../api/tasks/image-inference.ts';
 import type { Price } from '../../store/manifest.ts';
-import type { Caller } from '../handler.ts';
+import type { Caller } from '../handlers/handler.ts';
 
 export type Terms = {
   /** As the client spelled it; clients match answers by it. */
   taskUUID: string;
-  /** How whoever asked reaches this server. */
+  /** Start of the URLs by which the client reaches this server. */
   publicUrl: string;
   outputType: ImageInferenceTask['outputType'];
   webhookURL?: string;
   uploadEndpoint?: string;
-  /** Seconds after which the picture goes; only pictures that are answered by URL have one. */
+  /** Seconds after which the image is deleted; only images that are answered by URL have one. */
   ttl?: number;
-  /** When the task was accepted; a model without one costs nothing. */
+  /** The model's price when the task was accepted; without one an image costs nothing. */
   price?: Price;
-  /** Whether the client wants to hear of it. */
+  /** Whether the answer states the cost. */
   includeCost: boolean;
 };
 

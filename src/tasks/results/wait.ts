@@ -2,48 +2,64 @@
 
 import { failure } from '../../api/errors.ts';
 import type { Reply } from '../../api/results.ts';
-import type { Context } from '../handler.ts';
+import type { AssetStore } from '../../store/assets.ts';
+import type { TaskStore } from '../../store/tasks.ts';
+import type { Caller } from '../handlers/handler.ts';
 import { showResult } from './outcome.ts';
 import type { Terms } from './terms.ts';
+import type { Tracker } from './tracker.ts';
 
-type AwaitedTask = Pick<Terms, 'taskUUID' | 'outputType'> & { taskType: string };
+export type Awaited = Pick<Terms, 'taskUUID' | 'outputType'> & {
+  taskType: string;
+  /** Results that the client has already. */
+  received?: readonly string[];
+  /** In `performance.now()`. */
+  deadline: number;
+};
+
+export type WaitOptions = {
+  tasks: TaskStore;
+  assets: AssetStore;
+  tracker: Tracker;
+  /** Milliseconds that a sync task is waited for. */
+  syncTimeout: number;
+};
 
 /**
- * `told` are results that need no word any more. Ends when all is said, with `failedTaskTimeout` at the deadline (in
- * `performance.now()`), with `serverUnavailable` when the server shuts down, and without a word when the caller has gone.
- * The task goes on in each case.
+ * Ends when everything is said, with `failedTaskTimeout` at the deadline, with `serverUnavailable` when the server shuts
+ * down, and silently when the caller has gone. The task goes on in each case.
  */
 export async function* awaitResults(
-  task: AwaitedTask,
-  deadline: number,
-  { parts, tracker, caller }: Pick<Context, 'parts' | 'tracker' | 'caller'>,
-  told: Set<string> = new Set(),
+  task: Awaited,
+  { publicUrl, signal }: Pick<Caller, 'publicUrl' | 'signal'>,
+  { tasks, assets, tracker, syncTimeout }: WaitOptions,
 ): AsyncGenerator<Reply> {
-  const { taskType, taskUUID } = task;
+  const { taskType, taskUUID, outputType, deadline } = task;
+  const told = new Set(task.received);
   const uuid = taskUUID.toLowerCase();
   const failures = new Set<string>();
   const watch = tracker.watch(uuid);
   const wake = () => watch.wake();
   let isLate = false;
-  // Not AbortSignal.timeout, whose timer stays until the deadline when the task has long been answered.
+  // Not AbortSignal.timeout: its timer would live until the deadline, long after the answer.
   const onDeadline = () => {
     isLate = true;
     wake();
   };
   const timer = setTimeout(onDeadline, Math.max(0, deadline - performance.now()));
-  caller.signal.addEventListener('abort', wake);
+  signal.addEventListener('abort', wake);
   try {
     for (;;) {
-      // Asked for before the look at the store, so that nothing falls between.
+      // Before the store is read, so that no change falls between.
       const change = watch.next();
-      const results = parts.tasks.results(uuid);
+      const results = tasks.results(uuid);
       for (const result of results.filter((result) => !told.has(result.uuid))) {
-        const reply = await showResult(result, task, caller.publicUrl, parts);
+        const reply = await showResult(result, { outputType, publicUrl }, assets);
         if (!reply) continue;
         told.add(result.uuid);
         if (!isRepeat(reply, failures)) yield reply;
       }
-      if (told.size === results.length || caller.signal.aborted) return;
+      if (told.size === results.length || signal.aborted) return;
       const place = { taskType, taskUUID };
       if (tracker.closing.aborted) {
         const message =
@@ -52,7 +68,7 @@ export async function* awaitResults(
         return;
       }
       if (isLate) {
-        const limit = `longer than the ${parts.syncTimeout / 1000} s that a request may wait`;
+        const limit = `longer than the ${syncTimeout / 1000} s that a request may wait`;
         const message = `The task takes ${limit}. It goes on: getResponse has its results.`;
         yield { failure: failure('failedTaskTimeout', message, place) };
         return;
@@ -61,12 +77,12 @@ export async function* awaitResults(
     }
   } finally {
     clearTimeout(timer);
-    caller.signal.removeEventListener('abort', wake);
+    signal.removeEventListener('abort', wake);
     watch.close();
   }
 }
 
-/** An error that befalls several images alike is said once. */
+/** An error that several images have in common is told once. */
 function isRepeat(reply: Reply, failures: Set<string>): boolean {
   if (!('failure' in reply)) return false;
   const { code, message } = reply.failure.error;

@@ -1,5 +1,5 @@
-/** At most so many works at once; the others wait in the order they came. */
-export class Turns {
+/** Limits how many works run at once; the others wait in the order they came. */
+export class Semaphore {
   readonly #limit: number;
   readonly #waiting: (() => void)[] = [];
   #running = 0;
@@ -8,13 +8,13 @@ export class Turns {
     this.#limit = limit;
   }
 
-  async take<Result>(work: () => Promise<Result>): Promise<Result> {
+  async run<Result>(work: () => Promise<Result>): Promise<Result> {
     if (this.#running >= this.#limit) await new Promise<void>((resolve) => this.#waiting.push(resolve));
     else this.#running++;
     try {
       return await work();
     } finally {
-      // A turn that is handed on is not given back.
+      // The slot passes to the next in line, so the count stays.
       const next = this.#waiting.shift();
       if (next) next();
       else this.#running--;

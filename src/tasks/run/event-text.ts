@@ -1,5 +1,5 @@
 /** What the engine found out on the way that whoever reads a log may want to know. */
-import type { CacheName, EngineEvent } from '../engine/plan.ts';
+import type { CacheName, EngineEvent } from '../../engine/plan.ts';
 
 const cacheTitles: Record<CacheName, string> = {
   tea: 'teaCache',

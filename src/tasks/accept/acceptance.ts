@@ -1,0 +1,108 @@
+/** A task is accepted by writing it down, before any client is told: from then on this server owes its results. */
+
+import { randomUUID } from 'node:crypto';
+import { apiError } from '../../api/errors.ts';
+import { stringifyJson } from '../../api/json.ts';
+import type { WireObject } from '../../api/task-type.ts';
+import type { ImageInferenceTask } from '../../api/tasks/image-inference.ts';
+import type { Queue } from '../../queue/queue.ts';
+import type { InputStore } from '../../store/inputs.ts';
+import type { ModelStore } from '../../store/models.ts';
+import type { NewResult, TaskStore } from '../../store/tasks.ts';
+import type { UsageStore } from '../../store/usage.ts';
+import type { Call } from '../handlers/handler.ts';
+import type { PlannedImage } from '../plan/plan.ts';
+import { writePlan } from '../plan/plan-json.ts';
+import { termsOf } from '../results/terms.ts';
+
+export type AcceptanceOptions = {
+  tasks: TaskStore;
+  inputs: InputStore;
+  queue: Queue;
+  usage: UsageStore;
+  models: Pick<ModelStore, 'find'>;
+  /** Images of one account that may wait or run; 0 is no limit. */
+  keyLimit: number;
+};
+
+export class Acceptance {
+  readonly #options: AcceptanceOptions;
+
+  constructor(options: AcceptanceOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Writes task, results, jobs and usage in one commit. Throws `queueFull`, `rateLimitExceeded`, and the codes of the
+   * stores; then nothing is left of the task.
+   */
+  async accept(
+    task: ImageInferenceTask,
+    images: readonly PlannedImage[],
+    { caller, wire, signal }: Call & { signal: AbortSignal },
+  ): Promise<void> {
+    const { tasks, inputs, queue, usage, models } = this.#options;
+    const uuid = task.taskUUID.toLowerCase();
+    const files: Uint8Array[] = [];
+    const results = images.map(
+      ({ plan, seed }): NewResult => ({
+        uuid: randomUUID(),
+        seed: seed.toString(),
+        plan: writePlan(plan, files),
+      }),
+    );
+    this.#refuseExcess(images.length, caller.account);
+    await inputs.write(uuid, files);
+    const stored = {
+      uuid,
+      account: caller.account,
+      type: task.taskType,
+      request: stringifyJson(withoutImages(wire)),
+      terms: stringifyJson(termsOf(task, caller, models.find(task.model)?.price)),
+      accepted: Date.now(),
+    };
+    // The client of a sync task is still connected, and sees a power failure itself: no fsync before the work begins.
+    const awaited = task.deliveryMethod === 'sync' && task.webhookURL === undefined;
+    const jobs = results.map((result) => result.uuid);
+    const record = () => {
+      tasks.add(stored, results, awaited ? caller.session : undefined);
+      usage.note(caller.account, { tasks: 1 });
+    };
+    const withdraw = (error: Error): never => {
+      for (const job of jobs) queue.cancel(job);
+      tasks.remove(uuid);
+      usage.note(caller.account, { tasks: -1 });
+      throw error;
+    };
+    const flush = () => tasks.flush().catch(withdraw);
+    try {
+      signal.throwIfAborted();
+      await queue.push(jobs, awaited ? { record } : { record, flush });
+    } catch (error) {
+      await inputs.remove(uuid);
+      throw error;
+    }
+  }
+
+  #refuseExcess(asked: number, account: string): void {
+    const { keyLimit, tasks } = this.#options;
+    if (keyLimit === 0) return;
+    const open = tasks.countOpen(account);
+    if (open + asked <= keyLimit) return;
+    const message = `This key has ${open} images that wait or are made, and asks for ${asked} more; expected at most ${keyLimit} at once.`;
+    throw apiError('rateLimitExceeded', message);
+  }
+}
+
+/** Longest string of a request that is kept for getTaskDetails. */
+const maxCharacters = 4096;
+
+/** Encoded images in the request would fill the database, and their owner has them. */
+function withoutImages(wire: unknown): unknown {
+  if (typeof wire === 'string' && wire.length > maxCharacters)
+    return `${wire.slice(0, 60)}… (${wire.length} characters)`;
+  if (Array.isArray(wire)) return wire.map(withoutImages);
+  if (typeof wire !== 'object' || wire === null) return wire;
+  const entries = Object.entries(wire as WireObject);
+  return Object.fromEntries(entries.map(([name, value]) => [name, withoutImages(value)]));
+}

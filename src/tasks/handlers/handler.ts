@@ -1,0 +1,32 @@
+/** What performs a task of one type, and who asked for it. */
+
+import type { Reply } from '../../api/results.ts';
+import type { WireObject } from '../../api/task-type.ts';
+import type { Follower } from '../follower.ts';
+
+/** Who asked. */
+export type Caller = {
+  /** Owner of tasks and images; other accounts do not see them. */
+  account: string;
+  /** Start of the URLs that this client can reach, without a slash at the end. */
+  publicUrl: string;
+  /** Of the connection, where there is one: its client is told the results, now or after it reconnects. */
+  session?: string;
+  /** Fires when the client has gone. An accepted task goes on. */
+  signal: AbortSignal;
+  /** Hears how the images of its task are made, while it waits for them. */
+  follower?: Follower;
+};
+
+/** `wire` is the task as the client wrote it. */
+export type Call = { caller: Caller; wire: WireObject };
+
+/**
+ * Every answer to a task, each as soon as it is known. Errors thrown become failures. `Uses` are the parts of the server
+ * that this type of task needs.
+ */
+export type Handler<Task, Uses> = (
+  task: Task,
+  call: Call,
+  uses: Uses,
+) => AsyncIterable<Reply> | Iterable<Reply>;

@@ -1,0 +1,44 @@
+/** Deletes tasks and images after their time. */
+
+import type { Log } from '../../log.ts';
+import type { AssetStore } from '../../store/assets.ts';
+import type { TaskStore } from '../../store/tasks.ts';
+
+export type ExpiryOptions = {
+  tasks: TaskStore;
+  assets: AssetStore;
+  /** Milliseconds for which tasks and images are kept after their last use. */
+  retention: number;
+  log: Log;
+};
+
+/** Milliseconds between two sweeps. An expired image is refused from its expiry on; the sweep removes its file. */
+const sweepInterval = 60_000;
+
+export class Expiry {
+  readonly #options: ExpiryOptions;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(options: ExpiryOptions) {
+    this.#options = options;
+  }
+
+  async start(): Promise<void> {
+    await this.#sweep();
+    this.#timer = setInterval(() => void this.#sweep(), sweepInterval);
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+  }
+
+  async #sweep(): Promise<void> {
+    const { tasks, assets, retention, log } = this.#options;
+    try {
+      tasks.sweep(Date.now() - retention);
+      await assets.sweep(Date.now() - retention);
+    } catch (error) {
+      log.error('Expired tasks and images could not be removed; the next sweep tries again.', { error });
+    }
+  }
+}

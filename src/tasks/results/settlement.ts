@@ -1,0 +1,80 @@
+/** The end of one image: written once, whatever else happens, and told to everyone who waits for it. */
+
+import { parseJson, stringifyJson } from '../../api/json.ts';
+import type { RetouchError } from '../../error.ts';
+import type { Log } from '../../log.ts';
+import type { Delivery, DeliveryStore } from '../../store/deliveries.ts';
+import type { InputStore } from '../../store/inputs.ts';
+import type { TaskStore } from '../../store/tasks.ts';
+import type { Outbox } from '../deliveries/outbox.ts';
+import type { TaskMetrics } from '../metrics/task-metrics.ts';
+import { type KnownTask, knownTask } from './lookup.ts';
+import { type KeptItem, type Outcome, writeOutcome } from './outcome.ts';
+import type { Tracker } from './tracker.ts';
+
+export type SettlementOptions = {
+  tasks: TaskStore;
+  inputs: InputStore;
+  deliveries: DeliveryStore;
+  outbox: Outbox;
+  tracker: Tracker;
+  metrics: TaskMetrics;
+  log: Log;
+};
+
+export class Settlement {
+  readonly #options: SettlementOptions;
+
+  constructor(options: SettlementOptions) {
+    this.#options = options;
+  }
+
+  /** False when the result was settled before: that outcome stays. `also` is part of the same transaction. */
+  settle(
+    task: KnownTask,
+    { result, ...outcome }: { result: string } & Outcome,
+    also: () => void = () => {},
+  ): boolean {
+    const { tasks, inputs, deliveries, outbox, tracker, metrics, log } = this.#options;
+    const withWebhook = task.terms.webhookURL !== undefined;
+    let left = { open: 0, failed: 0 };
+    const settled = tasks.settle(result, writeOutcome(outcome as Outcome), () => {
+      if (withWebhook) deliveries.add('webhook', result);
+      also();
+      left = tasks.tally(task.uuid);
+    });
+    tracker.setProgress(result, undefined);
+    if (!settled) return false;
+    tracker.announce(task.uuid);
+    if (withWebhook) outbox.wake();
+    if (left.open === 0) {
+      metrics.taskEnded(task.type, left.failed > 0 ? 'failure' : 'success');
+      // Inputs that could not be removed are removed at the next start.
+      inputs.remove(task.uuid).catch((error) => log.warn('Inputs stay behind.', { error }));
+    }
+    return true;
+  }
+
+  /** The image is stored: its result is settled now, or after its upload. False and `also` as with `settle`. */
+  conclude(task: KnownTask, end: { result: string; item: KeptItem }, also: () => void): boolean {
+    const { tasks, deliveries, outbox } = this.#options;
+    if (task.terms.uploadEndpoint === undefined) return this.settle(task, end, also);
+    const held = tasks.hold(end.result, stringifyJson(end.item), () => {
+      deliveries.add('upload', end.result);
+      also();
+    });
+    if (held) outbox.wake();
+    return held;
+  }
+
+  /** A delivery arrived or was given up. The result of an image that waited for its upload is settled now. */
+  deliveryEnded({ kind, result }: Delivery, error: RetouchError | undefined): void {
+    const { tasks, metrics } = this.#options;
+    metrics.deliveryEnded(kind, error ? 'failure' : 'success');
+    const found = kind === 'upload' ? tasks.result(result) : undefined;
+    if (!found?.result.made) return;
+    const made = parseJson(found.result.made) as KeptItem;
+    const uploadError = error && { uploadError: { code: error.code, message: error.message } };
+    this.settle(knownTask(found.task), { result, item: { ...made, ...uploadError } });
+  }
+}

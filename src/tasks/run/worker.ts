@@ -1,0 +1,115 @@
+/** The work of the queue, for one result: Plan → image → stored image → settled result. */
+
+import { failure } from '../../api/errors.ts';
+import type { EngineEvent, Plan } from '../../engine/plan.ts';
+import { RetouchError } from '../../error.ts';
+import type { Log } from '../../log.ts';
+import type { Work } from '../../queue/queue.ts';
+import type { AssetStore } from '../../store/assets.ts';
+import type { StoreErrorCode } from '../../store/errors.ts';
+import type { InputStore } from '../../store/inputs.ts';
+import type { TaskStore } from '../../store/tasks.ts';
+import type { UsageStore, Use } from '../../store/usage.ts';
+import { toFailure } from '../failures.ts';
+import type { TaskMetrics } from '../metrics/task-metrics.ts';
+import { readPlan } from '../plan/plan-json.ts';
+import { costOf } from '../results/cost.ts';
+import { type KnownTask, knownTask } from '../results/lookup.ts';
+import type { KeptItem } from '../results/outcome.ts';
+import type { Settlement } from '../results/settlement.ts';
+import { storeImage } from '../results/store-image.ts';
+import type { Tracker } from '../results/tracker.ts';
+import { eventText } from './event-text.ts';
+import { type ImageEngine, makeImage } from './make-image.ts';
+
+/** How often a process may end while it makes an image before the image is held to be the reason. */
+const maxAttempts = 3;
+
+export type WorkerOptions = {
+  engine: ImageEngine;
+  tasks: TaskStore;
+  inputs: InputStore;
+  assets: AssetStore;
+  usage: UsageStore;
+  settlement: Settlement;
+  tracker: Tracker;
+  metrics: TaskMetrics;
+  log: Log;
+};
+
+type Made = { item: KeptItem; use: Use };
+
+export class Worker {
+  readonly #options: WorkerOptions;
+
+  constructor(options: WorkerOptions) {
+    this.#options = options;
+  }
+
+  readonly work: Work = async (result, { attempt, signal }) => {
+    const { tasks, assets, usage, settlement, log } = this.#options;
+    const job = tasks.job(result);
+    // Cancelled, forgotten, or settled by a process that ended before it took the job out of the queue.
+    if (!job) return;
+    const task = knownTask(job.task);
+    const place = { taskType: task.type, taskUUID: task.terms.taskUUID };
+    let made: Made;
+    try {
+      if (attempt > maxAttempts) throw abandoned(attempt - 1);
+      made = await this.#make(task, { result, plan: job.plan, signal });
+    } catch (error) {
+      if (isPassing(error, signal)) throw error;
+      settlement.settle(task, { result, failure: toFailure(error, place, log) });
+      return;
+    }
+    const { item, use } = made;
+    // When it was cancelled in the last moment, no client knows the image's UUID.
+    if (!settlement.conclude(task, { result, item }, () => usage.note(task.account, use)))
+      await assets.delete(result);
+  };
+
+  async #make(
+    task: KnownTask,
+    { result, plan: planText, signal }: { result: string; plan: string; signal: AbortSignal },
+  ): Promise<Made> {
+    const { engine, inputs, assets, metrics, tracker, log } = this.#options;
+    const plan = readPlan<Plan>(planText, await inputs.read(task.uuid));
+    let seconds = 0;
+    const onEvent = (event: EngineEvent) => {
+      metrics.engineSaid(event);
+      const progress = progressAfter(event);
+      if (progress !== undefined) tracker.setProgress(result, progress);
+      tracker.tell(task.uuid, result, event);
+      const text = eventText(event);
+      if (text) log.info(text, { taskUUID: task.terms.taskUUID });
+      if (event.type === 'image') seconds = event.milliseconds / 1000;
+    };
+    const image = await makeImage(plan, { engine, signal, onEvent });
+    const { price } = task.terms;
+    const { width, height, steps } = plan;
+    const cost = price === undefined ? undefined : costOf(price, { width, height, steps, seconds });
+    const item = await storeImage(task, { uuid: result, image }, assets);
+    return {
+      item: { ...item, ...(task.terms.includeCost ? { cost: cost ?? 0 } : {}) },
+      use: { images: 1, computeSeconds: seconds, cost: cost ?? 0 },
+    };
+  }
+}
+
+/** Of an image, in percent, by its steps: loading before them and decoding after them have no measure. */
+function progressAfter(event: EngineEvent): number | undefined {
+  if (event.type !== 'step-end') return undefined;
+  return Math.min(99, Math.floor((100 * (event.index + 1)) / event.steps));
+}
+
+/** The server ends, or its database takes nothing: the job is done another time. */
+function isPassing(error: unknown, signal: AbortSignal): boolean {
+  if (signal.aborted && (signal.reason as RetouchError).code === 'queueClosed') return true;
+  const codes: string[] = [...(['databaseBusy', 'databaseFull'] satisfies StoreErrorCode[]), 'engineClosed'];
+  return error instanceof RetouchError && codes.includes(error.code);
+}
+
+function abandoned(attempts: number): RetouchError {
+  const message = `The server ended ${attempts} times while it made this image, which is not tried again.`;
+  return new RetouchError('taskFailed', message, { failure: failure('taskFailed', message) });
+}
