@@ -15,8 +15,8 @@ export type JsonSchemaOptions = {
 };
 
 export function toJsonSchema(schema: Schema, options: JsonSchemaOptions = {}): JsonSchema {
-  const { default: initial = schema.implied } = schema;
-  return { ...shape(schema, options), ...(initial === undefined ? {} : { default: initial }) };
+  const { default: initial = schema.implied, about: description } = schema;
+  return { ...shape(schema, options), ...given({ description, default: initial }) };
 }
 
 /** A task or a result, under its title and with the rules that join its properties. */

@@ -5,6 +5,8 @@
 
 type Common<T> = {
   readonly required?: true;
+  /** What it is for, in a sentence or two; the documents that describe the API show it. */
+  readonly about?: string;
   /** Taken when the parameter is absent. */
   readonly default?: T;
   /** Shown as the default, though absent stays absent: a rule between parameters decides what that means. */

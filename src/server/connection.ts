@@ -4,7 +4,7 @@ import type { WebSocket } from '@fastify/websocket';
 import { failure, failureOf } from '../api/errors.ts';
 import { stringifyJson } from '../api/json.ts';
 import { type Parsed, parseTasks } from '../api/parse.ts';
-import { type Reply, toEnvelope } from '../api/results.ts';
+import { type Reply, type ResultOf, toEnvelope } from '../api/results.ts';
 import type { Log } from '../log.ts';
 import type { Caller, TaskService } from '../tasks/service.ts';
 import type { Line, Session, Sessions } from './sessions.ts';
@@ -45,6 +45,8 @@ const closeCodes = { normal: 1000, goingAway: 1001, policy: 1008 } as const;
 const maxRefusals = 3;
 /** A client that does not read must not fill our memory: its results wait in the session. */
 const maxUnsentBytes = 64 * 2 ** 20;
+/** Bytes. Behind them previews would only come late. */
+const maxUnsentPreviews = 4 * 2 ** 20;
 
 export class Connection implements Line {
   readonly #socket: WebSocket;
@@ -59,6 +61,8 @@ export class Connection implements Line {
   #refusals = 0;
   #session: Session | undefined;
   readonly #work = new Set<Promise<void>>();
+  /** Fires when this connection ends: what is only about it ends too. */
+  readonly #gone = new AbortController();
 
   constructor(socket: WebSocket, parts: ConnectionParts) {
     this.#socket = socket;
@@ -180,6 +184,11 @@ export class Connection implements Line {
     const { service } = this.#parts;
     if ('failures' in parsed) return this.#say(service.refuse(parsed.failures));
     const { task } = parsed;
+    if (task.taskType === 'watchTask') {
+      // Nobody waits for its end: it is no work that a shutdown lets finish.
+      void this.#watch(service.perform(parsed, { ...this.#caller, signal: this.#gone.signal }));
+      return;
+    }
     const replies = service.perform(parsed, this.#caller);
     if (task.taskType === 'imageInference') return this.#tell(task.taskUUID, replies, this.#session!);
     const all: Reply[] = [];
@@ -187,6 +196,16 @@ export class Connection implements Line {
     // Pongs are about this connection and no other.
     if (task.taskType === 'ping') this.#write(all);
     else this.#say(all);
+  }
+
+  /** Each change to this connection only: one that comes later asks again and is told the state. */
+  async #watch(replies: AsyncIterable<Reply>): Promise<void> {
+    for await (const reply of replies) {
+      if ('item' in reply && this.#socket.bufferedAmount > maxUnsentPreviews) {
+        const { previewDataURI: _, ...item } = reply.item as ResultOf<'watchTask'>;
+        this.#write([{ item }]);
+      } else this.#write([reply]);
+    }
   }
 
   /** Each image as soon as it is known, to the session's client, whichever connection that has by then. */
@@ -246,6 +265,7 @@ export class Connection implements Line {
   #onClose(): void {
     clearTimeout(this.#idle);
     clearInterval(this.#heartbeat);
+    this.#gone.abort();
     if (this.#session) this.#parts.sessions.leave(this.#session, this);
   }
 

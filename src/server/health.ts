@@ -3,9 +3,11 @@
  * takes tasks, `GET /metrics` its figures.
  */
 
+import { freemem, totalmem } from 'node:os';
 import type { FastifyPluginAsync } from 'fastify';
 import { failure } from '../api/errors.ts';
 import type { Config } from '../config.ts';
+import { defaultMemoryLimit } from '../engine/process/limits.ts';
 import { Gauge, type Metrics } from '../metrics.ts';
 import type { Queue } from '../queue/queue.ts';
 import type { ModelStore } from '../store/models.ts';
@@ -33,6 +35,7 @@ export const health: FastifyPluginAsync<HealthOptions> = async (server, options)
       uptime: Math.floor(process.uptime()),
       engine: { state, restarts, device: config.device, precision: config.precision },
       queue: { depth: queue.depth, limit: config.queueLimit },
+      memory: { limit: config.memoryLimit || defaultMemoryLimit(), total: totalmem(), free: freemem() },
       models: models.models.map(({ air }) => air),
       adapters: models.adapters.map(({ air }) => air),
     };

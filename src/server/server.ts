@@ -20,6 +20,7 @@ import { discovery } from './discovery.ts';
 import { files } from './files.ts';
 import { health } from './health.ts';
 import { answer, http } from './http.ts';
+import { playground } from './playground.ts';
 import { websocket } from './websocket.ts';
 
 export const serverErrors = {
@@ -90,6 +91,7 @@ export function createServer({
   });
   server.addHook('onResponse', async (request, reply) => logRequest(log, request.method, request.url, reply));
   const gate = createGate(config, keys);
+  server.register(playground, { models });
   server.register(websocket, { service, config, gate, log, ...(times && { times }) });
   server.register(http, { service, config, gate });
   server.register(files, { assets });

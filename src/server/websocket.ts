@@ -57,7 +57,8 @@ const plugin: FastifyPluginAsync<WebSocketOptions> = async (server, options) => 
       onRequest: async (request) => {
         if (request.ws) gate.checkRequest(request);
       },
-      handler: async () => {
+      handler: async (_request, reply) => {
+        if (url === '/') return reply.sendPlayground();
         const message = `${url} takes POST with a JSON array of tasks, or a WebSocket, not GET.`;
         throw apiError('methodNotAllowed', message);
       },

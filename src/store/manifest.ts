@@ -16,6 +16,9 @@ export type AdapterCategory = (typeof adapterCategories)[number];
 /** For people who look for a model. */
 export type About = { version: string | undefined; tags: string[]; comment: string };
 
+/** A prompt that shows what a model does, and the picture it edits; absent makes a picture from words. */
+export type Example = { prompt: string; image: string | undefined };
+
 export type AdapterManifest = {
   category: AdapterCategory;
   air: string;
@@ -47,6 +50,9 @@ export type Manifest = {
   /** Width and height of what it draws; absent is every size of the wire. */
   sizes: [width: number, height: number][] | undefined;
   price: Price | undefined;
+  examples: Example[];
+  /** Whether it edits photographs, or only pictures like those it was made for. */
+  photographs: boolean;
   about: About;
   license: string;
 };
@@ -114,6 +120,8 @@ export async function readManifest(folder: string): Promise<Manifest | AdapterMa
       value.price === undefined
         ? undefined
         : (readPrice(value.price, defaults.steps as number) ?? refuse(priceExpected)),
+    examples: readExamples(value.examples, folder) ?? refuse(examplesExpected),
+    photographs: value.photographs !== false,
     about: readAbout(value) ?? refuse(aboutExpected),
     license: string('license'),
   };
@@ -190,6 +198,19 @@ function readPrice(value: unknown, defaultSteps: number): Price | undefined {
   return [width, height, steps].every(isCount)
     ? { perImage, of: { width, height, steps } as { width: number; height: number; steps: number } }
     : undefined;
+}
+
+const examplesExpected = "'examples' must be a list of { prompt, image }, where image is a path or absent";
+
+function readExamples(value: unknown = [], folder: string): Example[] | undefined {
+  if (!Array.isArray(value)) return undefined;
+  const examples = value.map((each) => {
+    const { prompt, image, ...rest } = asObject(each) ?? {};
+    if (typeof prompt !== 'string' || prompt === '' || Object.keys(rest).length > 0) return undefined;
+    if (image === undefined) return { prompt, image };
+    return typeof image === 'string' ? { prompt, image: resolve(folder, image) } : undefined;
+  });
+  return examples.every((example) => example !== undefined) ? examples : undefined;
 }
 
 function readSizes(value: unknown): [number, number][] | undefined {

@@ -12,6 +12,9 @@ const checkpoint = (air: string, name: string, tags: string[] = []) =>
     name,
     architecture: 'flux-kontext',
     defaults: { steps: 28, guidance: 2.5 },
+    license: 'Apache-2.0',
+    photographs: true,
+    examples: [],
     sizes: undefined,
     about: { version: undefined, tags, comment: '' },
   }) as unknown as Model;
@@ -40,6 +43,7 @@ const search = (fields: Partial<ModelSearchTask>) =>
   searchModels(
     { visibility: 'all', limit: 20, offset: 0, sort: 'relevance', ...fields } as ModelSearchTask,
     store,
+    'http://127.0.0.1:7100',
   );
 const airs = (fields: Partial<ModelSearchTask>) => search(fields).results.map(({ air }) => air);
 
@@ -115,6 +119,9 @@ describe('over the wire', () => {
             architecture: 'fluxkontextdev',
             tags: [],
             private: false,
+            license: 'Apache-2.0',
+            photographs: true,
+            examples: [],
             comment: '',
             defaultWidth: 1024,
             defaultHeight: 1024,

@@ -7,13 +7,20 @@ import { schedulerNames } from '../schedulers.ts';
 import type { FloatSchema, Infer, IntegerSchema, ObjectSchema } from '../schema.ts';
 import { listedSizes } from '../sizes.ts';
 import type { TaskType } from '../task-type.ts';
+import { examples } from './image-inference-examples.ts';
 import { renameLegacy } from './image-inference-legacy.ts';
 import { checkTogether, constraintsFor } from './image-inference-rules.ts';
 
 const none = [] as const;
 
 const hundredths = { type: 'float', step: 0.01 } as const satisfies FloatSchema;
-const weight = { ...hundredths, min: -4, max: 4, default: 1 } as const;
+const weight = {
+  about: '0 has no influence; negative steers away.',
+  ...hundredths,
+  min: -4,
+  max: 4,
+  default: 1,
+} as const;
 const unit = { ...hundredths, min: 0, max: 1 } as const;
 const count = { type: 'integer', min: 1 } as const satisfies IntegerSchema;
 const prompt = { type: 'string', minLength: 2, maxLength: 3000 } as const;
@@ -24,38 +31,62 @@ const maxReferences = 4;
 const maxAdapters = 32;
 
 const acceleratorOptions = {
+  about: 'Step caches: steps that change little reuse earlier work. One at a time.',
   type: 'object',
   properties: {
-    cacheEndStep: count,
-    cacheEndStepPercentage: { ...count, max: 100 },
-    cacheMaxConsecutiveSteps: { ...count, max: 5, implied: 3 },
-    cacheStartStep: { ...count, min: 0 },
-    cacheStartStepPercentage: { ...count, min: 0, max: 99 },
-    fbCache: { type: 'boolean', default: false },
-    fbCacheThreshold: { ...unit, default: 0.25 },
-    teaCache: { type: 'boolean', default: false },
-    teaCacheDistance: { ...unit, default: 0.5 },
-    dbCache: { type: 'boolean', default: false },
-    dbCacheThreshold: { ...unit, default: 0.25 },
-    dbCacheSkipInterval: { ...count, default: 5 },
+    cacheEndStep: { about: 'The step at which reuse ends.', ...count },
+    cacheEndStepPercentage: { about: 'The same, in percent of the steps.', ...count, max: 100 },
+    cacheMaxConsecutiveSteps: {
+      about: 'After so many steps with reuse in a row the next is computed.',
+      ...count,
+      max: 5,
+      implied: 3,
+    },
+    cacheStartStep: { about: 'The step from which on reuse is allowed.', ...count, min: 0 },
+    cacheStartStepPercentage: { about: 'The same, in percent of the steps.', ...count, min: 0, max: 99 },
+    fbCache: {
+      about: 'First-block cache: looks at what the first block changed.',
+      type: 'boolean',
+      default: false,
+    },
+    fbCacheThreshold: { about: 'Lower reuses more.', ...unit, default: 0.25 },
+    teaCache: {
+      about: 'TeaCache: reckons the change from the time step, before any block runs.',
+      type: 'boolean',
+      default: false,
+    },
+    teaCacheDistance: { about: 'Higher reuses more.', ...unit, default: 0.5 },
+    dbCache: {
+      about: 'Dual-block cache: computes the first blocks and reuses the rest.',
+      type: 'boolean',
+      default: false,
+    },
+    dbCacheThreshold: { about: 'Lower reuses more.', ...unit, default: 0.25 },
+    dbCacheSkipInterval: { about: 'At most so many steps in a row reuse.', ...count, default: 5 },
   },
 } as const satisfies ObjectSchema;
 
 const lora = {
   type: 'object',
   properties: {
-    model: { type: 'string', required: true, minLength: 1 },
+    model: { about: 'The AIR of an installed LoRA.', type: 'string', required: true, minLength: 1 },
     weight,
-    transformer: { type: 'string', allowed: ['high', 'low', 'both'], default: 'both' },
+    transformer: {
+      about: 'The part of the schedule it acts in: high noise draws the layout, low noise the details.',
+      type: 'string',
+      allowed: ['high', 'low', 'both'],
+      default: 'both',
+    },
   },
 } as const satisfies ObjectSchema;
 
 const ipAdapter = {
   type: 'object',
   properties: {
-    model: { type: 'string', required: true, minLength: 1 },
+    model: { about: 'The AIR of an installed IP-Adapter.', type: 'string', required: true, minLength: 1 },
     weight,
     guideImages: {
+      about: 'Pictures that guide: a UUID, a URL, a data URI or base64.',
       type: 'array',
       required: true,
       items: { type: 'string', minLength: 1 },
@@ -63,16 +94,19 @@ const ipAdapter = {
       maxItems: maxAdapters,
     },
     combineMethod: {
+      about: 'How several guide pictures become one.',
       type: 'string',
       allowed: ['concat', 'add', 'subtract', 'average', 'norm_average'],
       default: 'concat',
     },
     embedScaling: {
+      about: 'The parts of the attention that the weight scales: keys, values or both.',
       type: 'string',
       allowed: ['only_v', 'kv', 'kv_penalty_c', 'k_mean_v_penalty_c'],
       default: 'kv',
     },
     weightType: {
+      about: 'How the weight is spread over the blocks.',
       type: 'string',
       allowed: [
         'normal',
@@ -91,22 +125,50 @@ const ipAdapter = {
       ],
       default: 'normal',
     },
-    weightComposition: unit,
+    weightComposition: { about: 'The weight of the layout, for weight types that treat it apart.', ...unit },
   },
 } as const satisfies ObjectSchema;
 
 const ultralytics = {
+  about: 'Finds faces in the finished picture and paints each again at a higher resolution.',
   type: 'object',
   properties: {
-    CFGScale: { type: 'float', min: 0, max: 50, step: 0.1, default: 8 },
-    confidence: { ...unit, default: 0.9 },
-    maskBlur: { type: 'integer', min: 0, max: 100, default: 5 },
-    maskPadding: { type: 'integer', min: 0, max: 20, default: 5 },
+    CFGScale: {
+      about: 'How strongly the prompt guides the faces.',
+      type: 'float',
+      min: 0,
+      max: 50,
+      step: 0.1,
+      default: 8,
+    },
+    confidence: { about: 'A face counts from this score on.', ...unit, default: 0.9 },
+    maskBlur: {
+      about: 'Pixels over which a face fades into the picture.',
+      type: 'integer',
+      min: 0,
+      max: 100,
+      default: 5,
+    },
+    maskPadding: {
+      about: 'Pixels by which the box around a face grows.',
+      type: 'integer',
+      min: 0,
+      max: 20,
+      default: 5,
+    },
     // The page says no length; nobody's text encoder reads more.
-    negativePrompt: { type: 'string', maxLength: prompt.maxLength },
-    positivePrompt: { type: 'string', maxLength: prompt.maxLength },
-    steps: { type: 'integer', min: 1, max: 100, default: 20 },
-    strength: { ...unit, default: 0.3 },
+    negativePrompt: {
+      about: "Of the faces; the picture's without it.",
+      type: 'string',
+      maxLength: prompt.maxLength,
+    },
+    positivePrompt: {
+      about: "Of the faces; the picture's without it.",
+      type: 'string',
+      maxLength: prompt.maxLength,
+    },
+    steps: { about: 'Denoising steps of each face.', type: 'integer', min: 1, max: 100, default: 20 },
+    strength: { about: 'How much of a face is painted again; 0 leaves it.', ...unit, default: 0.3 },
   },
 } as const satisfies ObjectSchema;
 
@@ -115,46 +177,146 @@ const schema = {
   properties: {
     taskType: { type: 'string', required: true, allowed: ['imageInference'] },
     taskUUID: { type: 'string', required: true, format: 'uuid' },
-    outputType: { type: 'string', allowed: ['URL', 'base64Data', 'dataURI'], default: 'URL' },
-    outputFormat: { type: 'string', allowed: ['JPG', 'PNG', 'WEBP'], default: 'JPG' },
-    outputQuality: { type: 'integer', min: 20, max: 99, default: 95 },
-    webhookURL: { type: 'string', format: 'uri' },
-    deliveryMethod: { type: 'string', allowed: ['sync', 'async'], default: 'sync' },
-    uploadEndpoint: { type: 'string', format: 'uri' },
+    outputType: {
+      about: 'How a picture comes back: as an address, or inside the answer.',
+      type: 'string',
+      allowed: ['URL', 'base64Data', 'dataURI'],
+      default: 'URL',
+    },
+    outputFormat: {
+      about: 'JPG is smallest, PNG loses nothing, WEBP is between.',
+      type: 'string',
+      allowed: ['JPG', 'PNG', 'WEBP'],
+      default: 'JPG',
+    },
+    outputQuality: {
+      about: 'Of JPG and WEBP; higher is larger and closer to the picture.',
+      type: 'integer',
+      min: 20,
+      max: 99,
+      default: 95,
+    },
+    webhookURL: {
+      about: 'Where each image is posted as JSON when it is there.',
+      type: 'string',
+      format: 'uri',
+    },
+    deliveryMethod: {
+      about: '`sync` answers with the images; `async` answers at once, and the images are polled for.',
+      type: 'string',
+      allowed: ['sync', 'async'],
+      default: 'sync',
+    },
+    uploadEndpoint: {
+      about: 'A presigned address to which each finished picture is sent with PUT.',
+      type: 'string',
+      format: 'uri',
+    },
     safety: {
+      about: 'Looks at the finished picture and flags it; changes no pixel.',
       type: 'object',
       properties: {
-        checkContent: { type: 'boolean', default: false },
-        mode: { type: 'string', allowed: ['none', 'fast'], implied: 'none' },
+        checkContent: {
+          about: 'Looks at the picture; means the mode `fast`.',
+          type: 'boolean',
+          default: false,
+        },
+        mode: {
+          about: '`fast` looks once. Wins over checkContent.',
+          type: 'string',
+          allowed: ['none', 'fast'],
+          implied: 'none',
+        },
       },
     },
-    ttl: { type: 'integer', min: 60 },
-    includeCost: { type: 'boolean', default: false },
-    numberResults: { type: 'integer', min: 1, max: 20, default: 1 },
+    ttl: {
+      about: "Seconds after which a picture's URL ends; without it a picture is kept while it is used.",
+      type: 'integer',
+      min: 60,
+    },
+    includeCost: { about: 'Says what each image cost.', type: 'boolean', default: false },
+    numberResults: {
+      about: 'Images to make; image k has the seed + k.',
+      type: 'integer',
+      min: 1,
+      max: 20,
+      default: 1,
+    },
     acceleratorOptions,
     inputs: {
+      about: 'Pictures that the task works on.',
       type: 'object',
       properties: {
-        referenceImages: { type: 'array', items: { type: 'string', minLength: 1 }, maxItems: maxReferences },
+        referenceImages: {
+          about: 'Pictures to edit, in order: a UUID, a URL, a data URI or base64.',
+          type: 'array',
+          items: { type: 'string', minLength: 1 },
+          maxItems: maxReferences,
+        },
         // Not on the page; old clients send them at the top level.
         seedImage: { type: 'string', minLength: 1, supported: none },
         maskImage: { type: 'string', minLength: 1, supported: none },
       },
     },
-    model: { type: 'string', required: true, minLength: 1 },
+    model: { about: 'The AIR of an installed model.', type: 'string', required: true, minLength: 1 },
     // The page leaves it open; both published schemas of the model require it. `__BLANK__` is no prompt.
-    positivePrompt: { ...prompt, required: true },
-    negativePrompt: prompt,
-    width: { type: 'integer' },
-    height: { type: 'integer' },
+    positivePrompt: {
+      about: 'What to change, or what to draw when there is no reference. `__BLANK__` is no prompt.',
+      ...prompt,
+      required: true,
+    },
+    negativePrompt: {
+      about: 'What to keep out. Read while CFGScale is above 1; acts through trueCFGScale.',
+      ...prompt,
+    },
+    width: {
+      about: 'Pixels; comes with height. Without both, the listed size nearest the first reference is taken.',
+      type: 'integer',
+    },
+    height: { about: 'Pixels; comes with width.', type: 'integer' },
     // The page's maximum is 2^63 − 1 as JavaScript prints it; taken to the letter, and 2^63 − 1 is inside.
-    seed: { type: 'long', min: 0n, max: 9223372036854776000n },
-    steps: { type: 'integer', min: 1, max: 50 },
-    scheduler: { type: 'string', allowed: schedulerNames, default: 'Default' },
-    CFGScale: { ...hundredths, min: 0, max: 20 },
-    lora: { type: 'array', items: lora, maxItems: maxAdapters },
-    ipAdapters: { type: 'array', items: ipAdapter, maxItems: maxAdapters },
-    trueCFGScale: { type: 'float' },
+    seed: {
+      about:
+        'Where the noise begins: the same request with the same seed gives the same bytes. Random without it.',
+      type: 'long',
+      min: 0n,
+      max: 9223372036854776000n,
+    },
+    steps: {
+      about: 'Denoising steps; more take longer and draw finer. The model has its own default.',
+      type: 'integer',
+      min: 1,
+      max: 50,
+    },
+    scheduler: {
+      about: 'The sampler and how its noise levels are spread.',
+      type: 'string',
+      allowed: schedulerNames,
+      default: 'Default',
+    },
+    CFGScale: {
+      about: 'How strongly the prompt guides. The model is distilled to read it at no cost.',
+      ...hundredths,
+      min: 0,
+      max: 20,
+    },
+    lora: {
+      about: 'Low-rank adapters, each with its weight; they act together.',
+      type: 'array',
+      items: lora,
+      maxItems: maxAdapters,
+    },
+    ipAdapters: {
+      about: 'Adapters through which guide pictures set style or content.',
+      type: 'array',
+      items: ipAdapter,
+      maxItems: maxAdapters,
+    },
+    trueCFGScale: {
+      about:
+        'Above 1, every step runs a second time on the negative prompt and moves away from it: twice the time.',
+      type: 'float',
+    },
     ultralytics,
   },
 } as const satisfies ObjectSchema;
@@ -182,52 +344,6 @@ const result = {
     },
   },
 } as const satisfies ObjectSchema;
-
-const examples = [
-  {
-    taskType: 'imageInference',
-    taskUUID: '50836053-a0ee-4cf5-b9d6-ae7c5d140ada',
-    model: 'retouch:mini@1',
-    positivePrompt: 'turn the red car blue',
-    inputs: { referenceImages: ['https://example.com/scene-car.png'] },
-  },
-  {
-    taskType: 'imageInference',
-    taskUUID: '9f3c1f4e-2f55-4d0b-8d0a-6c2f0b1d7e61',
-    model: 'runware:106@1',
-    positivePrompt: 'a lighthouse on a cliff, in watercolours',
-    width: 1248,
-    height: 832,
-    steps: 28,
-    CFGScale: 2.5,
-    seed: 42,
-    numberResults: 4,
-    outputType: 'dataURI',
-    outputFormat: 'PNG',
-  },
-  {
-    taskType: 'imageInference',
-    taskUUID: '0c3cf644-3f55-4d0b-9d0a-6c2f0b1d7e61',
-    model: 'runware:106@1',
-    positivePrompt: 'the same woman on a beach at dusk',
-    negativePrompt: 'blurred',
-    inputs: { referenceImages: ['0d9e3d5c-7a57-4b6f-8e57-2f6d1c0b9a11'] },
-    trueCFGScale: 2,
-    scheduler: 'DPM++ 2M Karras',
-    acceleratorOptions: { teaCache: true, teaCacheDistance: 0.3, cacheStartStepPercentage: 10 },
-    lora: [{ model: 'civitai:1234@5678', weight: 0.8 }],
-    ipAdapters: [
-      {
-        model: 'runware:55@2',
-        guideImages: ['https://example.com/style.png'],
-        weight: 0.5,
-        weightType: 'ease_in',
-      },
-    ],
-    ultralytics: { confidence: 0.8, strength: 0.4 },
-    safety: { checkContent: true },
-  },
-];
 
 export const imageInference = {
   about: 'Makes a picture from a sentence, or edits reference pictures as the sentence says.',

@@ -11,6 +11,7 @@ import { imageUpload } from './image-upload.ts';
 import { mediaStorage } from './media-storage.ts';
 import { modelSearch } from './model-search.ts';
 import { ping } from './ping.ts';
+import { watchTask } from './watch-task.ts';
 
 export const taskTypes = {
   accountManagement,
@@ -23,6 +24,7 @@ export const taskTypes = {
   mediaStorage,
   modelSearch,
   ping,
+  watchTask,
 } as const;
 
 export type TaskName = keyof typeof taskTypes;

@@ -104,6 +104,19 @@ const model = {
     defaultSteps: { type: 'integer' },
     defaultCFG: { type: 'float' },
     defaultScheduler: { type: 'string' },
+    license: { type: 'string', required: true },
+    photographs: { type: 'boolean', about: 'Of a checkpoint: whether it edits photographs.' },
+    examples: {
+      type: 'array',
+      about: 'Of a checkpoint: prompts that it understands, with a picture to try each on.',
+      items: {
+        type: 'object',
+        properties: {
+          prompt: { type: 'string', required: true },
+          imageURL: { type: 'string', format: 'uri' },
+        },
+      },
+    },
   },
 } as const satisfies ObjectSchema;
 

@@ -7,7 +7,7 @@ import type { Acceptance } from '../accept/acceptance.ts';
 import { checkReceivers, refuseRepeat } from '../accept/check-task.ts';
 import type { Sources } from '../inputs/image-source.ts';
 import { resolveInputs } from '../inputs/resolve.ts';
-import { type Arithmetic, makePlans, type PlannedImage } from '../plan/plan.ts';
+import { type Arithmetic, makePlans } from '../plan/plan.ts';
 import { awaitResults, type WaitOptions } from '../results/wait.ts';
 import type { Call } from './handler.ts';
 
@@ -33,9 +33,7 @@ export async function* imageInference(
   try {
     await checkReceivers(task, sources.fetch);
     const inputs = await resolveInputs(task, sources, { account: caller.account, signal: claim.signal });
-    const plans = makePlans(task, inputs, { models, arithmetic }).map((image) =>
-      withPreviews(image, follower?.previews ?? 0),
-    );
+    const plans = makePlans(task, inputs, { models, arithmetic });
     await acceptance.accept(task, plans, { caller, wire, signal: claim.signal });
     follower?.onAccept();
   } finally {
@@ -46,10 +44,4 @@ export async function* imageInference(
   } else {
     yield* awaitResults({ taskType, taskUUID, outputType, deadline }, caller, uses);
   }
-}
-
-/** At most `count` previews, evenly spread over the steps before the last. */
-function withPreviews({ plan, seed }: PlannedImage, count: number): PlannedImage {
-  const previewEvery = count === 0 ? 0 : Math.ceil(plan.steps / (count + 1));
-  return { plan: { ...plan, previewEvery }, seed };
 }

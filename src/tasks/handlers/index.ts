@@ -12,6 +12,7 @@ import { imageUpload } from './image-upload.ts';
 import { mediaStorage } from './media-storage.ts';
 import { modelSearch } from './model-search.ts';
 import { ping } from './ping.ts';
+import { watchTask } from './watch-task.ts';
 
 export const handlers = {
   accountManagement,
@@ -24,6 +25,7 @@ export const handlers = {
   mediaStorage,
   modelSearch,
   ping,
+  watchTask,
 } as const satisfies { [Name in TaskName]: Handler<TaskOf<Name>, never> };
 
 /** The parts of the server that some handler needs. */

@@ -8,20 +8,22 @@ import type { Call } from './handler.ts';
 
 export function* modelSearch(
   task: ModelSearchTask,
-  _call: Call,
+  { caller }: Call,
   { models }: { models: Pick<ModelStore, 'models' | 'adapters'> },
 ): Generator<Reply> {
   const { taskUUID, taskType } = task;
-  yield { item: { taskType, taskUUID, ...searchModels(task, models) } };
+  yield { item: { taskType, taskUUID, ...searchModels(task, models, caller.publicUrl) } };
 }
 
 type Found = { totalResults: number; results: FoundModel[] };
 
+/** `publicUrl`: start of the URLs that the client can reach. */
 export function searchModels(
   task: ModelSearchTask,
   { models, adapters }: Pick<ModelStore, 'models' | 'adapters'>,
+  publicUrl: string,
 ): Found {
-  const all = [...models.map(showModel), ...adapters.map(showAdapter)];
+  const all = [...models.map((model) => showModel(model, publicUrl)), ...adapters.map(showAdapter)];
   const text = task.search?.trim() ?? '';
   const scored = all
     .filter((model) => passes(model, task))
@@ -88,8 +90,8 @@ const architectureAliases: Readonly<Record<string, string>> = {
   'flux-1-kontext-dev': 'fluxkontextdev',
 };
 
-function showModel(model: Model): FoundModel {
-  const { name, air, category, architecture, defaults, sizes, about } = model;
+function showModel(model: Model, publicUrl: string): FoundModel {
+  const { name, air, category, architecture, defaults, sizes, about, license, photographs } = model;
   const [width, height] = nearestSize(sizes ?? listedSizes, 1, 1);
   return {
     name,
@@ -106,10 +108,21 @@ function showModel(model: Model): FoundModel {
     defaultSteps: defaults.steps,
     defaultCFG: defaults.guidance,
     defaultScheduler: 'Default',
+    license,
+    photographs,
+    examples: model.examples.map(({ prompt, image }, index) => ({
+      prompt,
+      ...(image === undefined ? {} : { imageURL: `${publicUrl}${examplePath(air, index)}` }),
+    })),
   };
 }
 
-function showAdapter({ name, air, category, architecture = '', about }: Adapter): FoundModel {
+/** Where the server has the picture of a model's example. */
+function examplePath(air: string, index: number): string {
+  return `/models/${encodeURIComponent(air)}/examples/${index}`;
+}
+
+function showAdapter({ name, air, category, architecture = '', about, license }: Adapter): FoundModel {
   return {
     name,
     air,
@@ -119,6 +132,7 @@ function showAdapter({ name, air, category, architecture = '', about }: Adapter)
     tags: about.tags,
     private: false,
     comment: about.comment,
+    license,
   };
 }
 

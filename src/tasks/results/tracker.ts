@@ -11,7 +11,7 @@ export class Tracker {
   readonly #claims = new Map<string, Claim>();
   readonly #progress = new Map<string, number>();
   readonly #watches = new Map<string, Set<Watch>>();
-  readonly #followers = new Map<string, Follower>();
+  readonly #followers = new Map<string, Set<Follower>>();
   readonly #closing = new AbortController();
 
   /** Fires when nobody is to be kept waiting any more. */
@@ -61,15 +61,25 @@ export class Tracker {
     else this.#progress.set(result, percent);
   }
 
-  /** Until the caller of the task leaves: the answer's `dispose`. */
+  /** Until the follower leaves: the answer's `dispose`. */
   follow(task: string, follower: Follower): Disposable {
-    this.#followers.set(task, follower);
-    return { [Symbol.dispose]: () => void this.#followers.delete(task) };
+    const followers = this.#followers.get(task) ?? new Set();
+    this.#followers.set(task, followers.add(follower));
+    const leave = () => {
+      followers.delete(follower);
+      if (followers.size === 0) this.#followers.delete(task);
+    };
+    return { [Symbol.dispose]: leave };
   }
 
-  /** Tells whoever follows the task what the engine says of one of its images. */
+  /** Most previews of an image of the task that a follower wants. */
+  previews(task: string): number {
+    return Math.max(0, ...[...(this.#followers.get(task) ?? [])].map(({ previews }) => previews));
+  }
+
+  /** Tells everyone who follows the task what the engine says of one of its images. */
   tell(task: string, result: string, event: EngineEvent): void {
-    this.#followers.get(task)?.onEvent(result, event);
+    for (const follower of this.#followers.get(task) ?? []) follower.onEvent(result, event);
   }
 
   /** To be called when something is known about a task that was not known before. */

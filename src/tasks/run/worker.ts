@@ -73,7 +73,8 @@ export class Worker {
     { result, plan: planText, signal }: { result: string; plan: string; signal: AbortSignal },
   ): Promise<Made> {
     const { engine, inputs, assets, metrics, tracker, log } = this.#options;
-    const plan = readPlan<Plan>(planText, await inputs.read(task.uuid));
+    const accepted = readPlan<Plan>(planText, await inputs.read(task.uuid));
+    const plan = withPreviews(accepted, tracker.previews(task.uuid));
     let seconds = 0;
     const onEvent = (event: EngineEvent) => {
       metrics.engineSaid(event);
@@ -94,6 +95,11 @@ export class Worker {
       use: { images: 1, computeSeconds: seconds, cost: cost ?? 0 },
     };
   }
+}
+
+/** At most `count` previews, evenly spread over the steps before the last. They change no pixel of the image. */
+function withPreviews(plan: Plan, count: number): Plan {
+  return { ...plan, previewEvery: count === 0 ? 0 : Math.ceil(plan.steps / (count + 1)) };
 }
 
 /** Of an image, in percent, by its steps: loading before them and decoding after them have no measure. */

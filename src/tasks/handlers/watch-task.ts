@@ -1,0 +1,90 @@
+/** watchTask: the state of each image of a task, and each change of it. */
+
+import type { Reply } from '../../api/results.ts';
+import type { WatchTaskTask } from '../../api/tasks/watch-task.ts';
+import type { StoredResult, TaskStore } from '../../store/tasks.ts';
+import { findTask } from '../results/lookup.ts';
+import type { Tracker } from '../results/tracker.ts';
+import { type Facts, WatchedImages, type WatchItem } from '../results/watched-images.ts';
+import type { Call } from './handler.ts';
+
+type Uses = { tasks: TaskStore; tracker: Tracker };
+
+/** How often the place in the queue is looked up, in milliseconds. */
+const queueInterval = 1000;
+
+/**
+ * Every change of every image until the last one ends, or the connection, or the server. A caller without a connection
+ * is told the state once.
+ */
+export async function* watchTask(
+  { taskUUID, taskType, previews = 0 }: WatchTaskTask,
+  { caller }: Call,
+  { tasks, tracker }: Uses,
+): AsyncGenerator<Reply> {
+  const uuid = taskUUID.toLowerCase();
+  const say = (fields: Omit<WatchItem, 'taskType' | 'taskUUID'>): Reply => ({
+    item: { taskType, taskUUID, ...fields },
+  });
+  if (!tracker.isClaimed(uuid, caller.account)) findTask({ taskUUID, taskType }, caller, tasks);
+  const told = new Map<string, string>();
+  const watch = tracker.watch(uuid);
+  const wake = () => watch.wake();
+  const images = new WatchedImages(previews, wake);
+  using _following = tracker.follow(uuid, images);
+  const timer = setInterval(wake, queueInterval);
+  caller.signal.addEventListener('abort', wake);
+  try {
+    for (;;) {
+      // Asked for before the look at the store, so that no change falls between.
+      const change = watch.next();
+      const results = tasks.results(uuid);
+      const isClaimed = tracker.isClaimed(uuid, caller.account);
+      // Its inputs were refused: the task's own answer says why.
+      if (results.length === 0 && !isClaimed) return;
+      if (isClaimed && !told.has(uuid)) {
+        told.set(uuid, 'waiting');
+        yield say({ status: 'waiting' });
+      }
+      const facts = images.take();
+      const waiting = results.some(isUnmade) ? tasks.unmadeResults() : [];
+      for (const result of results) {
+        const state = describe(result, facts.get(result.uuid), waiting);
+        // A place that did not change is not worth a message, nor is an end that was told.
+        const text = `${state.status} ${state.queuePosition}`;
+        if (told.get(result.uuid) === text && !facts.has(result.uuid)) continue;
+        told.set(result.uuid, text);
+        yield say({ imageUUID: result.uuid, ...state });
+      }
+      const isOver = results.length > 0 && results.every(isSettled);
+      const isLeft = caller.signal.aborted || caller.session === undefined || tracker.closing.aborted;
+      if (isOver || isLeft) return;
+      await change;
+    }
+  } finally {
+    clearInterval(timer);
+    caller.signal.removeEventListener('abort', wake);
+    watch.close();
+  }
+}
+
+function describe(
+  result: StoredResult,
+  facts: Facts | undefined,
+  waiting: readonly string[],
+): Facts & { status: WatchItem['status'] } {
+  if (result.failure !== null) return { status: 'error' };
+  if (result.item !== null) return { status: 'success', ...facts };
+  const queuePosition = waiting.indexOf(result.uuid);
+  if (facts || queuePosition <= 0) return { status: 'processing', ...facts };
+  return { status: 'waiting', queuePosition };
+}
+
+function isSettled({ item, failure }: StoredResult): boolean {
+  return item !== null || failure !== null;
+}
+
+/** A picture that waits for its upload is made. */
+function isUnmade(result: StoredResult): boolean {
+  return !isSettled(result) && result.made === null;
+}
