@@ -1,8 +1,9 @@
 /** Encoded pictures in and out, and the only door to sharp. */
-import sharp, { type Sharp } from 'sharp';
+import sharp, { type Metadata, type Sharp } from 'sharp';
 import { RetouchError } from '../../error.ts';
 import type { EncodedImage, ImageFormat } from '../plan.ts';
 import { decodeBmp, probeBmp } from './bmp.ts';
+import { readJpegStructure } from './jpeg-scans.ts';
 import type { Bitmap } from './pixels.ts';
 import { resizeLanczos } from './resample.ts';
 import { describeStart, sniffFormat, sniffUpload, type UploadFormat } from './signatures.ts';
@@ -14,32 +15,59 @@ export type ImageInfo = { width: number; height: number; format: ImageFormat };
 export const defaultPixelLimit = 64 * 1024 * 1024;
 
 /**
+ * Encoders write about ten scans. The cost of decoding is linear in them (6 ms each at 64 megapixels), their size is
+ * not: a file of 200 kB can hold a thousand (libjpeg-turbo issue 284).
+ */
+export const scanLimit = 100;
+
+/**
  * What a picture is, from its header alone. Width and height are as seen, after the EXIF orientation.
  *
- * @throws RetouchError `imageUndecodable` when it is not a PNG, JPEG or WebP, `imageTooLarge` above the limit
+ * @throws RetouchError `imageUndecodable` when it is not a PNG, JPEG or WebP, `imageTooLarge` above the limit of pixels
+ *   or of scans
  */
 export async function probeImage(bytes: Uint8Array, pixelLimit = defaultPixelLimit): Promise<ImageInfo> {
   // Asked before sharp, which would also open SVG, whose references reach for files and addresses.
   const format = sniffFormat(bytes) ?? throwUnknown(bytes, 'a PNG, JPEG or WebP');
-  return { ...(await readSize(bytes, format, pixelLimit)), format };
+  const { width, height } = await readHeader(bytes, format, pixelLimit);
+  return { width, height, format };
 }
 
-async function readSize(bytes: Uint8Array, format: UploadFormat, pixelLimit: number): Promise<Size> {
-  const { width, height } =
+/** What is known of a picture before its pixels are decoded. */
+type Header = Size & {
+  /** Of 16 bits per channel, with an embedded colour profile; `grey` has one channel. */
+  deepColours: 'rgb' | 'grey' | undefined;
+};
+
+async function readHeader(bytes: Uint8Array, format: UploadFormat, pixelLimit: number): Promise<Header> {
+  const { width, height, deepColours } =
     format === 'bmp'
-      ? probeBmp(bytes)
+      ? { ...probeBmp(bytes), deepColours: undefined }
       : await sharp(bytes, { limitInputPixels: false })
           .metadata()
           .then(
-            ({ autoOrient }) => autoOrient,
+            ({ autoOrient, ...colours }) => ({ ...autoOrient, deepColours: deepColoursOf(colours) }),
             (error: unknown) => throwUndecodable(bytes, format, error),
           );
-  if (width * height <= pixelLimit) return { width, height };
+  if (format === 'jpg') checkScans(bytes);
+  if (width * height <= pixelLimit) return { width, height, deepColours };
   throw new RetouchError(
     'imageTooLarge',
     `The image is ${width}×${height}, ${width * height} pixels; at most ${pixelLimit} pixels are accepted.`,
     { width, height, pixels: width * height, pixelLimit },
   );
+}
+
+function deepColoursOf({ space, hasProfile }: Pick<Metadata, 'space' | 'hasProfile'>): Header['deepColours'] {
+  if (!hasProfile) return undefined;
+  return space === 'rgb16' ? 'rgb' : space === 'grey16' ? 'grey' : undefined;
+}
+
+function checkScans(bytes: Uint8Array): void {
+  const { scans } = readJpegStructure(bytes);
+  if (scans <= scanLimit) return;
+  const message = `The image is a JPEG of ${scans} scans; at most ${scanLimit} are decoded.`;
+  throw new RetouchError('imageTooLarge', message, { scans, scanLimit });
 }
 
 /**
@@ -54,16 +82,16 @@ export async function prepareUpload(
   pixelLimit = defaultPixelLimit,
 ): Promise<EncodedImage> {
   const format = sniffUpload(bytes) ?? throwUnknown(bytes, 'a PNG, JPEG, WebP, BMP or GIF');
-  const size = await readSize(bytes, format, pixelLimit);
-  const fits = Math.max(size.width, size.height) <= longestSide;
-  const image = openUpload(bytes, format, pixelLimit);
+  const { width, height, deepColours } = await readHeader(bytes, format, pixelLimit);
+  const fits = Math.max(width, height) <= longestSide;
+  const image = format === 'bmp' ? openBmp(bytes) : openColours(bytes, format, { deepColours, pixelLimit });
   const stored = format === 'bmp' || format === 'gif' ? 'png' : format;
   if (fits && stored === format) {
     await image
       .raw()
       .toBuffer()
       .catch((error: unknown) => throwUndecodable(bytes, format, error));
-    return { bytes, format: stored, ...size };
+    return { bytes, format: stored, width, height };
   }
   image
     .autoOrient()
@@ -75,10 +103,33 @@ export async function prepareUpload(
   return { bytes: data, format: stored, width: info.width, height: info.height };
 }
 
-function openUpload(bytes: Uint8Array, format: UploadFormat, pixelLimit: number): Sharp {
-  if (format !== 'bmp') return sharp(bytes, { limitInputPixels: pixelLimit, failOn: 'error' });
+function openBmp(bytes: Uint8Array): Sharp {
   const { width, height, data } = decodeBmp(bytes);
   return sharp(data, { raw: { width, height, channels: 3 } });
+}
+
+/**
+ * The picture in sRGB, with its profile applied. Of 16 bits with a profile the upper 8 are taken before the profile is
+ * applied, as Pillow does: libvips would convert to Display P3 and leave the numbers in it (sharp issues 2037, 4008), and
+ * would not convert grey at all.
+ */
+function openColours(
+  bytes: Uint8Array,
+  format: UploadFormat,
+  { deepColours, pixelLimit }: Pick<Header, 'deepColours'> & { pixelLimit: number },
+): Sharp {
+  // Browsers show a JPEG that lacks its end marker and nothing else. A strict decode tells it from one cut short.
+  const unended = format === 'jpg' && !readJpegStructure(bytes).ended;
+  const whole = unended ? Buffer.concat([bytes, Uint8Array.of(0xff, 0xd9)]) : bytes;
+  const image = sharp(whole, {
+    limitInputPixels: pixelLimit,
+    failOn: unended ? 'warning' : 'error',
+    ignoreIcc: deepColours !== undefined,
+  });
+  if (!deepColours) return image.toColourspace('srgb');
+  return image
+    .toColourspace(deepColours === 'grey' ? 'b-w' : 'srgb')
+    .withIccProfile('srgb', { attach: false });
 }
 
 /**
@@ -88,11 +139,11 @@ function openUpload(bytes: Uint8Array, format: UploadFormat, pixelLimit: number)
  * @throws RetouchError as `probeImage` does, and `imageUndecodable` when the file is damaged or cut short
  */
 export async function decodeImage(bytes: Uint8Array, pixelLimit = defaultPixelLimit): Promise<Bitmap> {
-  const { format } = await probeImage(bytes, pixelLimit);
-  const { data, info } = await sharp(bytes, { limitInputPixels: pixelLimit, failOn: 'error' })
+  const format = sniffFormat(bytes) ?? throwUnknown(bytes, 'a PNG, JPEG or WebP');
+  const { deepColours } = await readHeader(bytes, format, pixelLimit);
+  const { data, info } = await openColours(bytes, format, { deepColours, pixelLimit })
     .autoOrient()
     .flatten({ background: '#ffffff' })
-    .toColourspace('srgb')
     .raw({ depth: 'uchar' })
     .toBuffer({ resolveWithObject: true })
     .catch((error: unknown) => throwUndecodable(bytes, format, error));
