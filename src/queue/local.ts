@@ -7,15 +7,22 @@ import type { PushOptions, Queue, QueueErrorCode, Work } from './queue.ts';
 
 export type Job = { id: string; attempt: number };
 
-/** The list of jobs, in the order they came. */
+/**
+ * The jobs, in fair order: round-robin over the accounts that have jobs, first in, first out within an account. A new job
+ * gets the round after the last one of its account, and no earlier round than the jobs that run now; jobs are taken by
+ * round, then by age (start-time fair queueing with equal weights).
+ */
 export interface JobList {
   readonly size: number;
   has(id: string): boolean;
-  /** At the end, those that are not there already. */
-  add(ids: readonly string[]): void;
+  position(id: string): number | undefined;
+  /** Adds those that are not in the list. */
+  add(ids: readonly string[], account: string): void;
   /** The first job, with one attempt more than before: counted before it runs, so that a crash counts. */
   take(): Job | undefined;
-  /** Takes an attempt back that was not the job's fault. */
+  /** Puts jobs with an attempt behind all others: an earlier process died while it ran them. */
+  demoteAttempted(): void;
+  /** Takes back an attempt that was not the job's fault. */
   putBack(id: string): void;
   remove(id: string): void;
   /** Called between jobs: a chance for slow upkeep such as a checkpoint of the database. */
@@ -56,7 +63,11 @@ export class LocalQueue implements Queue {
     return this.#jobs.size;
   }
 
-  async push(ids: readonly string[], { record, flush }: PushOptions = {}): Promise<void> {
+  position(id: string): number | undefined {
+    return this.#jobs.position(id);
+  }
+
+  async push(ids: readonly string[], { account = '', record, flush }: PushOptions = {}): Promise<void> {
     const { limit } = this.#options;
     if (this.depth + ids.length > limit) {
       const further = ids.filter((id) => !this.#jobs.has(id)).length;
@@ -65,14 +76,20 @@ export class LocalQueue implements Queue {
         throw queueError('queueFull', `${found}; there is no room for ${further} more. Try again later.`);
       }
     }
-    const job = this.#add(ids, record);
+    const job = this.#change(() => {
+      record?.();
+      this.#jobs.add(ids, account);
+    });
     const flushed = flush?.();
     if (job) this.#run(job, flushed);
     await flushed;
   }
 
-  async restore(ids: readonly string[]): Promise<void> {
-    const job = this.#add(ids);
+  async restore(jobs: readonly { id: string; account: string }[]): Promise<void> {
+    const job = this.#change(() => {
+      for (const { id, account } of jobs) this.#jobs.add([id], account);
+      if (!this.#running) this.#jobs.demoteAttempted();
+    });
     if (job) this.#run(job);
   }
 
@@ -102,12 +119,11 @@ export class LocalQueue implements Queue {
     clearTimeout(timer);
   }
 
-  /** @returns the job to begin with, taken already, when nothing runs */
-  #add(ids: readonly string[], record: () => void = () => {}): Job | undefined {
+  /** One transaction. Returns the job to begin with, already taken, when nothing runs. */
+  #change(work: () => void): Job | undefined {
     if (this.#closing.signal.aborted) throw closed();
     return this.#jobs.transaction(() => {
-      record();
-      this.#jobs.add(ids);
+      work();
       return this.#isFree ? this.#jobs.take() : undefined;
     });
   }

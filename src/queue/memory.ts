@@ -5,40 +5,64 @@ export function createMemoryQueue(options: LocalQueueOptions): LocalQueue {
   return new LocalQueue(new MemoryJobs(), options);
 }
 
+type Entry = { id: string; account: string; round: number; attempts: number };
+
 class MemoryJobs implements JobList {
-  /** Id → attempts; a Map keeps the order of coming. */
-  readonly #attempts = new Map<string, number>();
+  /** By id; a Map keeps the order of insertion. */
+  readonly #entries = new Map<string, Entry>();
 
   get size(): number {
-    return this.#attempts.size;
+    return this.#entries.size;
   }
 
   has(id: string): boolean {
-    return this.#attempts.has(id);
+    return this.#entries.has(id);
   }
 
-  add(ids: readonly string[]): void {
-    for (const id of ids) if (!this.has(id)) this.#attempts.set(id, 0);
+  position(id: string): number | undefined {
+    const place = this.#inOrder().findIndex((entry) => entry.id === id);
+    return place < 0 ? undefined : place;
+  }
+
+  add(ids: readonly string[], account: string): void {
+    const entries = [...this.#entries.values()];
+    const first = Math.min(...entries.map(({ round }) => round));
+    const own = entries.filter((entry) => entry.account === account).map(({ round }) => round + 1);
+    let round = Math.max(Number.isFinite(first) ? first : 0, ...own);
+    for (const id of ids) {
+      if (this.has(id)) continue;
+      this.#entries.set(id, { id, account, round: round++, attempts: 0 });
+    }
   }
 
   take(): Job | undefined {
-    const [first] = this.#attempts;
+    const [first] = this.#inOrder();
     if (!first) return undefined;
-    const [id, attempts] = first;
-    this.#attempts.set(id, attempts + 1);
-    return { id, attempt: attempts + 1 };
+    first.attempts++;
+    return { id: first.id, attempt: first.attempts };
+  }
+
+  demoteAttempted(): void {
+    const entries = [...this.#entries.values()];
+    const behind = Math.max(...entries.map(({ round }) => round)) + 1;
+    for (const entry of entries) if (entry.attempts > 0) entry.round = behind;
   }
 
   putBack(id: string): void {
-    const attempts = this.#attempts.get(id);
-    if (attempts) this.#attempts.set(id, attempts - 1);
+    const entry = this.#entries.get(id);
+    if (entry && entry.attempts > 0) entry.attempts--;
   }
 
   remove(id: string): void {
-    this.#attempts.delete(id);
+    this.#entries.delete(id);
   }
 
   checkpoint(): void {}
+
+  /** Sorting is stable, so that entries of one round keep the order of insertion. */
+  #inOrder(): Entry[] {
+    return [...this.#entries.values()].sort((a, b) => a.round - b.round);
+  }
 
   transaction<Result>(changes: () => Result): Result {
     return changes();

@@ -15,6 +15,8 @@ export const queueErrors = {
 export type QueueErrorCode = keyof typeof queueErrors;
 
 export type PushOptions = {
+  /** Owner of the jobs: accounts take turns. */
+  account?: string;
   /**
    * Writes the tasks of the jobs, once there is room for the jobs and before any of them runs; in the same transaction
    * as the jobs where the queue is in the database.
@@ -26,17 +28,22 @@ export type PushOptions = {
 
 export interface Queue {
   /**
-   * Takes all of the jobs or none; each runs when all pushed before it are done. One that is there already stays where
-   * it is. Rejects with `queueFull`, `queueClosed`, the code of the store or what the options throw; when `flush`
+   * Takes all of the jobs or none. Jobs of one account run in the order they came, and accounts take turns job by job,
+   * also across restarts. A job that is in the queue already keeps its place. Rejects with `queueFull`, `queueClosed`, the code of the store or what the options throw; when `flush`
    * rejects, the jobs are in the queue all the same.
    */
   push(ids: readonly string[], options?: PushOptions): Promise<void>;
-  /** The same for jobs that were taken before the process began: those fit in any case. */
-  restore(ids: readonly string[]): Promise<void>;
+  /**
+   * Takes jobs that an earlier process accepted, beyond the limit as well. A job during which that process died runs after
+   * the others, so that one that kills the server does not keep the rest from running.
+   */
+  restore(jobs: readonly { id: string; account: string }[]): Promise<void>;
   /** Takes a waiting job out; the signal of a running one fires with `jobAborted`. */
   cancel(id: string): void;
   /** Begins to run jobs. */
   start(work: Work): void;
+  /** How many jobs run before this one; undefined for a job that is not in the queue. */
+  position(id: string): number | undefined;
   /** Jobs waiting and running. */
   readonly depth: number;
   /** Resolves when nothing waits or runs. */

@@ -24,16 +24,35 @@ class StoredJobs implements JobList {
     return this.#db.get('SELECT 1 FROM jobs WHERE id = ?', id) !== undefined;
   }
 
-  add(ids: readonly string[]): void {
-    const insert = 'INSERT INTO jobs (id) VALUES (?) ON CONFLICT DO NOTHING';
-    for (const id of ids) this.#size += this.#db.run(insert, id);
+  position(id: string): number | undefined {
+    return this.#db.get<{ position: number }>(
+      `SELECT (SELECT count(*) FROM jobs WHERE (round, sequence) < (job.round, job.sequence)) AS position
+       FROM jobs AS job WHERE id = ?`,
+      id,
+    )?.position;
+  }
+
+  add(ids: readonly string[], account: string): void {
+    const { round } = this.#db.get<{ round: number }>(
+      `SELECT max(coalesce((SELECT min(round) FROM jobs), 0),
+                  coalesce((SELECT max(round) + 1 FROM jobs WHERE account = ?), 0)) AS round`,
+      account,
+    )!;
+    const insert = 'INSERT INTO jobs (id, account, round) VALUES (?, ?, ?) ON CONFLICT DO NOTHING';
+    let added = 0;
+    for (const id of ids) added += this.#db.run(insert, id, account, round + added);
+    this.#size += added;
   }
 
   take(): Job | undefined {
     return this.#db.get(
-      `UPDATE jobs SET attempts = attempts + 1 WHERE sequence = (SELECT min(sequence) FROM jobs)
+      `UPDATE jobs SET attempts = attempts + 1 WHERE sequence = (SELECT sequence FROM jobs ORDER BY round, sequence LIMIT 1)
        RETURNING id, attempts AS attempt`,
     );
+  }
+
+  demoteAttempted(): void {
+    this.#db.run('UPDATE jobs SET round = (SELECT max(round) + 1 FROM jobs) WHERE attempts > 0');
   }
 
   putBack(id: string): void {

@@ -35,7 +35,7 @@ export const migrations: readonly string[] = [
      attempts INTEGER NOT NULL DEFAULT 0
    ) STRICT;`,
 
-  // API keys by their SHA-256. A revoked one stays, for whose tasks were whose.
+  // API keys by their SHA-256. A revoked key stays: its tasks keep their owner.
   `CREATE TABLE keys (
      id TEXT PRIMARY KEY,
      name TEXT NOT NULL,
@@ -57,7 +57,7 @@ export const migrations: readonly string[] = [
      PRIMARY KEY (account, date)
    ) STRICT, WITHOUT ROWID;`,
 
-  // What is still to be sent to others, or could not be. A picture that waits for its upload is kept in `made`.
+  // Webhooks and uploads that wait or were given up. The item of an image that waits for its upload is in `made`.
   `ALTER TABLE results ADD COLUMN made TEXT;
    CREATE TABLE deliveries (
      uuid TEXT PRIMARY KEY,
@@ -70,7 +70,7 @@ export const migrations: readonly string[] = [
    CREATE INDEX deliveries_due ON deliveries (due) WHERE failure IS NULL;
    CREATE INDEX deliveries_by_result ON deliveries (result);`,
 
-  // Pictures on disk: those with a time of their own go then, the others when nobody has used them for long.
+  // Images on disk: deleted at their expiry, or without one when they have not been used for long.
   `CREATE TABLE assets (
      uuid TEXT PRIMARY KEY,
      used INTEGER NOT NULL,
@@ -79,7 +79,7 @@ export const migrations: readonly string[] = [
    CREATE INDEX assets_by_use ON assets (used);
    CREATE INDEX assets_by_expiry ON assets (expires) WHERE expires IS NOT NULL;`,
 
-  // Whose a picture is that no task made.
+  // The owner of an image that no task made.
   `CREATE TABLE uploads (
      uuid TEXT PRIMARY KEY REFERENCES assets ON DELETE CASCADE,
      account TEXT NOT NULL
@@ -89,10 +89,26 @@ export const migrations: readonly string[] = [
   `ALTER TABLE results ADD COLUMN session TEXT;
    CREATE INDEX results_by_session ON results (session) WHERE session IS NOT NULL;`,
 
-  // Whose a picture is, also when the task that made it is forgotten.
+  // The owner of an image, which outlives the task that made it.
   `ALTER TABLE assets ADD COLUMN account TEXT;
    UPDATE assets SET account = coalesce(
      (SELECT account FROM uploads WHERE uploads.uuid = assets.uuid),
      (SELECT account FROM results JOIN tasks ON tasks.uuid = task WHERE results.uuid = assets.uuid));
    DROP TABLE uploads;`,
+
+  // A client's taskUUID is unique within its account. `uuid` is the server's own: earlier tasks keep the client's as theirs.
+  `ALTER TABLE tasks ADD COLUMN taskUUID TEXT NOT NULL DEFAULT '';
+   UPDATE tasks SET taskUUID = uuid;
+   CREATE UNIQUE INDEX tasks_by_account ON tasks (account, taskUUID);`,
+
+  // Round-robin over accounts: jobs run by round, then by sequence. An account has one job in each round.
+  `ALTER TABLE jobs ADD COLUMN account TEXT NOT NULL DEFAULT '';
+   ALTER TABLE jobs ADD COLUMN round INTEGER NOT NULL DEFAULT 0;
+   UPDATE jobs SET account = coalesce(
+     (SELECT account FROM results JOIN tasks ON tasks.uuid = task WHERE results.uuid = jobs.id), '');
+   UPDATE jobs SET round = place FROM (
+     SELECT sequence AS job, row_number() OVER (PARTITION BY account ORDER BY sequence) AS place FROM jobs)
+   WHERE sequence = job;
+   CREATE INDEX jobs_by_round ON jobs (round, sequence);
+   CREATE INDEX jobs_by_account ON jobs (account, round);`,
 ];

@@ -1,9 +1,9 @@
-/** Which results the clients of connection sessions have not received yet. */
+/** Results that the clients of connection sessions have not received yet. */
 
 import type { Database } from './db.ts';
 import type { StoredTask } from './tasks.ts';
 
-/** The UUID of a result, or that of a task: then all of its results that are settled. */
+/** The UUID of a result; or the taskUUID of a client, for all settled results of that task in this session. */
 export type Receipt = { result: string } | { task: string; session: string };
 
 export class SessionResults {
@@ -13,7 +13,7 @@ export class SessionResults {
     this.#db = db;
   }
 
-  /** Sessions to whose clients something is still to be said. */
+  /** Sessions whose clients have not received all results. */
   sessions(): { uuid: string; account: string }[] {
     return this.#db.all(
       `SELECT DISTINCT session AS uuid, account FROM results JOIN tasks ON tasks.uuid = task
@@ -46,14 +46,14 @@ export class SessionResults {
         }
         this.#db.run(
           `UPDATE results SET session = NULL
-           WHERE task = ? AND session = ? AND (item IS NOT NULL OR failure IS NOT NULL)`,
-          ...[receipt.task, receipt.session],
+           WHERE session = ? AND task IN (SELECT uuid FROM tasks WHERE taskUUID = ?) AND (item IS NOT NULL OR failure IS NOT NULL)`,
+          ...[receipt.session, receipt.task],
         );
       }
     });
   }
 
-  /** Its client does not come back. */
+  /** The session's client does not come back. */
   forget(session: string): void {
     this.#db.run('UPDATE results SET session = NULL WHERE session = ?', session);
   }

@@ -4,7 +4,10 @@ import type { Database } from './db.ts';
 
 /** `request` is as the client wrote it, `terms` how the results are delivered. Both are JSON. */
 export type StoredTask = {
+  /** The server's own id. */
   uuid: string;
+  /** The client's id in lower case, unique within the account. */
+  taskUUID: string;
   /** Owner; other accounts cannot see it. */
   account: string;
   type: string;
@@ -43,12 +46,12 @@ export class TaskStore {
 
   /** `session`: of the client that is to be told the results; undefined where it asks for them itself. */
   add(task: StoredTask, results: readonly NewResult[], session: string | undefined): void {
-    const { uuid, account, type, request, terms, accepted } = task;
+    const { uuid, taskUUID, account, type, request, terms, accepted } = task;
     this.#db.transaction(() => {
       this.#db.run(
-        `INSERT INTO tasks (uuid, account, type, request, terms, accepted, used)
-         VALUES (?, ?, ?, ?, ?, ?, ?)`,
-        ...[uuid, account, type, request, terms, accepted, accepted],
+        `INSERT INTO tasks (uuid, taskUUID, account, type, request, terms, accepted, used)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+        ...[uuid, taskUUID, account, type, request, terms, accepted, accepted],
       );
       for (const [position, result] of results.entries()) {
         this.#db.run(
@@ -68,12 +71,8 @@ export class TaskStore {
     this.#db.run('DELETE FROM tasks WHERE uuid = ?', uuid);
   }
 
-  has(uuid: string): boolean {
-    return this.#db.get('SELECT 1 FROM tasks WHERE uuid = ?', uuid) !== undefined;
-  }
-
-  find(uuid: string, account: string): StoredTask | undefined {
-    return this.#db.get('SELECT * FROM tasks WHERE uuid = ? AND account = ?', uuid, account);
+  find(account: string, taskUUID: string): StoredTask | undefined {
+    return this.#db.get('SELECT * FROM tasks WHERE account = ? AND taskUUID = ?', account, taskUUID);
   }
 
   countOpen(account: string): number {
@@ -97,13 +96,12 @@ export class TaskStore {
     return { task, plan };
   }
 
-  /** Images that were promised and are not there yet, oldest first. */
-  unmadeResults(): string[] {
-    const rows = this.#db.all<{ uuid: string }>(
-      `SELECT results.uuid FROM results JOIN tasks ON tasks.uuid = results.task
+  /** Results of accepted tasks whose images are not made yet, oldest first. */
+  unmadeResults(): { id: string; account: string }[] {
+    return this.#db.all(
+      `SELECT results.uuid AS id, account FROM results JOIN tasks ON tasks.uuid = results.task
        WHERE ${unmade} ORDER BY accepted, task, position`,
     );
-    return rows.map(({ uuid }) => uuid);
   }
 
   openTasks(): string[] {

@@ -109,7 +109,10 @@ describe.each(Object.entries(implementations))('the %s queue', (_, { open, durab
     const { queue, worker } = start();
     await queue.push(['a', 'b']);
     await queue.push(['b']);
-    await queue.restore(['a', 'b']);
+    await queue.restore([
+      { id: 'a', account: '' },
+      { id: 'b', account: '' },
+    ]);
     expect(queue.depth).toBe(2);
     worker.finish('a');
     await expect.poll(() => worker.started).toEqual(['a', 'b']);
@@ -123,7 +126,10 @@ describe.each(Object.entries(implementations))('the %s queue', (_, { open, durab
     await queue.push(['a']);
     await expect(queue.push(['b', 'c'])).rejects.toMatchObject({ code: 'queueFull' });
     expect(queue.depth).toBe(1);
-    await queue.restore(['b', 'c']);
+    await queue.restore([
+      { id: 'b', account: '' },
+      { id: 'c', account: '' },
+    ]);
     expect(queue.depth).toBe(3);
   });
 
@@ -187,6 +193,39 @@ describe.each(Object.entries(implementations))('the %s queue', (_, { open, durab
     expect([worker.attempts, told]).toEqual([[1, 1, 1], [full]]);
   });
 
+  /** Runs every job to its end; their order. */
+  async function drain(queue: Queue, worker: Worker): Promise<string[]> {
+    for (let done = 0; queue.depth > 0; done++) {
+      await expect.poll(() => worker.started.length).toBeGreaterThan(done);
+      const { depth } = queue;
+      worker.finish(worker.started.at(-1)!);
+      await expect.poll(() => queue.depth).toBe(depth - 1);
+    }
+    return worker.started;
+  }
+
+  it('takes turns between accounts, job by job, and keeps the order within each', async () => {
+    const { queue, worker } = start();
+    await queue.push(['a1', 'a2', 'a3', 'a4'], { account: 'a' });
+    await queue.push(['b1', 'b2'], { account: 'b' });
+    await queue.push(['c1'], { account: 'c' });
+    await queue.push(['a5'], { account: 'a' });
+    const position = (id: string) => queue.position(id);
+    expect(['a1', 'b1', 'c1', 'a2', 'a5', 'x'].map(position)).toEqual([0, 1, 2, 3, 7, undefined]);
+    expect(await drain(queue, worker)).toEqual(['a1', 'b1', 'c1', 'a2', 'b2', 'a3', 'a4', 'a5']);
+  });
+
+  it('gives an account that comes late the next turn, and no turns for the time when it had no jobs', async () => {
+    const { queue, worker } = start();
+    await queue.push(['a1', 'a2', 'a3', 'a4'], { account: 'a' });
+    for (const id of ['a1', 'a2']) {
+      worker.finish(id);
+      await expect.poll(() => worker.started.at(-1)).not.toBe(id);
+    }
+    await queue.push(['b1', 'b2', 'b3'], { account: 'b' });
+    expect(await drain(queue, worker)).toEqual(['a1', 'a2', 'a3', 'b1', 'a4', 'b2', 'b3']);
+  });
+
   it('takes nothing once it is closed', async () => {
     const { queue } = start();
     await queue.close();
@@ -217,6 +256,30 @@ describe.each(Object.entries(implementations))('the %s queue', (_, { open, durab
     await queue.idle();
     // An orderly end is not held against the job.
     expect(worker.attempts).toEqual([1, 1]);
+  });
+
+  it.runIf(durable)('keeps the turns of accounts across a restart', async () => {
+    const first = start();
+    await first.queue.push(['a1', 'a2', 'a3'], { account: 'a' });
+    await first.queue.push(['b1', 'b2'], { account: 'b' });
+    await end();
+    const { queue, worker } = start();
+    await queue.push(['c1'], { account: 'c' });
+    expect(await drain(queue, worker)).toEqual(['a1', 'b1', 'c1', 'a2', 'b2', 'a3']);
+  });
+
+  it.runIf(durable)('runs a job during which the process died after the others', async () => {
+    const dead = open(folder, { limit: 10 });
+    dead.queue.start(() => new Promise(() => {}));
+    await dead.queue.push(['poison', 'b', 'c']);
+    const one = open(folder, { limit: 10 });
+    opened.push(one);
+    await one.queue.restore([{ id: 'c', account: '' }]);
+    const worker = new Worker();
+    one.queue.start(worker.work);
+    expect(await drain(one.queue, worker)).toEqual(['b', 'c', 'poison']);
+    expect(worker.attempts).toEqual([1, 1, 2]);
+    dead.close();
   });
 
   it.runIf(durable)('counts the attempts of a job whose process died', async () => {

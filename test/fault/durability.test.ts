@@ -196,7 +196,7 @@ describe('processes killed at random', () => {
   it('that is the image’s own fault are not repeated for ever', async () => {
     const dataDir = join(folder, 'poison');
     const task = editTask({ positivePrompt: 'orphan', deliveryMethod: 'async' });
-    for (let death = 0; death < 3; death++) {
+    for (let death = 0; death < 10; death++) {
       const server = await start(dataDir);
       if (death === 0) expect((await server.post([task])).status).toBe(200);
       await until(async () => (await server.health()).engine.state === 'busy');

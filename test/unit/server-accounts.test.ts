@@ -52,6 +52,79 @@ describe('a task of another key', () => {
   });
 });
 
+describe('the taskUUID of another key', () => {
+  it('may be used again: no key learns which UUIDs the others use', async () => {
+    const [first, second] = [
+      await bench.post([{ ...task, seed: 1 }], mine),
+      await bench.post([{ ...task, seed: 2 }], theirs),
+    ];
+    expect([first.status, second.status]).toEqual([200, 200]);
+    const poll = [{ taskType: 'getResponse', taskUUID }];
+    const seeds = async (headers: Headers) =>
+      (await bench.post(poll, headers)).body.data.map(({ seed }) => seed);
+    expect([await seeds(mine), await seeds(theirs)]).toEqual([[1], [2]]);
+    expect((await bench.post([task], theirs)).body.error?.code).toBe('conflictTaskUUID');
+  });
+
+  it('may be used again while that task is still being resolved', async () => {
+    const gate = Promise.withResolvers<void>();
+    bench.engine.script = () => gate.promise;
+    const [first, second] = [bench.post([task], mine), bench.post([task], theirs)];
+    await expect.poll(() => bench.engine.plans.length).toBe(1);
+    gate.resolve();
+    expect([(await first).status, (await second).status]).toEqual([200, 200]);
+  });
+});
+
+describe('a limit on the images of a key', () => {
+  const asyncTask = (fields: object = {}) => ({
+    ...task,
+    ...fields,
+    taskUUID: randomUUID(),
+    deliveryMethod: 'async',
+  });
+
+  async function accepted(requests: object[][]): Promise<[accepted: number, refused: unknown[]]> {
+    const limited = await createBench({ 'key-limit': '5' });
+    try {
+      limited.engine.script = (_, signal) =>
+        new Promise((_, fail) => signal.addEventListener('abort', () => fail(new Error('the test is over'))));
+      const answers = await Promise.all(requests.map((request) => limited.post(request)));
+      const data = answers.flatMap(({ body }) => body.data);
+      return [data.length, answers.flatMap(({ body }) => [...new Set(body.errors?.map(({ code }) => code))])];
+    } finally {
+      await limited.close();
+    }
+  }
+
+  it('holds for 50 tasks in one request', async () => {
+    expect(await accepted([Array.from({ length: 50 }, () => asyncTask())])).toEqual([
+      5,
+      ['rateLimitExceeded'],
+    ]);
+  });
+
+  it('holds for 30 requests at once, each with a reference picture', async () => {
+    const referenceImages = [(await drawPicture(64, 48)).toString('base64')];
+    const requests = Array.from({ length: 30 }, () => [asyncTask({ inputs: { referenceImages } })]);
+    expect((await accepted(requests))[0]).toBe(5);
+  });
+});
+
+describe('the queue of a server with keys', () => {
+  it('gives each key its turn: one image of a second key does not wait for twenty of the first', async () => {
+    const gate = Promise.withResolvers<void>();
+    bench.engine.script = () => gate.promise;
+    const many = bench.post([{ ...task, numberResults: 20, seed: 100 }], mine);
+    await expect.poll(() => bench.engine.plans.length).toBe(1);
+    const one = bench.post([{ ...task, seed: 1 }], theirs);
+    await expect.poll(async () => (await bench.server.inject('/health')).json().queue.depth).toBe(21);
+    gate.resolve();
+    await Promise.all([many, one]);
+    expect(bench.engine.plans.map(({ seed }) => Number(seed)).indexOf(1)).toBe(1);
+  });
+});
+
 describe('a picture of another key', () => {
   it('that was uploaded is not found as an input', async () => {
     const image = (await drawPicture(64, 48)).toString('base64');

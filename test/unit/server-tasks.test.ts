@@ -256,7 +256,7 @@ describe('a server that starts again', () => {
     const gate = closeGate();
     await bench.post([{ ...asked, inputs: { referenceImages } }]);
     const kept = () => readdir(join(folder, 'inputs'));
-    expect(await kept()).toEqual([taskUUID]);
+    expect(await kept()).toHaveLength(1);
     gate.open();
     await done();
     await expect.poll(kept).toEqual([]);

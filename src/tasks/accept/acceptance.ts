@@ -33,16 +33,16 @@ export class Acceptance {
   }
 
   /**
-   * Writes task, results, jobs and usage in one commit. Throws `queueFull`, `rateLimitExceeded`, and the codes of the
+   * Writes task, results, jobs and usage in one commit. `uuid` is the server's own id of the task. Throws `queueFull`, `rateLimitExceeded`, and the codes of the
    * stores; then nothing is left of the task.
    */
   async accept(
     task: ImageInferenceTask,
     images: readonly PlannedImage[],
-    { caller, wire, signal }: Call & { signal: AbortSignal },
+    { caller, wire, uuid, signal }: Call & { uuid: string; signal: AbortSignal },
   ): Promise<void> {
     const { tasks, inputs, queue, usage, models } = this.#options;
-    const uuid = task.taskUUID.toLowerCase();
+    const { account } = caller;
     const files: Uint8Array[] = [];
     const results = images.map(
       ({ plan, seed }): NewResult => ({
@@ -51,11 +51,13 @@ export class Acceptance {
         plan: writePlan(plan, files),
       }),
     );
-    this.#refuseExcess(images.length, caller.account);
+    // Before anything is written, and again inside the transaction: other tasks are accepted during the write.
+    this.#refuseExcess(images.length, account);
     await inputs.write(uuid, files);
     const stored = {
       uuid,
-      account: caller.account,
+      taskUUID: task.taskUUID.toLowerCase(),
+      account,
       type: task.taskType,
       request: stringifyJson(withoutImages(wire)),
       terms: stringifyJson(termsOf(task, caller, models.find(task.model)?.price)),
@@ -65,19 +67,20 @@ export class Acceptance {
     const awaited = task.deliveryMethod === 'sync' && task.webhookURL === undefined;
     const jobs = results.map((result) => result.uuid);
     const record = () => {
+      this.#refuseExcess(images.length, account);
       tasks.add(stored, results, awaited ? caller.session : undefined);
-      usage.note(caller.account, { tasks: 1 });
+      usage.note(account, { tasks: 1 });
     };
     const withdraw = (error: Error): never => {
       for (const job of jobs) queue.cancel(job);
       tasks.remove(uuid);
-      usage.note(caller.account, { tasks: -1 });
+      usage.note(account, { tasks: -1 });
       throw error;
     };
     const flush = () => tasks.flush().catch(withdraw);
     try {
       signal.throwIfAborted();
-      await queue.push(jobs, awaited ? { record } : { record, flush });
+      await queue.push(jobs, { account, record, ...(awaited ? {} : { flush }) });
     } catch (error) {
       await inputs.remove(uuid);
       throw error;

@@ -8,13 +8,13 @@ import { checkUrl, type FetchLimits } from '../../net.ts';
 import type { TaskStore } from '../../store/tasks.ts';
 import type { Tracker } from '../results/tracker.ts';
 
-/** Throws `conflictTaskUUID`. */
+/** Throws `conflictTaskUUID`. Other accounts' tasks do not count: nobody learns which UUIDs they use. */
 export function refuseRepeat(
   { taskType, taskUUID }: ImageInferenceTask,
+  account: string,
   { tasks, tracker }: { tasks: TaskStore; tracker: Tracker },
 ): void {
-  const uuid = taskUUID.toLowerCase();
-  if (!tracker.isClaimed(uuid) && !tasks.has(uuid)) return;
+  if (!tracker.claimed({ account, taskUUID }) && !tasks.find(account, taskUUID.toLowerCase())) return;
   const message = `A task with the taskUUID ${taskUUID} was accepted before; expected a new one. getResponse has its results.`;
   throw apiError('conflictTaskUUID', message, { parameter: 'taskUUID', taskType, taskUUID });
 }

@@ -19,7 +19,7 @@ export function* cancelTask(
   const answer = (cancelledResults: number): Reply => ({
     item: { taskType, taskUUID, cancelledResults },
   });
-  const expected = tracker.cancelClaim(taskUUID.toLowerCase(), caller.account);
+  const expected = tracker.cancelClaim({ account: caller.account, taskUUID });
   if (expected !== undefined) {
     yield answer(expected);
     return;

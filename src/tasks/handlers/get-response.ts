@@ -18,7 +18,7 @@ export async function* getResponse(
   { caller }: Call,
   { tasks, assets, tracker }: Uses,
 ): AsyncGenerator<Reply> {
-  if (tracker.isClaimed(taskUUID.toLowerCase(), caller.account)) {
+  if (tracker.claimed({ account: caller.account, taskUUID })) {
     yield { item: { taskType: 'imageInference', taskUUID, status: 'processing', progress: 0 } };
     return;
   }

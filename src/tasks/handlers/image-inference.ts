@@ -1,5 +1,6 @@
 /** imageInference: resolve → plan → accept, then the images as they are made, or an acknowledgement. */
 
+import { randomUUID } from 'node:crypto';
 import type { Reply } from '../../api/results.ts';
 import type { ImageInferenceTask } from '../../api/tasks/image-inference.ts';
 import type { ModelStore } from '../../store/models.ts';
@@ -24,24 +25,23 @@ export async function* imageInference(
   uses: Uses,
 ): AsyncGenerator<Reply> {
   const { tracker, sources, models, arithmetic, acceptance } = uses;
-  const { taskType, taskUUID, outputType, numberResults } = task;
+  const { taskType, taskUUID, outputType } = task;
+  const { account, follower } = caller;
   const deadline = performance.now() + uses.syncTimeout;
-  refuseRepeat(task, uses);
-  const { follower } = caller;
-  using _following = follower && tracker.follow(taskUUID.toLowerCase(), follower);
-  const claim = tracker.claim(taskUUID.toLowerCase(), caller.account, numberResults);
-  try {
+  const uuid = randomUUID();
+  refuseRepeat(task, account, uses);
+  using _following = follower && tracker.follow(uuid, follower);
+  {
+    using claim = tracker.claim({ account, taskUUID }, { uuid, results: task.numberResults });
     await checkReceivers(task, sources.fetch);
-    const inputs = await resolveInputs(task, sources, { account: caller.account, signal: claim.signal });
+    const inputs = await resolveInputs(task, sources, { account, signal: claim.signal });
     const plans = makePlans(task, inputs, { models, arithmetic });
-    await acceptance.accept(task, plans, { caller, wire, signal: claim.signal });
+    await acceptance.accept(task, plans, { caller, wire, uuid, signal: claim.signal });
     follower?.onAccept();
-  } finally {
-    tracker.release(taskUUID.toLowerCase());
   }
   if (task.deliveryMethod === 'async' || task.webhookURL !== undefined) {
     yield { item: { taskType, taskUUID } };
   } else {
-    yield* awaitResults({ taskType, taskUUID, outputType, deadline }, caller, uses);
+    yield* awaitResults({ uuid, taskType, taskUUID, outputType, deadline }, caller, uses);
   }
 }

@@ -2,13 +2,14 @@
 
 import type { Reply } from '../../api/results.ts';
 import type { WatchTaskTask } from '../../api/tasks/watch-task.ts';
+import type { Queue } from '../../queue/queue.ts';
 import type { StoredResult, TaskStore } from '../../store/tasks.ts';
 import { findTask } from '../results/lookup.ts';
 import type { Tracker } from '../results/tracker.ts';
 import { type Facts, WatchedImages, type WatchItem } from '../results/watched-images.ts';
 import type { Call } from './handler.ts';
 
-type Uses = { tasks: TaskStore; tracker: Tracker };
+type Uses = { tasks: TaskStore; tracker: Tracker; queue: Pick<Queue, 'position'> };
 
 /** How often the place in the queue is looked up, in milliseconds. */
 const queueInterval = 1000;
@@ -20,13 +21,13 @@ const queueInterval = 1000;
 export async function* watchTask(
   { taskUUID, taskType, previews = 0 }: WatchTaskTask,
   { caller }: Call,
-  { tasks, tracker }: Uses,
+  { tasks, tracker, queue }: Uses,
 ): AsyncGenerator<Reply> {
-  const uuid = taskUUID.toLowerCase();
+  const name = { account: caller.account, taskUUID };
+  const uuid = tracker.claimed(name) ?? findTask({ taskUUID, taskType }, caller, tasks).uuid;
   const say = (fields: Omit<WatchItem, 'taskType' | 'taskUUID'>): Reply => ({
     item: { taskType, taskUUID, ...fields },
   });
-  if (!tracker.isClaimed(uuid, caller.account)) findTask({ taskUUID, taskType }, caller, tasks);
   const told = new Map<string, string>();
   const watch = tracker.watch(uuid);
   const wake = () => watch.wake();
@@ -39,7 +40,7 @@ export async function* watchTask(
       // Asked for before the look at the store, so that no change falls between.
       const change = watch.next();
       const results = tasks.results(uuid);
-      const isClaimed = tracker.isClaimed(uuid, caller.account);
+      const isClaimed = tracker.claimed(name) === uuid;
       // Its inputs were refused: the task's own answer says why.
       if (results.length === 0 && !isClaimed) return;
       if (isClaimed && !told.has(uuid)) {
@@ -47,9 +48,8 @@ export async function* watchTask(
         yield say({ status: 'waiting' });
       }
       const facts = images.take();
-      const waiting = results.some(isUnmade) ? tasks.unmadeResults() : [];
       for (const result of results) {
-        const state = describe(result, facts.get(result.uuid), waiting);
+        const state = describe(result, facts.get(result.uuid), queue);
         // A place that did not change is not worth a message, nor is an end that was told.
         const text = `${state.status} ${state.queuePosition}`;
         if (told.get(result.uuid) === text && !facts.has(result.uuid)) continue;
@@ -71,12 +71,12 @@ export async function* watchTask(
 function describe(
   result: StoredResult,
   facts: Facts | undefined,
-  waiting: readonly string[],
+  queue: Pick<Queue, 'position'>,
 ): Facts & { status: WatchItem['status'] } {
   if (result.failure !== null) return { status: 'error' };
   if (result.item !== null) return { status: 'success', ...facts };
-  const queuePosition = waiting.indexOf(result.uuid);
-  if (facts || queuePosition <= 0) return { status: 'processing', ...facts };
+  const queuePosition = facts || !isUnmade(result) ? 0 : (queue.position(result.uuid) ?? 0);
+  if (queuePosition === 0) return { status: 'processing', ...facts };
   return { status: 'waiting', queuePosition };
 }
 

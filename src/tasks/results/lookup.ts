@@ -14,7 +14,7 @@ export function findTask(
   { account }: Pick<Caller, 'account'>,
   tasks: TaskStore,
 ): KnownTask {
-  const task = tasks.find(taskUUID.toLowerCase(), account);
+  const task = tasks.find(account, taskUUID.toLowerCase());
   if (task) return knownTask(task);
   const message = `There is no task with the taskUUID ${taskUUID}; results are kept for a limited time.`;
   throw apiError('taskNotFound', message, { parameter: 'taskUUID', taskType, taskUUID });

@@ -67,7 +67,7 @@ export class Resumption {
     try {
       const received = results.received(uuid);
       const deadline = performance.now() + waiting.syncTimeout;
-      yield* awaitResults({ taskType, taskUUID, outputType, received, deadline }, caller, waiting);
+      yield* awaitResults({ uuid, taskType, taskUUID, outputType, received, deadline }, caller, waiting);
     } catch (error) {
       yield { failure: toFailure(error, { taskType, taskUUID }, log) };
     }

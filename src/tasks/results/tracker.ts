@@ -4,10 +4,17 @@ import type { EngineEvent } from '../../engine/plan.ts';
 import { RetouchError } from '../../error.ts';
 import type { Follower } from '../follower.ts';
 
-type Claim = { account: string; results: number; stop: AbortController };
+type Claim = { uuid: string; results: number; stop: AbortController };
+
+/** A task as its client names it. */
+export type TaskName = { account: string; taskUUID: string };
+
+function keyOf({ account, taskUUID }: TaskName): string {
+  return `${account} ${taskUUID.toLowerCase()}`;
+}
 
 export class Tracker {
-  /** Tasks between their coming and their being accepted. */
+  /** Tasks that are being resolved, by account and the client's taskUUID. */
   readonly #claims = new Map<string, Claim>();
   readonly #progress = new Map<string, number>();
   readonly #watches = new Map<string, Set<Watch>>();
@@ -26,27 +33,27 @@ export class Tracker {
     for (const watch of [...this.#watches.values()].flatMap((some) => [...some])) watch.wake();
   }
 
-  /** The signal fires when the task is cancelled before it is accepted. */
-  claim(task: string, account: string, results: number): { signal: AbortSignal } {
+  /** Until it is disposed of. The signal fires when the task is cancelled before it is accepted. */
+  claim(
+    name: TaskName,
+    { uuid, results }: { uuid: string; results: number },
+  ): { signal: AbortSignal } & Disposable {
     const stop = new AbortController();
     if (this.closing.aborted) stop.abort(this.closing.reason);
-    this.#claims.set(task, { account, results, stop });
-    return stop;
+    const key = keyOf(name);
+    this.#claims.set(key, { uuid, results, stop });
+    return { signal: stop.signal, [Symbol.dispose]: () => void this.#claims.delete(key) };
   }
 
-  release(task: string): void {
-    this.#claims.delete(task);
-  }
-
-  isClaimed(task: string, account?: string): boolean {
-    const claim = this.#claims.get(task);
-    return claim !== undefined && (account === undefined || claim.account === account);
+  /** The server's own id of a task that is being resolved. */
+  claimed(name: TaskName): string | undefined {
+    return this.#claims.get(keyOf(name))?.uuid;
   }
 
   /** How many results will not be made; undefined when the task is not being resolved. */
-  cancelClaim(task: string, account: string): number | undefined {
-    const claim = this.#claims.get(task);
-    if (claim?.account !== account) return undefined;
+  cancelClaim(name: TaskName): number | undefined {
+    const claim = this.#claims.get(keyOf(name));
+    if (!claim) return undefined;
     claim.stop.abort(new RetouchError('jobAborted', 'The task was cancelled before its image was finished.'));
     return claim.results;
   }

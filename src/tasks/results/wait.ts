@@ -10,6 +10,8 @@ import type { Terms } from './terms.ts';
 import type { Tracker } from './tracker.ts';
 
 export type Awaited = Pick<Terms, 'taskUUID' | 'outputType'> & {
+  /** The server's own id of the task. */
+  uuid: string;
   taskType: string;
   /** Results that the client has already. */
   received?: readonly string[];
@@ -34,9 +36,8 @@ export async function* awaitResults(
   { publicUrl, signal }: Pick<Caller, 'publicUrl' | 'signal'>,
   { tasks, assets, tracker, syncTimeout }: WaitOptions,
 ): AsyncGenerator<Reply> {
-  const { taskType, taskUUID, outputType, deadline } = task;
+  const { uuid, taskType, taskUUID, outputType, deadline } = task;
   const told = new Set(task.received);
-  const uuid = taskUUID.toLowerCase();
   const failures = new Set<string>();
   const watch = tracker.watch(uuid);
   const wake = () => watch.wake();

@@ -8,20 +8,15 @@ export type ImageEngine = Pick<EngineHost, 'run' | 'status'>;
 export type MakeOptions = { engine: ImageEngine; signal: AbortSignal; onEvent(event: EngineEvent): void };
 
 /**
- * Plan → image. A process that died between two runs is found dead by the next one: a run that crashes before its first
- * step is begun once more, so that the death is nobody's error.
+ * Plan → image. A crash is seldom the plan's fault: memory may have run out, or the process died between two runs. So a
+ * plan whose engine died is tried once more on a fresh process.
  */
 export async function makeImage(plan: Plan, options: MakeOptions): Promise<EncodedImage> {
-  let stepped = false;
-  const onEvent = (event: EngineEvent) => {
-    stepped ||= event.type === 'step-end';
-    options.onEvent(event);
-  };
   try {
-    return await runOnce(plan, { ...options, onEvent });
+    return await runOnce(plan, options);
   } catch (error) {
     const crashed = error instanceof RetouchError && error.code === 'engineCrashed';
-    if (!crashed || stepped || options.signal.aborted) throw error;
+    if (!crashed || options.signal.aborted) throw error;
     return runOnce(plan, options);
   }
 }

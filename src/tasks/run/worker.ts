@@ -22,8 +22,11 @@ import type { Tracker } from '../results/tracker.ts';
 import { eventText } from './event-text.ts';
 import { type ImageEngine, makeImage } from './make-image.ts';
 
-/** How often a process may end while it makes an image before the image is held to be the reason. */
-const maxAttempts = 3;
+/**
+ * Deaths of the server during one image after which the image is taken for the cause. The engine is a process of its own,
+ * so that the server itself seldom dies of an image; each time the image is put behind the others (Queue.restore).
+ */
+const maxAttempts = 10;
 
 export type WorkerOptions = {
   engine: ImageEngine;
