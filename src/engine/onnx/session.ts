@@ -1,6 +1,7 @@
 /**
  * The only door to ONNX Runtime: compiles a Graph for a device and runs it.
  */
+import './no-telemetry.ts';
 import fs from 'node:fs';
 import path from 'node:path';
 import * as ort from 'onnxruntime-node';
