@@ -2,6 +2,7 @@
 
 import { join } from 'node:path';
 import type { Config } from '../config.ts';
+import { ImageDecoder } from '../engine/image/decoder.ts';
 import type { Log } from '../log.ts';
 import { Metrics } from '../metrics.ts';
 import { createSqliteQueue } from '../queue/sqlite.ts';
@@ -79,11 +80,12 @@ export async function assemble({ config, log, engine, embedded }: AssembleOption
   });
   const acceptance = new Acceptance({ tasks, inputs, queue, usage, models, keyLimit: config.keyLimit });
   const fetch = fetchLimits(config);
+  const decoder = new ImageDecoder();
   const waiting = { tasks, assets, tracker, syncTimeout: config.syncTimeout * 1000 };
   const service = new TaskService({
     uses: {
       ...{ ...waiting, models, keys, usage, queue, settlement, acceptance },
-      sources: { assets, fetch, maxImageBytes: config.pictureLimit, maxPixels: config.pixelLimit },
+      sources: { assets, fetch, decoder, maxImageBytes: config.pictureLimit, maxPixels: config.pixelLimit },
       arithmetic: {
         device: config.device,
         precision: config.precision,
@@ -105,6 +107,7 @@ export async function assemble({ config, log, engine, embedded }: AssembleOption
   };
   const close = () => {
     expiry.close();
+    decoder.close();
     db.close();
     lock.release();
   };

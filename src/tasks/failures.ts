@@ -60,7 +60,7 @@ export function toFailure(error: unknown, place: ErrorPlace, log: Log): Failure 
     const facts = { code: 'invalidIpAdaptersGuideImages', parameter: 'ipAdapters.guideImages' };
     return { status: 400, error: { ...facts, message: error.message, ...place } };
   }
-  // The server reads an image's header only; the engine decodes all of it and finds data that is cut short.
+  // Every image was decoded once before it reached the engine: its copy on the disk is damaged.
   if (isImageFault(error.code)) {
     const facts = { code: 'invalidReferenceImages', parameter: 'inputs.referenceImages' };
     return { status: 400, error: { ...facts, message: error.message, ...place } };
@@ -71,5 +71,5 @@ export function toFailure(error: unknown, place: ErrorPlace, log: Log): Failure 
 }
 
 export function isImageFault(code: string): boolean {
-  return code === 'imageUndecodable' || code === 'imageTooLarge';
+  return ['imageUndecodable', 'imageTooLarge', 'imageTooSlow'].includes(code);
 }

@@ -108,6 +108,20 @@ describe('a reference that is no picture', () => {
     });
   });
 
+  it('is refused by its index before the task is accepted when it is cut short', async () => {
+    const whole = await drawPicture(400, 300, 'jpg');
+    const cut = whole.subarray(0, whole.length - 40).toString('base64');
+    const references = [whole.toString('base64'), cut];
+    const { status, body } = await bench.post([
+      { ...task, deliveryMethod: 'async', inputs: { referenceImages: references } },
+    ]);
+    expect([status, body.error?.code]).toEqual([400, 'invalidReferenceImages']);
+    expect(body.errors).toHaveLength(1);
+    expect(body.error?.message).toMatch(
+      /^Invalid value for 'inputs\.referenceImages\[1\]': The image begins as a jpg does but cannot be decoded/,
+    );
+  });
+
   it('is refused when its UUID is unknown', async () => {
     const { status, body } = await edit('3f0c5c8e-5a9d-4a53-9d4b-0d6f8b7a1c2e');
     expect([status, body.error?.code]).toEqual([404, 'mediaNotFound']);

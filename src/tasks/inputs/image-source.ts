@@ -2,6 +2,7 @@
 
 import { apiError, type ErrorPlace, type Failure } from '../../api/errors.ts';
 import { codeOf, isUuid } from '../../api/validate.ts';
+import type { ImageDecoder } from '../../engine/image/decoder.ts';
 import { RetouchError } from '../../error.ts';
 import { type FetchLimits, fetchUrl, type NetErrorCode } from '../../net.ts';
 import type { AssetStore } from '../../store/assets.ts';
@@ -9,6 +10,7 @@ import type { AssetStore } from '../../store/assets.ts';
 export type Sources = {
   assets: AssetStore;
   fetch: Omit<FetchLimits, 'maxBytes'>;
+  decoder: Pick<ImageDecoder, 'check' | 'prepareUpload'>;
   /** Bytes of one encoded image; 32 MiB by default. */
   maxImageBytes?: number;
   /** Width × height of one image; the engine's limit by default. */

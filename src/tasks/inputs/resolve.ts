@@ -1,7 +1,6 @@
-/** Task → Inputs: every image that the task names, fetched and probed. */
+/** Task → Inputs: every image that the task names, fetched and decoded once, outside the engine's queue. */
 
 import type { ImageInferenceTask } from '../../api/tasks/image-inference.ts';
-import { probeImage } from '../../engine/image/image-codec.ts';
 import { RetouchError } from '../../error.ts';
 import { isImageFault } from '../failures.ts';
 import { invalidImage, type Place, type Requester, readImage, type Sources } from './image-source.ts';
@@ -48,7 +47,7 @@ async function resolveReference(
 ): Promise<Reference> {
   const bytes = await readImage({ text, place }, sources, requester);
   try {
-    const { width, height } = await probeImage(bytes, sources.maxPixels);
+    const { width, height } = await sources.decoder.check(bytes, sources.maxPixels);
     return { bytes, width, height };
   } catch (error) {
     if (!(error instanceof RetouchError) || !isImageFault(error.code)) throw error;

@@ -1,18 +1,13 @@
 /** An image that a client gives to be kept → a stored asset. */
 
 import { randomUUID } from 'node:crypto';
-import { prepareUpload } from '../../engine/image/image-codec.ts';
 import { RetouchError } from '../../error.ts';
 import { isImageFault } from '../failures.ts';
 import type { Caller } from '../handlers/handler.ts';
 import { invalidImage, type Place, readImage, type Sources } from './image-source.ts';
-import { Semaphore } from './semaphore.ts';
 
 /** Of a stored image; the hosted service's limit. */
 const longestSide = 2048;
-
-/** A decoded image may take 200 MB. */
-const decoders = new Semaphore(2);
 
 /** `text` is the parameter that names or holds the image. */
 export type Given = { text: string; place: Place };
@@ -25,15 +20,15 @@ export async function keepUpload(
   caller: Pick<Caller, 'account' | 'signal' | 'publicUrl'>,
 ): Promise<Upload> {
   const given = await readImage({ text, place }, sources, caller);
-  const { bytes, format } = await decoders.run(() => prepare(given, place, sources.maxPixels));
+  const { bytes, format } = await prepare(given, place, sources);
   const uuid = randomUUID();
   await sources.assets.put({ uuid, format, bytes, account: caller.account }, { durable: true });
   return { uuid, url: `${caller.publicUrl}/images/${uuid}.${format}` };
 }
 
-async function prepare(bytes: Uint8Array, place: Place, maxPixels: number | undefined) {
+async function prepare(bytes: Uint8Array, place: Place, { decoder, maxPixels }: Sources) {
   try {
-    return await prepareUpload(bytes, longestSide, maxPixels);
+    return await decoder.prepareUpload(bytes, longestSide, maxPixels);
   } catch (error) {
     if (!(error instanceof RetouchError) || !isImageFault(error.code)) throw error;
     throw invalidImage(place, error.message);

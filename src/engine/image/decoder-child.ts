@@ -1,0 +1,50 @@
+/**
+ * The program of the process that decoder.ts forks: decodes one image at a time. It ends itself when one takes too much
+ * processor time, so that the limit does not depend on what else the machine does.
+ */
+import { RetouchError, toErrorData } from '../../error.ts';
+import type { FromDecoder, ToDecoder } from './decoder.ts';
+import { decodeImage, prepareUpload, probeImage } from './image-codec.ts';
+
+/** Milliseconds between two looks at the processor time. */
+const interval = 100;
+
+// The parent decides when this process ends: Ctrl-C signals the whole process group.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
+process.once('disconnect', () => process.exit(0));
+if (!process.connected) process.exit(0);
+
+process.on('message', (message: ToDecoder) => {
+  const before = process.cpuUsage();
+  const watch = setInterval(() => {
+    const { user, system } = process.cpuUsage(before);
+    if ((user + system) / 1e6 < message.seconds) return;
+    clearInterval(watch);
+    const slow = new RetouchError('imageTooSlow', tooSlow(message.seconds), { seconds: message.seconds });
+    // Native code cannot be stopped; the answer is sent first.
+    process.send?.({ error: toErrorData(slow) } satisfies FromDecoder, undefined, undefined, () =>
+      process.kill(process.pid, 'SIGKILL'),
+    );
+  }, interval);
+  work(message)
+    .then(
+      (value): FromDecoder => ({ value }),
+      (error): FromDecoder => ({ error: toErrorData(error) }),
+    )
+    .then((answer) => {
+      clearInterval(watch);
+      process.send?.(answer, undefined, undefined, () => {});
+    });
+});
+
+async function work(message: ToDecoder) {
+  const { bytes, pixelLimit } = message;
+  if (message.work === 'upload') return prepareUpload(bytes, message.longestSide, pixelLimit);
+  const info = await probeImage(bytes, pixelLimit);
+  await decodeImage(bytes, pixelLimit);
+  return info;
+}
+
+function tooSlow(seconds: number): string {
+  return `Decoding the image took more than ${seconds} s of processor time, which is the limit.`;
+}
