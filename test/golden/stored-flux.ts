@@ -135,15 +135,19 @@ const sizes: Record<BlockTypeName, readonly [number, number?]> = {
   Q4_K: [0.0004, 0.0032],
   Q5_K: [0.0002, 0.0032],
   Q6_K: [0.00005],
+  Q2_K: [0.004, 0.006],
+  Q3_K: [0.0008],
+  IQ4_NL: [0.0008],
+  IQ4_XS: [0.00003],
 };
 
 function writeScales(block: Buffer, type: BlockTypeName, random: () => number): void {
   const [scale, minimum] = sizes[type];
   const view = new DataView(block.buffer, block.byteOffset, block.length);
   const sign = random() < 0.5 ? -1 : 1;
-  const from = type === 'Q6_K' ? 208 : 0;
+  const from = { Q6_K: 208, Q2_K: 80, Q3_K: 108 }[type as string] ?? 0;
   view.setFloat16(from, scale * (0.5 + random()) * (minimum === undefined ? sign : 1), true);
-  if (minimum !== undefined) view.setFloat16(2, minimum, true);
+  if (minimum !== undefined) view.setFloat16(from + 2, minimum, true);
 }
 
 function generator(seed: number): () => number {

@@ -3,9 +3,9 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
+import { formatBytes } from '../../src/bytes.ts';
 import { formatFinding } from '../../src/cli/commands/doctor.ts';
 import { checkDataFolder, checkMemory, checkNode, checkPort } from '../../src/cli/commands/doctor-checks.ts';
-import { formatBytes } from '../../src/cli/terminal/bytes.ts';
 import { loadConfig } from '../../src/config.ts';
 import { defaultMemoryLimit } from '../../src/engine/process/limits.ts';
 

@@ -6,6 +6,7 @@ import { createRequire } from 'node:module';
 import { createServer } from 'node:net';
 import { arch, cpus, platform, release } from 'node:os';
 import { join } from 'node:path';
+import { formatBytes } from '../../bytes.ts';
 import type { Config } from '../../config.ts';
 import type { SelfTest } from '../../engine/onnx/self-test.ts';
 import type { DeviceName } from '../../engine/plan.ts';
@@ -13,7 +14,6 @@ import { availableMemory, defaultMemoryLimit, defaultThreads } from '../../engin
 import { RetouchError } from '../../error.ts';
 import { probeFolder } from '../../store/assets-fs.ts';
 import { type Model, ModelStore } from '../../store/models.ts';
-import { formatBytes } from '../terminal/bytes.ts';
 import { folderBytes, pathsOf } from '../terminal/models-table.ts';
 
 export type Finding = {

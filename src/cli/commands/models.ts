@@ -1,13 +1,13 @@
 /** `retouch models`: what is installed, and adding and removing it. */
 
 import { join } from 'node:path';
+import { formatBytes } from '../../bytes.ts';
 import type { Config } from '../../config.ts';
 import { ModelStore } from '../../store/models.ts';
 import type { Command } from '../command.ts';
 import { cliError, parseArguments, type Values } from '../flags/arguments.ts';
 import { configFrom, settingFlags } from '../flags/settings.ts';
 import { ask, canAsk } from '../terminal/ask.ts';
-import { formatBytes } from '../terminal/bytes.ts';
 import { describeInstalled, formatTable } from '../terminal/models-table.ts';
 import { add } from './models-add.ts';
 import { removalOf, remove } from './models-remove.ts';

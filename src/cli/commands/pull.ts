@@ -2,6 +2,7 @@
 
 import { rm } from 'node:fs/promises';
 import { basename, isAbsolute, join, relative, sep } from 'node:path';
+import { formatBytes } from '../../bytes.ts';
 import { RetouchError } from '../../error.ts';
 import { defaultEndpoint, Hub, type HubFile, type HubRepository } from '../../store/hub.ts';
 import { knownModels } from '../../store/known-models.ts';
@@ -14,7 +15,6 @@ import { readLicense } from '../models/license.ts';
 import { findFiles } from '../models/model-files.ts';
 import { selectFiles } from '../models/repository-files.ts';
 import { ask, canAsk } from '../terminal/ask.ts';
-import { formatBytes } from '../terminal/bytes.ts';
 import { DownloadProgress } from '../terminal/download-progress.ts';
 import { modelFlags, scan } from './models.ts';
 import { baseOf, checkFree, checkOpens } from './models-add.ts';

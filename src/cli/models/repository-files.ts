@@ -1,8 +1,8 @@
 /** Which files of a repository a model is made of. */
 
+import { formatBytes } from '../../bytes.ts';
 import type { HubFile, HubRepository } from '../../store/hub.ts';
 import { cliError } from '../flags/arguments.ts';
-import { formatBytes } from '../terminal/bytes.ts';
 
 const folders = [
   'scheduler',

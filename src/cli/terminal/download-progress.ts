@@ -1,6 +1,6 @@
 /** How far a download is, as a line of text. */
 
-import { formatBytes } from './bytes.ts';
+import { formatBytes } from '../../bytes.ts';
 import { formatDuration } from './progress.ts';
 import type { ProgressStream } from './progress-view.ts';
 

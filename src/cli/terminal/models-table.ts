@@ -2,8 +2,8 @@
 
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { formatBytes } from '../../bytes.ts';
 import type { Adapter, Model, ModelStore } from '../../store/models.ts';
-import { formatBytes } from './bytes.ts';
 
 export type InstalledRow = {
   air: string;

@@ -50,6 +50,8 @@ export type Node = {
 export type FileRange = { file: string; offset: number; length: number };
 export type Initializer = { name: string; dtype: DType; shape: readonly number[] } & (
   | { data: Uint8Array }
+  /** Bytes that are made when the graph is encoded. */
+  | { make: () => Uint8Array }
   | { range: FileRange }
 );
 
@@ -109,6 +111,16 @@ export class Graph {
     if (range.length !== expected)
       throw graphError(`weight ${name}: ${range.length} bytes in ${range.file}, expected ${expected}`);
     if (!this.initializers.has(name)) this.initializers.set(name, { name, dtype, shape, range });
+    return new Var(this, name, dtype, shape);
+  }
+
+  /** A tensor stored in the graph itself whose numbers are asked for when the graph is encoded, and each time it is. */
+  deferred(name: string, dtype: 'f32', shape: readonly number[], values: () => Float32Array): Var {
+    const make = () => {
+      const { buffer, byteOffset, byteLength } = values();
+      return new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength);
+    };
+    if (!this.initializers.has(name)) this.initializers.set(name, { name, dtype, shape, make });
     return new Var(this, name, dtype, shape);
   }
 

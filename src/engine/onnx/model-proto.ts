@@ -53,6 +53,7 @@ function tensorProto(tensor: Initializer, root: string): ProtoWriter {
     .int(2, dtypes[tensor.dtype].onnx)
     .string(8, tensor.name);
   if ('data' in tensor) return proto.bytes(9, tensor.data);
+  if ('make' in tensor) return proto.bytes(9, tensor.make());
   const location = path.relative(root, tensor.range.file).split(path.sep).join('/');
   for (const [key, value] of [
     ['location', location],

@@ -17,8 +17,8 @@ export type Blocks = { values: Uint8Array; scale: Float32Array; offset: Float32A
 const fourBits: readonly StoredType[] = ['Q4_0', 'Q4_1', 'Q4_K'];
 
 /** Whether a tensor's stored blocks are blocks of so many bits already. */
-function isExact({ dtype, shape }: Part, bits: Bits): boolean {
-  if (!isBlockType(dtype) || shape.at(-1)! % blockSize !== 0) return false;
+function isExact({ dtype, shape, scale }: Part, bits: Bits): boolean {
+  if (!isBlockType(dtype) || scale || shape.at(-1)! % blockSize !== 0) return false;
   return blockTypes[dtype].group === blockSize && (bits === 8 || fourBits.includes(dtype));
 }
 

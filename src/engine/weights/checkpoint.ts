@@ -7,8 +7,10 @@ import { RetouchError } from '../../error.ts';
 import { isGguf, openGguf } from './gguf.ts';
 import { openSafetensors } from './safetensors.ts';
 import { withScales } from './scales.ts';
+import { refuseShard, weightFiles } from './shards.ts';
 import type { TensorEntry, TensorFile } from './stored.ts';
 import { isTorchPickle, openTorchPickle } from './torch-pickle.ts';
+import { refuseUnreadable } from './unreadable.ts';
 
 export class Checkpoint {
   /** The file or folder asked for, for messages. */
@@ -42,47 +44,26 @@ export function openCheckpoint(where: string): Checkpoint {
   if (!fs.existsSync(where))
     throw new RetouchError('modelFileMissing', `no file or folder ${where}`, { path: where });
   if (!fs.statSync(where).isDirectory()) {
-    const { tensors, metadata } = openTensors(where);
-    return new Checkpoint(where, withScales(where, tensors), metadata);
+    refuseShard(where);
+    return assemble(where, [openTensors(where)]);
   }
   const names = fs.readdirSync(where).sort();
   const config = names.includes('config.json') ? readJson(path.join(where, 'config.json')) : {};
-  const index = names.find((name) => name.endsWith('.safetensors.index.json'));
-  const files = index
-    ? shardsOf(path.join(where, index))
-    : names
-        .filter((name) => /\.(safetensors|gguf)$/.test(name))
-        // Variants have longer names: model.fp16.safetensors.
-        .sort((a, b) => a.length - b.length)
-        .slice(0, 1);
-  if (files.length === 0)
-    throw new RetouchError(
-      'modelFileMissing',
-      `${where} holds no .safetensors or .gguf file; it holds: ${names.join(', ') || 'nothing'}`,
-      { path: where },
-    );
-  const parts = files.map((name) => openTensors(path.join(where, name)));
-  return new Checkpoint(
-    where,
-    withScales(where, merge(parts)),
-    Object.assign({}, ...parts.map((part) => part.metadata)),
-    config,
-  );
+  const parts = weightFiles(where, names).map((name) => openTensors(path.join(where, name)));
+  return assemble(where, parts, config);
+}
+
+/** @throws RetouchError `dtypeUnsupported` for formats that are not read */
+function assemble(where: string, parts: readonly TensorFile[], config = {}): Checkpoint {
+  const tensors = new Map(parts.flatMap((part) => [...part.tensors]));
+  refuseUnreadable(where, tensors);
+  const metadata = Object.assign({}, ...parts.map((part) => part.metadata));
+  return new Checkpoint(where, withScales(where, tensors), metadata, config);
 }
 
 function openTensors(path: string): TensorFile {
   if (isGguf(path)) return openGguf(path);
   return isTorchPickle(path) ? openTorchPickle(path) : openSafetensors(path);
-}
-
-function shardsOf(index: string): string[] {
-  const { weight_map } = readJson(index) as { weight_map?: Record<string, string> };
-  if (!weight_map) throw new RetouchError('checkpointInvalid', `${index} has no weight_map`, { path: index });
-  return [...new Set(Object.values(weight_map))].sort();
-}
-
-function merge(parts: TensorFile[]): Map<string, TensorEntry> {
-  return new Map(parts.flatMap((part) => [...part.tensors]));
 }
 
 export function readJson(file: string): Record<string, unknown> {

@@ -1,7 +1,7 @@
 /** Stored floating-point bytes as f32. */
 import { RetouchError } from '../../error.ts';
 import { e4m3, e5m2 } from './float8.ts';
-import { dequantize, isBlockType, readGroups } from './ggml-blocks.ts';
+import { blockTypes, dequantize, isBlockType, readGroups } from './ggml-blocks.ts';
 import { readBytes, type StoredType, type TensorEntry } from './stored.ts';
 
 /** Decodes little-endian bytes of a floating-point tensor. */
@@ -29,11 +29,20 @@ export function toFloats(bytes: Buffer, dtype: StoredType): Float32Array {
 }
 
 /** The types of weights, for messages. */
-export const readable = 'F32, F16, BF16, F8_E4M3, F8_E5M2, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K';
+export const readable = [
+  'F32, F16, BF16, F8_E4M3, F8_E5M2, I8 with a scale',
+  ...Object.keys(blockTypes),
+].join(', ');
 
 export function readFloats(entry: TensorEntry): Float32Array {
-  const values = toFloats(readBytes(entry), entry.dtype);
-  if (entry.scale !== undefined) for (let i = 0; i < values.length; i++) values[i] = values[i]! * entry.scale;
+  const { dtype, scale } = entry;
+  const bytes = readBytes(entry);
+  // Integers are weights only with a scale: without one they are of a format that is not known here.
+  const values = dtype === 'I8' && scale ? Float32Array.from(new Int8Array(bytes)) : toFloats(bytes, dtype);
+  if (!scale) return values;
+  const perScale = values.length / scale.length;
+  for (const [row, factor] of scale.entries())
+    for (let i = row * perScale; i < (row + 1) * perScale; i++) values[i] = values[i]! * factor;
   return values;
 }
 

@@ -1,11 +1,11 @@
 /**
  * ggml's blocks of quantised numbers (ggml-common.h, ggml-quants.c `dequantize_row_*`). Every number is an integer q
- * of its group's scale, w = q·scale + offset, where `offset` is there for the types with a minimum (…_1, Q4_K, Q5_K).
+ * of its group's scale, w = q·scale + offset, where `offset` is there for the types with a minimum (…_1, Q2_K, Q4_K, Q5_K).
  * The order of the f32 operations is ggml's, so that results agree with it to the last bit.
  */
 import type { StoredType } from './stored.ts';
 
-export type BlockTypeName = Extract<StoredType, `Q${string}`>;
+export type BlockTypeName = Extract<StoredType, `${'Q' | 'IQ'}${string}`>;
 
 /** Numbers taken apart: `q` in the order of the row, one scale (and offset) for each `group` of them. */
 export type Groups = { q: Int8Array; scale: Float32Array; offset: Float32Array | undefined; group: 16 | 32 };
@@ -174,6 +174,104 @@ const q6_K: BlockType = {
   },
 };
 
+/**
+ * 16 bytes with a 4-bit scale (low nibble) and a 4-bit minimum of a group of 16 each, 64 bytes `qs`, f16 `d`, f16 `dmin`. A
+ * half (128 numbers) has 32 bytes of `qs`, which give two bits to each quarter in turn.
+ * w = (two bits)·(d·scale) − dmin·minimum
+ */
+const q2_K: BlockType = {
+  values: 256,
+  bytes: 84,
+  group: 16,
+  offset: true,
+  read(data, at, out, q, g) {
+    const d = data.getFloat16(at + 80, true);
+    const dmin = data.getFloat16(at + 82, true);
+    for (let j = 0; j < 16; j++) {
+      const byte = data.getUint8(at + j);
+      out.scale[g + j] = d * (byte & 0x0f);
+      out.offset![g + j] = -(dmin * (byte >> 4));
+    }
+    for (let half = 0; half < 2; half++)
+      for (let quarter = 0; quarter < 4; quarter++)
+        for (let j = 0; j < 32; j++)
+          out.q[q + 128 * half + 32 * quarter + j] =
+            (data.getUint8(at + 16 + 32 * half + j) >> (2 * quarter)) & 3;
+  },
+};
+
+/**
+ * 32 bytes `hmask`, 64 bytes `qs` as in Q2_K, 12 bytes of sixteen 6-bit scales, f16 `d`. Bit i of `hmask` byte j belongs to
+ * number 32·i + j; where it is 0 the number is 4 less. Scales 0 … 7 have their low four bits in the low nibbles of bytes
+ * 0 … 7, scales 8 … 15 in the high ones; scale j has its top two bits in byte 8 + j mod 4, at bit 2·⌊j/4⌋.
+ * w = (two bits − 4 or 0)·(d·(scale − 32))
+ */
+const q3_K: BlockType = {
+  values: 256,
+  bytes: 110,
+  group: 16,
+  offset: false,
+  read(data, at, out, q, g) {
+    const d = data.getFloat16(at + 108, true);
+    const byte = (i: number) => data.getUint8(at + 96 + i);
+    for (let j = 0; j < 16; j++) {
+      const low = j < 8 ? byte(j) & 0x0f : byte(j - 8) >> 4;
+      const high = (byte(8 + (j % 4)) >> (2 * (j >> 2))) & 3;
+      out.scale[g + j] = d * ((low | (high << 4)) - 32);
+    }
+    for (let i = 0; i < 8; i++)
+      for (let j = 0; j < 32; j++) {
+        const bits = (data.getUint8(at + 32 + 32 * (i >> 2) + j) >> (2 * (i & 3))) & 3;
+        const high = (data.getUint8(at + j) >> i) & 1;
+        out.q[q + 32 * i + j] = bits - (high ? 0 : 4);
+      }
+  },
+};
+
+/** The sixteen levels of the IQ4 types (ggml-common.h, kvalues_iq4nl): denser near zero than at the ends. */
+const levels = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
+
+/** f16 `d`, 16 bytes of nibbles as Q4_0 has them. w = level·d */
+const iq4_nl: BlockType = {
+  values: 32,
+  bytes: 18,
+  group: 32,
+  offset: false,
+  read(data, at, out, q, g) {
+    out.scale[g] = data.getFloat16(at, true);
+    readLevels(data, at + 2, out, q);
+  },
+};
+
+/**
+ * f16 `d`, u16 with the top two bits of the scales of eight groups, 4 bytes with their low four bits, two to a byte, then 16
+ * bytes of nibbles for each group as Q4_0 has them. w = level·(d·(scale − 32))
+ */
+const iq4_xs: BlockType = {
+  values: 256,
+  bytes: 136,
+  group: 32,
+  offset: false,
+  read(data, at, out, q, g) {
+    const d = data.getFloat16(at, true);
+    const high = data.getUint16(at + 2, true);
+    for (let i = 0; i < 8; i++) {
+      const low = (data.getUint8(at + 4 + (i >> 1)) >> (4 * (i & 1))) & 0x0f;
+      out.scale[g + i] = d * ((low | (((high >> (2 * i)) & 3) << 4)) - 32);
+      readLevels(data, at + 8 + 16 * i, out, q + 32 * i);
+    }
+  },
+};
+
+/** 16 bytes: the low nibbles are numbers 0 … 15, the high ones 16 … 31. */
+function readLevels(data: DataView, at: number, out: Groups, q: number): void {
+  for (let j = 0; j < 16; j++) {
+    const byte = data.getUint8(at + j);
+    out.q[q + j] = levels[byte & 0x0f]!;
+    out.q[q + 16 + j] = levels[byte >> 4]!;
+  }
+}
+
 export const blockTypes = {
   Q4_0: q4_0,
   Q4_1: q4_1,
@@ -183,6 +281,10 @@ export const blockTypes = {
   Q4_K: q4_K,
   Q5_K: q5_K,
   Q6_K: q6_K,
+  Q2_K: q2_K,
+  Q3_K: q3_K,
+  IQ4_NL: iq4_nl,
+  IQ4_XS: iq4_xs,
 } as const satisfies Record<BlockTypeName, BlockType>;
 
 export function isBlockType(dtype: StoredType): dtype is BlockTypeName {

@@ -8,18 +8,20 @@
  */
 import fs from 'node:fs';
 import path from 'node:path';
+import { formatBytes } from '../../bytes.ts';
 import { RetouchError } from '../../error.ts';
 import type { FloatType } from '../onnx/dtype.ts';
 import type { Graph, Var } from '../onnx/graph.ts';
 import { blockSize } from '../onnx/operators/index.ts';
-import { type Bits, haveOffsets, toBlocks } from './blocks.ts';
+import { type Bits, type Blocks, haveOffsets, toBlocks } from './blocks.ts';
 import { Checkpoint } from './checkpoint.ts';
-import { quantizeColumns } from './columns.ts';
-import { joinFloats } from './floats.ts';
+import { copyRows, emptyColumns, placeRows } from './columns.ts';
+import { joinFloats, readFloats } from './floats.ts';
 import { isBlockType } from './ggml-blocks.ts';
+import { partialName, removeAbandoned } from './partial-files.ts';
 import { openSafetensors } from './safetensors.ts';
 import type { WeightSource } from './source.ts';
-import { bytesOf, countOf, type StoredType, type TensorEntry } from './stored.ts';
+import { bytesOf, countOf, readBytes, type StoredType, type TensorEntry } from './stored.ts';
 
 export type LinearShape = { name: string; inputs: number; outputs: number; precise: boolean };
 
@@ -85,12 +87,16 @@ export function* openPrepared(
   const layers = linears.flatMap((linear) => layerOf(source, linear, product) ?? []);
   if (layers.length === 0) return undefined;
   const origin = originOf(source.checkpoint, layers);
+  if (fs.existsSync(path.dirname(file))) removeAbandoned(path.dirname(file));
   if (!isCurrent(file, origin)) {
     fs.mkdirSync(path.dirname(file), { recursive: true });
-    const partial = `${file}.${process.pid}.partial`;
+    const partial = partialName(file);
     try {
-      yield* write(layers, partial, origin);
+      yield* write(layers, file, partial, origin);
       fs.renameSync(partial, file);
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      throw code === 'ENOSPC' || code === 'EDQUOT' ? cacheFull(file, fs.statSync(partial).size) : error;
     } finally {
       fs.rmSync(partial, { force: true });
     }
@@ -100,8 +106,8 @@ export function* openPrepared(
 }
 
 type Stored = { name: string; dtype: StoredType; shape: number[] };
-/** What becomes of a layer, and how: `make` gives the tensors' bytes in the order of `tensors`. */
-type Layer = { tensors: Stored[]; make(): ArrayBufferView[] };
+/** What becomes of a layer, and how: `make` gives the tensors' bytes in the order of `tensors`, a piece at a time. */
+type Layer = { tensors: Stored[]; make(): Iterable<ArrayBufferView> };
 
 function layerOf(
   source: WeightSource,
@@ -118,8 +124,12 @@ function layerOf(
         { name: `${weight}.i8`, dtype: 'I8', shape: [inputs, outputs] },
       ],
       make() {
-        const { values, scale } = quantizeColumns(source.floats(weight), outputs, inputs);
-        return [scale, values];
+        const columns = emptyColumns(outputs, inputs);
+        for (const { part, row } of source.pieces(weight))
+          if (part.dtype === 'I8' && part.scale)
+            copyRows(columns, new Int8Array(readBytes(part)), part.scale, row);
+          else placeRows(columns, readFloats(part), row);
+        return [columns.scale, columns.values];
       },
     };
   if (!precise && bits) {
@@ -138,7 +148,8 @@ function layerOf(
     return {
       tensors: [floats('scale'), ...(offsets ? [floats('offset')] : []), values],
       make() {
-        const blocks = parts.map((part) => toBlocks(part, bits, offsets));
+        const blocks: Blocks[] = [];
+        for (const { part } of source.pieces(weight)) blocks.push(toBlocks(part, bits, offsets));
         return [
           joinFloats(blocks.map(({ scale }) => scale)),
           ...(offsets ? [joinFloats(blocks.map(({ offset }) => offset!))] : []),
@@ -151,9 +162,11 @@ function layerOf(
   const half = product === 'f16' && !precise;
   return {
     tensors: [{ name: weight, dtype: half ? 'F16' : 'F32', shape: [outputs, inputs] }],
-    make() {
-      const floats = source.floats(weight);
-      return [half ? new Float16Array(floats) : floats];
+    *make() {
+      for (const { part } of source.pieces(weight)) {
+        const floats = readFloats(part);
+        yield half ? new Float16Array(floats) : floats;
+      }
     },
   };
 }
@@ -172,7 +185,7 @@ function originOf(checkpoint: Checkpoint, layers: readonly Layer[]): string {
   return [formatVersion, ...files, ...tensors].join('|');
 }
 
-function* write(layers: readonly Layer[], file: string, origin: string): Generator<number> {
+function* write(layers: readonly Layer[], file: string, partial: string, origin: string): Generator<number> {
   const header: Record<string, unknown> = { __metadata__: { origin } };
   let end = 0;
   for (const { name, dtype, shape } of layers.flatMap(({ tensors }) => tensors)) {
@@ -186,7 +199,7 @@ function* write(layers: readonly Layer[], file: string, origin: string): Generat
   const prefix = Buffer.alloc(8);
   prefix.writeBigUInt64LE(BigInt(padded.length));
   checkRoom(file, prefix.length + padded.length + end);
-  const fd = fs.openSync(file, 'w');
+  const fd = fs.openSync(partial, 'w');
   try {
     writeAll(fd, prefix);
     writeAll(fd, padded);
@@ -202,13 +215,20 @@ function* write(layers: readonly Layer[], file: string, origin: string): Generat
 }
 
 function checkRoom(file: string, needed: number): void {
+  const { bavail, bsize } = fs.statfsSync(path.dirname(file));
+  // The file of before is replaced when the new one is whole: both are there until then.
+  if (needed > bavail * bsize) throw cacheFull(file, needed);
+}
+
+function cacheFull(file: string, needed: number): RetouchError {
   const folder = path.dirname(file);
   const { bavail, bsize } = fs.statfsSync(folder);
   const free = bavail * bsize;
-  if (needed <= free) return;
-  throw new RetouchError(
+  return new RetouchError(
     'cacheFull',
-    `the weights prepared for ${path.basename(file)} take ${needed} bytes, but ${folder} has ${free} bytes free`,
+    `Preparing ${path.basename(file)} takes ${formatBytes(needed)} of disk, and ${folder} has ${formatBytes(free)} free. ` +
+      'Make room there, choose a precision that takes less (--precision int4 takes about half of int8), or move the ' +
+      'models directory to a larger disk (--models-dir).',
     { path: file, needed, free },
   );
 }

@@ -47,7 +47,7 @@ function parseHeader(path: string, file: string, text: string, start: number, si
   }
   if (typeof table !== 'object' || table === null || Array.isArray(table))
     throw invalid(path, 'its header is not a table of tensors');
-  const { __metadata__: metadata = {}, ...entries } = table as { __metadata__?: Record<string, string> };
+  const { __metadata__: words, ...entries } = table as { __metadata__?: unknown };
   const tensors = new Map<string, TensorEntry>();
   let end = start;
   for (const [name, entry] of Object.entries(entries)) {
@@ -62,7 +62,17 @@ function parseHeader(path: string, file: string, text: string, start: number, si
     end = Math.max(end, start + to);
   }
   if (end > size) throw truncated(path, size, end);
-  return { tensors, metadata };
+  return { tensors, metadata: readMetadata(path, words) };
+}
+
+/** Python's writers leave out, or write as null, what there is nothing of. */
+function readMetadata(path: string, words: unknown): Record<string, string> {
+  if (words === undefined || words === null) return {};
+  const isTable = typeof words === 'object' && !Array.isArray(words);
+  const odd = isTable ? Object.entries(words).find(([, value]) => typeof value !== 'string') : [];
+  if (odd === undefined) return words as Record<string, string>;
+  const found = isTable ? `${odd[0]} = ${JSON.stringify(odd[1])}` : JSON.stringify(words);
+  throw invalid(path, `its __metadata__ is not a table of texts: ${found.slice(0, 100)}`);
 }
 
 type HeaderEntry = { dtype: StoredType; shape: number[]; data_offsets: [number, number] };

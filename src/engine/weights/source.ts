@@ -5,7 +5,7 @@ import { RetouchError } from '../../error.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import type { Dialect, Piece } from './dialects/index.ts';
 import { joinFloats, readFloats } from './floats.ts';
-import { bytesOf, type TensorEntry } from './stored.ts';
+import { countOf, rowsOf, type TensorEntry } from './stored.ts';
 
 /** A stored byte range with the shape it has in the network. */
 export type Part = TensorEntry;
@@ -47,9 +47,10 @@ export class WeightSource {
       const entry = this.checkpoint.tensors.get(stored);
       if (!entry) throw this.missing(name, stored);
       if (half === undefined) return entry;
-      const [rows = 0, ...rest] = entry.shape;
+      const rows = entry.shape[0]! / 2;
+      // Halves end with a block even where rows do not.
       const length = entry.length / 2;
-      return { ...entry, shape: [rows / 2, ...rest], offset: entry.offset + half * length, length };
+      return { ...rowsOf(entry, half * rows, rows), offset: entry.offset + half * length, length };
     });
   }
 
@@ -65,12 +66,29 @@ export class WeightSource {
     return joinFloats(this.parts(name).map(readFloats));
   }
 
+  /**
+   * The parts of tensor `name` in pieces of whole rows that have at most about `largest` numbers, so that a matrix can be read
+   * without holding it; a part whose rows cannot be told apart is one piece. `row` is where a piece begins in the tensor.
+   */
+  *pieces(name: string, largest = 1 << 22): Generator<{ part: Part; row: number }> {
+    let row = 0;
+    for (const part of this.parts(name)) {
+      const [rows = 1] = part.shape;
+      const atOnce = Math.max(1, Math.floor(largest / countOf(part.shape.slice(1))));
+      const divides = !Number.isNaN(rowsOf(part, 0, 1).length);
+      for (let first = 0; first < rows; first += divides ? atOnce : rows)
+        yield divides
+          ? { part: rowsOf(part, first, Math.min(atOnce, rows - first)), row: row + first }
+          : { part, row };
+      row += rows;
+    }
+  }
+
   /** Some rows (first axis) of a tensor as f32, for tables too large to hold, such as token embeddings. */
   rows(name: string, indices: readonly number[]): Float32Array {
     const [part] = this.parts(name);
     const [count = 0, width = 1] = part!.shape;
-    const rowBytes = bytesOf(part!.dtype, width);
-    if (Number.isNaN(rowBytes))
+    if (Number.isNaN(rowsOf(part!, 0, 1).length))
       throw new RetouchError(
         'dtypeUnsupported',
         `rows of ${width} numbers cannot be read from ${part!.name}: it is ${part!.dtype}`,
@@ -84,8 +102,7 @@ export class WeightSource {
           index,
           count,
         });
-      const range = { ...part!, offset: part!.offset + index * rowBytes, length: rowBytes };
-      out.set(readFloats(range), i * width);
+      out.set(readFloats(rowsOf(part!, index, 1)), i * width);
     });
     return out;
   }

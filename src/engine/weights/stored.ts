@@ -24,6 +24,10 @@ export const storedTypes = {
   Q4_K: { values: 256, bytes: 144 },
   Q5_K: { values: 256, bytes: 176 },
   Q6_K: { values: 256, bytes: 210 },
+  Q2_K: { values: 256, bytes: 84 },
+  Q3_K: { values: 256, bytes: 110 },
+  IQ4_NL: { values: 32, bytes: 18 },
+  IQ4_XS: { values: 256, bytes: 136 },
 } as const;
 
 export type StoredType = keyof typeof storedTypes;
@@ -36,8 +40,8 @@ export type TensorEntry = {
   file: string;
   offset: number;
   length: number;
-  /** What every number is to be multiplied with: files in 8-bit floats have one for each matrix. */
-  scale?: number;
+  /** Factors of the stored numbers, one for the whole tensor or one for each row (first axis). */
+  scale?: Float32Array;
 };
 
 /** What a file holds: its tensors by name, and what it says of itself. */
@@ -68,6 +72,19 @@ export function truncated(path: string, found: number, expected: number): Retouc
     `${path} has ${found} bytes, its header promises ${expected}: the download is probably incomplete`,
     { path, found, expected },
   );
+}
+
+/** Rows [first, first + count) of a tensor; NaN bytes where its blocks do not end with its rows. */
+export function rowsOf(entry: TensorEntry, first: number, count: number): TensorEntry {
+  const { dtype, shape, offset, scale } = entry;
+  const bytes = bytesOf(dtype, countOf(shape.slice(1)));
+  return {
+    ...entry,
+    shape: [count, ...shape.slice(1)],
+    offset: offset + first * bytes,
+    length: count * bytes,
+    ...(scale && scale.length > 1 ? { scale: scale.subarray(first, first + count) } : {}),
+  };
 }
 
 /** The bytes of one tensor. */

@@ -50,6 +50,7 @@ const stored: Partial<Record<Part['dtype'], DType>> = {
   BF16: 'bf16',
   F8_E4M3: 'f8e4m3',
   F8_E5M2: 'f8e5m2',
+  I8: 'i8',
 };
 
 export class Weights {
@@ -98,15 +99,22 @@ export class Weights {
     return this.ready?.linear(this.graph, this.name(leaf), outputs, inputs);
   }
 
+  /** One factor, or one for each row of a tensor with so many axes. */
+  private scale(factors: Float32Array, axes: number): Var {
+    const shape = factors.length === 1 ? [] : [factors.length, ...Array<number>(axes - 1).fill(1)];
+    return op.constant.f32(this.graph, factors, shape);
+  }
+
   private part(part: Part, shape: readonly number[]): Var {
     const name = `${part.name}@${part.offset}`;
     const dtype = stored[part.dtype];
-    if (dtype) {
+    if (dtype && (dtype !== 'i8' || part.scale)) {
       const value = this.graph.weight(name, dtype, shape, part);
-      return part.scale === undefined ? value : op.mul(op.cast(value, 'f32'), part.scale);
+      return part.scale ? op.mul(op.cast(value, 'f32'), this.scale(part.scale, shape.length)) : value;
     }
-    // What is no linear layer's is small enough to be taken apart here.
-    if (isBlockType(part.dtype)) return op.constant.f32(this.graph, readFloats(part), shape);
+    // Linear layers are prepared; what else is stored in blocks is small. It is read when the graph is compiled: most
+    // graphs are built to be looked at, and a network of them would be dequantised to find out which layers it has.
+    if (isBlockType(part.dtype)) return this.graph.deferred(name, 'f32', shape, () => readFloats(part));
     throw new RetouchError(
       'dtypeUnsupported',
       `tensor ${part.name} of ${part.file} is ${part.dtype}; this build reads ${readable}`,

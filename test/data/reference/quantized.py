@@ -1,7 +1,7 @@
 """Quantised numbers and what they stand for, by the `gguf` package and torch: random blocks of every type read here.
 
 python quantized.py DIR writes ggml_blocks.gguf (random bytes as blocks, with scales that are negative, subnormal and
-zero among them), ggml_blocks.safetensors (the same numbers in f32, by gguf.quants.dequantize), float8.safetensors (all
+zero among them), ggml_blocks.safetensors (the same numbers in f32, by gguf.quants.dequantize), ggml_more_blocks the same of further types, float8.safetensors (all
 256 codes of both types) and float8_values.safetensors (the same in f32, by torch).
 """
 import pathlib
@@ -12,11 +12,14 @@ import numpy as np
 import torch
 from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType as T
 from gguf.quants import dequantize, quantize
+from safetensors.numpy import save_file as save_numpy
 from safetensors.torch import save_file
 
 BLOCKS = [T.Q4_0, T.Q4_1, T.Q5_0, T.Q5_1, T.Q8_0, T.Q4_K, T.Q5_K, T.Q6_K]
+# In files of their own: those of the others stay as they were.
+MORE = [T.Q2_K, T.Q3_K, T.IQ4_NL, T.IQ4_XS]
 # Where the f16 scales of a block stand.
-HALVES = {T.Q4_1: [0, 2], T.Q5_1: [0, 2], T.Q4_K: [0, 2], T.Q5_K: [0, 2], T.Q6_K: [208]}
+HALVES = {T.Q4_1: [0, 2], T.Q5_1: [0, 2], T.Q4_K: [0, 2], T.Q5_K: [0, 2], T.Q6_K: [208], T.Q2_K: [80, 82], T.Q3_K: [108]}
 # Smallest subnormal, a larger one, their negatives, zeros, the largest, ordinary ones of both signs.
 SCALES = np.array([2**-24, 7 * 2**-24, -(2**-24), 0.0, -0.0, 60000.0, 0.0123, -0.0371, 1.5, -2.25], np.float16)
 ROWS, WIDTH = 5, 512
@@ -57,10 +60,26 @@ def main(folder):
     writer.close()
     save_file({name: value.contiguous() for name, value in values.items()}, folder / "ggml_blocks.safetensors")
 
+    write_more(folder, np.random.default_rng(20261))
+
     codes = torch.arange(256, dtype=torch.uint8)
     float8 = {"e4m3": codes.clone().view(torch.float8_e4m3fn), "e5m2": codes.clone().view(torch.float8_e5m2)}
     save_file(float8, folder / "float8.safetensors")
     save_file({name: value.float() for name, value in float8.items()}, folder / "float8_values.safetensors")
+
+
+def write_more(folder, rng):
+    writer = gguf.GGUFWriter(folder / "ggml_more_blocks.gguf", "flux")
+    values = {}
+    for kind in MORE:
+        blocks = random_blocks(kind, rng)
+        writer.add_tensor(kind.name, blocks, raw_dtype=kind)
+        values[kind.name] = dequantize(blocks, kind).reshape(ROWS, WIDTH)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    save_numpy(values, folder / "ggml_more_blocks.safetensors")
 
 
 if __name__ == "__main__":

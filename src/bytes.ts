@@ -1,5 +1,3 @@
-/** Sizes for people. */
-
 /** In powers of 1024, as memory and disks are told: `33.6 GiB`. */
 export function formatBytes(bytes: number): string {
   const units = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB'];
