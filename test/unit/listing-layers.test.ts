@@ -91,8 +91,7 @@ describe('listing the layers of a GGUF file', () => {
 });
 
 describe('preparing weights', () => {
-  const linears = (checkpoint: Checkpoint) =>
-    transformerGraphs(checkpoint).flatMap((graph) => graph.linears);
+  const linears = (checkpoint: Checkpoint) => transformerGraphs(checkpoint).flatMap((graph) => graph.linears);
   const prepare = (checkpoint: Checkpoint, file: string) => {
     const source = new WeightSource(checkpoint, fluxDialects);
     const making = openPrepared(source, linears(checkpoint), 'int8', file);
