@@ -2,6 +2,7 @@
 
 import { apiErrors } from './errors.ts';
 import { type JsonSchema, toObjectSchema } from './json-schema.ts';
+import { imagesPaths, imagesSchemas } from './openai/openapi.ts';
 import { type Size, sizeName } from './sizes.ts';
 import type { TaskType } from './task-type.ts';
 import { constraintsFor } from './tasks/image-inference-rules.ts';
@@ -25,6 +26,7 @@ export function describeApi({ version, maxTasks }: ApiFacts): JsonSchema {
     security: [{ apiKey: [] }, {}],
     paths: {
       '/v1': { post: performTasks(types) },
+      ...imagesPaths,
       '/images/{name}': { get: getImage },
       '/health': { get: getJson('What the server and its engine do.') },
       '/ready': { get: getJson('Whether the server takes tasks.', { 503: { description: 'It does not.' } }) },
@@ -52,6 +54,7 @@ export function describeApi({ version, maxTasks }: ApiFacts): JsonSchema {
           required: ['data'],
         },
         Error: errorSchema,
+        ...imagesSchemas,
         ...Object.fromEntries(types.map((named) => [requestName(named[0]), describeRequest(named)])),
         ...Object.fromEntries(
           types.map(([name, { result }]) => [

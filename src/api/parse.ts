@@ -64,9 +64,10 @@ function parseArray(body: Uint8Array, maxTasks: number): unknown[] {
   throw apiError('maxTasksExceeded', `The request has ${value.length} tasks; expected at most ${maxTasks}.`);
 }
 
-function parseText(body: Uint8Array): unknown {
+/** JSON of a body. Throws `invalidBody`; `expected` is what its message asks for. */
+export function parseText(body: Uint8Array, expected = 'a JSON array of tasks'): unknown {
   if (body.length === 0)
-    throw apiError('invalidBody', 'The body of the request is empty; expected a JSON array of tasks.');
+    throw apiError('invalidBody', `The body of the request is empty; expected ${expected}.`);
   if (countSeparators(body) > maxSeparators) {
     throw apiError('invalidBody', `The body of the request has more than ${maxSeparators} values.`);
   }

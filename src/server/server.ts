@@ -20,6 +20,7 @@ import { discovery } from './discovery.ts';
 import { files } from './files.ts';
 import { health } from './health.ts';
 import { answer, http } from './http.ts';
+import { openai } from './openai.ts';
 import { playground } from './playground.ts';
 import { websocket } from './websocket.ts';
 
@@ -64,7 +65,7 @@ export function createServer({
     // For receiving a request; a slow sender must not hold a connection for ever.
     requestTimeout: 300_000,
     forceCloseConnections: 'idle',
-    routerOptions: { maxParamLength: 200 },
+    routerOptions: { maxParamLength: 200, ignoreTrailingSlash: true },
     frameworkErrors: (error, _request, reply) => {
       answer(reply, [{ failure: failure('routeNotFound', `The address cannot be read: ${error.message}.`) }]);
     },
@@ -74,7 +75,9 @@ export function createServer({
   server.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
   server.setErrorHandler(async (error, request, reply) => {
     await readToEnd(request.raw);
-    return answer(reply, [{ failure: toFailure(error, config, log) }]);
+    const { answerFailure } = request.routeOptions.config;
+    const known = toFailure(error, config, log);
+    return answerFailure ? answerFailure(reply, known) : answer(reply, [{ failure: known }]);
   });
   server.setNotFoundHandler((request, reply) => {
     const message = `Nothing is served at ${request.method} ${request.url.slice(0, 100)}; tasks go to POST /v1.`;
@@ -94,6 +97,7 @@ export function createServer({
   server.register(playground, { models });
   server.register(websocket, { service, config, gate, log, ...(times && { times }) });
   server.register(http, { service, config, gate });
+  server.register(openai, { service, config, gate, models });
   server.register(files, { assets });
   server.register(discovery, { models, maxTasks: config.batchLimit });
   server.register(health, { config, engine, queue, models, metrics, gate });

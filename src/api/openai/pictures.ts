@@ -1,0 +1,26 @@
+/** The pictures of an edit, by the many names that clients give them. */
+
+import type { WireObject } from '../task-type.ts';
+
+/** OpenAI's own SDKs send `image`; its JSON form has `images` with objects; other servers take `url`. */
+const names = ['image', 'images', 'url'] as const;
+
+/** The request with one list, `image`, of texts: URLs, data URIs, base64 or the UUIDs of stored pictures. */
+export function collectPictures(wire: WireObject): WireObject {
+  const { image, images, url, ...rest } = wire;
+  const given = { image, images, url };
+  const list = names.flatMap((name) => toList(given[name])).map(textOf);
+  return list.length === 0 ? rest : { image: list, ...rest };
+}
+
+function toList(value: unknown): unknown[] {
+  if (value === undefined || value === null) return [];
+  return Array.isArray(value) ? value : [value];
+}
+
+/** `{"image_url": "…"}`; what has none stays as it is and is refused. */
+function textOf(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value;
+  const { image_url: url } = value as { image_url?: unknown };
+  return typeof url === 'string' ? url : value;
+}

@@ -1,0 +1,55 @@
+/** The parts of a multipart/form-data body, which is in memory already. */
+
+import { Busboy, type BusboyFileStream } from '@fastify/busboy';
+import { apiError } from '../api/errors.ts';
+import type { FormField } from '../api/openai/form.ts';
+
+/** Of one body; a picture has the limit of the whole body. */
+const limits = { parts: 200, fields: 100, files: 32, fieldNameSize: 200, fieldSize: 2 ** 20 };
+
+/** In their order, a file as a data URI. Throws `invalidBody`. */
+export function readFormBody(body: Uint8Array, contentType: string): Promise<FormField[]> {
+  return new Promise((resolve, reject) => {
+    const refuse = (reason: string) => {
+      const message = `The body of the request (${body.length} bytes) is not multipart/form-data that can be read: ${reason}.`;
+      reject(apiError('invalidBody', message));
+    };
+    const fields: FormField[] = [];
+    try {
+      const parser = Busboy({ headers: { 'content-type': contentType }, limits });
+      parser.on('field', (name: string, value: string, _isNameCut: boolean, isCut: boolean) => {
+        if (isCut) refuse(`the field '${name.slice(0, 60)}' has more than ${limits.fieldSize} bytes`);
+        fields.push({ name, value });
+      });
+      parser.on(
+        'file',
+        (name: string, file: BusboyFileStream, _filename: string, _encoding: string, type: string) => {
+          const place = fields.push({ name, value: '' }) - 1;
+          const chunks: Buffer[] = [];
+          file.on('data', (chunk: Buffer) => chunks.push(chunk));
+          file.on('end', () => {
+            const bytes = Buffer.concat(chunks);
+            // A file input that was left empty.
+            const value =
+              bytes.length === 0 ? '' : `data:${plainType(type)};base64,${bytes.toString('base64')}`;
+            fields[place] = { name, value };
+          });
+        },
+      );
+      const full = (what: string) => () => refuse(`it has too many ${what}`);
+      parser.on('partsLimit', full('parts'));
+      parser.on('fieldsLimit', full('fields'));
+      parser.on('filesLimit', full('files'));
+      parser.on('error', (error: Error) => refuse(error.message));
+      parser.on('finish', () => resolve(fields));
+      parser.end(body);
+    } catch (error) {
+      refuse((error as Error).message);
+    }
+  });
+}
+
+/** What a client says of a file is not looked at; it only must not end the data URI's header early. */
+function plainType(type: string): string {
+  return /^[\w.+-]+\/[\w.+-]+$/.test(type) ? type : 'application/octet-stream';
+}

@@ -1,0 +1,146 @@
+/** OpenAI's Images API: its requests become tasks of the same service as `POST /v1`, and have its limits and metrics. */
+
+import { randomUUID } from 'node:crypto';
+import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify';
+import { apiError, type Failure } from '../api/errors.ts';
+import { stringifyJson } from '../api/json.ts';
+import { type Picture, toImagesAnswer, toModelEntry } from '../api/openai/answers.ts';
+import { toOpenAIError } from '../api/openai/errors.ts';
+import { readForm } from '../api/openai/form.ts';
+import { type ImagesRequest, type Kind, requestSchemas } from '../api/openai/requests.ts';
+import { type ModelFacts, translate } from '../api/openai/translate.ts';
+import { parseText, type ValidTask } from '../api/parse.ts';
+import type { ImageItem, Reply } from '../api/results.ts';
+import { listedSizes } from '../api/sizes.ts';
+import type { Config } from '../config.ts';
+import type { Model, ModelStore } from '../store/models.ts';
+import type { Follower } from '../tasks/follower.ts';
+import type { Caller, TaskService } from '../tasks/service.ts';
+import type { Account, Gate } from './auth.ts';
+import { readFormBody } from './form-body.ts';
+import { disconnection, publicUrlOf } from './http.ts';
+import { openImagesStream, sendEvents } from './openai-stream.ts';
+
+export type OpenAIOptions = { service: TaskService; config: Config; gate: Gate; models: ModelStore };
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** How the route says that a request failed; as `POST /v1` does where there is none. */
+    answerFailure?: (reply: FastifyReply, failure: Failure) => FastifyReply;
+  }
+}
+
+const config = { answerFailure: (reply: FastifyReply, failure: Failure) => answerFailures(reply, [failure]) };
+
+export const openai: FastifyPluginAsync<OpenAIOptions> = async (server, options) => {
+  const { service, gate, models } = options;
+  const accounts = new WeakMap<FastifyRequest, Account>();
+  const onRequest = async (request: FastifyRequest) => {
+    accounts.set(request, gate.requireKey(request));
+  };
+  const found = Date.now();
+
+  const images = (kind: Kind) => async (request: FastifyRequest, reply: FastifyReply) => {
+    const taskUUID = randomUUID();
+    // SDKs show it beside errors; getTaskDetails and getResponse take it.
+    reply.header('x-request-id', taskUUID);
+    const translated = translate(kind, await readRequest(kind, request), {
+      taskUUID,
+      findModel: (name) => factsOf(findModel(models, name)),
+      context: service.parseContext,
+    });
+    if ('failures' in translated) {
+      service.refuse(translated.failures);
+      return answerFailures(reply, translated.failures);
+    }
+    const { task, request: asked } = translated;
+    const caller = {
+      account: accounts.get(request)!,
+      publicUrl: publicUrlOf(request, options.config),
+      signal: disconnection(reply),
+    };
+    const perform = (follower: Follower) => performUntilLeft(service, task, { ...caller, follower });
+    if (!asked.stream) return answerImages(reply, asked, perform);
+    const opened = await openImagesStream({ kind, request: asked, perform });
+    if ('refused' in opened) return answerFailures(reply, opened.refused);
+    return sendEvents(reply, opened.events);
+  };
+
+  server.post('/v1/images/edits', { onRequest, config }, images('edit'));
+  server.post('/v1/images/generations', { onRequest, config }, images('generation'));
+  server.get('/v1/models', { onRequest, config }, async () => ({
+    object: 'list',
+    data: models.models.map(({ air }) => toModelEntry(air, air, found)),
+  }));
+  server.get<{ Params: { id: string } }>('/v1/models/:id', { onRequest, config }, async (request) => {
+    const { id } = request.params;
+    const model = findModel(models, id);
+    if (model) return toModelEntry(id, model.air, found);
+    throw apiError('modelNotFound', models.explainMissing(id), { parameter: 'model' });
+  });
+};
+
+async function answerImages(
+  reply: FastifyReply,
+  asked: ImagesRequest,
+  perform: (follower: Follower) => AsyncIterable<Reply>,
+): Promise<FastifyReply> {
+  const sizes: Picture[] = [];
+  const items: ImageItem[] = [];
+  const failures: Failure[] = [];
+  const follower: Follower = {
+    previews: 0,
+    onAccept: () => {},
+    onEvent: (_result, event) => void (event.type === 'image' && sizes.push(event.image)),
+  };
+  for await (const answer of perform(follower)) {
+    if ('failure' in answer) failures.push(answer.failure);
+    else items.push(answer.item as ImageItem);
+  }
+  if (items.length === 0 && failures.length > 0) return answerFailures(reply, failures);
+  const answer = toImagesAnswer(asked, { items, failures, size: sizes[0] });
+  return reply.type('application/json; charset=utf-8').send(stringifyJson(answer));
+}
+
+/** Throws `invalidBody`. */
+async function readRequest(kind: Kind, { body, headers }: FastifyRequest): Promise<unknown> {
+  const bytes = body instanceof Uint8Array ? body : new Uint8Array();
+  const type = headers['content-type'] ?? '';
+  if (!/^multipart\/form-data\b/i.test(type)) return parseText(bytes, 'a JSON object or multipart/form-data');
+  return readForm(await readFormBody(bytes, type), requestSchemas[kind]);
+}
+
+/** FLUX.1 Kontext [dev]; the model that comes with the package answers where it is not installed. */
+const preferred = 'runware:106@1';
+const openAINames = /^(gpt-image|chatgpt-image|dall-e)-/;
+
+/** A name of OpenAI, or none, is the server's own choice; an alias of the configuration goes before that. */
+function findModel(models: ModelStore, name: string | undefined): Model | undefined {
+  const model = name === undefined ? undefined : models.find(name);
+  if (model || (name !== undefined && !openAINames.test(name))) return model;
+  return models.find(preferred) ?? models.models[0];
+}
+
+function factsOf(model: Model | undefined): ModelFacts | undefined {
+  return model && { air: model.air, sizes: model.sizes ?? listedSizes, steps: model.defaults.steps };
+}
+
+/** A client of this API has no way to come back for its images: when it leaves, they are not made. */
+async function* performUntilLeft(
+  service: TaskService,
+  task: ValidTask,
+  caller: Caller,
+): AsyncGenerator<Reply> {
+  yield* service.perform(task, caller);
+  if (!caller.signal.aborted) return;
+  const wire = { taskType: 'cancelTask', taskUUID: task.task.taskUUID! } as const;
+  // What is made already, or was never accepted, cannot be cancelled, and nobody is left to hear of it.
+  for await (const _ of service.perform({ task: wire, wire }, caller));
+}
+
+function answerFailures(reply: FastifyReply, failures: readonly Failure[]): FastifyReply {
+  const { status, body } = toOpenAIError(failures as [Failure, ...Failure[]]);
+  // The task goes on: an SDK that asked again would have it made twice.
+  if (status === 504) reply.header('x-should-retry', 'false');
+  return reply.code(status).type('application/json; charset=utf-8').send(stringifyJson(body));
+}
