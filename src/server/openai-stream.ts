@@ -40,6 +40,8 @@ export async function openImagesStream({
   const previews = new Map<string, number>();
   const show = (result: string, image: EncodedImage) => {
     const index = previews.get(result) ?? 0;
+    // Another client that watches the task may want more of them.
+    if (index >= request.partial_images) return;
     previews.set(result, index + 1);
     const b64_json = Buffer.from(image.bytes).toString('base64');
     write(partialEvent(kind, request, { b64_json, index, size: image }));
