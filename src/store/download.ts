@@ -10,7 +10,7 @@ import { dirname } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { backOff } from '../back-off.ts';
 import { RetouchError } from '../error.ts';
-import type { Stream } from '../net.ts';
+import type { Stream } from '../net/fetch.ts';
 import { type Hub, type HubFile, type HubRepository, hubError } from './hub.ts';
 
 export type DownloadOptions = {

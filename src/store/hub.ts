@@ -4,7 +4,7 @@
  */
 
 import { RetouchError } from '../error.ts';
-import { openUrl, type Stream, type StreamLimits } from '../net.ts';
+import { openUrl, type Stream, type StreamLimits } from '../net/fetch.ts';
 import type { StoreErrorCode } from './errors.ts';
 
 export const defaultEndpoint = 'https://huggingface.co';

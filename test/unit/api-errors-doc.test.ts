@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { apiErrors } from '../../src/api/errors.ts';
 import { configErrors } from '../../src/config.ts';
-import { netErrors } from '../../src/net.ts';
+import { netErrors } from '../../src/net/errors.ts';
 import { queueErrors } from '../../src/queue/queue.ts';
 import { serverErrors } from '../../src/server/server.ts';
 import { storeErrors } from '../../src/store/errors.ts';

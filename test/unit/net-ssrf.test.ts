@@ -3,7 +3,7 @@
 import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
-import { type FetchLimits, fetchUrl } from '../../src/net.ts';
+import { type FetchLimits, fetchUrl } from '../../src/net/fetch.ts';
 
 const limits: FetchLimits = {
   allowPrivate: false,
@@ -102,14 +102,19 @@ describe('an inside address', () => {
   it.each([
     ['a user name', 'http://example.com@127.0.0.1/'],
     ['a user name and password', 'http://example.com:80@127.0.0.1/'],
-    ['a backslash', 'http:\\\\127.0.0.1\\'],
-    ['one slash', 'http:/127.0.0.1/'],
     ['a fragment', 'http://127.0.0.1#@example.com/'],
     ['a query', 'http://127.0.0.1?@example.com/'],
     ['tabs and newlines', 'http://127.0\t.0.\n1/'],
   ])('behind %s is refused', async (_, url) => {
     expect(await codeOf(url)).toBe('addressRefused');
   });
+
+  it.each(['http:\\\\127.0.0.1\\', 'http:/127.0.0.1/', 'http:///127.0.0.1/'])(
+    'in a URL that only browsers repair is refused: %s',
+    async (url) => {
+      expect(await codeOf(url)).toBe('urlRefused');
+    },
+  );
 
   it.each(Object.keys(names))('behind the name %s is refused', async (name) => {
     expect(await codeOf(`http://${name}/`)).toBe('addressRefused');

@@ -1,7 +1,9 @@
 import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import { afterEach, describe, expect, it } from 'vitest';
-import { type FetchLimits, fetchUrl, isPublicAddress, openUrl } from '../../src/net.ts';
+import { isPublicAddress } from '../../src/net/addresses.ts';
+import { checkUrl, type FetchLimits, fetchUrl, openUrl } from '../../src/net/fetch.ts';
 
 const limits: FetchLimits = {
   allowPrivate: ['127.0.0.1'],
@@ -205,13 +207,119 @@ describe('an answer', () => {
   });
 });
 
+describe('a compressed answer', () => {
+  const text = Buffer.from('retouch '.repeat(100));
+  const serve = (encoding: string, body: Uint8Array) =>
+    listen((_, response) => response.writeHead(200, { 'content-encoding': encoding }).end(body));
+
+  it.each([
+    ['gzip', gzipSync(text)],
+    ['x-gzip', gzipSync(text)],
+    ['GZip', gzipSync(text)],
+    ['deflate', deflateSync(text)],
+    ['deflate', deflateRawSync(text)],
+    ['br', brotliCompressSync(text)],
+    ['zstd', zstdCompressSync(text)],
+    ['gzip, br', brotliCompressSync(gzipSync(text))],
+    ['identity', text],
+    ['', text],
+    ['aws-chunked', text],
+    ['aws-chunked, gzip', gzipSync(text)],
+  ])('is decompressed: %s', async (encoding, body) => {
+    expect((await fetchUrl(await serve(encoding, body), limits)).bytes).toEqual(text);
+  });
+
+  it('is empty where there is no body', async () => {
+    expect((await fetchUrl(await serve('gzip', Buffer.alloc(0)), limits)).bytes).toHaveLength(0);
+  });
+
+  it.each([
+    ['gzip', gzipSync],
+    ['br', brotliCompressSync],
+    ['zstd', zstdCompressSync],
+  ] as const)('that grows beyond the limit is refused: %s', async (encoding, compress) => {
+    expect(
+      await codeOf(await serve(encoding, compress(Buffer.alloc(50_000_000))), { maxBytes: 100_000 }),
+    ).toBe('fetchTooLarge');
+  });
+
+  it.each([
+    ['gzip', text],
+    ['br', text],
+    ['zstd', text],
+    ['gzip', gzipSync(text).subarray(0, 20)],
+    ['deflate', deflateSync(text).subarray(0, 10)],
+  ])('that is not what its header says is an error: %s', async (encoding, body) => {
+    expect(await codeOf(await serve(encoding, body))).toBe('encodingInvalid');
+  });
+});
+
+describe('a redirect', () => {
+  it.each([
+    ['as raw UTF-8', Buffer.from('/ü.png').toString('latin1'), '/%C3%BC.png'],
+    ['as raw Latin-1', '/\u00fc.png', '/%C3%BC.png'],
+    ['percent-encoded', '/%C3%BC.png', '/%C3%BC.png'],
+  ])('to a path with letters beyond ASCII, %s, asks as browsers do', async (_, location, asked) => {
+    const url = await listen((request, response) => {
+      if (request.url === '/') response.writeHead(302, { location });
+      response.end(request.url);
+    });
+    expect(Buffer.from((await fetchUrl(url, limits)).bytes).toString()).toBe(asked);
+  });
+});
+
+describe('a receiver that no resolver knows', () => {
+  const unknown = { ...limits, resolve: async () => Promise.reject(new Error('ENOTFOUND')) };
+
+  it.each([
+    'http://localhost.:80/',
+    'http://localhost../',
+    'http://LOCALHOST/',
+    'http://a.localhost/',
+    'http://a.b.localhost.:8080/',
+    'http://localhost.localdomain/',
+    'http://localhost6.localdomain6/',
+    'http://ip6-localhost/',
+    'http://ip6-loopback./',
+  ])('is refused by a name of this machine: %s', async (url) => {
+    await expect(checkUrl(url, { ...unknown, allowPrivate: false })).rejects.toMatchObject({
+      code: 'addressRefused',
+    });
+  });
+
+  it.each([
+    'http://localhost.example.com/',
+    'http://notlocalhost/',
+    'https://user%40example.com:x@host.example/',
+  ])('passes, as it may be found later: %s', async (url) => {
+    await checkUrl(url, { ...unknown, allowPrivate: false });
+  });
+
+  it('passes under a name of this machine that is allowed', async () => {
+    await checkUrl('http://localhost/', { ...unknown, allowPrivate: ['localhost'] });
+    await checkUrl('http://a.localhost/', { ...unknown, allowPrivate: true });
+  });
+});
+
 describe('a URL', () => {
-  it.each(['ftp://example.com/a.png', 'file:///etc/passwd', 'javascript:alert(1)', 'http://', 'http://[::1'])(
-    'is refused: %s',
-    async (url) => {
-      expect(await codeOf(url)).toBe('urlRefused');
-    },
-  );
+  it.each([
+    'ftp://example.com/a.png',
+    'file:///etc/passwd',
+    'javascript:alert(1)',
+    'http://',
+    'http://[::1',
+    'http:///x',
+    'https:////x/a',
+    'http:\\\\x',
+    'http:/x',
+    'http:x',
+    'http://127.0.0.1%2f@example.com:1/',
+    'http://127.0.0.1%5C:80@example.com/',
+    'http://169.254.169.254%23@example.com/',
+  ])('is refused: %s', async (url) => {
+    expect(await codeOf(url)).toBe('urlRefused');
+    await expect(checkUrl(url, limits)).rejects.toMatchObject({ code: 'urlRefused' });
+  });
 
   it('may not redirect to another scheme', async () => {
     const url = await listen((_, response) =>

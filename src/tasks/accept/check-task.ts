@@ -4,7 +4,7 @@ import { apiError, type ErrorPlace } from '../../api/errors.ts';
 import type { ImageInferenceTask } from '../../api/tasks/image-inference.ts';
 import { codeOf } from '../../api/validate.ts';
 import { RetouchError } from '../../error.ts';
-import { checkUrl, type FetchLimits } from '../../net.ts';
+import { checkUrl, type FetchLimits } from '../../net/fetch.ts';
 import type { TaskStore } from '../../store/tasks.ts';
 import type { Tracker } from '../results/tracker.ts';
 

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { backOff } from '../../back-off.ts';
 import { RetouchError } from '../../error.ts';
 import type { Log } from '../../log.ts';
-import type { NetErrorCode } from '../../net.ts';
+import type { NetErrorCode } from '../../net/errors.ts';
 import type { Delivery, DeliveryStore } from '../../store/deliveries.ts';
 
 /** Sends, or throws why not. */

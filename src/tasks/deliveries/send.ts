@@ -4,7 +4,7 @@ import { createHmac } from 'node:crypto';
 import { apiError } from '../../api/errors.ts';
 import { parseJson, stringifyJson } from '../../api/json.ts';
 import { type Reply, toEnvelope } from '../../api/results.ts';
-import { type FetchLimits, type SendLimits, sendTo } from '../../net.ts';
+import { type FetchLimits, type SendLimits, sendTo } from '../../net/fetch.ts';
 import type { AssetStore } from '../../store/assets.ts';
 import type { Delivery } from '../../store/deliveries.ts';
 import type { TaskStore } from '../../store/tasks.ts';

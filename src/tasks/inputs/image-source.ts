@@ -4,7 +4,8 @@ import { apiError, type ErrorPlace, type Failure } from '../../api/errors.ts';
 import { codeOf, isUuid } from '../../api/validate.ts';
 import type { ImageDecoder } from '../../engine/image/decoder.ts';
 import { RetouchError } from '../../error.ts';
-import { type FetchLimits, fetchUrl, type NetErrorCode } from '../../net.ts';
+import type { NetErrorCode } from '../../net/errors.ts';
+import { type FetchLimits, fetchUrl } from '../../net/fetch.ts';
 import type { AssetStore } from '../../store/assets.ts';
 
 export type Sources = {
