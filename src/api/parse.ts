@@ -4,7 +4,7 @@ import { nearest } from '../nearest.ts';
 import { show } from './describe.ts';
 import { apiError, type ErrorObject, type Failure, failure, statusOf } from './errors.ts';
 import { parseJson } from './json.ts';
-import type { TaskType, WireObject } from './task-type.ts';
+import type { Renamed, TaskType, WireObject } from './task-type.ts';
 import { type Task, type TaskName, taskTypes } from './tasks/index.ts';
 import { codeOf, isUuid, Reader } from './validate.ts';
 
@@ -100,9 +100,13 @@ export function parseTask(element: unknown, index: number, context: ParseContext
     return { failures: [unknownTaskType(name, index, place(wire))] };
   }
   const type: TaskType = taskTypes[name as TaskName];
-  const { task: renamed, spelling } = type.rename?.(wire) ?? { task: wire, spelling: new Map() };
-  const reader = new Reader(spelling);
-  const task = reader.read(type.schema, renamed, []) as WireObject;
+  const renamed: Renamed = type.rename?.(wire) ?? { task: wire, spelling: new Map(), clashes: [] };
+  const reader = new Reader(renamed.spelling);
+  for (const [older, newer] of renamed.clashes) {
+    const message = `'${older}' is an older spelling of '${newer}', and the two differ; expected one of them.`;
+    reader.report('incompatibleParameters', message, [older], { parameter: [older, newer] });
+  }
+  const task = reader.read(type.schema, renamed.task, []) as WireObject;
   type.checkTogether?.(task, reader);
   const missing = typeof task.model === 'string' ? context.explainMissingModel(task.model) : undefined;
   if (missing !== undefined) reader.report('modelNotFound', missing, ['model'], { type: 'string' });

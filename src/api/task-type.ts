@@ -5,8 +5,13 @@ import type { Reader } from './validate.ts';
 /** A JSON object as it came. */
 export type WireObject = { [name: string]: unknown };
 
-/** `spelling`: new name of a parameter → the name the client wrote. */
-export type Renamed = { task: WireObject; spelling: ReadonlyMap<string, string> };
+export type Renamed = {
+  task: WireObject;
+  /** New name of a parameter → the name that the client wrote. */
+  spelling: ReadonlyMap<string, string>;
+  /** Two spellings of one parameter that the client gave different values. */
+  clashes: readonly (readonly [older: string, newer: string])[];
+};
 
 /** One entry of the table of task types; `Fields` is what a valid task has. */
 export type TaskType<Fields extends object = WireObject> = {

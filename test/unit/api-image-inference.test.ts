@@ -225,9 +225,92 @@ describe('legacy spellings', () => {
     ]);
   });
 
-  it('given beside the new spelling they are unknown', () => {
-    const both = { referenceImages: ['a'], inputs: { referenceImages: ['b'] } };
-    expect(parse(both)).toMatchObject([{ code: 'unknownParameter', parameter: 'referenceImages' }]);
+  // As the wire was captured from the Python SDKs 0.4.33 and 0.5.24.
+  it.each([
+    ['an empty list beside', { inputs: { references: [], referenceImages: ['a'] }, referenceImages: [] }],
+    ['the older one alone', { inputs: { references: ['a'] } }],
+    ['an object per image', { inputs: { references: ['a'], referenceImages: [{ image: 'a', tag: null }] } }],
+    ['both with the same content', { inputs: { references: ['a'], referenceImages: ['a'] } }],
+    ['at both levels with the same content', { referenceImages: ['a'], inputs: { referenceImages: ['a'] } }],
+    ['null for one', { referenceImages: ['a'], inputs: { referenceImages: null } }],
+  ])('references are referenceImages: %s', (_, task) => {
+    expect(accept(task).inputs).toEqual({
+      referenceImages: ['a'],
+      seedImage: undefined,
+      maskImage: undefined,
+    });
+  });
+
+  it.each([
+    [
+      'referenceImages',
+      'inputs.referenceImages',
+      { referenceImages: ['a'], inputs: { referenceImages: ['b'] } },
+    ],
+    [
+      'inputs.references',
+      'inputs.referenceImages',
+      { inputs: { references: ['a'], referenceImages: ['b'] } },
+    ],
+    [
+      'acceleratorOptions.cacheStopStep',
+      'acceleratorOptions.cacheEndStep',
+      { acceleratorOptions: { fbCache: true, cacheStopStep: 4, cacheEndStep: 5 } },
+    ],
+    ['checkNSFW', 'safety.checkContent', { checkNSFW: true, safety: { checkContent: false } }],
+    [
+      'ipAdapters[0].guideImage',
+      'ipAdapters[0].guideImages',
+      { ipAdapters: [{ model: 'a:1@1', guideImage: 'a', guideImages: ['b'] }] },
+    ],
+  ])('%s and %s that differ are an error that names both', (older, newer, task) => {
+    expect(parse(task)).toMatchObject([
+      {
+        code: 'incompatibleParameters',
+        parameter: [older, newer],
+        message: `'${older}' is an older spelling of '${newer}', and the two differ; expected one of them.`,
+      },
+    ]);
+  });
+
+  it('guideImage is a list of one', () => {
+    const adapter = { model: 'a:1@1', guideImage: 'a' };
+    expect(accept({ ipAdapters: [adapter] }).ipAdapters![0]!.guideImages).toEqual(['a']);
+    const both = { ...adapter, guideImages: ['a'] };
+    expect(accept({ ipAdapters: [both] }).ipAdapters![0]!.guideImages).toEqual(['a']);
+    expect(parse({ ipAdapters: [{ ...adapter, guideImage: 5 }] })).toMatchObject([
+      { code: 'invalidIpAdaptersGuideImages', parameter: 'ipAdapters.guideImage' },
+    ]);
+  });
+
+  it('cacheStopStep is cacheEndStep, and cacheDistance fbCacheThreshold', () => {
+    const options = { fbcache: true, cacheStartStep: 1, cacheStopStep: 6, cacheDistance: 0.4 };
+    expect(accept({ acceleratorOptions: options }).acceleratorOptions).toMatchObject({
+      fbCache: true,
+      cacheEndStep: 6,
+      fbCacheThreshold: 0.4,
+    });
+  });
+
+  it('safety.mode full is fast', () => {
+    expect(accept({ safety: { mode: 'full', checkInputs: false, tolerance: false } }).safety).toMatchObject({
+      mode: 'fast',
+    });
+  });
+
+  it('parameters of other models that ask for nothing are left out', () => {
+    const nothing = {
+      ...{ acceleration: 'none', clipSkip: 0, useCache: false, strength: 1, vae: '', refiner: null },
+      ...{ controlNet: [], lycoris: [], embeddings: [], seedImage: '', maskImage: null, lora: [] },
+      acceleratorOptions: { deepCache: false, teaCache: false },
+      ultralytics: { inpaintSize: 1024 },
+    };
+    expect(accept(nothing)).not.toHaveProperty('clipSkip');
+    expect(codesOf({ clipSkip: 2, useCache: true, strength: 0.5 })).toEqual([
+      'unknownParameter',
+      'unknownParameter',
+      'unknownParameter',
+    ]);
   });
 
   it.each([

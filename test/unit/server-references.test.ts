@@ -45,6 +45,30 @@ describe('a reference', () => {
     expect(plan?.references.map((bytes) => picture.equals(bytes))).toEqual([true, true, true, true]);
   });
 
+  it.each<[string, (base64: string, url: string) => string]>([
+    ['a URL between white space', (_, url) => `\n\t ${url}/photo \r\n`],
+    ['a data URI between white space', (base64) => `  data:image/png;base64,${base64}\n`],
+    ['a data URI with spaces', (base64) => `data:image/png;base64, ${base64.replace(/.{40}/g, '$& \t')}`],
+    ['a data URI with escapes', (base64) => `data:image/png;base64,${encodeURIComponent(base64)}`],
+    [
+      'a data URI with lower-case escapes',
+      (base64) =>
+        `data:;base64,${base64.replaceAll('+', '%2b').replaceAll('/', '%2f').replaceAll('=', '%3d')}`,
+    ],
+    ['base64 in indented lines', (base64) => `  ${base64.replace(/.{76}/g, '$&\n    ')}  `],
+    ['base64 with spaces', (base64) => base64.replace(/.{20}/g, '$& ')],
+    [
+      'base64url without padding',
+      (base64) => base64.replaceAll('+', '-').replaceAll('/', '_').replace(/=+$/, ''),
+    ],
+  ])('is taken as %s', async (_, write) => {
+    const picture = await drawPicture(64, 48);
+    const url = await listen((_, response) => response.end(picture));
+    const { status, text } = await edit(write(picture.toString('base64'), url));
+    expect(status, text).toBe(200);
+    expect(picture.equals(bench.engine.plans[0]!.references[0]!)).toBe(true);
+  });
+
   it('is taken as the UUID of a stored picture', async () => {
     const uuid = '3f0c5c8e-5a9d-4a53-9d4b-0d6f8b7a1c2e';
     const bytes = await drawPicture(64, 48);
@@ -83,6 +107,7 @@ describe('a reference that is no picture', () => {
       Buffer.from([0x89, 0x50, 0x4e, 0x47, 13, 10, 26, 10]).toString('base64'),
       /referenceImages\[0\]/,
     ],
+    ['a sentence', 'make the sky pink at dusk', /found 'make the sky pink at dusk', expected the UUID/],
     ['a path', '/tmp/photo.jpg', /found '\/tmp\/photo\.jpg', expected the UUID/],
     ['a data URI that is text', 'data:text/plain,hello', /found a data URI 'data:text\/plain'/],
     ['a data URI without data', 'data:image/png;base64,', /base64/],

@@ -135,7 +135,8 @@ export type ModelSearchTask = Infer<typeof schema>;
 /** The hosted service's own example gives one tag without a list. */
 function rename(task: WireObject): Renamed {
   const { tags } = task;
-  return { task: typeof tags === 'string' ? { ...task, tags: [tags] } : task, spelling: new Map() };
+  const renamed = typeof tags === 'string' ? { ...task, tags: [tags] } : task;
+  return { task: renamed, spelling: new Map(), clashes: [] };
 }
 
 export const modelSearch = {

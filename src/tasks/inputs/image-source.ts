@@ -3,6 +3,7 @@
 import { apiError, type ErrorPlace, type Failure } from '../../api/errors.ts';
 import { codeOf, isUuid } from '../../api/validate.ts';
 import type { ImageDecoder } from '../../engine/image/decoder.ts';
+import { sniffUpload } from '../../engine/image/signatures.ts';
 import { RetouchError } from '../../error.ts';
 import type { NetErrorCode } from '../../net/errors.ts';
 import { type FetchLimits, fetchUrl } from '../../net/fetch.ts';
@@ -28,11 +29,13 @@ const defaultMaxBytes = 32 * 2 ** 20;
 
 /** Throws API errors, and the errors of the network that are not the request's fault. */
 export async function readImage(
-  { text, place }: { text: string; place: Place },
+  { text: given, place }: { text: string; place: Place },
   sources: Sources,
   { account, signal }: Requester,
 ): Promise<Uint8Array> {
   const maxBytes = sources.maxImageBytes ?? defaultMaxBytes;
+  // As the WHATWG parsers of URLs and data URIs do.
+  const text = given.trim();
   if (isUuid(text)) return readAsset(text, place, sources, account);
   if (/^data:/i.test(text)) return decodeDataUri(text, place, maxBytes);
   if (/^[a-z][a-z0-9+.-]*:/i.test(text)) return download(text, place, { ...sources.fetch, maxBytes }, signal);
@@ -81,15 +84,25 @@ function decodeDataUri(text: string, place: Place, maxBytes: number): Uint8Array
   const comma = text.indexOf(',');
   const header = text.slice(0, comma < 0 ? 60 : comma);
   if (comma >= 0 && /;\s*base64\s*$/i.test(header))
-    return decodeBase64(text.slice(comma + 1), place, maxBytes);
+    return decodeBase64(percentDecode(text.slice(comma + 1)), place, maxBytes);
   throw invalidImage(place, `found a data URI '${header.slice(0, 60)}', expected data:<type>;base64,<data>.`);
 }
 
+/** Base64 in a URI may have its `+`, `/` and `=` percent-encoded (RFC 2397). What is no escape stays as it is. */
+function percentDecode(text: string): string {
+  return text.includes('%')
+    ? text.replace(/%([0-9a-f]{2})/gi, (_, code) => String.fromCharCode(Number.parseInt(code, 16)))
+    : text;
+}
+
 function decodeBase64(text: string, place: Place, maxBytes: number): Uint8Array {
-  // Mail and shells wrap lines. Spaces stay errors: without them any sentence would be base64.
-  const characters = /[\r\n]/.test(text) ? text.replace(/[\r\n]+/g, '') : text;
+  // Mail and shells wrap lines and indent them.
+  const characters = /\s/.test(text) ? text.replace(/\s+/g, '') : text;
   const digits = characters.replace(/={1,2}$/, '');
-  if (digits === '' || /[^A-Za-z0-9+/_-]/.test(digits)) {
+  // Without its spaces any sentence is base64, but of no image.
+  const isSentence =
+    characters !== text && sniffUpload(Buffer.from(digits.slice(0, 24), 'base64')) === undefined;
+  if (digits === '' || isSentence || /[^A-Za-z0-9+/_-]/.test(digits)) {
     const found = text.length > 60 ? `${text.slice(0, 60)}…` : text;
     const expected =
       'expected the UUID of a stored picture, an http(s) URL, a data URI or base64 of a picture';
