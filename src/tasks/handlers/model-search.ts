@@ -110,10 +110,14 @@ function showModel(model: Model, publicUrl: string): FoundModel {
     defaultScheduler: 'Default',
     license,
     photographs,
-    examples: model.examples.map(({ prompt, image }, index) => ({
-      prompt,
-      ...(image === undefined ? {} : { imageURL: `${publicUrl}${examplePath(air, index)}` }),
-    })),
+    examples: model.examples.map(({ prompt, image }) => {
+      // Examples of one picture have one address.
+      const first = model.examples.findIndex((other) => other.image === image);
+      return {
+        prompt,
+        ...(image === undefined ? {} : { imageURL: `${publicUrl}${examplePath(air, first)}` }),
+      };
+    }),
   };
 }
 

@@ -1,0 +1,170 @@
+/** The next edit: its sentence, its pictures and its parameters. It survives a reload of this tab. */
+
+import { effect, signal } from '@preact/signals';
+import { readPlanRecord } from '../pictures/metadata.ts';
+import { NoPicture, type Picture, readPicture } from '../pictures/picture.ts';
+import { restore } from '../pictures/restore.ts';
+import { type FieldErrors, noErrors } from '../request/field-errors.ts';
+import type { Values } from '../request/request.ts';
+import { type Edit, edits, keepPicture, parentOf, pictures, type Selection, selection } from './history.ts';
+import { say } from './notices.ts';
+import { chooseModel, models } from './server.ts';
+
+export const prompt = signal('');
+/** Pictures by their ids. */
+export const references = signal<readonly string[]>([]);
+export const values = signal<Values>({});
+/** What the server said of the last request. */
+export const fieldErrors = signal<FieldErrors>(noErrors);
+/** What undo left, the latest last. */
+export const undone = signal<readonly Selection[]>([]);
+
+/** The schema's; a fifth is refused by the server. */
+export const maxReferences = 4;
+
+const draftName = 'retouch-draft';
+
+type Draft = {
+  prompt: string;
+  references: string[];
+  values: Values;
+  selection: Selection | undefined;
+};
+
+export function openDraft(): void {
+  try {
+    const kept = JSON.parse(sessionStorage.getItem(draftName) ?? 'null') as Draft | null;
+    if (kept) {
+      prompt.value = kept.prompt;
+      references.value = kept.references.filter((id) => pictures.value.has(id));
+      values.value = kept.values;
+      selection.value = kept.selection;
+    }
+  } catch {
+    // Of an older version; the draft begins anew.
+  }
+  effect(() => {
+    const draft: Draft = {
+      prompt: prompt.value,
+      references: [...references.value],
+      values: values.value,
+      selection: selection.value,
+    };
+    sessionStorage.setItem(draftName, JSON.stringify(draft));
+  });
+}
+
+export function setValue(path: string, value: unknown): void {
+  const { [path]: _, ...rest } = values.value;
+  values.value = value === undefined ? rest : { ...rest, [path]: value };
+  clearError(path);
+}
+
+export function clearError(path: string): void {
+  const { fields, others } = fieldErrors.value;
+  if (![...fields.keys()].some((key) => key === path || key.startsWith(`${path}[`))) return;
+  const left = [...fields].filter(([key]) => key !== path && !key.startsWith(`${path}[`));
+  fieldErrors.value = { fields: new Map(left), others };
+}
+
+export function addReference(picture: Picture): void {
+  if (references.value.includes(picture.id)) return;
+  if (references.value.length >= maxReferences) {
+    say(`An edit takes at most ${maxReferences} pictures; remove one first.`);
+    return;
+  }
+  references.value = [...references.value, picture.id];
+  clearError('inputs.referenceImages');
+}
+
+export function removeReference(id: string): void {
+  references.value = references.value.filter((each) => each !== id);
+}
+
+export function moveReference(id: string, by: number): void {
+  const list = [...references.value];
+  const from = list.indexOf(id);
+  const to = Math.max(0, Math.min(list.length - 1, from + by));
+  list.splice(to, 0, ...list.splice(from, 1));
+  references.value = list;
+}
+
+/** Files that were dropped, pasted or chosen. A picture of ours brings its parameters back. */
+export async function takeFiles(files: readonly File[]): Promise<void> {
+  for (const file of files) {
+    try {
+      const record = readPlanRecord(new Uint8Array(await file.arrayBuffer()));
+      const picture = keepPicture(await readPicture(file, file.name || 'pasted picture'), true);
+      if (record) restoreFrom(restore(record), picture);
+      else {
+        addReference(picture);
+        selection.value = { kind: 'picture', id: picture.id };
+      }
+    } catch (error) {
+      if (!(error instanceof NoPicture)) throw error;
+      say(error.message);
+    }
+  }
+}
+
+function restoreFrom(restored: ReturnType<typeof restore>, picture: Picture): void {
+  const known = (hash: string) =>
+    pictures.value.get(hash)?.id ??
+    [...pictures.value.values()].find(({ storedHash }) => storedHash === hash)?.id;
+  const found = restored.references.map(known);
+  const guides = (restored.values.ipAdapters ?? []) as { guideImages: string[] }[];
+  prompt.value = restored.prompt;
+  values.value = {
+    ...restored.values,
+    ...(guides.length === 0
+      ? {}
+      : {
+          ipAdapters: guides.map((adapter) => ({
+            ...adapter,
+            guideImages: adapter.guideImages.map(known).filter((id) => id !== undefined),
+          })),
+        }),
+  };
+  references.value = found.filter((id) => id !== undefined);
+  selection.value = { kind: 'picture', id: picture.id };
+  if (models.value.some(({ air }) => air === restored.model)) chooseModel(restored.model);
+  else say(`This picture was made by ${restored.model}, which this server does not have.`);
+  const missing = found.filter((id) => id === undefined).length;
+  say(
+    missing === 0
+      ? 'Every parameter of this picture is restored; run it to make it again.'
+      : `The parameters of this picture are restored. ${missing === 1 ? 'A picture that it was made from is' : `${missing} pictures that it was made from are`} not in this browser: drop ${missing === 1 ? 'it' : 'them'} here as well.`,
+  );
+}
+
+/** The result is what the next edit begins with. */
+export function continueFrom(picture: string): void {
+  references.value = [picture];
+  prompt.value = '';
+  const { seed: _, ...rest } = values.value;
+  values.value = rest;
+}
+
+/** The draft as it was before an edit was run. */
+export function takeUp(edit: Edit): void {
+  prompt.value = edit.prompt;
+  references.value = edit.references.filter((id) => pictures.value.has(id));
+  values.value = edit.values;
+}
+
+/** One edit back: what it began with is looked at, and its sentence is there to be changed. */
+export function undo(): void {
+  const at = selection.value;
+  const edit = at?.kind === 'edit' ? edits.value.get(at.id) : undefined;
+  if (!at || !edit) return;
+  undone.value = [...undone.value, at];
+  takeUp(edit);
+  selection.value = parentOf(edit);
+}
+
+export function redo(): void {
+  const at = undone.value.at(-1);
+  if (!at) return;
+  undone.value = undone.value.slice(0, -1);
+  selection.value = at;
+}

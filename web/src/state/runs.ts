@@ -1,0 +1,338 @@
+/**
+ * Edits on their way to the server and back. An edit is written down before it is sent and carries its taskUUID, so that
+ * a reload, another tab or a server that was started again goes on with it: whoever finds it running asks for its state.
+ */
+
+import { readPlanRecord } from '../pictures/metadata.ts';
+import { fromBase64, type Picture, readPicture, toDataUri } from '../pictures/picture.ts';
+import { placeErrors } from '../request/field-errors.ts';
+import { buildRequest, type Values } from '../request/request.ts';
+import { nearestSize } from '../request/sizes.ts';
+import { ask, getImage, newUuid, post, Refused, Unreachable } from '../server/client.ts';
+import { Line } from '../server/line.ts';
+import type { Envelope, Item, Task, WireError } from '../server/wire.ts';
+import { fieldErrors, prompt, references, undone, values } from './draft.ts';
+import {
+  changeEdit,
+  changePicture,
+  type Edit,
+  edits,
+  guidesOf,
+  keepEdit,
+  keepPicture,
+  pictures,
+  type Result,
+  selection,
+} from './history.ts';
+import { forgetLive, hearImage, live } from './live.ts';
+import { announcement, say } from './notices.ts';
+import { fields, lineState, loadServer, model, modelSizes } from './server.ts';
+
+/** Of each image; they are evenly spread over its steps. */
+const previews = 6;
+
+/** Tasks that the server has not acknowledged. */
+const unsent = new Map<string, Task>();
+/** Edits whose pictures were uploaded a second time, and those that were sent a second time. */
+const renewed = new Set<string>();
+const resent = new Set<string>();
+/** Whose pictures are being uploaded before they are sent. */
+const preparing = new Set<string>();
+let line: Line;
+
+export function openLine(): void {
+  line = new Line({
+    onState: (state) => (lineState.value = state),
+    onOpen: () => {
+      void loadServer();
+      goOn();
+    },
+    onFrame: hear,
+  });
+  // The tab that sent an edit may be closed by now.
+  document.addEventListener('visibilitychange', () => document.hidden || goOn());
+  line.reopen();
+}
+
+function goOn(): void {
+  for (const edit of edits.value.values())
+    if (edit.state === 'running' && !preparing.has(edit.id)) send(edit.id);
+}
+
+export function reconnect(): void {
+  line.reopen();
+}
+
+function send(id: string): void {
+  const task = unsent.get(id);
+  const watch = { taskType: 'watchTask', taskUUID: id, previews };
+  // Behind the task in one frame it is heard before the first image is begun.
+  if (task) line.send(task, watch);
+  else line.send(watch);
+}
+
+/** The draft, sent. What keeps it from being sent is said. */
+export async function run(change: { seed?: string } = {}): Promise<void> {
+  if (!model.value) return;
+  const chosen: Values = { ...values.value, ...change };
+  const first = pictures.value.get(references.value[0] ?? '');
+  const [width, height] = sizeFor(chosen, first);
+  const edit: Edit = {
+    id: newUuid(),
+    model: model.value.air,
+    prompt: prompt.value.trim(),
+    references: [...references.value],
+    values: chosen,
+    count: Number(chosen.numberResults ?? 1) || 1,
+    created: Date.now(),
+    state: 'running',
+    results: [],
+    errors: [],
+    ...{ width, height },
+  };
+  fieldErrors.value = { fields: new Map(), others: [] };
+  undone.value = [];
+  keepEdit(edit);
+  selection.value = { kind: 'edit', id: edit.id };
+  await submit(edit);
+}
+
+function sizeFor(
+  chosen: Readonly<Record<string, unknown>>,
+  first: Picture | undefined,
+): readonly [number, number] {
+  const [width, height] = [Number(chosen.width), Number(chosen.height)];
+  if (width && height) return [width, height];
+  return nearestSize(modelSizes.value, first?.width ?? 1, first?.height ?? 1) ?? [1024, 1024];
+}
+
+async function submit(edit: Edit): Promise<void> {
+  preparing.add(edit.id);
+  try {
+    const task = await taskOf(edit);
+    // Cancelled in the meantime.
+    if (edits.value.get(edit.id)?.state !== 'running') return;
+    unsent.set(edit.id, task);
+    send(edit.id);
+  } catch (error) {
+    if (error instanceof Refused) fail(edit.id, error.errors);
+    else if (error instanceof Unreachable) fail(edit.id, [{ code: 'offline', message: error.message }]);
+    else throw error;
+  } finally {
+    preparing.delete(edit.id);
+  }
+}
+
+/** The request of an edit as it is sent. Uploads what the server does not have. Throws Refused and Unreachable. */
+async function taskOf(edit: Edit): Promise<Task> {
+  const upload = (ids: readonly string[]) => Promise.all(ids.map(uploaded));
+  const adapters = (edit.values.ipAdapters ?? []) as { guideImages?: string[] }[];
+  const ipAdapters = await Promise.all(
+    adapters.map(async (adapter) => ({ ...adapter, guideImages: await upload(adapter.guideImages ?? []) })),
+  );
+  const request = buildRequest(fields.value, {
+    model: edit.model,
+    prompt: edit.prompt,
+    references: await upload(edit.references),
+    values: { ...edit.values, ...(ipAdapters.length > 0 ? { ipAdapters } : {}) },
+  });
+  // The page is told of its results in its own way, whatever the code it shows says.
+  return { ...request, taskUUID: edit.id, deliveryMethod: 'async' };
+}
+
+const uploads = new Map<string, Promise<string>>();
+
+/** The UUID of a picture on the server. Throws Refused and Unreachable. */
+export function uploaded(id: string): Promise<string> {
+  const picture = pictures.value.get(id);
+  if (!picture) return Promise.resolve(id);
+  if (picture.uuid) return Promise.resolve(picture.uuid);
+  const under = uploads.get(id) ?? upload(picture).finally(() => uploads.delete(id));
+  uploads.set(id, under);
+  return under;
+}
+
+async function upload({ id, blob }: Picture): Promise<string> {
+  const { imageUUID } = await ask({ taskType: 'imageUpload', image: await toDataUri(blob) });
+  changePicture(id, { uuid: imageUUID! });
+  return imageUUID!;
+}
+
+function hear({ data, errors }: Envelope): void {
+  for (const error of errors) hearError(error);
+  for (const item of data) {
+    if (item.taskType === 'watchTask') hearWatched(item);
+    else if (item.taskType === 'imageInference' && !item.status) unsent.delete(item.taskUUID);
+  }
+}
+
+function hearWatched(item: Item): void {
+  const edit = edits.value.get(item.taskUUID);
+  if (edit?.state !== 'running') return;
+  unsent.delete(edit.id);
+  hearImage(item);
+  if (item.status === 'success' || item.status === 'error') void collect(edit.id);
+}
+
+function hearError(error: WireError): void {
+  const edit = edits.value.get(error.taskUUID ?? '');
+  if (edit?.state !== 'running') return;
+  if (error.code === 'conflictTaskUUID') {
+    // It was sent before the line broke.
+    unsent.delete(edit.id);
+    send(edit.id);
+  } else if (error.taskType === 'watchTask' && unsent.has(edit.id)) {
+    // The task itself says why it was not accepted.
+  } else if (error.code === 'taskNotFound' && !resent.has(edit.id)) {
+    // The page was closed before it was sent, or the server begins with an empty folder.
+    resent.add(edit.id);
+    void submit(edit);
+  } else if (error.code === 'mediaNotFound' && !renewed.has(edit.id)) {
+    renewed.add(edit.id);
+    void renew(edit);
+  } else fail(edit.id, [...edit.errors, error]);
+}
+
+/** The server forgot a picture that was uploaded long ago; this browser has it. */
+async function renew(edit: Edit): Promise<void> {
+  unsent.delete(edit.id);
+  for (const id of [...edit.references, ...guidesOf(edit.values)])
+    changePicture(id, { uuid: undefined as never });
+  await submit(edit);
+}
+
+function fail(id: string, errors: readonly WireError[]): void {
+  unsent.delete(id);
+  changeEdit(id, { state: 'failed', errors: [...errors] });
+  forgetLive(id);
+  if (selection.value?.id === id) fieldErrors.value = placeErrors(errors, fields.value);
+  announcement.value = `The edit failed. ${errors.map(({ message }) => message).join(' ')}`;
+}
+
+const collecting = new Map<string, Promise<void>>();
+
+/** What is there of an edit, once more when more came while it was asked. */
+function collect(id: string): Promise<void> {
+  const before = collecting.get(id) ?? Promise.resolve();
+  const next = before
+    .then(() => collectNow(id))
+    .catch(() => say('The result could not be fetched; it is tried again when the server answers.'));
+  collecting.set(id, next);
+  return next;
+}
+
+async function collectNow(id: string): Promise<void> {
+  const edit = edits.value.get(id);
+  if (edit?.state !== 'running') return;
+  const { data, errors } = await post({ taskType: 'getResponse', taskUUID: id });
+  const results: Result[] = [];
+  for (const item of data) {
+    const known = edit.results.find(({ imageUUID }) => imageUUID === item.imageUUID);
+    const result = known ?? (item.status === 'success' ? await takeResult(item, edit) : undefined);
+    if (result) results.push(result);
+  }
+  const isOver = data.every(({ status }) => status === 'success');
+  const cancelled = errors.some(({ code }) => code === 'taskCancelled');
+  const images = [...(live.value.get(id)?.images.values() ?? [])];
+  const caches = images.flatMap(({ cache }) => cache ?? []);
+  const faces = images.map((image) => image.faces).filter((count) => count !== undefined);
+  const sum = (name: keyof (typeof caches)[0]) => caches.reduce((total, cache) => total + cache[name], 0);
+  const said = {
+    ...(caches.length > 0
+      ? {
+          cache: {
+            evaluations: sum('evaluations'),
+            reused: sum('reused'),
+            savedMilliseconds: sum('savedMilliseconds'),
+          },
+        }
+      : {}),
+    ...(faces.length > 0 ? { faces: faces.reduce((total, count) => total + count, 0) } : {}),
+  };
+  if (!isOver) {
+    changeEdit(id, { results, ...said });
+    return;
+  }
+  const failed = results.length === 0 ? 'failed' : 'done';
+  const state = cancelled ? 'cancelled' : failed;
+  changeEdit(id, {
+    results,
+    errors: cancelled ? [] : errors,
+    state,
+    milliseconds: Date.now() - edit.created,
+    ...said,
+  });
+  forgetLive(id);
+  if (state === 'failed' && selection.value?.id === id) fieldErrors.value = placeErrors(errors, fields.value);
+  announcement.value = {
+    done: results.length === 1 ? 'The picture is ready.' : `${results.length} pictures are ready.`,
+    cancelled: 'The edit is cancelled.',
+    failed: `The edit failed. ${errors.map(({ message }) => message).join(' ')}`,
+  }[state];
+}
+
+/** Undefined when the picture is gone already: the server keeps it for a time only. */
+async function takeResult(item: Item, edit: Edit): Promise<Result | undefined> {
+  const inline = item.imageDataURI ?? item.imageBase64Data;
+  const type = `image/${String(edit.values.outputFormat ?? 'jpeg')
+    .toLowerCase()
+    .replace('jpg', 'jpeg')}`;
+  const blob = inline ? fromBase64(inline, type) : await getImage(item.imageURL!);
+  const seed = String(item.seed);
+  if (!blob) return { picture: `gone ${item.imageUUID}`, imageUUID: item.imageUUID!, seed };
+  const name = `${edit.prompt.slice(0, 40).replace(/[^\p{L}\p{N}]+/gu, '-')}-${seed}.${type.slice(6).replace('jpeg', 'jpg')}`;
+  const picture = await readPicture(blob, name);
+  keepPicture({ ...picture, uuid: item.imageUUID! });
+  await noteStored(blob, edit);
+  const nsfw = item.NSFWContent;
+  const cost = item.cost;
+  return {
+    picture: picture.id,
+    imageUUID: item.imageUUID!,
+    seed,
+    ...(nsfw === undefined ? {} : { nsfw }),
+    ...(cost === undefined ? {} : { cost }),
+  };
+}
+
+/** The result says which bytes it was made from: those that the server keeps of an upload may be others than ours. */
+async function noteStored(blob: Blob, edit: Edit): Promise<void> {
+  const record = readPlanRecord(new Uint8Array(await blob.arrayBuffer()));
+  const hashes = (record?.references ?? []) as string[];
+  for (const [index, id] of edit.references.entries()) {
+    const hash = hashes[index]?.replace(/^sha256:/, '');
+    if (hash && hash !== id && pictures.value.get(id)?.storedHash !== hash)
+      changePicture(id, { storedHash: hash });
+  }
+}
+
+export function cancel(id: string): void {
+  if (unsent.has(id) || preparing.has(id)) {
+    unsent.delete(id);
+    changeEdit(id, { state: 'cancelled' });
+  }
+  // Its watch then tells that it ended.
+  line.send({ taskType: 'cancelTask', taskUUID: id });
+  announcement.value = 'Cancelling.';
+}
+
+/** The same once more, as a new task. */
+export async function again(edit: Edit): Promise<void> {
+  const next: Edit = {
+    ...edit,
+    id: newUuid(),
+    created: Date.now(),
+    state: 'running',
+    results: [],
+    errors: [],
+  };
+  keepEdit(next);
+  selection.value = { kind: 'edit', id: next.id };
+  await submit(next);
+}
+
+/** The seeds that follow those of an edit, with everything else as it was. */
+export async function moreLike(edit: Edit): Promise<void> {
+  const last = edit.results.reduce((max, { seed }) => (BigInt(seed) > max ? BigInt(seed) : max), -1n);
+  await again({ ...edit, values: { ...edit.values, seed: (last + 1n).toString() } });
+}
