@@ -1,9 +1,9 @@
 /** The dispatch table of the command line, and how any command ends. */
 
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { RetouchError } from '../error.ts';
 import { nearest } from '../nearest.ts';
+import { readVersion } from '../version.ts';
 import type { Command } from './command.ts';
 import { usageErrors } from './errors.ts';
 import { cliError, parseArguments } from './flags/arguments.ts';
@@ -18,6 +18,10 @@ const commands: Readonly<Record<string, { summary: string; load: () => Promise<C
     load: async () => (await import('./commands/edit.ts')).edit,
   },
   serve: { summary: 'Start the server.', load: async () => serve },
+  mcp: {
+    summary: 'Serve agents: an MCP server on standard input and output.',
+    load: async () => (await import('./commands/mcp.ts')).mcp,
+  },
   pull: {
     summary: 'Download a model: FLUX.1 Kontext [dev] unless another is named.',
     load: async () => (await import('./commands/pull.ts')).pullCommand,
@@ -110,11 +114,6 @@ function report(error: unknown, words: readonly string[]): number {
   const command = words[0] !== undefined && Object.hasOwn(commands, words[0]) ? `${words[0]} ` : '';
   console.error(`'retouch ${command}--help' says what there is.`);
   return 2;
-}
-
-async function readVersion(): Promise<string> {
-  const text = await readFile(new URL('../../package.json', import.meta.url), 'utf8');
-  return JSON.parse(text).version;
 }
 
 function print(text: string): number {

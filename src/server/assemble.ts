@@ -51,7 +51,8 @@ export async function assemble({ config, log, engine, embedded }: AssembleOption
   const usage = new UsageStore(db);
   const keys = new KeyStore(db);
   const inputs = new InputStore(join(dataDir, 'inputs'));
-  const assets = await FileAssetStore.open(join(dataDir, 'images'), new Lifetimes(db));
+  const lifetimes = new Lifetimes(db);
+  const assets = await FileAssetStore.open(join(dataDir, 'images'), lifetimes);
   const models = await ModelStore.scan({
     models: config.modelsDir,
     cache: join(dataDir, 'cache'),
@@ -81,11 +82,15 @@ export async function assemble({ config, log, engine, embedded }: AssembleOption
   const acceptance = new Acceptance({ tasks, inputs, queue, usage, models, keyLimit: config.keyLimit });
   const fetch = fetchLimits(config);
   const decoder = new ImageDecoder();
+  const sources = {
+    ...{ assets, fetch, decoder },
+    ...{ maxImageBytes: config.pictureLimit, maxPixels: config.pixelLimit },
+  };
   const waiting = { tasks, assets, tracker, syncTimeout: config.syncTimeout * 1000 };
   const service = new TaskService({
     uses: {
       ...{ ...waiting, models, keys, usage, queue, settlement, acceptance },
-      sources: { assets, fetch, decoder, maxImageBytes: config.pictureLimit, maxPixels: config.pixelLimit },
+      sources,
       arithmetic: {
         device: config.device,
         precision: config.precision,
@@ -111,7 +116,7 @@ export async function assemble({ config, log, engine, embedded }: AssembleOption
     db.close();
     lock.release();
   };
-  return { assets, models, keys, metrics, engine, queue, outbox, service, start, close };
+  return { assets, lifetimes, sources, models, keys, metrics, engine, queue, outbox, service, start, close };
 }
 
 function fetchLimits({ fetchTimeout, allowPrivateNetwork }: Config) {

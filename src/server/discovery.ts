@@ -1,13 +1,13 @@
 /** Documents about the API, for programs: OpenAPI, the registry of models, and the JSON Schemas of one model. */
 
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify';
 import { apiError } from '../api/errors.ts';
 import { stringifyJson } from '../api/json.ts';
 import { describeApi, describeModel } from '../api/openapi.ts';
 import { listedSizes } from '../api/sizes.ts';
 import type { ModelStore } from '../store/models.ts';
+import { readVersion } from '../version.ts';
 
 export type DiscoveryOptions = { models: ModelStore; maxTasks: number };
 
@@ -55,9 +55,4 @@ function describeRegistry({ models }: ModelStore, version: string): object {
 /** `runware:106@1` → `runware-106-1`. */
 function slugOf(air: string): string {
   return air.toLowerCase().replace(/[^a-z0-9]+/g, '-');
-}
-
-async function readVersion(): Promise<string> {
-  const text = await readFile(new URL('../../package.json', import.meta.url), 'utf8');
-  return JSON.parse(text).version;
 }

@@ -8,17 +8,17 @@ import { type Picture, toImagesAnswer, toModelEntry } from '../api/openai/answer
 import { toOpenAIError } from '../api/openai/errors.ts';
 import { readForm } from '../api/openai/form.ts';
 import { type ImagesRequest, type Kind, requestSchemas } from '../api/openai/requests.ts';
-import { type ModelFacts, translate } from '../api/openai/translate.ts';
-import { parseText, type ValidTask } from '../api/parse.ts';
+import { translate } from '../api/openai/translate.ts';
+import { parseText } from '../api/parse.ts';
 import type { ImageItem, Reply } from '../api/results.ts';
-import { listedSizes } from '../api/sizes.ts';
 import type { Config } from '../config.ts';
-import type { Model, ModelStore } from '../store/models.ts';
+import type { ModelStore } from '../store/models.ts';
 import type { Follower } from '../tasks/follower.ts';
-import type { Caller, TaskService } from '../tasks/service.ts';
+import type { TaskService } from '../tasks/service.ts';
 import type { Account, Gate } from './auth.ts';
 import { readFormBody } from './form-body.ts';
 import { disconnection, publicUrlOf } from './http.ts';
+import { findModel, performUntilLeft, translationFor } from './images.ts';
 import { openImagesStream, sendEvents } from './openai-stream.ts';
 
 export type OpenAIOptions = { service: TaskService; config: Config; gate: Gate; models: ModelStore };
@@ -44,11 +44,8 @@ export const openai: FastifyPluginAsync<OpenAIOptions> = async (server, options)
     const taskUUID = randomUUID();
     // SDKs show it beside errors; getTaskDetails and getResponse take it.
     reply.header('x-request-id', taskUUID);
-    const translated = translate(kind, await readRequest(kind, request), {
-      taskUUID,
-      findModel: (name) => factsOf(findModel(models, name)),
-      context: service.parseContext,
-    });
+    const translation = translationFor(taskUUID, service, models);
+    const translated = translate(kind, await readRequest(kind, request), translation);
     if ('failures' in translated) {
       service.refuse(translated.failures);
       return answerFailures(reply, translated.failures);
@@ -108,34 +105,6 @@ async function readRequest(kind: Kind, { body, headers }: FastifyRequest): Promi
   const type = headers['content-type'] ?? '';
   if (!/^multipart\/form-data\b/i.test(type)) return parseText(bytes, 'a JSON object or multipart/form-data');
   return readForm(await readFormBody(bytes, type), requestSchemas[kind]);
-}
-
-/** FLUX.1 Kontext [dev]; the model that comes with the package answers where it is not installed. */
-const preferred = 'runware:106@1';
-const openAINames = /^(gpt-image|chatgpt-image|dall-e)-/;
-
-/** A name of OpenAI, or none, is the server's own choice; an alias of the configuration goes before that. */
-function findModel(models: ModelStore, name: string | undefined): Model | undefined {
-  const model = name === undefined ? undefined : models.find(name);
-  if (model || (name !== undefined && !openAINames.test(name))) return model;
-  return models.find(preferred) ?? models.models[0];
-}
-
-function factsOf(model: Model | undefined): ModelFacts | undefined {
-  return model && { air: model.air, sizes: model.sizes ?? listedSizes, steps: model.defaults.steps };
-}
-
-/** A client of this API has no way to come back for its images: when it leaves, they are not made. */
-async function* performUntilLeft(
-  service: TaskService,
-  task: ValidTask,
-  caller: Caller,
-): AsyncGenerator<Reply> {
-  yield* service.perform(task, caller);
-  if (!caller.signal.aborted) return;
-  const wire = { taskType: 'cancelTask', taskUUID: task.task.taskUUID! } as const;
-  // What is made already, or was never accepted, cannot be cancelled, and nobody is left to hear of it.
-  for await (const _ of service.perform({ task: wire, wire }, caller));
 }
 
 function answerFailures(reply: FastifyReply, failures: readonly Failure[]): FastifyReply {

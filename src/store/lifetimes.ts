@@ -33,6 +33,15 @@ export class Lifetimes {
     return this.#db.get('SELECT used, expires, account FROM assets WHERE uuid = ?', uuid);
   }
 
+  /** The newest pictures of an account by their last use, without those that have expired. */
+  recent(account: string, now: number, limit: number): { uuid: string; used: number }[] {
+    return this.#db.all(
+      `SELECT uuid, used FROM assets WHERE account = ? AND (expires IS NULL OR expires > ?)
+       ORDER BY used DESC, uuid LIMIT ?`,
+      ...[account, now, limit],
+    );
+  }
+
   touch(uuid: string, now: number): void {
     this.#db.run('UPDATE assets SET used = ? WHERE uuid = ? AND used < ?', now, uuid, now - useInterval);
   }

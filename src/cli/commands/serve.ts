@@ -3,8 +3,10 @@
 import { type Config, requireKeys } from '../../config.ts';
 import { EngineHost, type EngineHostOptions } from '../../engine/process/host.ts';
 import { createLog, type Log } from '../../log.ts';
+import { mcpHttp } from '../../mcp/http.ts';
 import { assemble } from '../../server/assemble.ts';
 import { createServer, listen } from '../../server/server.ts';
+import { readVersion } from '../../version.ts';
 
 /** Milliseconds in which stopped work may still be answered. */
 const answerTime = 500;
@@ -19,6 +21,8 @@ export async function serve(config: Config, engine: EngineHostOptions = {}): Pro
   const { service, queue, outbox, keys } = parts;
   requireKeys(config, keys.list().length);
   const server = createServer({ ...parts, config, log });
+  const info = { name: 'retouch', version: await readVersion() };
+  server.register(mcpHttp, { desk: parts, config, keys, info, log });
   const url = await listen(server, config);
   await parts.start();
   const close = async () => {

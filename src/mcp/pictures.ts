@@ -1,0 +1,56 @@
+/** Stored pictures as resources, and the many ways in which a client names a picture. */
+
+import type { ReadResourceResult, Resource, ResourceTemplate } from '@modelcontextprotocol/sdk/types.js';
+import { isUuid } from '../api/validate.ts';
+import { mediaTypes } from '../tasks/results/media-types.ts';
+import type { Client, Desk } from './tool.ts';
+
+const prefix = 'retouch://pictures/';
+/** Of the newest pictures; older ones are read by their URI all the same. */
+const listed = 50;
+
+export const pictureTemplate: ResourceTemplate = {
+  uriTemplate: `${prefix}{uuid}`,
+  name: 'picture',
+  title: 'A stored picture',
+  description: 'A picture that was made here or uploaded.',
+};
+
+export function pictureUri(uuid: string): string {
+  return `${prefix}${uuid}`;
+}
+
+export function listPictures({ lifetimes }: Desk, { account }: Client): Resource[] {
+  return lifetimes.recent(account, Date.now(), listed).map(({ uuid, used }) => ({
+    uri: pictureUri(uuid),
+    name: uuid,
+    description: `Last used ${new Date(used).toISOString().slice(0, 16)}Z.`,
+  }));
+}
+
+/** Undefined when no stored picture of the client has that URI. */
+export async function readPicture(
+  uri: string,
+  { assets }: Desk,
+  { account }: Client,
+): Promise<ReadResourceResult | undefined> {
+  const uuid = uuidOf(uri);
+  const asset = uuid === undefined ? undefined : await assets.get(uuid);
+  if (!asset || (asset.account ?? account) !== account) return undefined;
+  const blob = Buffer.from(asset.bytes).toString('base64');
+  return { contents: [{ uri, mimeType: mediaTypes[asset.format], blob }] };
+}
+
+/** As the task API takes it; what is none of MCP's own forms stays. */
+export function pictureText(value: unknown): unknown {
+  if (typeof value === 'string') return uuidOf(value) ?? value;
+  if (typeof value !== 'object' || value === null) return value;
+  const { type, data, mimeType = 'image/png' } = value as Record<string, unknown>;
+  if (type !== 'image' || typeof data !== 'string') return value;
+  return `data:${mimeType};base64,${data}`;
+}
+
+function uuidOf(uri: string): string | undefined {
+  const uuid = uri.startsWith(prefix) ? uri.slice(prefix.length) : '';
+  return isUuid(uuid) ? uuid.toLowerCase() : undefined;
+}

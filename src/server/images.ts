@@ -1,0 +1,41 @@
+/** How the doors for images that are not the task API's own reach its service: OpenAI's and MCP. */
+
+import type { ModelFacts, Translation } from '../api/openai/translate.ts';
+import type { ValidTask } from '../api/parse.ts';
+import type { Reply } from '../api/results.ts';
+import { listedSizes } from '../api/sizes.ts';
+import type { Model, ModelStore } from '../store/models.ts';
+import type { Caller, TaskService } from '../tasks/service.ts';
+
+export function translationFor(taskUUID: string, service: TaskService, models: ModelStore): Translation {
+  const find = (name: string | undefined) => factsOf(findModel(models, name));
+  return { taskUUID, findModel: find, context: service.parseContext };
+}
+
+/** FLUX.1 Kontext [dev]; the model that comes with the package answers where it is not installed. */
+const preferred = 'runware:106@1';
+const openAINames = /^(gpt-image|chatgpt-image|dall-e)-/;
+
+/** A name of OpenAI, or none, is the server's own choice; an alias of the configuration goes before that. */
+export function findModel(models: ModelStore, name: string | undefined): Model | undefined {
+  const model = name === undefined ? undefined : models.find(name);
+  if (model || (name !== undefined && !openAINames.test(name))) return model;
+  return models.find(preferred) ?? models.models[0];
+}
+
+function factsOf(model: Model | undefined): ModelFacts | undefined {
+  return model && { air: model.air, sizes: model.sizes ?? listedSizes, steps: model.defaults.steps };
+}
+
+/** A client that only holds a connection has no way to come back for its images: when it leaves, they are not made. */
+export async function* performUntilLeft(
+  service: TaskService,
+  task: ValidTask,
+  caller: Caller,
+): AsyncGenerator<Reply> {
+  yield* service.perform(task, caller);
+  if (!caller.signal.aborted) return;
+  const wire = { taskType: 'cancelTask', taskUUID: task.task.taskUUID! } as const;
+  // What is made already, or was never accepted, cannot be cancelled, and nobody is left to hear of it.
+  for await (const _ of service.perform({ task: wire, wire }, caller));
+}
