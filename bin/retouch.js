@@ -11,6 +11,10 @@ import { fileURLToPath, pathToFileURL } from 'url';
 const neededMajor = 24;
 const script = fileURLToPath(import.meta.url);
 const root = dirname(dirname(script));
+// Node does not run TypeScript inside node_modules.
+const installed = root.split(sep).includes('node_modules');
+/** Pid of the wrapper, in the environment of the process that it starts. */
+const wrapperVariable = 'RETOUCH_WRAPPER';
 
 if (Number(process.versions.node.split('.')[0]) >= neededMajor) {
   startHere();
@@ -21,10 +25,9 @@ if (Number(process.versions.node.split('.')[0]) >= neededMajor) {
 }
 
 function startHere() {
+  endWithParent();
   const source = join(root, 'src', 'cli', 'main.ts');
   const built = join(root, 'dist', 'cli', 'main.js');
-  // Node does not run TypeScript inside node_modules.
-  const installed = root.split(sep).includes('node_modules');
   const entries = (installed ? [built, source] : [source, built]).filter((path) => existsSync(path));
   if (entries.length === 0) {
     fail(`The retouch package in ${root} is incomplete: neither ${source} nor ${built} exists.`);
@@ -35,7 +38,28 @@ function startHere() {
     .catch((error) => fail(error.stack));
 }
 
-/** The development dependency `node`, which npm installs beside this package. */
+/**
+ * Sends this process SIGHUP when the process that started it is gone without having passed on a signal: a wrapper (below),
+ * or npm running a script of this package, which can be killed. No server is left that nobody knows of.
+ */
+function endWithParent() {
+  const parent = process.ppid;
+  const end = () => process.kill(process.pid, 'SIGHUP');
+  if (process.env[wrapperVariable] === String(parent) && process.connected) {
+    process.on('disconnect', end);
+    process.channel.unref();
+  } else if (process.env.npm_package_json === join(root, 'package.json')) {
+    const timer = setInterval(() => {
+      if (process.ppid === parent) return;
+      clearInterval(timer);
+      end();
+    }, 500);
+    timer.unref();
+  }
+  delete process.env[wrapperVariable];
+}
+
+/** The package `node`: a development dependency of a clone, or installed beside the package. */
 function findNewerNode() {
   const require = createRequire(import.meta.url);
   for (const name of ['node/bin/node', 'node/bin/node.exe']) {
@@ -49,7 +73,11 @@ function findNewerNode() {
 }
 
 function startWith(node) {
-  const child = spawn(node, [script].concat(process.argv.slice(2)), { stdio: 'inherit' });
+  const child = spawn(node, [script].concat(process.argv.slice(2)), {
+    env: Object.assign({}, process.env, { [wrapperVariable]: String(process.pid) }),
+    // The channel closes when this process ends, however it ends.
+    stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
+  });
   // Both get what a terminal sends; a service manager may signal this process alone.
   process.on('SIGINT', () => {});
   process.on('SIGTERM', () => child.kill('SIGTERM'));
@@ -66,9 +94,12 @@ function startWith(node) {
 }
 
 function refuse() {
+  const cure = installed
+    ? `or add it to this project with 'npm install node@${neededMajor}', and this command uses it`
+    : `or run 'npm ci' in ${root}, which brings it`;
   fail(
     `Retouch needs Node ${neededMajor} or newer; this is Node ${process.versions.node} (${process.execPath}). ` +
-      'Install it from https://nodejs.org, or run npm install in this package, which brings its own.',
+      `Install it from https://nodejs.org, ${cure}.`,
   );
 }
 

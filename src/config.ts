@@ -10,6 +10,7 @@ import { logLevels } from './log.ts';
 import { nearest } from './nearest.ts';
 
 export const configErrors = {
+  homeMissing: 'The user has no home directory for the data directory.',
   keysRequired: 'An address beyond this machine needs API keys.',
   settingInvalid: 'The value of a setting cannot be used.',
   settingUnknown: 'There is no such setting.',
@@ -30,7 +31,7 @@ type Setting<T> = { about: string; expected: string; initial: T; read(text: stri
 export const settings = {
   host: text('127.0.0.1', 'Address to listen on; beyond this machine only with API keys.'),
   port: integer(7100, 0, 65535, 'Port to listen on; 0 takes any free one.'),
-  'data-dir': text(join(homedir(), '.retouch'), 'Folder of stored pictures and caches.'),
+  'data-dir': text('', 'Folder of stored pictures and caches; .retouch in the home directory by default.'),
   'models-dir': text('', 'Folder with a folder per model; models in the data directory by default.'),
   'public-url': address(
     'Start of image URLs when a proxy hides this server; the host of each request by default.',
@@ -103,7 +104,7 @@ export type ConfigSources = {
   flags?: Readonly<Record<string, string | readonly string[] | boolean | undefined>>;
 };
 
-/** Throws `settingUnknown`, `settingInvalid`. */
+/** Throws `settingUnknown`, `settingInvalid`, `homeMissing`. */
 export function loadConfig({ env, flags = {} }: ConfigSources): Config {
   refuseUnknown(env, flags);
   const values = Object.entries(settings).map(([name, setting]) => {
@@ -115,9 +116,20 @@ export function loadConfig({ env, flags = {} }: ConfigSources): Config {
     return [key, variable ? readSetting(setting, variable, variableOf(name)) : setting.initial];
   });
   const config = Object.fromEntries(values) as Config;
-  const dataDir = resolve(config.dataDir);
+  const dataDir = config.dataDir === '' ? homeDataDir() : resolve(config.dataDir);
   const modelsDir = config.modelsDir === '' ? join(dataDir, 'models') : resolve(config.modelsDir);
   return { ...config, dataDir, modelsDir, publicUrl: config.publicUrl.replace(/\/+$/, '') };
+}
+
+function homeDataDir(): string {
+  try {
+    return join(homedir(), '.retouch');
+  } catch (cause) {
+    // Without HOME the system is asked, and a container's user need not be in its list.
+    const message =
+      'This user has no home directory (HOME is not set, and the system knows no such user); set RETOUCH_DATA_DIR.';
+    throw new RetouchError('homeMissing', message, {}, { cause });
+  }
 }
 
 export function isLoopback(host: string): boolean {

@@ -79,6 +79,7 @@ describe('layers', () => {
       'mcp',
       'cli',
     ],
+    'index.ts': ['engine/index.ts', 'server/index.ts'],
     mcp: [...base, ...leaves, 'log.ts', 'config.ts', 'tasks', 'server', 'mcp'],
     server: [...base, ...leaves, 'log.ts', 'config.ts', 'metrics.ts', 'version.ts', 'tasks', 'server'],
     tasks: [...base, ...leaves, 'log.ts', 'metrics.ts', 'tasks'],

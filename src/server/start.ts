@@ -1,0 +1,74 @@
+/** A whole server, from its configuration to its end. */
+
+import type { FastifyInstance } from 'fastify';
+import { type Config, requireKeys } from '../config.ts';
+import { EngineHost, type EngineHostOptions } from '../engine/process/host.ts';
+import { createLog, type Log } from '../log.ts';
+import { type Assembly, assemble } from './assemble.ts';
+import { createServer, listen } from './server.ts';
+
+/** Milliseconds in which stopped work may still be answered. */
+const answerTime = 500;
+
+export type RunningServer = {
+  /** Address that it listens on: `http://127.0.0.1:7100`. */
+  url: string;
+  log: Log;
+  /** Resolves when the work under way has ended, `shutdownTimeout` seconds later at most. */
+  close(): Promise<void>;
+};
+
+export type StartOptions = {
+  /** Replaces what the configuration says of the engine's process. */
+  engine?: EngineHostOptions;
+  /** Adds routes before the server listens; they may use its parts. */
+  extend?: (server: FastifyInstance, parts: Assembly, log: Log) => unknown;
+};
+
+/**
+ * A server that listens once this resolves. It installs no signal handlers and prints nothing but its log on stderr.
+ *
+ * @param config made by `loadConfig`
+ * @throws RetouchError `keysRequired`, `listenFailed`, `dataDirectoryUnusable`, `dataDirectoryInUse`
+ */
+export async function startServer(config: Config, options: StartOptions = {}): Promise<RunningServer> {
+  const log = createLog(config.logLevel);
+  const host = new EngineHost({ ...engineOptions(config, log), ...options.engine });
+  const parts = await assemble({ config, log, engine: host });
+  const { service, queue, outbox, keys } = parts;
+  requireKeys(config, keys.list().length);
+  const server = createServer({ ...parts, config, log });
+  options.extend?.(server, parts, log);
+  const url = await listen(server, config);
+  await parts.start();
+  const close = async () => {
+    // New requests are refused at once; what is under way may end until the time is up, and waits for the next start then.
+    const deadline = performance.now() + config.shutdownTimeout * 1000;
+    const timeUp = setTimeout(() => {
+      service.close();
+      // What is still open waits for a client that sends slowly or for a picture that does not come.
+      setTimeout(() => server.server.closeAllConnections(), answerTime);
+    }, config.shutdownTimeout * 1000);
+    await server.close();
+    clearTimeout(timeUp);
+    service.close();
+    const grace = Math.max(0, deadline - performance.now());
+    const working = queue.close(grace);
+    // A step may take longer than anyone wants to wait.
+    const killing = setTimeout(() => void host.close(), grace + answerTime);
+    await working;
+    await outbox.close();
+    clearTimeout(killing);
+    await host.close();
+    parts.close();
+  };
+  return { url, log, close };
+}
+
+function engineOptions({ threads, memoryLimit }: Config, log: Log): EngineHostOptions {
+  return {
+    log: (line) => log.warn(line),
+    ...(threads > 0 ? { threads } : {}),
+    ...(memoryLimit > 0 ? { memoryLimit } : {}),
+  };
+}
