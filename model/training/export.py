@@ -26,7 +26,7 @@ INDEX = {
 }
 MANIFEST = {
     "air": "retouch:mini@1", "name": "Retouch mini", "architecture": "flux-kontext", "files": ".",
-    "defaults": {"steps": 28, "guidance": 2.5}, "sizes": SIZES,
+    "defaults": {"steps": 28, "guidance": 2.5}, "guidance": {"max": 7}, "sizes": SIZES,
     "license": "Apache-2.0", "price": {"perImage": 0},
 }
 

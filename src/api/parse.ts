@@ -4,6 +4,7 @@ import { nearest } from '../nearest.ts';
 import { show } from './describe.ts';
 import { apiError, type ErrorObject, type Failure, failure, statusOf } from './errors.ts';
 import { parseJson } from './json.ts';
+import type { Size } from './sizes.ts';
 import type { Renamed, TaskType, WireObject } from './task-type.ts';
 import { type Task, type TaskName, taskTypes } from './tasks/index.ts';
 import { codeOf, isUuid, Reader } from './validate.ts';
@@ -11,6 +12,8 @@ import { codeOf, isUuid, Reader } from './validate.ts';
 /** What the rules need to know about this server. */
 export type ParseContext = {
   maxTasks: number;
+  /** The sizes that an installed model draws where they are not the listed ones. */
+  sizesOf?(air: string): readonly Size[] | undefined;
   /** A sentence when the model is not installed. */
   explainMissingModel(air: string): string | undefined;
   /** What is wrong with using an adapter for a model that is installed; without it all are taken for good. */
@@ -107,7 +110,8 @@ export function parseTask(element: unknown, index: number, context: ParseContext
     reader.report('incompatibleParameters', message, [older], { parameter: [older, newer] });
   }
   const task = reader.read(type.schema, renamed.task, []) as WireObject;
-  type.checkTogether?.(task, reader);
+  const sizes = typeof task.model === 'string' ? context.sizesOf?.(task.model) : undefined;
+  type.checkTogether?.(task, reader, sizes);
   const missing = typeof task.model === 'string' ? context.explainMissingModel(task.model) : undefined;
   if (missing !== undefined) reader.report('modelNotFound', missing, ['model'], { type: 'string' });
   else if (typeof task.model === 'string') checkAdapters(task, task.model, context, reader);

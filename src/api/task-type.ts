@@ -1,5 +1,6 @@
 import type { JsonSchema } from './json-schema.ts';
 import type { ObjectSchema } from './schema.ts';
+import type { Size } from './sizes.ts';
 import type { Reader } from './validate.ts';
 
 /** A JSON object as it came. */
@@ -29,6 +30,6 @@ export type TaskType<Fields extends object = WireObject> = {
   /** Its taskUUID is another task's, so it may stand more than once in a request. */
   namesOther?: boolean;
   rename?(task: WireObject): Renamed;
-  /** Rules between parameters; those that were invalid alone are undefined. */
-  checkTogether?(task: Partial<Fields>, reader: Reader): void;
+  /** Rules between parameters; those that were invalid alone are undefined. `sizes` are those of the task's model. */
+  checkTogether?(task: Partial<Fields>, reader: Reader, sizes?: readonly Size[]): void;
 };

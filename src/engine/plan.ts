@@ -223,8 +223,10 @@ export type EngineEvent =
   | { type: 'cache-end'; cache: CacheName; evaluations: number; reused: number; savedMilliseconds: number }
   | { type: 'preview'; index: number; image: EncodedImage }
   | { type: 'decode-end'; milliseconds: number }
-  /** Faces found, the largest first, and painted again where the strength is not 0. */
-  | { type: 'faces-end'; faces: FoundFace[]; milliseconds: number }
+  /** The faces that were painted again, the largest first; `found` counts those that the limit left out as well. */
+  | { type: 'faces-end'; faces: FoundFace[]; found: number; milliseconds: number }
+  /** Something that was asked for and has no effect, or less than it says; a sentence for the user. */
+  | { type: 'warning'; message: string }
   | { type: 'image'; image: EncodedImage; milliseconds: number };
 
 export type EncodedImage = {

@@ -89,7 +89,7 @@ export async function assemble({ config, log, engine, embedded }: AssembleOption
   const waiting = { tasks, assets, tracker, syncTimeout: config.syncTimeout * 1000 };
   const service = new TaskService({
     uses: {
-      ...{ ...waiting, models, keys, usage, queue, settlement, acceptance },
+      ...{ ...waiting, models, keys, usage, queue, settlement, acceptance, log },
       sources,
       arithmetic: {
         device: config.device,

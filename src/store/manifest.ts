@@ -38,6 +38,8 @@ export type Price =
   | { perImage: number; of: { width: number; height: number; steps: number } }
   | { perSecond: number };
 
+export type GuidanceRange = { min: number; max: number };
+
 export type Manifest = {
   category: 'checkpoint';
   air: string;
@@ -47,6 +49,8 @@ export type Manifest = {
   /** A TAESD of the model's latents, for previews. */
   tinyAutoencoder: string | undefined;
   defaults: { steps: number; guidance: number };
+  /** Beyond what it was trained with, a model draws noise; absent is every guidance of the wire. */
+  guidance: GuidanceRange | undefined;
   /** Width and height of what it draws; absent is every size of the wire. */
   sizes: [width: number, height: number][] | undefined;
   price: Price | undefined;
@@ -116,6 +120,10 @@ export async function readManifest(folder: string): Promise<Manifest | AdapterMa
       value.sizes === undefined
         ? undefined
         : (readSizes(value.sizes) ?? refuse("'sizes' must be pairs of integers")),
+    guidance:
+      value.guidance === undefined
+        ? undefined
+        : (readGuidance(value.guidance) ?? refuse("'guidance' must be { max } or { min, max }, in numbers")),
     price:
       value.price === undefined
         ? undefined
@@ -211,6 +219,12 @@ function readExamples(value: unknown = [], folder: string): Example[] | undefine
     return typeof image === 'string' ? { prompt, image: resolve(folder, image) } : undefined;
   });
   return examples.every((example) => example !== undefined) ? examples : undefined;
+}
+
+function readGuidance(value: unknown): GuidanceRange | undefined {
+  const { min = 0, max, ...rest } = asObject(value) ?? {};
+  const valid = Number.isFinite(min) && Number.isFinite(max) && Object.keys(rest).length === 0;
+  return valid && (min as number) <= (max as number) ? { min: min as number, max: max as number } : undefined;
 }
 
 function readSizes(value: unknown): [number, number][] | undefined {

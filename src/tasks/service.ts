@@ -40,7 +40,12 @@ export class TaskService {
     const { maxTasks, uses } = this.#options;
     const { models } = uses;
     const explainMissingModel = (air: string) => (models.find(air) ? undefined : models.explainMissing(air));
-    return { maxTasks, explainMissingModel, explainAdapter: models.explainAdapter.bind(models) };
+    return {
+      maxTasks,
+      sizesOf: (air) => models.find(air)?.sizes,
+      explainMissingModel,
+      explainAdapter: models.explainAdapter.bind(models),
+    };
   }
 
   /** Every answer to a task, each as soon as it is known. Never throws. */

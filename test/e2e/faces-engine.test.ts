@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { createEngine } from '../../src/engine/pipeline/kontext.ts';
+import { readPlanRecord } from '../../src/engine/pipeline/plan-record.ts';
 import type { EncodedImage, EngineEvent, Plan, ToolSource } from '../../src/engine/plan.ts';
 import { RetouchError } from '../../src/error.ts';
 import { encodeDetector } from '../fixtures/onnx-detector.ts';
@@ -88,11 +89,51 @@ it('faces are refined after the picture, told at their end, and nothing else cha
   expect(result.events).toContainEqual({
     type: 'faces-end',
     faces: [{ left: 96, top: 96, right: 160, bottom: 160, score: expect.closeTo(0.95, 5) }],
+    found: 1,
     milliseconds: expect.any(Number),
   });
   expect(Buffer.compare(result.image!.bytes, without.image!.bytes)).not.toBe(0);
   expect([without.image!.nsfw, result.image!.nsfw]).toEqual([false, false]);
   expect((await run(plan)).image).not.toHaveProperty('nsfw');
+});
+
+it('of many faces the ten that score highest are refined, the largest first', async () => {
+  const rows = Array.from({ length: 30 }, (_, i) => [2 * i, 0, 2 * i + 1 + (i % 3), 2, i / 100, 0]);
+  const weights = join(folder, 'crowd.onnx');
+  await writeFile(weights, encodeDetector(Float32Array.from(rows.flat()), [1, 30, 6], [1, 3, 64, 64]));
+  const detector = { ...refined.faces!.detector, files: { weights } };
+  const { events } = await run({
+    ...refined,
+    faces: { ...refined.faces!, detector, confidence: 0, steps: 1 },
+  });
+  expect(events).toContainEqual({
+    type: 'warning',
+    message: '30 faces were found; the 10 that score highest are painted again.',
+  });
+  const end = events.find((event) => event.type === 'faces-end')!;
+  expect(end.found).toBe(30);
+  expect(end.faces.map(({ score }) => Math.round(score * 100)).sort()).toEqual(
+    Array.from({ length: 10 }, (_, i) => 20 + i),
+  );
+  const widths = end.faces.map(({ left, right }) => right - left);
+  expect(widths).toEqual(widths.toSorted((a, b) => b - a));
+});
+
+it('a prompt beyond the window of the text encoder is warned of and recorded', async () => {
+  const warningsOf = ({ events }: Run) =>
+    events.flatMap((event) => (event.type === 'warning' ? [event.message] : []));
+  const long = await run({ ...plan, prompt: `${'please '.repeat(30)}a red car` });
+  const [warning, ...others] = warningsOf(long);
+  expect(others).toEqual([]);
+  expect(warning).toMatch(
+    /^The prompt has \d+ tokens, of which the model reads the first 24; the rest has no effect\.$/,
+  );
+  expect(readPlanRecord(long.image!.bytes)).toMatchObject({ warnings: [warning] });
+  const short = await run(plan);
+  expect(warningsOf(short)).toEqual([]);
+  expect(readPlanRecord(short.image!.bytes)).not.toHaveProperty('warnings');
+  const both = await run({ ...plan, trueCfg: 2, negativePrompt: 'ugly '.repeat(40) });
+  expect(warningsOf(both)).toEqual([expect.stringMatching(/^The negative prompt has \d+ tokens/)]);
 });
 
 it('a face needs the memory of a whole picture, which is asked for before the first step', async () => {

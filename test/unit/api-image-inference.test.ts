@@ -150,6 +150,23 @@ describe('width and height', () => {
     ]);
   });
 
+  it('are one of the model, where it has sizes of its own', () => {
+    const sizesOf = (): [number, number][] => [[512, 384]];
+    const errorsOf = (width: number, height: number) => {
+      const wire = { ...minimal, width, height };
+      const [parsed] = parseTasks(Buffer.from(stringifyJson([wire])), {
+        maxTasks: 1,
+        explainMissingModel: () => undefined,
+        sizesOf,
+      });
+      return 'failures' in parsed! ? parsed.failures.map(({ error }) => error) : [];
+    };
+    expect(errorsOf(512, 384)).toEqual([]);
+    expect(errorsOf(1024, 1024)).toMatchObject([
+      { code: 'unsupportedDimensions', allowedValues: ['512x384'] },
+    ]);
+  });
+
   it('come together or not at all', () => {
     expect(codesOf({ width: 1024 })).toEqual(['missingHeight']);
     expect(codesOf({ height: 1024 })).toEqual(['missingWidth']);

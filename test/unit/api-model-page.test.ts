@@ -210,7 +210,7 @@ describe('the window of a cache', () => {
     [{ cacheStartStep: 5, cacheEndStepPercentage: 30 }],
     [{ cacheStartStepPercentage: 20, cacheEndStep: 5 }],
     [{ cacheEndStep: 20 }],
-    [{ cacheStartStep: 20 }],
+    [{ cacheStartStep: 19 }],
   ])('may be %j of 20 steps', (options) => {
     expect(codes(options)).toEqual([]);
   });
@@ -229,6 +229,12 @@ describe('the window of a cache', () => {
     [{ cacheEndStep: 20, cacheEndStepPercentage: 100 }, 'cacheEndStep', 'cacheEndStepPercentage'],
   ])('may not be %j', (options, ...names) => {
     expect(codes(options)).toEqual(together(...names));
+  });
+
+  it('may not begin where the steps end', () => {
+    expect(codes({ cacheStartStep: 20 })).toEqual([
+      ['incompatibleParameters', ['acceleratorOptions.cacheStartStep', 'steps']],
+    ]);
   });
 
   it('ends at the last step at the latest', () => {

@@ -173,6 +173,12 @@ describe('the model store', () => {
     ['without defaults', { ...manifest, defaults: undefined }, "'defaults' is missing"],
     ['with odd steps', { ...manifest, defaults: { steps: '28', guidance: 1 } }, `'defaults.steps' is "28"`],
     ['with half of the files', { ...manifest, files: { transformer: 'a' } }, "'files' must be"],
+    ['with a guidance that is none', { ...manifest, guidance: { max: 'high' } }, "'guidance' must be"],
+    [
+      'with a guidance that is upside down',
+      { ...manifest, guidance: { min: 8, max: 7 } },
+      "'guidance' must be",
+    ],
     ['with sizes that are none', { ...manifest, sizes: [[1024]] }, "'sizes' must be"],
     ['with a price below 0', { ...manifest, price: { perImage: -1 } }, "'price' must be"],
     ['with two prices', { ...manifest, price: { perImage: 1, perSecond: 1 } }, "'price' must be"],

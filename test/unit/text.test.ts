@@ -18,6 +18,16 @@ test('CLIP pads with its end, T5 with zero, each as long as asked', async () => 
   expect([...t5.encode('', 4)]).toEqual([1, 0, 0, 0]);
 });
 
+test('a prompt is counted with its begin and end, whatever the window', async () => {
+  const clip = await loadTokenizer(path.join(data, 'clip'));
+  const t5 = await loadTokenizer(path.join(data, 't5'));
+  expect([clip.count(''), t5.count('')]).toEqual([2, 1]);
+  const long = 'a cat '.repeat(200);
+  const ids = clip.encode(long, 1000);
+  expect(clip.count(long)).toBe(ids.indexOf(clip.endId) + 1);
+  expect(t5.count(long)).toBe(t5.encode(long, 2000).indexOf(t5.endId) + 1);
+});
+
 test('parentheses and weights are plain text', async () => {
   const clip = await loadTokenizer(path.join(data, 'clip'));
   expect([...clip.encode('(a cat:1.2)', 77)]).not.toEqual([...clip.encode('a cat', 77)]);

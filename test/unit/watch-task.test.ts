@@ -94,7 +94,7 @@ describe('watchTask', () => {
       const bytes = new Uint8Array([1, 2, 3]);
       yield { type: 'preview', index: 0, image: { bytes, format: 'jpg', width: 1, height: 1 } };
       yield { type: 'cache-end', cache: 'tea', evaluations: 8, reused: 3, savedMilliseconds: 120 };
-      yield { type: 'faces-end', faces: [], milliseconds: 1 };
+      yield { type: 'faces-end', faces: [], found: 0, milliseconds: 1 };
       yield* new FakeEngine().run(plan);
     };
     const client = await connect();

@@ -21,8 +21,8 @@ type Fields = {
   acceleratorOptions?: AcceleratorOptions | undefined;
 };
 
-export function checkTogether(task: Fields, reader: Reader): void {
-  checkSize(task.width, task.height, reader);
+export function checkTogether(task: Fields, reader: Reader, sizes: readonly Size[] = listedSizes): void {
+  checkSize(task, sizes, reader);
   if (task.ttl !== undefined && task.outputType !== undefined && task.outputType !== 'URL') {
     const message = `'ttl' is ${task.ttl} and 'outputType' is '${task.outputType}'; only a URL ends, so leave 'ttl' out or ask for 'URL'.`;
     reader.report('incompatibleParameters', message, ['ttl'], { parameter: ['ttl', 'outputType'] });
@@ -37,7 +37,7 @@ export function safetyMode({ safety }: Fields): 'none' | 'fast' {
   return safety?.mode ?? (safety?.checkContent ? 'fast' : 'none');
 }
 
-function checkSize(width: number | undefined, height: number | undefined, reader: Reader): void {
+function checkSize({ width, height }: Fields, sizes: readonly Size[], reader: Reader): void {
   if ((width === undefined && height === undefined) || reader.hasError('width', 'height')) return;
   if (width === undefined || height === undefined) {
     const [given, absent] = width === undefined ? ['height', 'width'] : ['width', 'height'];
@@ -46,8 +46,8 @@ function checkSize(width: number | undefined, height: number | undefined, reader
     reader.report(code, message, [absent!], { type: 'integer' });
     return;
   }
-  if (hasSize(listedSizes, width, height)) return;
-  const allowedValues = listedSizes.map(sizeName);
+  if (hasSize(sizes, width, height)) return;
+  const allowedValues = sizes.map(sizeName);
   const message = `Unsupported dimensions: found ${width}x${height}, expected one of ${allowedValues.join(', ')}.`;
   reader.report('unsupportedDimensions', message, ['width'], {
     parameter: ['width', 'height'],
@@ -93,6 +93,11 @@ function checkWindow(options: AcceleratorOptions, steps: number | undefined, rea
   if (steps === undefined) return;
   order('cacheStartStep', 'cacheEndStepPercentage', steps / 100);
   order('cacheStartStepPercentage', 'cacheEndStep', 100 / steps);
+  if (options.cacheStartStep === steps && !options.cacheEndStep && !options.cacheEndStepPercentage) {
+    const message = `${say(options, 'cacheStartStep')} and 'steps' is ${steps}, where the window ends; the start must be less than the end.`;
+    const parameter = ['acceleratorOptions.cacheStartStep', 'steps'];
+    reader.report('incompatibleParameters', message, ['acceleratorOptions'], { parameter });
+  }
   for (const name of ['cacheStartStep', 'cacheEndStep'] as const) {
     const step = options[name];
     if (step === undefined || step <= steps) continue;

@@ -71,6 +71,7 @@ export function makeTask(
   const body = new TextEncoder().encode(JSON.stringify([wire]));
   const [parsed] = parseTasks(body, {
     maxTasks: 1,
+    sizesOf: (air) => models.find(air)?.sizes,
     explainMissingModel,
     explainAdapter: models.explainAdapter.bind(models),
   });

@@ -124,7 +124,7 @@ export const edit: Command = {
 };
 
 async function compute(
-  { plan, seed }: PlannedImage,
+  { plan, seed, warnings }: PlannedImage,
   output: string,
   config: Config,
   { quiet, verbose }: { quiet: boolean; verbose: boolean },
@@ -146,11 +146,12 @@ async function compute(
     ...(config.memoryLimit > 0 ? { memoryLimit: config.memoryLimit } : {}),
     log: (line) => verbose && note(line),
   });
+  if (!quiet) for (const warning of warnings) note(warning);
   const previews: Promise<void>[] = [];
   const onEvent = (event: EngineEvent) => {
     view?.follow(event);
-    const text = verbose ? eventText(event) : undefined;
-    if (text) note(text);
+    const text = verbose || event.type === 'warning' ? eventText(event) : undefined;
+    if (text && (verbose || !quiet)) note(text);
     if (event.type === 'preview')
       previews.push(writePicture(previewName(output, event.image), event.image.bytes));
   };

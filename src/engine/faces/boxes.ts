@@ -33,6 +33,12 @@ export function suppress<T extends Face>(faces: readonly T[], limit: number, mos
   return taken;
 }
 
+/** The `most` faces that score highest, in the order in which they came. */
+export function bestFaces(faces: readonly Face[], most: number): Face[] {
+  const best = new Set([...faces].sort((a, b) => b.score - a.score).slice(0, most));
+  return faces.filter((face) => best.has(face));
+}
+
 /** The parts inside the picture, the largest first: the order in which faces are refined. */
 export function arrange(faces: readonly Face[], { width, height }: Size): Face[] {
   const picture = { left: 0, top: 0, right: width, bottom: height };

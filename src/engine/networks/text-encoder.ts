@@ -17,6 +17,8 @@ export type EncodedPrompt = {
   pooled: Tensor;
   /** T. */
   tokens: number;
+  /** T5's tokens of the whole prompt; those beyond `tokens` were cut. */
+  found: number;
 };
 
 /** LoRAs' updates of the encoders. */
@@ -92,7 +94,7 @@ export class TextEncoder {
       clipFeeds(clip.source, clip.config, clipIds),
       updates?.clip ?? {},
     );
-    return { context: last_hidden_state!, pooled: pooled!, tokens };
+    return { context: last_hidden_state!, pooled: pooled!, tokens, found: t5.tokenizer.count(prompt) };
   }
 
   release(): Promise<void> {

@@ -22,6 +22,8 @@ export type Encoded = {
   /** The target's latent and the picture it decodes to, larger than asked for where the strides need it. */
   latent: LatentShape;
   canvas: Size;
+  /** Sentences about what of the prompts is not read. */
+  warnings: string[];
 };
 
 type Texts = { prompt: EncodedPrompt; negative: EncodedPrompt | undefined };
@@ -46,6 +48,7 @@ export class EncodingMemo {
     const guides = yield* this.guides.get(guidesKey(plan, model), () => encodeGuides(plan, model));
     const { sizes: references } = encodedPictures;
     yield { type: 'encode-end', milliseconds: performance.now() - begin, references };
+    for (const message of cutTexts(encodedTexts)) yield { type: 'warning', message };
     return join(plan, model, encodedTexts, encodedPictures, guides);
   }
 
@@ -149,5 +152,17 @@ function join(
     negative: texts.negative && { ...shared, ...texts.negative, imagePrompt: guides?.negative },
     latent,
     canvas,
+    warnings: cutTexts(texts),
   };
+}
+
+/** A sentence for each prompt that is longer than T5's window. CLIP, which only adds to it, reads 77 tokens of any. */
+function cutTexts({ prompt, negative }: Texts): string[] {
+  const names = [['prompt', prompt] as const, ...(negative ? [['negative prompt', negative] as const] : [])];
+  return names
+    .filter(([, { found, tokens }]) => found > tokens)
+    .map(
+      ([name, { found, tokens }]) =>
+        `The ${name} has ${found} tokens, of which the model reads the first ${tokens}; the rest has no effect.`,
+    );
 }

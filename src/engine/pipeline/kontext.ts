@@ -52,7 +52,7 @@ async function* kontext(plan: Plan, signal: AbortSignal, keeping: Keeping): Even
     nsfw: yield* staged('safety', checkContent(picture, plan.safety, residents, options.threads)),
   };
   const encodedImage = await encodeImage(picture, plan.output.format, plan.output.quality);
-  const image = embedPlan(encodedImage, plan);
+  const image = embedPlan(encodedImage, plan, encoded.warnings);
   yield { type: 'image', image: { ...image, ...checked }, milliseconds: performance.now() - begin };
 }
 

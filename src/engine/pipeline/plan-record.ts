@@ -7,8 +7,8 @@ import type { EncodedImage, Plan } from '../plan.ts';
 export type PlanRecord = { readonly [name: string]: unknown };
 
 /** Pictures carry the record; the same plan gives the same bytes still. */
-export function embedPlan(image: EncodedImage, plan: Plan): EncodedImage {
-  const record = describePlan(plan);
+export function embedPlan(image: EncodedImage, plan: Plan, warnings: readonly string[] = []): EncodedImage {
+  const record = { ...describePlan(plan), ...(warnings.length > 0 ? { warnings } : {}) };
   const json = JSON.stringify(record).replace(
     /[\u007f-\uffff]/g,
     (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, '0')}`,

@@ -3,7 +3,7 @@
  * itself as the reference, and put back under a mask. ADetailer's steps with diffusers' `FluxKontextInpaintPipeline`.
  */
 
-import type { Face } from '../faces/boxes.ts';
+import { bestFaces, type Face } from '../faces/boxes.ts';
 import { detectFaces } from '../faces/detect.ts';
 import { type Bitmap, cropBitmap } from '../image/pixels.ts';
 import { resizeLanczos } from '../image/resample.ts';
@@ -27,6 +27,9 @@ type Tools = {
   signal: AbortSignal;
 };
 
+/** Each takes a diffusion of about a megapixel, and at a low confidence detectors find a hundred. */
+export const maxFaces = 10;
+
 /** The picture with its faces painted again, one after the other; the same bitmap when there is none. */
 export async function* refineFaces(
   plan: Plan,
@@ -43,11 +46,16 @@ export async function* refineFaces(
     found = yield* staged('faces', detecting);
     checkAborted(signal);
   }
-  for (const [index, face] of found.entries()) {
-    result = yield* within(index, found.length, refineFace(plan, faces, result, face, index, tools));
+  const chosen = bestFaces(found, maxFaces);
+  if (chosen.length < found.length) {
+    const message = `${found.length} faces were found; the ${maxFaces} that score highest are painted again.`;
+    yield { type: 'warning', message };
+  }
+  for (const [index, face] of chosen.entries()) {
+    result = yield* within(index, chosen.length, refineFace(plan, faces, result, face, index, tools));
     checkAborted(signal);
   }
-  yield { type: 'faces-end', faces: found, milliseconds: performance.now() - begin };
+  yield { type: 'faces-end', faces: chosen, found: found.length, milliseconds: performance.now() - begin };
   return result;
 }
 
@@ -66,6 +74,10 @@ async function* refineFace(
   const own = facePlan(plan, faces, size, index);
   const encoded = yield* memo.encodePart(own, model, resizeLanczos(part, size.width, size.height));
   checkAborted(signal);
+  // The picture's own prompts have been warned of.
+  const differs = faces.prompt !== plan.prompt || faces.negativePrompt !== plan.negativePrompt;
+  if (index === 0 && differs)
+    for (const message of encoded.warnings) yield { type: 'warning', message: `Of faces: ${message}` };
   const { canvas, latent } = encoded;
   const repaint = {
     init: encoded.given.references,
@@ -117,6 +129,7 @@ async function* within<T>(index: number, count: number, work: Events<T>): Events
     const event = next.value;
     if (event.type === 'stage-progress')
       yield { ...event, stage: 'faces', message: `${name}, ${event.message}`, fraction: index / count };
+    if (event.type === 'warning') yield event;
     if (event.type !== 'step-end') continue;
     const done = (event.index + 1) / event.steps;
     const message = `${name}, step ${event.index + 1} of ${event.steps}`;

@@ -21,6 +21,8 @@ const inside: Readonly<Record<StageName, string>> = {
 
 export function phaseAfter(event: EngineEvent, plan: Plan, phase: Phase): Phase {
   switch (event.type) {
+    case 'warning':
+      return phase;
     case 'stage-progress':
       return event.fraction < 1
         ? { ...phase, inside: `${inside[event.stage]} (${event.message})` }

@@ -10,6 +10,8 @@ import { contentOf, readTokenizerFiles, type TokenizerFiles } from './tokenizer-
 export type PromptTokenizer = {
   /** The ids of a prompt: begun and ended as the model expects, cut and padded to exactly `length`. */
   encode(prompt: string, length: number): Int32Array;
+  /** How many ids the prompt has, begun and ended, before it is cut or padded. */
+  count(prompt: string): number;
   /** The id every prompt ends with; CLIP's summary of a prompt sits at the first. */
   endId: number;
   padId: number;
@@ -53,6 +55,7 @@ export async function loadTokenizer(folder: string): Promise<PromptTokenizer> {
     padId,
     // transformers writes 1e30 for "no limit".
     maxLength: typeof model_max_length === 'number' && model_max_length < 1e6 ? model_max_length : undefined,
+    count: (prompt) => encodeWords(prompt).length + (begin === undefined ? 1 : 2),
     encode(prompt, length) {
       const words = encodeWords(prompt);
       const start = begin === undefined ? [] : [begin];

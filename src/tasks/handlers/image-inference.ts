@@ -3,6 +3,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Reply } from '../../api/results.ts';
 import type { ImageInferenceTask } from '../../api/tasks/image-inference.ts';
+import type { Log } from '../../log.ts';
 import type { ModelStore } from '../../store/models.ts';
 import type { Acceptance } from '../accept/acceptance.ts';
 import { checkReceivers, refuseRepeat } from '../accept/check-task.ts';
@@ -17,6 +18,7 @@ type Uses = WaitOptions & {
   models: ModelStore;
   arithmetic: Arithmetic;
   acceptance: Acceptance;
+  log: Log;
 };
 
 export async function* imageInference(
@@ -38,6 +40,7 @@ export async function* imageInference(
     const plans = makePlans(task, inputs, { models, arithmetic });
     await acceptance.accept(task, plans, { caller, wire, uuid, signal: claim.signal });
     follower?.onAccept();
+    for (const warning of plans[0]!.warnings) uses.log.warn(warning, { taskUUID });
   }
   if (task.deliveryMethod === 'async' || task.webhookURL !== undefined) {
     yield { item: { taskType, taskUUID } };

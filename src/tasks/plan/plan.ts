@@ -1,9 +1,8 @@
 /** Task and Inputs → Plans, one per result, with nothing left open. */
 
 import { randomInt } from 'node:crypto';
-import { apiError } from '../../api/errors.ts';
 import { schedulers } from '../../api/schedulers.ts';
-import { hasSize, listedSizes, nearestSize, type Size, sizeName } from '../../api/sizes.ts';
+import { listedSizes, nearestSize, type Size } from '../../api/sizes.ts';
 import type { ImageInferenceTask } from '../../api/tasks/image-inference.ts';
 import {
   type DeviceName,
@@ -19,6 +18,7 @@ import type { Inputs } from '../inputs/resolve.ts';
 import { planIpAdapters } from './ip-adapters.ts';
 import { cachePlan } from './step-cache.ts';
 import { planFaces, planSafety } from './tools.ts';
+import { clampGuidance, planWarnings } from './warnings.ts';
 
 /** How this server computes; the same for every task. */
 export type Arithmetic = {
@@ -27,8 +27,8 @@ export type Arithmetic = {
   referenceIds: Plan['numerics']['referenceIds'];
 };
 
-/** A Plan and the seed as the client knows it. */
-export type PlannedImage = { plan: Plan; seed: bigint };
+/** A Plan, the seed as the client knows it, and what of the task has no effect. */
+export type PlannedImage = { plan: Plan; seed: bigint; warnings: readonly string[] };
 
 /** The largest seed of the wire; it is a little above 2^63 − 1, see the schema. */
 const maxSeed = 9223372036854776000n;
@@ -46,7 +46,9 @@ export function makePlans(
   // The parser has checked that it is installed, and models stay while the server runs.
   const model = models.find(task.model)!;
   const [width, height] = chooseSize(task, inputs, model);
-  const guidance = task.CFGScale ?? model.defaults.guidance;
+  const asked = task.CFGScale ?? model.defaults.guidance;
+  const guidance = clampGuidance(asked, model.guidance);
+  const warnings = planWarnings(task, model);
   const steps = task.steps ?? model.defaults.steps;
   const firstSeed = task.seed ?? BigInt(randomInt(2 ** 32));
   const shared = {
@@ -54,7 +56,7 @@ export function makePlans(
     model: model.source,
     prompt: task.positivePrompt === '__BLANK__' ? '' : task.positivePrompt,
     // The page: "Ignored when guidance is disabled (CFGScale ≤ 1)".
-    negativePrompt: guidance > 1 ? (task.negativePrompt ?? '') : '',
+    negativePrompt: asked > 1 ? (task.negativePrompt ?? '') : '',
     references: inputs.references.map(({ bytes }) => bytes),
     width,
     height,
@@ -66,14 +68,14 @@ export function makePlans(
     numerics: { ...plainNumerics, ...arithmetic },
     loras: planLoras(task, models),
     ipAdapters: planIpAdapters(task, inputs, models),
-    faces: planFaces(task, models),
+    faces: planFaces(task, models, model.guidance),
     safety: planSafety(task, models),
     output: { format: task.outputFormat.toLowerCase() as ImageFormat, quality: task.outputQuality },
   } satisfies Omit<Plan, 'seed'>;
   return Array.from({ length: task.numberResults }, (_, index) => {
     const seed = (firstSeed + BigInt(index)) % (maxSeed + 1n);
     // The generator uses the low 32 bits, so the few seeds above 2^63 keep their noise.
-    return { plan: { ...shared, seed: BigInt.asUintN(63, seed) }, seed };
+    return { plan: { ...shared, seed: BigInt.asUintN(63, seed) }, seed, warnings };
   });
 }
 
@@ -90,13 +92,8 @@ function planLoras(
 
 function chooseSize(task: ImageInferenceTask, { references }: Inputs, model: Model): Size {
   const sizes: readonly Size[] = model.sizes ?? listedSizes;
-  if (task.width === undefined || task.height === undefined) {
-    const [first] = references;
-    return first ? nearestSize(sizes, first.width, first.height) : nearestSize(sizes, 1, 1);
-  }
-  if (hasSize(sizes, task.width, task.height)) return [task.width, task.height];
-  const allowedValues = sizes.map(sizeName);
-  const found = `found ${task.width}x${task.height}, and ${model.air} draws ${allowedValues.join(', ')}`;
-  const place = { parameter: ['width', 'height'], type: 'integer', allowedValues };
-  throw apiError('unsupportedDimensions', `Unsupported dimensions: ${found}.`, place);
+  // The parser has checked that the model draws a size that is asked for.
+  if (task.width !== undefined && task.height !== undefined) return [task.width, task.height];
+  const [first] = references;
+  return first ? nearestSize(sizes, first.width, first.height) : nearestSize(sizes, 1, 1);
 }

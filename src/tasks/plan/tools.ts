@@ -3,18 +3,24 @@
 import type { ImageInferenceTask } from '../../api/tasks/image-inference.ts';
 import { safetyMode } from '../../api/tasks/image-inference-rules.ts';
 import type { FaceRefinement, ToolSource } from '../../engine/plan.ts';
+import type { GuidanceRange } from '../../store/manifest.ts';
 import type { ModelStore, ToolCategory } from '../../store/models.ts';
+import { clampGuidance } from './warnings.ts';
 
 type Tools = Pick<ModelStore, 'findTool'>;
 
 /** The prompts are the picture's unless faces have their own. */
-export function planFaces(task: ImageInferenceTask, models: Tools): FaceRefinement | undefined {
+export function planFaces(
+  task: ImageInferenceTask,
+  models: Tools,
+  range: GuidanceRange | undefined,
+): FaceRefinement | undefined {
   if (!task.ultralytics) return undefined;
   const { CFGScale, positivePrompt, negativePrompt, ...rest } = task.ultralytics;
   const prompt = positivePrompt || task.positivePrompt;
   return {
     ...rest,
-    guidance: CFGScale,
+    guidance: clampGuidance(CFGScale, range),
     detector: toolSource(models, 'face-detector'),
     prompt: prompt === '__BLANK__' ? '' : prompt,
     // As the picture's own: ignored where guidance is off.

@@ -14,6 +14,11 @@ export function eventText(event: EngineEvent): string | undefined {
     const saved = (savedMilliseconds / 1000).toFixed(2);
     return `${cacheTitles[cache]} reused ${reused} of ${evaluations} evaluations, which saved about ${saved} s.`;
   }
+  if (event.type === 'warning') return event.message;
+  if (event.type === 'faces-end') {
+    const { found, faces } = event;
+    return `${found === 1 ? '1 face was' : `${found} faces were`} found, and ${faces.length} painted again.`;
+  }
   if (event.type !== 'encode-end' || !event.references?.length) return undefined;
   const sizes = event.references.map(({ width, height }) => `${width}×${height}`);
   return `References were read at ${sizes.join(', ')}.`;

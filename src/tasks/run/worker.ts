@@ -85,7 +85,7 @@ export class Worker {
       if (progress !== undefined) tracker.setProgress(result, progress);
       tracker.tell(task.uuid, result, event);
       const text = eventText(event);
-      if (text) log.info(text, { taskUUID: task.terms.taskUUID });
+      if (text) log[event.type === 'warning' ? 'warn' : 'info'](text, { taskUUID: task.terms.taskUUID });
       if (event.type === 'image') seconds = event.milliseconds / 1000;
     };
     const image = await makeImage(plan, { engine, signal, onEvent });
