@@ -300,6 +300,39 @@ describe('legacy spellings', () => {
     ]);
   });
 
+  it("a task of ComfyUI's nodes, with all that they send, is understood", () => {
+    const wire = {
+      ...{
+        deliveryMethod: 'async',
+        outputType: 'URL',
+        outputFormat: 'WEBP',
+        outputQuality: 95,
+        includeCost: true,
+      },
+      ...{ CFGScale: 6.5, scheduler: 'Default', numberResults: 1, width: 1024, height: 1024, steps: 4 },
+      ...{ clipSkip: 0, seed: 7, referenceImages: ['a'] },
+      ipAdapters: [{ model: 'a:1@1', guideImage: 'b', weight: 0.75 }],
+      acceleratorOptions: { fbcache: true, cacheDistance: 0.5, cacheStartStep: 0, cacheStopStep: 4 },
+      safety: { checkContent: true, checkInputs: false, mode: 'full' },
+      ultralytics: {
+        inpaintSize: 512,
+        confidence: 0.5,
+        maskBlur: 4,
+        maskPadding: 4,
+        steps: 20,
+        CFGScale: 8,
+        strength: 0.3,
+      },
+    };
+    expect(accept(wire)).toMatchObject({
+      inputs: { referenceImages: ['a'] },
+      ipAdapters: [{ guideImages: ['b'] }],
+      acceleratorOptions: { fbCache: true, fbCacheThreshold: 0.5, cacheEndStep: 4 },
+      safety: { mode: 'fast' },
+      ultralytics: { confidence: 0.5 },
+    });
+  });
+
   it('cacheStopStep is cacheEndStep, and cacheDistance fbCacheThreshold', () => {
     const options = { fbcache: true, cacheStartStep: 1, cacheStopStep: 6, cacheDistance: 0.4 };
     expect(accept({ acceleratorOptions: options }).acceleratorOptions).toMatchObject({
