@@ -31,6 +31,13 @@ export async function sync(url: string): Promise<Client> {
   return { name: 'HTTP sync', send: async () => check(await post([task()]), 'imageURL'), close };
 }
 
+/** The same picture by OpenAI's Images API, stored and answered in the same way. */
+export async function openAI(url: string): Promise<Client> {
+  const { post, close } = poster(url, '/v1/images/generations');
+  const asked = { prompt: 'make the sky pink', response_format: 'url', output_format: 'jpeg' };
+  return { name: 'OpenAI generations', send: async () => check(await post(asked), '"url"'), close };
+}
+
 /** The acknowledgement: the task is written down when it comes. */
 export async function async(url: string): Promise<Client> {
   const { post, close } = poster(url);
@@ -73,17 +80,17 @@ export async function webSocket(url: string): Promise<Client> {
   return { name: 'WebSocket', send, close: () => socket.close() };
 }
 
-function poster(url: string): { post(tasks: object[]): Promise<string>; close(): void } {
+function poster(url: string, path = '/v1'): { post(body: object): Promise<string>; close(): void } {
   const agent = new Agent({ keepAlive: true, maxSockets: 200 });
   const headers = { 'content-type': 'application/json' };
-  const post = (tasks: object[]) =>
+  const post = (body: object) =>
     new Promise<string>((resolve, reject) => {
-      const sent = request(`${url}/v1`, { method: 'POST', agent, headers }, async (response) => {
+      const sent = request(`${url}${path}`, { method: 'POST', agent, headers }, async (response) => {
         const chunks = await response.toArray();
         resolve(Buffer.concat(chunks).toString());
       });
       sent.once('error', reject);
-      sent.end(JSON.stringify(tasks));
+      sent.end(JSON.stringify(body));
     });
   return { post, close: () => agent.destroy() };
 }

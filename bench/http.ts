@@ -4,7 +4,7 @@
  * that keeps the same promises. Client and server are two processes and share the machine.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { async, type Client, flood, inFlight, polling, sync, webSocket } from './http-clients.ts';
+import { async, type Client, flood, inFlight, openAI, polling, sync, webSocket } from './http-clients.ts';
 import { type ServerProcess, startProcess } from './http-process.ts';
 import { type Row, round } from './measure.ts';
 
@@ -29,17 +29,22 @@ export async function http(): Promise<Row[]> {
       const found = await measure(server, open);
       rows.push(row(`${found.name}, floor`, least), row(found.name, found, least));
     }
+    // The cost of the other door, over the native request measured in the same minute; no floor speaks it.
+    const native = await measure(server, sync);
+    const door = await measure(server, openAI);
+    rows.push(row('HTTP sync, again', native), row(door.name, door, undefined, native));
     return rows;
   } finally {
     await Promise.all([floor.end(), server.end()]);
   }
 }
 
-function row(client: string, { p50, p99, slowest, perSecond }: Times, floor?: Times): Row {
+function row(client: string, { p50, p99, slowest, perSecond }: Times, floor?: Times, native?: Times): Row {
   return {
     client,
     'p50 ms at 100/s': round(p50, 2),
     'of the floor': floor ? round(p50 / floor.p50, 2) : '',
+    'ms over native': native ? round(p50 - native.p50, 2) : '',
     'p99 ms at 100/s': round(p99, 2),
     'slowest ms': round(slowest, 2),
     [`tasks/s, ${inFlight} at once`]: round(perSecond),
