@@ -150,6 +150,8 @@ export type Plan = {
   negativePrompt: string;
   /** Encoded reference images (PNG, JPEG, WebP), in order; empty for text-to-image. */
   references: Uint8Array[];
+  /** Encoded grey image over the first reference: white is edited, black stays; undefined edits all of it. */
+  mask: Uint8Array | undefined;
   width: number;
   height: number;
   /** 0 ≤ seed < 2^63; torch's CPU generator uses the low 32 bits. */
@@ -180,6 +182,7 @@ export type Plan = {
 /** What a Plan says where nothing is asked for: each of these leaves the picture as it is without the feature. */
 export const plainPlan = {
   negativePrompt: '',
+  mask: undefined,
   trueCfg: 1,
   sampler: 'euler',
   sigmas: 'shifted',

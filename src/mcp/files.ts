@@ -19,7 +19,7 @@ export function addFileParameters(tool: Tool): Tool {
   const { properties = {}, ...schema } = tool.inputSchema;
   const described = Object.fromEntries(
     Object.entries(properties).map(([name, property]) => {
-      if (name !== 'images' && name !== 'image') return [name, property];
+      if (!['images', 'image', 'mask'].includes(name)) return [name, property];
       const { description } = property as { description?: string };
       const more = `${description ?? ''} Or paths of files below an allowed folder.`;
       return [name, { ...property, description: more }];
@@ -36,7 +36,7 @@ export async function putFilesIn(
   { _meta, ...params }: Call,
   roots: Roots,
 ): Promise<{ call: Call; targets: string[] }> {
-  const { output_path: path, image, images, ...rest } = params.arguments ?? {};
+  const { output_path: path, image, images, mask, ...rest } = params.arguments ?? {};
   const given: Record<string, unknown> = { ...rest };
   let targets: string[] = [];
   if (path !== undefined && writers.includes(params.name)) {
@@ -54,6 +54,7 @@ export async function putFilesIn(
   } else if (path !== undefined) {
     given.output_path = path;
   }
+  if (mask !== undefined) given.mask = await withContent(mask, roots);
   if (image !== undefined) given.image = await withContent(image, roots);
   if (images !== undefined) {
     const list = Array.isArray(images) ? images : [images];

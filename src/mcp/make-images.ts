@@ -2,14 +2,14 @@
 
 import { randomUUID } from 'node:crypto';
 import type { CallToolResult } from '@modelcontextprotocol/sdk/types.js';
-import type { Failure } from '../api/errors.ts';
+import { type Failure, failureOf } from '../api/errors.ts';
 import { inClientWords } from '../api/openai/errors.ts';
 import { type Kind, requestSchemas } from '../api/openai/requests.ts';
 import { translate } from '../api/openai/translate.ts';
 import type { ImageItem } from '../api/results.ts';
 import type { Infer, ObjectSchema } from '../api/schema.ts';
 import type { EngineEvent } from '../engine/plan.ts';
-import { performUntilLeft, translationFor } from '../server/images.ts';
+import { performUntilLeft, translationFor, withTaskMask } from '../server/images.ts';
 import type { Follower } from '../tasks/follower.ts';
 import { pictureUri } from './pictures.ts';
 import { type Desk, refusal, type Tool, type ToolCall } from './tool.ts';
@@ -51,6 +51,10 @@ const editArguments = {
       about:
         'Pictures to edit, the first one decides the shape: http(s) URLs, data URIs, resource URIs ' +
         '(retouch://pictures/…) of earlier results, or image contents.',
+    },
+    mask: {
+      ...fields.mask,
+      about: 'A picture of the size of the first one; only where it is transparent that one is edited.',
     },
     ...shared,
   },
@@ -99,7 +103,15 @@ export const editImage: Tool<Infer<typeof editArguments>> = {
   schema: editArguments,
   output,
   annotations,
-  run: ({ images, ...rest }, desk, call) => make('edit', { ...rest, images }, desk, call),
+  async run(given, desk, call) {
+    try {
+      return await make('edit', (await withTaskMask(given, desk.sources, call)) as object, desk, call);
+    } catch (error) {
+      const known = failureOf(error);
+      if (known) return refuse([known]);
+      throw error;
+    }
+  },
 };
 
 export const generateImage: Tool<Infer<typeof generateArguments>> = {

@@ -116,7 +116,7 @@ function describeTool([name, { title, description, schema, output, annotations }
 function withImageContent(name: string, property: Record<string, unknown>) {
   const { description, items, ...text } = property;
   if (name === 'images') return { ...property, items: { anyOf: [items, imageContent] } };
-  if (name === 'image') return { description, anyOf: [text, imageContent] };
+  if (name === 'image' || name === 'mask') return { description, anyOf: [text, imageContent] };
   return property;
 }
 
@@ -141,10 +141,11 @@ async function callTool(
 }
 
 function withPictureTexts(given: Record<string, unknown>): Record<string, unknown> {
-  const { image, images } = given;
+  const { image, images, mask } = given;
   return {
     ...given,
     ...(image === undefined ? {} : { image: pictureText(image) }),
+    ...(mask === undefined ? {} : { mask: pictureText(mask) }),
     ...(images === undefined ? {} : { images: Array.isArray(images) ? images.map(pictureText) : images }),
   };
 }

@@ -1,10 +1,14 @@
 /** How the doors for images that are not the task API's own reach its service: OpenAI's and MCP. */
 
+import { collectPictures } from '../api/openai/pictures.ts';
 import type { ModelFacts, Translation } from '../api/openai/translate.ts';
 import type { ValidTask } from '../api/parse.ts';
 import type { Reply } from '../api/results.ts';
 import { listedSizes } from '../api/sizes.ts';
+import type { WireObject } from '../api/task-type.ts';
 import type { Model, ModelStore } from '../store/models.ts';
+import type { Requester, Sources } from '../tasks/inputs/image-source.ts';
+import { readMask } from '../tasks/inputs/resolve.ts';
 import type { Caller, TaskService } from '../tasks/service.ts';
 
 export function translationFor(taskUUID: string, service: TaskService, models: ModelStore): Translation {
@@ -25,6 +29,20 @@ export function findModel(models: ModelStore, name: string | undefined): Model |
 
 function factsOf(model: Model | undefined): ModelFacts | undefined {
   return model && { air: model.air, sizes: model.sizes ?? listedSizes, steps: model.defaults.steps };
+}
+
+const maskPlace = { parameter: 'mask', where: 'mask' };
+
+/**
+ * A request with its mask as the task API has it: these doors' clients send one whose transparent pixels are edited.
+ * Throws API errors.
+ */
+export async function withTaskMask(wire: unknown, sources: Sources, requester: Requester): Promise<unknown> {
+  if (typeof wire !== 'object' || wire === null) return wire;
+  const { mask, ...rest } = collectPictures(wire as WireObject);
+  if (typeof mask !== 'string') return wire;
+  const { bytes } = await readMask({ text: mask, place: maskPlace }, 'transparent', sources, requester);
+  return { ...rest, mask: `data:image/png;base64,${Buffer.from(bytes).toString('base64')}` };
 }
 
 /** A client that only holds a connection has no way to come back for its images: when it leaves, they are not made. */

@@ -14,14 +14,21 @@ import type { ImageItem, Reply } from '../api/results.ts';
 import type { Config } from '../config.ts';
 import type { ModelStore } from '../store/models.ts';
 import type { Follower } from '../tasks/follower.ts';
+import type { Sources } from '../tasks/inputs/image-source.ts';
 import type { TaskService } from '../tasks/service.ts';
 import type { Account, Gate } from './auth.ts';
 import { readFormBody } from './form-body.ts';
 import { disconnection, publicUrlOf } from './http.ts';
-import { findModel, performUntilLeft, translationFor } from './images.ts';
+import { findModel, performUntilLeft, translationFor, withTaskMask } from './images.ts';
 import { openImagesStream, sendEvents } from './openai-stream.ts';
 
-export type OpenAIOptions = { service: TaskService; config: Config; gate: Gate; models: ModelStore };
+export type OpenAIOptions = {
+  service: TaskService;
+  config: Config;
+  gate: Gate;
+  models: ModelStore;
+  sources: Sources;
+};
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -45,17 +52,17 @@ export const openai: FastifyPluginAsync<OpenAIOptions> = async (server, options)
     // SDKs show it beside errors; getTaskDetails and getResponse take it.
     reply.header('x-request-id', taskUUID);
     const translation = translationFor(taskUUID, service, models);
-    const translated = translate(kind, await readRequest(kind, request), translation);
+    const account = accounts.get(request)!;
+    const signal = disconnection(reply);
+    const given = await readRequest(kind, request);
+    const wire = kind === 'edit' ? await withTaskMask(given, options.sources, { account, signal }) : given;
+    const translated = translate(kind, wire, translation);
     if ('failures' in translated) {
       service.refuse(translated.failures);
       return answerFailures(reply, translated.failures);
     }
     const { task, request: asked } = translated;
-    const caller = {
-      account: accounts.get(request)!,
-      publicUrl: publicUrlOf(request, options.config),
-      signal: disconnection(reply),
-    };
+    const caller = { account, publicUrl: publicUrlOf(request, options.config), signal };
     const perform = (follower: Follower) => performUntilLeft(service, task, { ...caller, follower });
     if (!asked.stream) return answerImages(reply, asked, perform);
     const opened = await openImagesStream({ kind, request: asked, perform });

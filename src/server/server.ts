@@ -12,6 +12,7 @@ import type { Queue } from '../queue/queue.ts';
 import type { AssetStore } from '../store/assets.ts';
 import type { KeyStore } from '../store/keys.ts';
 import type { ModelStore } from '../store/models.ts';
+import type { Sources } from '../tasks/inputs/image-source.ts';
 import type { ImageEngine } from '../tasks/run/make-image.ts';
 import type { TaskService } from '../tasks/service.ts';
 import { createGate } from './auth.ts';
@@ -35,6 +36,7 @@ export type ServerParts = {
   service: TaskService;
   assets: AssetStore;
   models: ModelStore;
+  sources: Sources;
   keys: KeyStore;
   metrics: Metrics;
   engine: ImageEngine;
@@ -53,6 +55,7 @@ export function createServer({
   service,
   assets,
   models,
+  sources,
   keys,
   metrics,
   engine,
@@ -97,7 +100,7 @@ export function createServer({
   server.register(playground, { models });
   server.register(websocket, { service, config, gate, log, ...(times && { times }) });
   server.register(http, { service, config, gate });
-  server.register(openai, { service, config, gate, models });
+  server.register(openai, { service, config, gate, models, sources });
   server.register(files, { assets });
   server.register(discovery, { models, maxTasks: config.batchLimit });
   server.register(health, { config, engine, queue, models, metrics, gate });

@@ -71,5 +71,5 @@ export function toFailure(error: unknown, place: ErrorPlace, log: Log): Failure 
 }
 
 export function isImageFault(code: string): boolean {
-  return ['imageUndecodable', 'imageTooLarge', 'imageTooSlow'].includes(code);
+  return ['imageUndecodable', 'imageTooLarge', 'imageTooSlow', 'maskUnusable'].includes(code);
 }

@@ -375,11 +375,14 @@ describe('legacy spellings', () => {
     expect(accept({ checkNSFW: false })).toMatchObject({ safety: { checkContent: false } });
   });
 
-  it('seedImage and maskImage are known, though not supported', () => {
-    expect(codesOf({ seedImage: 'a', maskImage: 'b' })).toEqual([
-      'unsupportedParameter',
-      'unsupportedParameter',
-    ]);
+  it('seedImage is known, though not supported', () => {
+    expect(codesOf({ seedImage: 'a' })).toEqual(['unsupportedParameter']);
+  });
+
+  it('maskImage is inputs.maskImage, and needs a reference', () => {
+    expect(accept({ maskImage: 'm', referenceImages: ['a'] }).inputs).toMatchObject({ maskImage: 'm' });
+    expect(codesOf({ maskImage: 'm' })).toEqual(['missingReferenceImages']);
+    expect(codesOf({ inputs: { maskImage: 'm', referenceImages: [] } })).toEqual(['missingReferenceImages']);
   });
 
   it('outputFormat in any case and JPEG, outputType as a list of one', () => {

@@ -22,10 +22,12 @@ export const imagesPaths: JsonSchema = {
           type: 'array',
           items: { oneOf: [picture, { type: 'object', properties: { image_url: picture } }] },
         },
+        mask: picture,
       }),
       'multipart/form-data': body('edit', {
         image: file,
         'image[]': { type: 'array', items: file },
+        mask: file,
       }),
     }),
   },
@@ -152,7 +154,7 @@ function getModels(summary: string, schema: string): JsonSchema {
 /** The schema of the request with the ways in which its pictures may be given. */
 function body(kind: Kind, pictures: JsonSchema): JsonSchema {
   const { properties, ...schema } = toObjectSchema(titles[kind], requestSchemas[kind]);
-  const { image: _, ...rest } = properties as Record<string, unknown>;
+  const { image: _, mask: __, ...rest } = properties as Record<string, unknown>;
   return {
     schema: { ...schema, properties: { ...pictures, ...rest }, required: ['prompt'] },
     ...(Object.hasOwn(pictures, 'image[]') ? {} : { example: requestExamples[kind] }),

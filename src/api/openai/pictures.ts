@@ -7,7 +7,8 @@ const names = ['image', 'images', 'url'] as const;
 
 /** The request with one list, `image`, of texts: URLs, data URIs, base64 or the UUIDs of stored pictures. */
 export function collectPictures(wire: WireObject): WireObject {
-  const { image, images, url, ...rest } = wire;
+  const { image, images, url, mask, ...others } = wire;
+  const rest = mask === undefined ? others : { ...others, mask: textOf(mask) };
   const given = { image, images, url };
   const list = names.flatMap((name) => toList(given[name])).map(textOf);
   return list.length === 0 ? rest : { image: list, ...rest };

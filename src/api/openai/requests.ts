@@ -57,6 +57,11 @@ const edit = {
   type: 'object',
   properties: {
     image: { ...native.inputs.properties.referenceImages, required: true, minItems: 1 },
+    mask: {
+      about: 'Where the first picture is edited: its transparent pixels are, the opaque ones stay.',
+      type: 'string',
+      minLength: 1,
+    },
     ...shared,
   },
 } as const satisfies ObjectSchema;
@@ -66,7 +71,7 @@ const generation = { type: 'object', properties: shared } as const satisfies Obj
 export const requestSchemas = { edit, generation } as const satisfies Record<Kind, ObjectSchema>;
 
 export type GenerationRequest = Infer<typeof generation>;
-export type ImagesRequest = GenerationRequest & Partial<Pick<Infer<typeof edit>, 'image'>>;
+export type ImagesRequest = GenerationRequest & Partial<Pick<Infer<typeof edit>, 'image' | 'mask'>>;
 
 /** What is what of the Task; messages about a Task are brought to these names. */
 export const taskParameters: Readonly<Record<string, string>> = {
@@ -82,6 +87,7 @@ export const taskParameters: Readonly<Record<string, string>> = {
   width: 'size',
   height: 'size',
   'inputs.referenceImages': 'image',
+  'inputs.maskImage': 'mask',
 };
 
 export const requestExamples: Readonly<Record<Kind, object>> = {

@@ -62,7 +62,7 @@ function makeTask(
     outputQuality: Math.min(Math.max(request.output_compression, 20), 99),
     steps: request.num_inference_steps ?? (model && stepsOf(request.quality, model.steps)),
     ...(width === undefined ? {} : { width, height }),
-    ...(request.image ? { inputs: { referenceImages: request.image } } : {}),
+    ...(request.image ? { inputs: { referenceImages: request.image, maskImage: request.mask } } : {}),
     seed: request.seed,
     CFGScale: request.guidance_scale,
     trueCFGScale: request.true_cfg_scale,

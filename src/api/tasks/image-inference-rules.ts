@@ -19,6 +19,7 @@ type Fields = {
   outputType?: string | undefined;
   safety?: { checkContent?: boolean | undefined; mode?: 'none' | 'fast' | undefined } | undefined;
   acceleratorOptions?: AcceleratorOptions | undefined;
+  inputs?: { referenceImages?: readonly unknown[] | undefined; maskImage?: unknown } | undefined;
 };
 
 export function checkTogether(task: Fields, reader: Reader, sizes: readonly Size[] = listedSizes): void {
@@ -26,6 +27,11 @@ export function checkTogether(task: Fields, reader: Reader, sizes: readonly Size
   if (task.ttl !== undefined && task.outputType !== undefined && task.outputType !== 'URL') {
     const message = `'ttl' is ${task.ttl} and 'outputType' is '${task.outputType}'; only a URL ends, so leave 'ttl' out or ask for 'URL'.`;
     reader.report('incompatibleParameters', message, ['ttl'], { parameter: ['ttl', 'outputType'] });
+  }
+  if (task.inputs?.maskImage !== undefined && !task.inputs.referenceImages?.length) {
+    const message =
+      "Missing parameter 'inputs.referenceImages': 'inputs.maskImage' was given without it; a mask says where the first reference is edited.";
+    reader.report('missingReferenceImages', message, ['inputs', 'referenceImages'], { type: 'array' });
   }
   if (!task.acceleratorOptions) return;
   checkCaches(task.acceleratorOptions, reader);
@@ -139,6 +145,7 @@ export function constraintsFor(sizes: readonly Size[]): JsonSchema[] {
     { dependentRequired: { width: ['height'], height: ['width'] } },
     { anyOf: pairs },
     { anyOf: [{ not: { required: ['ttl'] } }, { properties: { outputType: { const: 'URL' } } }] },
+    { properties: { inputs: { dependentRequired: { maskImage: ['referenceImages'] } } } },
     { properties: { acceleratorOptions: { allOf: [...exclusive, ...alone] } } },
   ];
 }

@@ -253,9 +253,13 @@ const schema = {
           items: { type: 'string', minLength: 1 },
           maxItems: maxReferences,
         },
-        // Not on the page; old clients send them at the top level.
+        // Not on the page; the platform's inpainting has both, and old clients send them at the top level.
         seedImage: { type: 'string', minLength: 1, supported: none },
-        maskImage: { type: 'string', minLength: 1, supported: none },
+        maskImage: {
+          about: 'Where the first picture is edited: white is, black stays as it was.',
+          type: 'string',
+          minLength: 1,
+        },
       },
     },
     model: { about: 'The AIR of an installed model.', type: 'string', required: true, minLength: 1 },

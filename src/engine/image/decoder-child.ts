@@ -5,6 +5,7 @@
 import { RetouchError, toErrorData } from '../../error.ts';
 import type { FromDecoder, ToDecoder } from './decoder.ts';
 import { decodeImage, prepareUpload, probeImage } from './image-codec.ts';
+import { prepareMask } from './mask.ts';
 
 /** Milliseconds between two looks at the processor time. */
 const interval = 100;
@@ -40,6 +41,7 @@ process.on('message', (message: ToDecoder) => {
 async function work(message: ToDecoder) {
   const { bytes, pixelLimit } = message;
   if (message.work === 'upload') return prepareUpload(bytes, message.longestSide, pixelLimit);
+  if (message.work === 'mask') return prepareMask(bytes, message.sense, pixelLimit);
   const info = await probeImage(bytes, pixelLimit);
   await decodeImage(bytes, pixelLimit);
   return info;

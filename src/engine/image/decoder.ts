@@ -6,6 +6,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { type ErrorData, fromErrorData, RetouchError } from '../../error.ts';
 import type { EncodedImage } from '../plan.ts';
 import type { ImageInfo } from './image-codec.ts';
+import type { MaskSense } from './mask.ts';
 
 export type DecoderOptions = {
   /** The child's program; tests give a scripted one. */
@@ -20,7 +21,7 @@ export type DecoderOptions = {
   idle?: number;
 };
 
-type Work = { work: 'check' } | { work: 'upload'; longestSide: number };
+type Work = { work: 'check' } | { work: 'mask'; sense: MaskSense } | { work: 'upload'; longestSide: number };
 export type ToDecoder = Work & { bytes: Uint8Array; pixelLimit?: number | undefined; seconds: number };
 export type FromDecoder = { value: ImageInfo | EncodedImage } | { error: ErrorData };
 
@@ -58,6 +59,11 @@ export class ImageDecoder {
   /** `prepareUpload` of image-codec.ts. Throws as `check` does. */
   prepareUpload(bytes: Uint8Array, longestSide: number, pixelLimit?: number): Promise<EncodedImage> {
     return this.#run({ work: 'upload', longestSide }, bytes, pixelLimit) as Promise<EncodedImage>;
+  }
+
+  /** `prepareMask` of mask.ts. Throws as `check` does, and `maskUnusable`. */
+  prepareMask(bytes: Uint8Array, sense: MaskSense, pixelLimit?: number): Promise<EncodedImage> {
+    return this.#run({ work: 'mask', sense }, bytes, pixelLimit) as Promise<EncodedImage>;
   }
 
   async #run(work: Work, bytes: Uint8Array, pixelLimit?: number): Promise<ImageInfo | EncodedImage> {

@@ -151,6 +151,29 @@ export async function decodeImage(bytes: Uint8Array, pixelLimit = defaultPixelLi
 }
 
 /**
+ * The opacity of an image, 0 … 255, [height, width], turned as its EXIF orientation says; undefined when it has no alpha
+ * channel.
+ *
+ * @throws RetouchError as `decodeImage` does
+ */
+export async function decodeAlpha(
+  bytes: Uint8Array,
+  pixelLimit = defaultPixelLimit,
+): Promise<{ width: number; height: number; data: Uint8Array } | undefined> {
+  const { format } = await probeImage(bytes, pixelLimit);
+  const image = sharp(bytes, { limitInputPixels: pixelLimit, failOn: 'error' });
+  if (!(await image.metadata()).hasAlpha) return undefined;
+  const { data, info } = await image
+    .autoOrient()
+    .toColourspace('srgb')
+    .extractChannel('alpha')
+    .raw({ depth: 'uchar' })
+    .toBuffer({ resolveWithObject: true })
+    .catch((error: unknown) => throwUndecodable(bytes, format, error));
+  return { width: info.width, height: info.height, data };
+}
+
+/**
  * A reference at a size Kontext was trained at: stretched to the preferred size of the nearest aspect ratio, so that
  * nothing of the picture is lost (black-forest-labs/flux and diffusers stretch, ComfyUI crops).
  */

@@ -66,7 +66,7 @@ export async function* denoise(
   const steps = schedule.length - 1;
   // A cache's window counts the steps of a whole picture; to paint a part again takes few.
   const caching =
-    plan.cache && !repaint
+    plan.cache && (!repaint || repaint.strength === 1)
       ? new StepCaching(plan.cache, steps, await transformer.cacheSessions())
       : undefined;
 

@@ -115,7 +115,8 @@ async function* encodeReferences({ references }: Plan, model: LoadedModel): Even
   return { packed: joinFloats(packed), grids, sizes };
 }
 
-async function* encodePicture(
+/** At its own size, padded to what the network works at: packed tokens. */
+export async function* encodePicture(
   picture: Bitmap,
   model: LoadedModel,
 ): Events<{ tokens: Float32Array; grid: TokenGrid }> {

@@ -12,6 +12,7 @@ import { checkContent, openClassifier } from '../safety/check.ts';
 import { checkAborted, decode, denoise } from './denoise.ts';
 import { EncodingMemo } from './encoding.ts';
 import { type Events, staged } from './events.ts';
+import { openKept } from './masked-edit.ts';
 import { type LoadedModel, openModel } from './model.ts';
 import { embedPlan } from './plan-record.ts';
 import { refineFaces } from './refine-faces.ts';
@@ -40,7 +41,9 @@ async function* kontext(plan: Plan, signal: AbortSignal, keeping: Keeping): Even
   const model = yield* load(plan, keeping);
   const encoded = yield* memo.encode(plan, model);
   checkAborted(signal);
-  const x = yield* denoise(plan, model, encoded, signal, options.log);
+  const kept = plan.mask && (yield* openKept(plan, plan.mask, model, encoded));
+  checkAborted(signal);
+  const x = yield* denoise(plan, model, encoded, signal, options.log, kept?.repaint);
   const decoding = performance.now();
   let picture = yield* staged('decode', decode(plan, x, encoded, model.decoder(encoded.canvas)));
   yield { type: 'decode-end', milliseconds: performance.now() - decoding };
@@ -48,6 +51,7 @@ async function* kontext(plan: Plan, signal: AbortSignal, keeping: Keeping): Even
     const tools = { model, memo, residents, options, signal };
     picture = yield* refineFaces(plan, plan.faces, picture, tools);
   }
+  if (kept) picture = kept.restore(picture);
   const checked = plan.safety && {
     nsfw: yield* staged('safety', checkContent(picture, plan.safety, residents, options.threads)),
   };

@@ -12,7 +12,7 @@ import type { AssetStore } from '../../store/assets.ts';
 export type Sources = {
   assets: AssetStore;
   fetch: Omit<FetchLimits, 'maxBytes'>;
-  decoder: Pick<ImageDecoder, 'check' | 'prepareUpload'>;
+  decoder: Pick<ImageDecoder, 'check' | 'prepareMask' | 'prepareUpload'>;
   /** Bytes of one encoded image; 32 MiB by default. */
   maxImageBytes?: number;
   /** Width × height of one image; the engine's limit by default. */

@@ -1,6 +1,7 @@
 /** Task → Inputs: every image that the task names, fetched and decoded once, outside the engine's queue. */
 
 import type { ImageInferenceTask } from '../../api/tasks/image-inference.ts';
+import type { MaskSense } from '../../engine/image/mask.ts';
 import { RetouchError } from '../../error.ts';
 import { isImageFault } from '../failures.ts';
 import { invalidImage, type Place, type Requester, readImage, type Sources } from './image-source.ts';
@@ -10,7 +11,12 @@ export type { Sources } from './image-source.ts';
 /** Width and height are as seen, after the EXIF orientation. */
 export type Reference = { bytes: Uint8Array; width: number; height: number };
 /** `guides`: a list per IP-Adapter. */
-export type Inputs = { references: Reference[]; guides: Reference[][] };
+export type Inputs = {
+  references: Reference[];
+  guides: Reference[][];
+  /** Grey, as `Plan.mask` has it; as large as the first reference. */
+  mask?: Reference | undefined;
+};
 
 const page = 'https://runware.ai/docs/models/flux-1-kontext-dev';
 
@@ -30,12 +36,17 @@ export async function resolveInputs(
   const guides = (task.ipAdapters ?? []).map(({ guideImages }, index) =>
     resolve(guideImages, 'ipAdapters.guideImages', `ipAdapters[${index}].guideImages`),
   );
-  const settled = await Promise.allSettled([references, ...guides].flat());
-  const errors = settled.flatMap((result) => (result.status === 'rejected' ? [result.reason] : []));
+  const maskText = task.inputs?.maskImage;
+  const mask = maskText === undefined ? undefined : resolveMask(maskText, references[0]!, sources, requester);
+  const settled = await Promise.allSettled([references, ...guides, ...(mask ? [mask] : [])].flat());
+  const reasons = settled.flatMap((result) => (result.status === 'rejected' ? [result.reason] : []));
+  // A mask waits for the picture it belongs to, and fails with it.
+  const errors = [...new Set(reasons)];
   if (errors.length > 0) throw new AggregateError(errors);
   return {
     references: await Promise.all(references),
     guides: await Promise.all(guides.map((each) => Promise.all(each))),
+    mask: await mask,
   };
 }
 
@@ -52,5 +63,36 @@ async function resolveReference(
   } catch (error) {
     if (!(error instanceof RetouchError) || !isImageFault(error.code)) throw error;
     throw invalidImage(place, error.message);
+  }
+}
+
+const maskPlace = { parameter: 'inputs.maskImage', where: 'inputs.maskImage' };
+
+async function resolveMask(
+  text: string,
+  picture: Promise<Reference>,
+  sources: Sources,
+  requester: Requester,
+): Promise<Reference> {
+  const mask = await readMask({ text, place: maskPlace }, 'white', sources, requester);
+  const { width, height } = await picture;
+  if (mask.width === width && mask.height === height) return mask;
+  const found = `found a mask of ${mask.width}×${mask.height}, expected the size of the first picture, ${width}×${height}.`;
+  throw invalidImage(maskPlace, found);
+}
+
+/** A mask as the engine takes it: white is edited. `sense`: what of the given one is. Throws API errors. */
+export async function readMask(
+  given: { text: string; place: Place },
+  sense: MaskSense,
+  sources: Sources,
+  requester: Requester,
+): Promise<Reference> {
+  const bytes = await readImage(given, sources, requester);
+  try {
+    return await sources.decoder.prepareMask(bytes, sense, sources.maxPixels);
+  } catch (error) {
+    if (!(error instanceof RetouchError) || !isImageFault(error.code)) throw error;
+    throw invalidImage(given.place, error.message);
   }
 }

@@ -58,6 +58,7 @@ export function makePlans(
     // The page: "Ignored when guidance is disabled (CFGScale ≤ 1)".
     negativePrompt: asked > 1 ? (task.negativePrompt ?? '') : '',
     references: inputs.references.map(({ bytes }) => bytes),
+    mask: inputs.mask?.bytes,
     width,
     height,
     steps,

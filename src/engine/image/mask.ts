@@ -1,0 +1,59 @@
+/** Masks: grey images over a picture, white where it is edited and black where it stays. */
+
+import { RetouchError } from '../../error.ts';
+import type { EncodedImage } from '../plan.ts';
+import { decodeAlpha, decodeImage, encodeImage } from './image-codec.ts';
+import type { Bitmap } from './pixels.ts';
+
+/** Which pixels of a given mask are edited: the white ones (Runware, diffusers), or the transparent ones (OpenAI). */
+export type MaskSense = 'white' | 'transparent';
+
+/**
+ * A mask of either sense as a grey PNG of the same size. Of `white` the brightness counts, on black where it is
+ * transparent; of `transparent` only the alpha channel.
+ *
+ * @throws RetouchError as `decodeImage` does; `maskUnusable` when nothing would be edited, or transparency is asked for
+ * and there is none
+ */
+export async function prepareMask(
+  bytes: Uint8Array,
+  sense: MaskSense,
+  pixelLimit?: number,
+): Promise<EncodedImage> {
+  const alpha = await decodeAlpha(bytes, pixelLimit);
+  if (sense === 'transparent') {
+    if (!alpha)
+      throw unusable(
+        'has no alpha channel; expected a PNG or WebP whose transparent pixels are the area to edit',
+      );
+    return encode(alpha, (i) => 255 - alpha.data[i]!);
+  }
+  const bitmap = await decodeImage(bytes, pixelLimit);
+  // `decodeImage` lays transparency on white; on black it counts for nothing.
+  return encode(bitmap, (i) => {
+    const opacity = alpha ? alpha.data[i]! : 255;
+    return Math.max(brightness(bitmap, i) - (255 - opacity), 0);
+  });
+}
+
+/** ITU-R BT.601, as Pillow's conversion to `L`. */
+function brightness({ data }: Bitmap, i: number): number {
+  return Math.round(0.299 * data[3 * i]! + 0.587 * data[3 * i + 1]! + 0.114 * data[3 * i + 2]!);
+}
+
+function encode({ width, height }: { width: number; height: number }, grey: (i: number) => number) {
+  const data = new Uint8Array(width * height * 3);
+  let brightest = 0;
+  for (let i = 0; i < width * height; i++) {
+    const value = grey(i);
+    brightest = Math.max(brightest, value);
+    data.fill(value, 3 * i, 3 * i + 3);
+  }
+  if (brightest < 128)
+    throw unusable('leaves nothing to edit: no pixel of it is white, or transparent in a mask of OpenAI');
+  return encodeImage({ width, height, data }, 'png', 100);
+}
+
+function unusable(found: string): RetouchError {
+  return new RetouchError('maskUnusable', `The mask ${found}.`);
+}
