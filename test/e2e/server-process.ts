@@ -153,7 +153,9 @@ function isEngineOf(parent: number, pid: number): boolean {
     // pid (name) state parent …; the name may have spaces and brackets.
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
     const [state, ppid] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return /(engine\/|scripted-)child\.[jt]s/.test(command) && state !== 'Z' && Number(ppid) === parent;
+    return (
+      /(engine\/process\/|scripted-)child\.[jt]s/.test(command) && state !== 'Z' && Number(ppid) === parent
+    );
   } catch {
     // It went between the two looks.
     return false;
