@@ -12,7 +12,8 @@ import {
   selectedEdit,
   selection,
 } from '../state/history.ts';
-import { live, progressOf } from '../state/live.ts';
+import { live } from '../state/live.ts';
+import { progressOf } from '../state/progress.ts';
 import { model } from '../state/server.ts';
 import { Icon } from './icons.tsx';
 

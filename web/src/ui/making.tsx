@@ -1,8 +1,9 @@
 import { useEffect } from 'preact/hooks';
 import { addressOf, type Picture } from '../pictures/picture.ts';
 import type { Edit } from '../state/history.ts';
-import { live, progressOf } from '../state/live.ts';
+import { live } from '../state/live.ts';
 import { announcement } from '../state/notices.ts';
+import { progressOf } from '../state/progress.ts';
 import { cancel } from '../state/runs.ts';
 import { lineState, model } from '../state/server.ts';
 import { Icon } from './icons.tsx';

@@ -1,0 +1,70 @@
+/** How far an edit is, and how long it takes yet. */
+
+export type LiveImage = {
+  imageUUID: string;
+  status: 'waiting' | 'processing' | 'success' | 'error';
+  queuePosition?: number;
+  phase?: string;
+  message?: string;
+  fraction?: number;
+  step?: number;
+  steps?: number;
+  preview?: Blob;
+  cache?: { evaluations: number; reused: number; savedMilliseconds: number };
+  faces?: number;
+};
+
+export type LiveEdit = {
+  /** By UUID, in the order in which they are made. */
+  images: ReadonlyMap<string, LiveImage>;
+  /** Of the steps that were seen, for the time left; milliseconds. */
+  stepTimes: readonly number[];
+};
+
+export type Progress = {
+  /** 0 to 1 of the whole edit. */
+  fraction: number;
+  /** For people. */
+  text: string;
+  /** Seconds, where they can be reckoned. */
+  left?: number;
+};
+
+const phases: Readonly<Record<string, string>> = {
+  load: 'Loading the model',
+  encode: 'Reading the picture and the sentence',
+  decode: 'Finishing',
+  faces: 'Refining faces',
+  safety: 'Checking the content',
+};
+
+/** `count` images are asked for, of `steps` steps where the server has not said how many yet. */
+export function progressOf(edit: LiveEdit | undefined, count: number, steps: number): Progress {
+  const images = [...(edit?.images.values() ?? [])];
+  const ended = images.filter(({ status }) => status === 'success' || status === 'error').length;
+  const active = images.find(({ status }) => status === 'processing');
+  const total = active?.steps ?? steps;
+  const done = active?.step ?? 0;
+  const fraction = Math.min(1, (ended + (0.95 * done) / Math.max(1, total)) / count);
+  const which = count > 1 ? `Image ${Math.min(count, ended + 1)} of ${count}: ` : '';
+  if (!active) {
+    const ahead = Math.min(...images.map(({ queuePosition = Number.POSITIVE_INFINITY }) => queuePosition));
+    if (Number.isFinite(ahead) && ahead > 0)
+      return { fraction, text: `In the queue: ${ahead === 1 ? '1 image' : `${ahead} images`} before it` };
+    return { fraction, text: ended > 0 ? `${which}waiting` : 'Sent; waiting for the server' };
+  }
+  if (done === 0 || active.phase !== 'denoise') {
+    const phase = phases[active.phase ?? ''] ?? 'Beginning';
+    const share =
+      active.fraction === undefined || active.phase !== 'load'
+        ? ''
+        : ` ${Math.round(100 * active.fraction)} %`;
+    return { fraction, text: `${which}${phase}${share}` };
+  }
+  const times = edit?.stepTimes ?? [];
+  const mean = times.reduce((sum, time) => sum + time, 0) / Math.max(1, times.length);
+  const left = (mean * (total - done + (count - ended - 1) * total)) / 1000;
+  const unit =
+    left < 1 ? 'less than a second' : left < 90 ? `${Math.round(left)} s` : `${Math.round(left / 60)} min`;
+  return { fraction, text: `${which}step ${done} of ${total}, ${unit} left`, left };
+}
