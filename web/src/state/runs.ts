@@ -26,7 +26,7 @@ import {
 } from './history.ts';
 import { forgetLive, hearImage, live } from './live.ts';
 import { announcement, say } from './notices.ts';
-import { fields, lineState, loadServer, model, modelSizes } from './server.ts';
+import { fields, lineState, loadHealth, loadServer, model, modelSizes } from './server.ts';
 
 /** Of each image; they are evenly spread over its steps. */
 const previews = 6;
@@ -116,7 +116,8 @@ async function submit(edit: Edit): Promise<void> {
     send(edit.id);
   } catch (error) {
     if (error instanceof Refused) fail(edit.id, error.errors);
-    else if (error instanceof Unreachable) fail(edit.id, [{ code: 'offline', message: error.message }]);
+    // It is sent when the line opens again, where its watch finds no task.
+    else if (error instanceof Unreachable) resent.delete(edit.id);
     else throw error;
   } finally {
     preparing.delete(edit.id);
@@ -263,6 +264,7 @@ async function collectNow(id: string): Promise<void> {
     ...said,
   });
   forgetLive(id);
+  void loadHealth();
   if (state === 'failed' && selection.value?.id === id) fieldErrors.value = placeErrors(errors, fields.value);
   announcement.value = {
     done: results.length === 1 ? 'The picture is ready.' : `${results.length} pictures are ready.`,

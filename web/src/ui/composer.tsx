@@ -75,13 +75,8 @@ function Settings() {
   return (
     <>
       {names.map((path) => (
-        <button
-          key={path}
-          type="button"
-          class="chip set"
-          aria-label={`Reset ${path}`}
-          onClick={() => reset(path)}
-        >
+        <button key={path} type="button" class="chip set" onClick={() => reset(path)}>
+          <span class="hidden">Reset </span>
           {path.replace(/^.*\./, '')} {shortly(values.value[path])} <Icon name="close" />
         </button>
       ))}

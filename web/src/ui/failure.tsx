@@ -1,7 +1,7 @@
 import { addressOf, type Picture } from '../pictures/picture.ts';
 import type { WireError } from '../server/wire.ts';
 import type { Edit } from '../state/history.ts';
-import { again, reconnect } from '../state/runs.ts';
+import { again } from '../state/runs.ts';
 import { Icon } from './icons.tsx';
 import { showTab } from './inspector.tsx';
 
@@ -10,10 +10,7 @@ export function Failure({ edit, before }: { edit: Edit; before: Picture | undefi
   const { title, advice, action } = explain(edit.errors);
   const act = () => {
     if (action === 'parameters') showTab('parameters');
-    else {
-      if (action === 'reconnect') reconnect();
-      void again(edit);
-    }
+    else void again(edit);
   };
   return (
     <>
@@ -39,16 +36,10 @@ export function Failure({ edit, before }: { edit: Edit; before: Picture | undefi
   );
 }
 
-type Explained = { title: string; advice?: string; action: 'again' | 'reconnect' | 'parameters' };
+type Explained = { title: string; advice?: string; action: 'again' | 'parameters' };
 
 function explain([first]: readonly WireError[]): Explained {
   switch (first?.code) {
-    case 'offline':
-      return {
-        title: 'The server does not answer',
-        advice: 'It may be starting, or it was stopped. The edit is kept here.',
-        action: 'reconnect',
-      };
     case 'rateLimitExceeded':
     case 'queueFull':
       return {

@@ -1,5 +1,5 @@
 import { effect, signal } from '@preact/signals';
-import { useEffect, useRef } from 'preact/hooks';
+import { useLayoutEffect, useRef } from 'preact/hooks';
 import { CodePanel } from './code-panel.tsx';
 import { Icon } from './icons.tsx';
 import { Parameters } from './parameters.tsx';
@@ -38,7 +38,7 @@ export function Inspector() {
 function Sheet() {
   const dialog = useRef<HTMLDialogElement>(null);
   const close = () => (inspectorOpen.value = false);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (inspectorOpen.value) dialog.current?.showModal();
     else dialog.current?.close();
   }, [inspectorOpen.value]);

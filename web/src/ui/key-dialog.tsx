@@ -1,4 +1,4 @@
-import { useEffect, useRef } from 'preact/hooks';
+import { useLayoutEffect, useRef } from 'preact/hooks';
 import { apiKey } from '../server/client.ts';
 import { reconnect } from '../state/runs.ts';
 import { lineState } from '../state/server.ts';
@@ -7,7 +7,7 @@ import { lineState } from '../state/server.ts';
 export function KeyDialog() {
   const dialog = useRef<HTMLDialogElement>(null);
   const isNeeded = lineState.value === 'keyless';
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (isNeeded) dialog.current?.showModal();
     else dialog.current?.close();
   }, [isNeeded]);

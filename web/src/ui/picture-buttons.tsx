@@ -26,12 +26,22 @@ export function PictureButtons({ isCompact }: { isCompact?: boolean }) {
         tabIndex={-1}
         onChange={take}
       />
-      <button type="button" class={kind} aria-label="Choose pictures" onClick={() => files.current?.click()}>
+      <button
+        type="button"
+        class={kind}
+        aria-label={isCompact ? 'Choose pictures' : undefined}
+        onClick={() => files.current?.click()}
+      >
         <Icon name={isCompact ? 'add' : 'picture'} />
         {!isCompact && 'Choose a picture'}
       </button>
       {hasCamera && (
-        <button type="button" class={kind} aria-label="Take a photograph" onClick={() => setCamera(true)}>
+        <button
+          type="button"
+          class={kind}
+          aria-label={isCompact ? 'Take a photograph' : undefined}
+          onClick={() => setCamera(true)}
+        >
           <Icon name="camera" />
           {!isCompact && 'Camera'}
         </button>

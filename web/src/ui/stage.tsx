@@ -1,3 +1,5 @@
+import { signal } from '@preact/signals';
+import { useEffect, useRef } from 'preact/hooks';
 import { addressOf, type Picture } from '../pictures/picture.ts';
 import { continueFrom, references } from '../state/draft.ts';
 import { type Edit, pictures, selectedEdit, selection } from '../state/history.ts';
@@ -10,9 +12,20 @@ import { Making } from './making.tsx';
 
 /** What is looked at: a picture, an edit that is made, its results, or what went wrong. */
 export function Stage() {
+  const box = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    const observer = new ResizeObserver(([entry]) => {
+      const { width, height } = entry!.contentRect;
+      stageShape.value = width / Math.max(1, height);
+    });
+    observer.observe(box.current!);
+    return () => observer.disconnect();
+  }, []);
   return (
     <section class="stage" aria-label="Picture">
-      <div class="stage-box">{content()}</div>
+      <div class="stage-box" ref={box}>
+        {content()}
+      </div>
       <StageBar />
     </section>
   );
@@ -89,7 +102,7 @@ function Cancelled({ edit, before }: { edit: Edit; before: Picture | undefined }
 
 function Grid({ edit }: { edit: Edit }) {
   const tiles = Array.from({ length: edit.count }, (_, index) => edit.results[index]);
-  const columns = Math.ceil(Math.sqrt(edit.count * (edit.height / edit.width) * 1.3));
+  const columns = columnsFor(edit);
   const pick = (index: number) => (selection.value = { kind: 'edit', id: edit.id, result: index });
   const rows = Math.ceil(edit.count / columns);
   const style = { '--columns': columns, '--rows': rows, '--ratio': edit.width / edit.height };
@@ -119,6 +132,17 @@ function Grid({ edit }: { edit: Edit }) {
     </>
   );
 }
+
+/** As many columns as make the tiles largest. */
+function columnsFor({ count, width, height }: Edit): number {
+  const side = (columns: number) =>
+    Math.min(stageShape.value / columns, width / height / Math.ceil(count / columns));
+  const choices = Array.from({ length: count }, (_, index) => index + 1);
+  return choices.reduce((best, columns) => (side(columns) > side(best) ? columns : best), 1);
+}
+
+/** Width by height of the place for pictures. */
+const stageShape = signal(1.5);
 
 /** What can be done with what is looked at. */
 function StageBar() {
@@ -170,13 +194,16 @@ function StageBar() {
             onClick={() => void moreLike(edit)}
             title="The next seeds, with the same parameters"
           >
-            <Icon name="spark" /> More like this
+            <Icon name="spark" />
+            <span>
+              More<span class="wide-only"> like this</span>
+            </span>
           </button>
         )}
         {picture && (
           <>
-            <a class="quiet button" href={addressOf(picture.blob)} download={picture.name}>
-              <Icon name="download" /> Save
+            <a class="quiet button" aria-label="Save" href={addressOf(picture.blob)} download={picture.name}>
+              <Icon name="download" /> <span class="wide-only">Save</span>
             </a>
             <button
               type="button"
