@@ -1,17 +1,15 @@
 /** Debian's chromium on the playground of a real server, for tests that use the page as a person does. */
 
-import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
 import { build } from 'vite';
 import { expect } from 'vitest';
+import { findProgram, lacks } from '../fixtures/programs.ts';
 
-const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
+const executablePath = findProgram('chromium') ?? '/usr/bin/chromium';
 
-/** Without chromium these tests are skipped; where TEST_BROWSER is set they fail instead. */
-export const hasBrowser = process.env.TEST_BROWSER !== undefined || existsSync(executablePath);
-if (!hasBrowser) console.log(`The tests of the playground are skipped: ${executablePath} is not installed.`);
+export const hasBrowser = !lacks('chromium');
 
 /** A slow machine is not at fault. */
 export const patience = 60_000;
