@@ -137,6 +137,86 @@ describe('a file of the family', () => {
     },
   );
 
+  const cutNames = (prefix: string) => loraTensors(cutUpdates(updates), { prefix });
+  const fused: Readonly<Record<string, string>> = {
+    'double img_attn.qkv': 'attn.to_qkv',
+    'double txt_attn.qkv': 'attn.to_added_qkv',
+  };
+  const diffSynth: Readonly<Record<string, string>> = {
+    'img_mod.lin': 'norm1_a.linear',
+    'txt_mod.lin': 'norm1_b.linear',
+    'img_attn.qkv': 'attn.a_to_qkv',
+    'txt_attn.qkv': 'attn.b_to_qkv',
+    'img_attn.proj': 'attn.a_to_out',
+    'txt_attn.proj': 'attn.b_to_out',
+    'img_mlp.0': 'ff_a.0',
+    'img_mlp.2': 'ff_a.2',
+    'txt_mlp.0': 'ff_b.0',
+    'txt_mlp.2': 'ff_b.2',
+    'modulation.lin': 'norm.linear',
+    linear1: 'to_qkv_mlp',
+    linear2: 'proj_out',
+  };
+  const inBlocks = updates.filter(({ name }) => name.includes('_blocks.'));
+  const renamed = (
+    list: readonly RandomUpdate[],
+    of: (kind: string, index: string, layer: string) => string,
+  ) =>
+    list.map((update) => {
+      const [, kind, index, layer] = update.name.match(/^(double|single)_blocks\.(\d+)\.(.+)$/)!;
+      return { ...update, name: of(kind!, index!, layer!) };
+    });
+  const isFused = ({ name }: RandomUpdate) => name.endsWith('_attn.qkv');
+
+  it.each<[string, () => LoraFile['tensors'], (update: RandomUpdate) => boolean]>([
+    ["SimpleTuner's, PEFT's under diffusers'", () => cutNames('transformer.base_model.model.'), () => true],
+    ["diffusers' under unet", () => cutNames('unet.'), () => true],
+    [
+      "ComfyUI's of a checkpoint",
+      () => loraTensors(updates, { prefix: 'model.diffusion_model.' }),
+      () => true,
+    ],
+    [
+      'with an underscore at the end',
+      () => {
+        const tensors = loraTensors(updates, { prefix: 'lora_unet_', dots: false, ends: kohyaEnds });
+        return Object.fromEntries(
+          Object.entries(tensors).map(([name, value]) => [name.replace('.', '_.'), value]),
+        );
+      },
+      () => true,
+    ],
+    [
+      "of diffusers' fused q, k and v",
+      () =>
+        loraTensors(
+          renamed(
+            updates.filter(isFused),
+            (kind, index, layer) => `transformer_blocks.${index}.${fused[`${kind} ${layer}`]}`,
+          ),
+          { prefix: 'transformer.' },
+        ),
+      isFused,
+    ],
+    [
+      "DiffSynth's",
+      () =>
+        loraTensors(
+          renamed(
+            inBlocks,
+            (kind, index, layer) =>
+              `${kind === 'double' ? 'blocks' : 'single_blocks'}.${index}.${diffSynth[layer]}`,
+          ),
+          { prefix: '', ends: ['lora_A.default.weight', 'lora_B.default.weight'] },
+        ),
+      (update) => inBlocks.includes(update),
+    ],
+  ])('in other names is read too: %s', async (_, tensors, chosen) => {
+    const reference = await mergedVelocity(updates.filter(chosen));
+    expectEqual(await unmerged(write({ tensors: tensors() })), reference);
+    expect(difference(reference, plain).relativeL2).toBeGreaterThan(0.02);
+  });
+
   it('every one has an example here', () => {
     const known = Object.entries(families).filter(([, { refusal }]) => refusal === undefined);
     expect(Object.keys(examples).sort()).toEqual(known.map(([name]) => name).sort());

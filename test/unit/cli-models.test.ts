@@ -103,6 +103,47 @@ describe('files', () => {
     });
   });
 
+  it('of a model and of an adapter together are refused', async () => {
+    for (const path of ['ink.safetensors', 'style.safetensors'])
+      await expect(findFiles([...parts(), at('encoder'), at(path)])).rejects.toMatchObject({
+        code: 'modelFilesUnknown',
+        message: expect.stringMatching(
+          /is a(n IP-Adapter| LoRA), and .*flux\.safetensors \(transformer\).*one after the other/,
+        ),
+      });
+  });
+
+  it('of layers without the ends of a LoRA are none', async () => {
+    await mkdir(at('shards'));
+    for (const name of ['half.safetensors', 'shards/model-00002-of-00002.safetensors'])
+      writeSafetensors(at(name), {
+        'transformer_blocks.1.attn.to_q.weight': f32([1], [1, 1]),
+        'double_blocks.0.img_attn.norm.query_norm.scale': f32([1]),
+      });
+    await expect(findFiles([at('half.safetensors')])).rejects.toMatchObject({
+      code: 'modelFilesUnknown',
+      message: expect.stringContaining('of no network, LoRA or IP-Adapter known here'),
+    });
+    await expect(findFiles([at('shards/model-00002-of-00002.safetensors')])).rejects.toMatchObject({
+      code: 'modelFileMissing',
+      message: expect.stringContaining('is part 2 of 2'),
+    });
+    writeSafetensors(at('svdq.safetensors'), {
+      'transformer_blocks.0.qkv_proj.qweight': f32([1]),
+      'transformer_blocks.0.qkv_proj.wscales': f32([1]),
+    });
+    await expect(findFiles([at('svdq.safetensors')])).rejects.toMatchObject({
+      code: 'dtypeUnsupported',
+      message: expect.stringContaining('SVDQuant (nunchaku)'),
+    });
+    writeSafetensors(at('other-lora.safetensors'), {
+      'unet.down_blocks.0.x.lora_A.weight': f32([1], [1, 1]),
+      'model.layers.0.lora_A.weight': f32([1], [1, 1]),
+      'lora_unet_x.lora_down.weight': f32([1], [1, 1]),
+    });
+    await expect(findFiles([at('other-lora.safetensors')])).rejects.toMatchObject({ code: 'loraUnknown' });
+  });
+
   it('of a detector are taken at their word', async () => {
     await writeFile(at('yolo.onnx'), '');
     expect(await findFiles([at('yolo.onnx')], { category: 'face-detector' })).toEqual({
@@ -139,6 +180,20 @@ describe('a model', () => {
     const whole = await addTo([at('whole')], { air: 'me:whole-copy@1', copy: true });
     expect(JSON.parse(await readFile(join(whole.folder, 'manifest.json'), 'utf8')).files).toBe('.');
     expect(existsSync(join(whole.folder, 'transformer/config.json'))).toBe(true);
+  });
+
+  it('that is a LoRA of PEFT is copied with the file that its scale is in', async () => {
+    await mkdir(at('peft'));
+    writeLora(at('peft/adapter_model.safetensors'));
+    await writeFile(at('peft/adapter_config.json'), '{"lora_alpha":32}');
+    for (const [i, path] of ['peft', 'peft/adapter_model.safetensors'].entries()) {
+      const { folder: own } = await addTo([at(path)], { air: `me:peft@${i}`, license, copy: true });
+      const lora = (await scan()).findAdapter('lora', `me:peft@${i}`)!;
+      expect(lora.files.weights).toBe(join(own, 'adapter_model.safetensors'));
+      expect(JSON.parse(await readFile(join(own, 'adapter_config.json'), 'utf8'))).toEqual({
+        lora_alpha: 32,
+      });
+    }
   });
 
   it('takes what it lacks from another', async () => {
@@ -245,6 +300,16 @@ describe('of a repository', () => {
   it('the only file of weights, or those that are named', () => {
     const one = repository('README.md', 'lora.safetensors', 'preview.png');
     expect(selectFiles(one, []).map(({ path }) => path)).toEqual(['README.md', 'lora.safetensors']);
+    const peft = repository(
+      'adapter_config.json',
+      'adapter_model.safetensors',
+      'x/adapter_config.json',
+      'x/adapter_model.safetensors',
+    );
+    expect(selectFiles(peft, ['x/adapter_model.safetensors']).map(({ path }) => path)).toEqual([
+      'x/adapter_model.safetensors',
+      'x/adapter_config.json',
+    ]);
     const two = repository('a.gguf', 'b.gguf');
     expect(selectFiles(two, ['b.gguf']).map(({ path }) => path)).toEqual(['b.gguf']);
     expect(() => selectFiles(two, [])).toThrow('it has a.gguf (10 bytes), b.gguf (10 bytes)');

@@ -9,6 +9,7 @@ import { readLora } from '../../src/engine/adapters/lora/read.ts';
 import { activeAt, type LoraStage, stageAt } from '../../src/engine/adapters/lora/stages.ts';
 import type { Components } from '../../src/engine/networks/components.ts';
 import type { RetouchError } from '../../src/error.ts';
+import { bytesRead } from '../fixtures/file-reads.ts';
 import { tinyComponents } from '../fixtures/tiny-flux.ts';
 import { f32, type StoredTensor, writeSafetensors } from '../fixtures/write-safetensors.ts';
 
@@ -70,6 +71,20 @@ describe('a file that cannot be used', () => {
     expect(message).toMatch(/, …$/);
   });
 
+  it.each<[string, string]>([
+    ['bundle_emb.word.clip_l', 'embeddings of new words that OneTrainer bundles'],
+    [`${query}.oft_blocks`, 'OFT'],
+    [`${query}.a1.weight`, 'GLoRA'],
+    [`${query}.w_norm`, 'differences of whole weights'],
+    [`${query}.modules_to_save.weight`, 'whole layers (modules_to_save)'],
+    ['transformer.transformer_blocks.0.qkv_proj.lora_down.weight', "nunchaku's layers"],
+  ])('with %s says what that is', (name, words) => {
+    const { code, message } = refusal({ ...pair(query), [name]: zeros(1, 64) });
+    expect(code).toBe('loraUnmatched');
+    expect(message).toContain(name);
+    expect(message).toContain(`Not used by this build: ${words}`);
+  });
+
   it.each(['diff', 'diff_b', 'lora_B.bias', 'lokr_t2'])('with a tensor of the kind %s is refused', (kind) => {
     const { code, message } = refusal({ ...pair(query), [`${query}.${kind}`]: zeros(64) });
     expect(code).toBe('loraUnmatched');
@@ -115,6 +130,80 @@ describe('a file that cannot be used', () => {
   });
 });
 
+describe('a file with a number that is not finite', () => {
+  const bad = (values: number[], shape: number[]) => f32(values, shape);
+
+  it.each<[string, () => Record<string, StoredTensor>, string]>([
+    [
+      'NaN in A',
+      () => ({
+        ...pair(query),
+        [`${query}.lora_A.weight`]: bad([...Array(127).fill(0), Number.NaN], [2, 64]),
+      }),
+      'element 127 of transformer.transformer_blocks.0.attn.to_q.lora_A.weight is NaN',
+    ],
+    [
+      'Inf in B',
+      () => ({
+        ...pair(query),
+        [`${query}.lora_B.weight`]: bad([Number.POSITIVE_INFINITY, ...Array(127).fill(0)], [64, 2]),
+      }),
+      'lora_B.weight is Infinity',
+    ],
+    ['NaN in alpha', () => ({ ...pair(query), [`${query}.alpha`]: bad([Number.NaN], []) }), 'alpha is NaN'],
+    [
+      'NaN in magnitudes',
+      () => ({ ...pair(query), [`${query}.dora_scale`]: bad(Array(64).fill(Number.NaN), [64, 1]) }),
+      'dora_scale is NaN',
+    ],
+    [
+      'Inf in a LoHa',
+      () => ({ ...loha(2), [`${query}.hada_w2_a`]: bad([-Infinity, ...Array(127).fill(0)], [64, 2]) }),
+      'hada_w2_a is -Infinity',
+    ],
+    [
+      'NaN in a LoKr',
+      () => ({
+        [`${query}.lokr_w1`]: bad([Number.NaN, 1, 1, 1], [2, 2]),
+        [`${query}.lokr_w2`]: zeros(32, 32),
+      }),
+      'lokr_w1 is NaN',
+    ],
+  ])('names the file and the tensor: %s', (_, tensors, words) => {
+    const { code, message } = refusal(tensors());
+    expect(code).toBe('loraInvalid');
+    expect(message).toContain(words);
+    expect(message).toContain(folder);
+  });
+});
+
+const loha = (rank: number) => ({
+  [`${query}.hada_w1_a`]: zeros(64, rank),
+  [`${query}.hada_w1_b`]: zeros(rank, 64),
+  [`${query}.hada_w2_a`]: zeros(64, rank),
+  [`${query}.hada_w2_b`]: zeros(rank, 64),
+});
+
+describe('a LoHa', () => {
+  it('that does not fit is refused by its header, before any of it is read', async () => {
+    const file = write(loha(16));
+    const expanded = 2 * 4 * 16 * 16 * (64 + 64);
+    let failure: RetouchError | undefined;
+    const read = await bytesRead(() => {
+      try {
+        readLora(file, layers, expanded - 1);
+      } catch (error) {
+        failure = error as RetouchError;
+      }
+    });
+    expect(failure).toMatchObject({ code: 'notEnoughMemory', details: { needed: expanded } });
+    expect(failure!.message).toMatch(/reading it takes 256\.0 KiB, and 256\.0 KiB are left/);
+    // The header alone: its table and the eight bytes of its length.
+    expect([...read.values()].reduce((sum, count) => sum + count, 0)).toBeLessThan(2000);
+    expect(readLora(file, layers, expanded)).toHaveLength(1);
+  });
+});
+
 describe('the scale of an update', () => {
   const scaleOf = (tensors: Record<string, StoredTensor>, metadata?: Record<string, string>) =>
     readLora(write(tensors, metadata), layers)[0]!.scale;
@@ -141,8 +230,54 @@ describe('the scale of an update', () => {
     expect(scaleOf(pair(query, 4), metadata({ lora_alpha: 8, alpha_pattern: { 'attn.to_q': 2 } }))).toBe(0.5);
     const both = { ...pair(query, 4), [`${query}.alpha`]: f32([1], []) };
     expect(scaleOf(both, metadata({ lora_alpha: 8 }))).toBe(0.25);
+    // The keys are regular expressions of the end of a layer's name, from a dot on; the first that fits counts.
+    const pattern = (alpha_pattern: object) =>
+      scaleOf(pair(query, 4), metadata({ lora_alpha: 8, alpha_pattern }));
+    expect(pattern({ 'transformer_blocks\\.\\d+\\.attn\\.to_[qkv]': 2 })).toBe(0.5);
+    expect(pattern({ '^transformer_blocks\\.0\\..*': 2 })).toBe(0.5);
+    expect(pattern({ '.*to_k': 1, 'to_k|to_q': 2, to_q: 4 })).toBe(0.5);
+    expect(pattern({ o_q: 2, 'attn.to': 2, '^attn.to_q': 2 })).toBe(2);
+    expect(() => pattern({ 'to_(q': 2 })).toThrow(/"to_\(q" of its alpha_pattern/);
     // The metadata of another component says nothing of the transformer.
     expect(scaleOf(pair(query, 4), { lora_adapter_metadata: '{"text_encoder.lora_alpha":8}' })).toBe(1);
+  });
+});
+
+describe('alpha beside the tensors', () => {
+  const alone = (metadata: Record<string, string>, tensors = pair(query)) =>
+    readLora(write(tensors, metadata), layers)[0]!.scale;
+
+  it.each([
+    { lora_alpha: '1', r: '2' },
+    { 'transformer.lora_alpha': '1' },
+    { network_alpha: '1.0' },
+    { alpha: '1' },
+    { ss_network_alpha: '1', ss_network_dim: '2' },
+  ])('stands in plain keys of the header: %j', (metadata) => {
+    expect(alone(metadata as Record<string, string>)).toBe(0.5);
+    expect(
+      alone(metadata as Record<string, string>, { ...pair(query), [`${query}.alpha`]: f32([8], []) }),
+    ).toBe(4);
+  });
+
+  it('that is no number, or of another network, says nothing', () => {
+    expect(alone({ ss_network_alpha: 'None' })).toBe(1);
+    expect(alone({ 'text_encoder.lora_alpha': '1' })).toBe(1);
+  });
+
+  it("in PEFT's adapter_config.json is that of adapter_model alone, not of other files in the folder", () => {
+    const own = path.join(folder, 'peft');
+    fs.mkdirSync(own);
+    fs.writeFileSync(path.join(own, 'adapter_config.json'), '{"lora_alpha":32,"r":4}');
+    const named = (name: string) => {
+      writeSafetensors(path.join(own, name), pair(query, 4));
+      return readLora(path.join(own, name), layers)[0]!.scale;
+    };
+    expect(named('adapter_model.safetensors')).toBe(8);
+    expect(readLora(own, layers)[0]!.scale).toBe(8);
+    expect(named('ink.safetensors')).toBe(1);
+    // A folder is its shortest file, whose configuration it is not.
+    expect(readLora(own, layers)[0]!.scale).toBe(1);
   });
 });
 
@@ -187,6 +322,24 @@ describe('text encoders', () => {
       pair('diffusion_model.double_blocks.0.img_attn.proj'),
       'text_encoders.clip_l.transformer.text_model.encoder.layers.1.mlp.fc1',
       'text_encoders.t5xxl.transformer.encoder.block.2.layer.1.DenseReluDense.wo',
+    ],
+    [
+      'kohya, before FLUX',
+      pair('lora_unet_double_blocks_0_img_attn_proj'),
+      'lora_te_text_model_encoder_layers_1_mlp_fc1',
+      'lora_te3_encoder_block_2_layer_1_DenseReluDense_wo',
+    ],
+    [
+      "kohya's beside ComfyUI",
+      pair('diffusion_model.double_blocks.0.img_attn.proj'),
+      'lora_te1_text_model_encoder_layers_1_mlp_fc1',
+      'lora_te3_encoder_block_2_layer_1_DenseReluDense_wo',
+    ],
+    [
+      "diffusers' beside ComfyUI",
+      pair('diffusion_model.double_blocks.0.img_attn.proj'),
+      'text_encoder.text_model.encoder.layers.1.mlp.fc1',
+      'text_encoder_2.encoder.block.2.layer.1.DenseReluDense.wo',
     ],
     [
       'text alone',

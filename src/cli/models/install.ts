@@ -2,7 +2,7 @@
 
 import { constants, existsSync, readFileSync } from 'node:fs';
 import { cp, mkdir, rename, rm, writeFile } from 'node:fs/promises';
-import { basename, extname, join } from 'node:path';
+import { basename, dirname, extname, join } from 'node:path';
 import { RetouchError } from '../../error.ts';
 import { readManifest } from '../../store/manifest.ts';
 import { cliError } from '../flags/arguments.ts';
@@ -91,6 +91,13 @@ export async function copyFiles(found: Found, draft: string): Promise<Found> {
     names.set(path, name);
     return name;
   };
+  const config = adapterConfig(found);
+  if (config !== undefined && found.category === 'lora') {
+    // PEFT's configuration is known by its file's name.
+    const weights = await copy(found.files.weights!, basename(found.files.weights!));
+    await copy(config, basename(config));
+    return { ...found, files: { weights } };
+  }
   const files: Record<string, string> = {};
   for (const [role, path] of Object.entries(found.files)) files[role] = await copyOnce(role, path);
   if (found.category !== 'checkpoint') return { ...found, files };
@@ -100,6 +107,16 @@ export async function copyFiles(found: Found, draft: string): Promise<Found> {
     files: files as typeof found.files,
     ...(tiny === undefined ? {} : { tinyAutoencoder: await copyOnce('tinyAutoencoder', tiny) }),
   };
+}
+
+/** The file beside a LoRA that PEFT saved, which its scale is in. */
+function adapterConfig(found: Found): string | undefined {
+  if (found.category !== 'lora') return undefined;
+  const weights = found.files.weights!;
+  const config = join(dirname(weights), 'adapter_config.json');
+  return /^adapter_model\.(safetensors|bin)$/.test(basename(weights)) && existsSync(config)
+    ? config
+    : undefined;
 }
 
 /** The licence that a model's own papers name: its card's, or its file's metadata. */

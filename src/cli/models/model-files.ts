@@ -43,6 +43,7 @@ export async function findFiles(
   const parts = await sort(paths.flatMap(expand));
   const adapter = known ?? (['lora', 'ip-adapter'] as const).find((kind) => parts.has(kind));
   if (!adapter) return checkpoint(parts, base);
+  refuseMixture(adapter, parts);
   const weights = parts.get(adapter);
   if (weights === undefined) {
     const found = [...parts.keys()].join(', ') || 'nothing known';
@@ -56,6 +57,18 @@ export async function findFiles(
       `${weights} is an IP-Adapter, which needs an image encoder; name the folder of the one it was trained with too (CLIP or SigLIP, with its config.json).`,
     );
   return { category: adapter, files: { adapter: weights, imageEncoder } };
+}
+
+/** Adapters are installed alone: what else was named would be left out. */
+function refuseMixture(adapter: AdapterCategory, parts: ReadonlyMap<Part, string>): void {
+  const own: readonly Part[] = adapter === 'ip-adapter' ? ['ip-adapter', 'image-encoder'] : ['lora'];
+  const others = [...parts].filter(([part]) => !own.includes(part));
+  if (others.length === 0 || !parts.has(own[0]!)) return;
+  const list = others.map(([part, path]) => `${basename(path)} (${part})`).join(', ');
+  throw cliError(
+    'modelFilesUnknown',
+    `${parts.get(own[0]!)} is ${adapter === 'lora' ? 'a LoRA' : 'an IP-Adapter'}, and it was named with ${list}: a model and an adapter are added one after the other.`,
+  );
 }
 
 function only(paths: readonly string[]): string {

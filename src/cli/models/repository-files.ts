@@ -31,7 +31,7 @@ export function selectFiles({ name, files }: HubRepository, wanted: readonly str
       if (file) return file;
       throw cliError('modelFilesUnknown', `${name} has no file ${path}; it has ${listWeights(files)}.`);
     });
-    return [...top.filter(({ path }) => path !== 'model_index.json'), ...named];
+    return withAdapterConfigs([...top.filter(({ path }) => path !== 'model_index.json'), ...named], files);
   }
   if (files.some(({ path }) => path === 'model_index.json')) {
     const inside = files.filter(({ path }) => {
@@ -41,11 +41,21 @@ export function selectFiles({ name, files }: HubRepository, wanted: readonly str
     return [...top, ...inside.filter(({ path }) => !isVariant(path, inside))];
   }
   const single = files.filter(({ path }) => weights.test(path));
-  if (single.length === 1) return [...top, ...single];
+  if (single.length === 1) return withAdapterConfigs([...top, ...single], files);
   throw cliError(
     'modelFilesUnknown',
     `${name} is no diffusers pipeline (it has no model_index.json); name its files with --file: it has ${listWeights(files)}.`,
   );
+}
+
+/** PEFT keeps a LoRA's scale in a file beside it. */
+function withAdapterConfigs(chosen: readonly HubFile[], all: readonly HubFile[]): HubFile[] {
+  const configs = chosen.flatMap(({ path }) => {
+    const folder = path.match(/^(.*\/)?adapter_model\.(safetensors|bin)$/);
+    const config = folder && all.find((file) => file.path === `${folder[1] ?? ''}adapter_config.json`);
+    return config && !chosen.includes(config) ? [config] : [];
+  });
+  return [...chosen, ...configs];
 }
 
 /** `model.fp16.safetensors` beside `model.safetensors` is the same again, rounded. */

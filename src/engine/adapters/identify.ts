@@ -8,6 +8,7 @@ import { fluxDialects } from '../weights/dialects/flux.ts';
 import type { Dialect } from '../weights/dialects/index.ts';
 import { t5Dialects } from '../weights/dialects/t5.ts';
 import { detectFamily } from './lora/families/detect.ts';
+import { locatePart } from './lora/parts.ts';
 
 /** Networks of a checkpoint; an all-in-one file holds several. */
 const networks = {
@@ -24,7 +25,12 @@ export type WeightKind = keyof typeof networks | 'ip-adapter' | 'image-encoder' 
 const ipAdapters = ['ip_adapter_proj_model.', 'image_proj.'];
 const imageEncoder = /^vision_model\.embeddings\.patch_embedding\.weight$/;
 
-/** Empty when it is nothing known here. */
+/**
+ * Empty when it is nothing known here. A LoRA is known by the ends of its tensors' names: their beginnings are those of layers, which
+ * parts of a checkpoint have too.
+ *
+ * @throws RetouchError `loraRefused`, and `loraUnknown` for what is a LoRA of no family
+ */
 export function identify({ tensors, path }: Checkpoint): WeightKind[] {
   const names = new Set(tensors.keys());
   const list = [...names];
@@ -34,10 +40,12 @@ export function identify({ tensors, path }: Checkpoint): WeightKind[] {
   );
   if (found.length > 0) return found.map(([kind]) => kind as WeightKind);
   if (list.some((name) => imageEncoder.test(name))) return ['image-encoder'];
+  const isLora = list.some((name) => locatePart(name) !== undefined);
   try {
-    detectFamily(list, path);
-    return ['lora'];
-  } catch {
+    const family = detectFamily(list, path);
+    return list.some((name) => family.locate(name) !== undefined) ? ['lora'] : [];
+  } catch (error) {
+    if (isLora) throw error;
     return [];
   }
 }

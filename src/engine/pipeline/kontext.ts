@@ -19,7 +19,11 @@ import { refineFaces } from './refine-faces.ts';
 
 /** An engine in this process; `EngineHost` runs one in a child. */
 export function createEngine(options: EngineOptions): Engine {
-  const loras = new LoraCache(Math.min(maxLoraBytes, options.memoryLimit / 8), options.threads);
+  const loras = new LoraCache(
+    Math.min(maxLoraBytes, options.memoryLimit / 8),
+    options.threads,
+    options.memoryLimit,
+  );
   const residents = new Residents(options.memoryLimit, loras);
   const memo = new EncodingMemo();
   return {

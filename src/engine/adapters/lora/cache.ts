@@ -14,6 +14,7 @@ type Entry = { bytes: number; prepared: Prepared };
 export class LoraCache {
   private readonly limit: number;
   private readonly threads: number;
+  private readonly memory: number;
   /** In the order of use, the least recent first. */
   private readonly entries = new Map<string, Entry>();
   /** The results of one task ask for the same set: what it feeds the networks is made once. */
@@ -23,10 +24,12 @@ export class LoraCache {
   /**
    * @param limit bytes that are kept beyond the run under way
    * @param threads to compute with where reading takes computing
+   * @param memory bytes that the engine may use at all: what would not fit is not read
    */
-  constructor(limit: number, threads: number) {
+  constructor(limit: number, threads: number, memory = Number.POSITIVE_INFINITY) {
     this.limit = limit;
     this.threads = threads;
+    this.memory = memory;
   }
 
   /** What was read and what the run under way feeds its networks. */
@@ -60,7 +63,9 @@ export class LoraCache {
       if (!entry) {
         const message = `reading LoRA ${air}`;
         yield { message, fraction: i / wanted.length };
-        const updates = named(air, () => readLora(file, this.layersOf(components)));
+        const updates = named(air, () =>
+          readLora(file, this.layersOf(components), this.memory - bytesOfUses(uses)),
+        );
         const measuring = measureGains(updates, components, this.threads);
         let next = await measuring.next();
         for (; !next.done; next = await measuring.next())
@@ -92,6 +97,10 @@ export class LoraCache {
     if (this.named?.model !== model) this.named = { model, layers: layersOf(components) };
     return this.named.layers;
   }
+}
+
+function bytesOfUses(uses: readonly LoraUse[]): number {
+  return bytesOf(new Set(uses.flatMap(({ prepared }) => preparedArrays(prepared))));
 }
 
 /** Clients know a LoRA by its id, and files by nothing. */

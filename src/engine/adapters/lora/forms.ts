@@ -62,7 +62,7 @@ function readMatrix(entry: TensorEntry, path: string): Matrix {
   // Convolutions of one pixel, which some trainers store layers as, are matrices.
   const [rows = 0, columns = 0, ...rest] = entry.shape;
   if (entry.shape.length >= 2 && rest.every((size) => size === 1))
-    return { rows, columns, values: readFloats(entry) };
+    return { rows, columns, values: finite(entry, readFloats(entry), path) };
   throw new RetouchError(
     'loraInvalid',
     `${path}: ${entry.name} has shape [${entry.shape}], expected a matrix`,
@@ -70,6 +70,17 @@ function readMatrix(entry: TensorEntry, path: string): Matrix {
       path,
       tensor: entry.name,
     },
+  );
+}
+
+/** @throws RetouchError `loraInvalid` for a training that failed: its numbers would make every picture black */
+export function finite(entry: TensorEntry, values: Float32Array, path: string): Float32Array {
+  const odd = values.findIndex((value) => !Number.isFinite(value));
+  if (odd < 0) return values;
+  throw new RetouchError(
+    'loraInvalid',
+    `${path}: element ${odd} of ${entry.name} is ${values[odd]}, expected finite numbers; its training failed or the file is damaged`,
+    { path, tensor: entry.name },
   );
 }
 

@@ -40,8 +40,20 @@ export function layersOf({ transformer, clip, t5 }: Pick<Components, 'transforme
 /** BFL's names, which are ours, and diffusers', which cut the fused layers. */
 function transformerNames(slot: LinearLayer): [string, Target][] {
   const names: Record<string, RowSegment[]> = { [slot.name]: whole(slot) };
-  // ComfyUI trains the attention's part of a single block's first layer under this name.
-  if (slot.name.endsWith('.linear1')) names[`${slot.name}_qkv`] = rows(0, 3 * slot.inputs);
+  const block = slot.name.match(/^(double|single)_blocks\.(\d+)\.(.+)$/);
+  if (block) {
+    const [, kind, index, layer] = block as unknown as [string, string, string, string];
+    if (layer === 'linear1') {
+      // The attention's part of a single block's first layer: ComfyUI's name of it, and diffusers' where it was fused.
+      names[`${slot.name}_qkv`] = rows(0, 3 * slot.inputs);
+      names[`single_transformer_blocks.${index}.attn.to_qkv`] = rows(0, 3 * slot.inputs);
+    }
+    const fused = fusedNames[layer];
+    if (fused) names[`transformer_blocks.${index}.attn.${fused}`] = whole(slot);
+    const diffSynth = diffSynthNames[layer];
+    if (diffSynth)
+      names[`${kind === 'double' ? 'blocks' : 'single_blocks'}.${index}.${diffSynth}`] = whole(slot);
+  }
   const pieces = fluxDiffusers.locate(`${slot.name}.weight`, new Set());
   if (pieces.some(({ half }) => half !== undefined)) {
     // The halves of the last modulation are stored the other way round.
@@ -76,6 +88,29 @@ function spelled(
     ] satisfies [string, Target][];
   });
 }
+
+/** diffusers' `fuse_qkv_projections` gives its layers these names. */
+const fusedNames: Readonly<Record<string, string>> = {
+  'img_attn.qkv': 'to_qkv',
+  'txt_attn.qkv': 'to_added_qkv',
+};
+
+/** DiffSynth-Studio's names (flux_dit.py), where a is the image and b the text. */
+const diffSynthNames: Readonly<Record<string, string>> = {
+  'img_mod.lin': 'norm1_a.linear',
+  'txt_mod.lin': 'norm1_b.linear',
+  'img_attn.qkv': 'attn.a_to_qkv',
+  'txt_attn.qkv': 'attn.b_to_qkv',
+  'img_attn.proj': 'attn.a_to_out',
+  'txt_attn.proj': 'attn.b_to_out',
+  'img_mlp.0': 'ff_a.0',
+  'img_mlp.2': 'ff_a.2',
+  'txt_mlp.0': 'ff_b.0',
+  'txt_mlp.2': 'ff_b.2',
+  'modulation.lin': 'norm.linear',
+  linear1: 'to_qkv_mlp',
+  linear2: 'proj_out',
+};
 
 function stem(tensor: string): string {
   return tensor.slice(0, tensor.lastIndexOf('.'));

@@ -37,7 +37,25 @@ const endings: readonly [RegExp, Part][] = [
 export function locatePart(name: string): Located | undefined {
   for (const [ending, part] of endings) {
     const found = name.match(ending);
-    if (found) return { module: name.slice(0, found.index), part };
+    // Some trainers leave an underscore at the end of a layer's name.
+    if (found) return { module: name.slice(0, found.index).replace(/_+$/, ''), part };
   }
   return undefined;
+}
+
+/** Tensors that are known and cannot be used, in the words of docs/guide/lora.md. */
+const refusals: readonly [RegExp, string][] = [
+  [/^bundle_emb\./, 'embeddings of new words that OneTrainer bundles'],
+  [/\.(oft_blocks|oft_diag|oft_[SR]|boft_.*)(\.|$)/, 'OFT, which rotates weights'],
+  [/\.(a1|a2|b1|b2)\.weight$/, 'GLoRA'],
+  [/\.modules_to_save\b/, 'whole layers (modules_to_save)'],
+  [/\.(w_norm|b_norm|diff|diff_b|set_weight|set_bias)$/, 'differences of whole weights'],
+  [/\.(lora_A|lora_B|lora_up|lora_down)(\.[^.]+)?\.bias$/, 'biases'],
+  [/\.(lora_mid\.weight|lokr_t[12]|hada_t[12])$/, 'Tucker factors of convolutions'],
+  [/\.(qkv_proj|qkv_proj_context|mlp_fc[12]|mlp_context_fc[12]|out_proj_context)\./, "nunchaku's layers"],
+  [/\.on_input$/, 'IA3'],
+];
+
+export function refusalOf(name: string): string | undefined {
+  return refusals.find(([pattern]) => pattern.test(name))?.[1];
 }

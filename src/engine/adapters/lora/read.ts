@@ -1,12 +1,16 @@
 /** A LoRA file of any family → updates of our layers. */
+
+import { formatBytes } from '../../../bytes.ts';
 import { RetouchError } from '../../../error.ts';
 import { type Checkpoint, openCheckpoint } from '../../weights/checkpoint.ts';
 import { toFloats } from '../../weights/floats.ts';
-import { readBytes, type TensorEntry } from '../../weights/stored.ts';
+import { countOf, readBytes, type TensorEntry } from '../../weights/stored.ts';
 import { detectFamily } from './families/detect.ts';
 import type { Family } from './families/index.ts';
-import { type Parts, readForm } from './forms.ts';
+import { families } from './families/index.ts';
+import { finite, type Parts, readForm } from './forms.ts';
 import type { Layers, Network, Target } from './layers.ts';
+import { refusalOf } from './parts.ts';
 import { loraSettings, scaleOf } from './settings.ts';
 import type { Update } from './update.ts';
 
@@ -14,13 +18,16 @@ type Layer = { network: Network; module: string; target: Target; parts: Parts };
 
 /**
  * @throws RetouchError `loraUnknown`, `loraRefused`, `loraUnmatched` when tensors are of no layer of the model,
- *   `loraMisfit` when one has other sizes than its layer, `loraInvalid`
+ *   `loraMisfit` when one has other sizes than its layer, `loraInvalid` also for numbers that are not finite, and
+ *   `notEnoughMemory` before anything is read, when more than `room` bytes are needed
  */
-export function readLora(path: string, layers: Layers): Update[] {
+export function readLora(path: string, layers: Layers, room = Number.POSITIVE_INFINITY): Update[] {
   const checkpoint = openCheckpoint(path);
   const family = detectFamily([...checkpoint.tensors.keys()], path);
   const settings = loraSettings(checkpoint);
-  return groupByLayer(checkpoint, family, layers).map(({ network, module, target, parts }) => {
+  const found = groupByLayer(checkpoint, family, layers);
+  checkRoom(path, found, room);
+  return found.map(({ network, module, target, parts }) => {
     const { product, rank } = readForm(module, parts, path);
     const { slot, segments } = target;
     const [outputs, inputs] =
@@ -34,7 +41,7 @@ export function readLora(path: string, layers: Layers): Update[] {
         `${path} updates ${module} as a layer [${outputs}, ${inputs}], and this model's is [${expected}, ${slot.inputs}]: it was made for another model`,
         { path, module },
       );
-    const alpha = parts.alpha && readScalar(parts.alpha);
+    const alpha = parts.alpha && readScalar(parts.alpha, path);
     return {
       target,
       product,
@@ -44,11 +51,33 @@ export function readLora(path: string, layers: Layers): Update[] {
   });
 }
 
+/** Told by the header's shapes: a LoHa is small on the disk and becomes a product of rank r₁·r₂ in memory. */
+function checkRoom(path: string, layers: readonly Layer[], room: number): void {
+  const values = layers.reduce((sum, { parts }) => sum + valuesOf(parts), 0);
+  // Once as it is read, once as the networks are fed.
+  const needed = 2 * 4 * values;
+  if (needed <= room) return;
+  throw new RetouchError(
+    'notEnoughMemory',
+    `Not enough memory for ${path}: reading it takes ${formatBytes(needed)}, and ${formatBytes(Math.max(room, 0))} are left of what the engine may use.`,
+    { path, needed, room },
+  );
+}
+
+function valuesOf(parts: Parts): number {
+  const shapeOf = (part: keyof Parts): readonly number[] => parts[part]?.shape ?? [0, 0];
+  const [n = 0, r1 = 0] = shapeOf('loha.w1.a');
+  const [r2 = 0] = shapeOf('loha.w2.b');
+  const [, k = 0] = shapeOf('loha.w1.b');
+  const stored = Object.values(parts).reduce((sum, entry) => sum + countOf(entry.shape), 0);
+  return parts['loha.w1.a'] ? r1 * r2 * (n + k) : stored;
+}
+
 function groupByLayer(checkpoint: Checkpoint, family: Family, layers: Layers): Layer[] {
   const found = new Map<string, Layer>();
   const unmatched: string[] = [];
   for (const [name, entry] of checkpoint.tensors) {
-    const located = family.locate(name);
+    const located = family.locate(name) ?? locateText(name);
     const target = located && layers[located.network].get(located.module);
     if (!target) {
       unmatched.push(name);
@@ -64,26 +93,37 @@ function groupByLayer(checkpoint: Checkpoint, family: Family, layers: Layers): L
   return [...found.values()];
 }
 
+/** Trainers keep their names of the text encoders beside another's of the transformer. */
+function locateText(name: string): ReturnType<Family['locate']> {
+  for (const family of Object.values(families) as Family[]) {
+    const located = family.locate(name);
+    if (located && located.network !== 'transformer') return located;
+  }
+  return undefined;
+}
+
 function unmatchedError({ path, tensors }: Checkpoint, family: Family, unmatched: string[]): RetouchError {
   const shown = unmatched.slice(0, 5).join(', ') + (unmatched.length > 5 ? ', …' : '');
+  const kinds = new Set(unmatched.flatMap((name) => refusalOf(name) ?? []));
+  const reason = kinds.size > 0 ? `. Not used by this build: ${[...kinds].join('; ')}` : '';
   return new RetouchError(
     'loraUnmatched',
-    `${path} (${family.name}): ${unmatched.length} of its ${tensors.size} tensors belong to no layer of this model or are of a kind that is not known: ${shown}`,
+    `${path} (${family.name}): ${unmatched.length} of its ${tensors.size} tensors belong to no layer of this model or are of a kind that is not known: ${shown}${reason}`,
     { path, unmatched: unmatched.length },
   );
 }
 
 /** Alpha is a number in whatever type the trainer had at hand. */
-function readScalar(entry: TensorEntry): number {
+function readScalar(entry: TensorEntry, path: string): number {
   const bytes = readBytes(entry);
   if (entry.dtype === 'I64') return Number(bytes.readBigInt64LE());
   if (entry.dtype === 'I32') return bytes.readInt32LE();
   if (entry.dtype === 'F64') return bytes.readDoubleLE();
-  return toFloats(bytes, entry.dtype)[0]!;
+  return finite(entry, toFloats(bytes, entry.dtype), path)[0]!;
 }
 
 function readMagnitude(entry: TensorEntry, outputs: number, path: string): Float32Array {
-  const values = toFloats(readBytes(entry), entry.dtype);
+  const values = finite(entry, toFloats(readBytes(entry), entry.dtype), path);
   // [n] or [n, 1]; a magnitude of each input [1, K] is another method, which LyCORIS calls wd_on_out=False.
   if (values.length === outputs && entry.shape[0] === outputs) return values;
   throw new RetouchError(

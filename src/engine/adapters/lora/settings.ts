@@ -8,12 +8,12 @@ import type { Network } from './layers.ts';
 /** PEFT's LoraConfig, as far as it decides numbers. */
 export type LoraSettings = {
   alpha: number | undefined;
-  /** Names of layers, or ends of them, with an alpha of their own. */
-  alphas: Readonly<Record<string, number>>;
+  /** Layers with an alpha of their own; the first pattern that a layer's name matches counts. */
+  alphas: readonly { pattern: RegExp; alpha: number }[];
   rankStabilised: boolean;
 };
 
-const none: LoraSettings = { alpha: undefined, alphas: {}, rankStabilised: false };
+const none: LoraSettings = { alpha: undefined, alphas: [], rankStabilised: false };
 
 /** diffusers' component of each network, before which its settings stand in the metadata. */
 const components: Readonly<Record<Network, string>> = {
@@ -22,31 +22,72 @@ const components: Readonly<Record<Network, string>> = {
   t5: 'text_encoder_2',
 };
 
-/** From the metadata diffusers writes, or from PEFT's adapter_config.json beside the file. */
-export function loraSettings({ path: where, metadata }: Checkpoint): Record<Network, LoraSettings> {
+/** PEFT's names of the files that its adapter_config.json is about; other files of the folder are others' LoRAs. */
+const peftFile = /^adapter_model\.(safetensors|bin)$/;
+
+/**
+ * From the metadata that diffusers writes, from keys of the header that other trainers write, or from PEFT's
+ * adapter_config.json beside the file that it belongs to.
+ */
+export function loraSettings({ path: where, metadata, files }: Checkpoint): Record<Network, LoraSettings> {
   const text = metadata.lora_adapter_metadata;
   if (text !== undefined) {
     const all = parse(text, where);
-    const of = (network: Network) => {
-      const prefix = `${components[network]}.`;
-      const own = Object.entries(all).filter(([key]) => key.startsWith(prefix));
-      return settingsOf(Object.fromEntries(own.map(([key, value]) => [key.slice(prefix.length), value])));
-    };
-    return { transformer: of('transformer'), clip: of('clip'), t5: of('t5') };
+    return forNetworks((prefix) => settingsOf(under(all, prefix), where));
   }
-  const folder = fs.statSync(where).isDirectory() ? where : path.dirname(where);
-  const file = path.join(folder, 'adapter_config.json');
-  const transformer = fs.existsSync(file) ? settingsOf(readJson(file)) : none;
-  return { transformer, clip: none, t5: none };
+  const plain = forNetworks((prefix) => plainSettings(metadata, prefix));
+  const [file = where] = files;
+  const config = path.join(path.dirname(file), 'adapter_config.json');
+  if (!peftFile.test(path.basename(file)) || !fs.existsSync(config)) return plain;
+  return { ...plain, transformer: settingsOf(readJson(config), config) };
 }
 
-function settingsOf(config: Record<string, unknown>): LoraSettings {
+function forNetworks(of: (prefix: string) => LoraSettings): Record<Network, LoraSettings> {
+  const [transformer, clip, t5] = (['transformer', 'clip', 't5'] as const).map((network) =>
+    of(`${components[network]}.`),
+  ) as [LoraSettings, LoraSettings, LoraSettings];
+  return { transformer, clip, t5 };
+}
+
+function under(all: Record<string, unknown>, prefix: string): Record<string, unknown> {
+  const own = Object.entries(all).filter(([key]) => key.startsWith(prefix));
+  return Object.fromEntries(own.map(([key, value]) => [key.slice(prefix.length), value]));
+}
+
+/** Names under which trainers write alpha as a text of the header: PEFT's, sd-scripts' and others'. */
+const alphaKeys = ['lora_alpha', 'network_alpha', 'ss_network_alpha', 'alpha'];
+
+function plainSettings(metadata: Readonly<Record<string, string>>, prefix: string): LoraSettings {
+  const texts = alphaKeys.flatMap((key) => [metadata[prefix + key], metadata[key]]);
+  const alpha = texts.map((text) => Number.parseFloat(text ?? '')).find(Number.isFinite);
+  const rslora = metadata[`${prefix}use_rslora`] ?? metadata.use_rslora ?? '';
+  return alpha === undefined ? none : { alpha, alphas: [], rankStabilised: /^true$/i.test(rslora) };
+}
+
+function settingsOf(config: Record<string, unknown>, where: string): LoraSettings {
   const { lora_alpha, alpha_pattern, use_rslora } = config;
   return {
     alpha: typeof lora_alpha === 'number' ? lora_alpha : undefined,
-    alphas: (alpha_pattern ?? {}) as Record<string, number>,
+    alphas: Object.entries((alpha_pattern ?? {}) as Record<string, number>).map(([key, alpha]) => ({
+      pattern: layerPattern(key, where),
+      alpha,
+    })),
     rankStabilised: use_rslora === true,
   };
+}
+
+/** peft/utils/other.py `get_pattern_key`: a key is a regular expression of the end of a layer's name, from a dot on. */
+function layerPattern(key: string, where: string): RegExp {
+  try {
+    return new RegExp(`^(?:.*\\.)?(?:${key})$`);
+  } catch (cause) {
+    throw new RetouchError(
+      'loraInvalid',
+      `${where}: the key ${JSON.stringify(key)} of its alpha_pattern is no regular expression that can be read`,
+      { path: where },
+      { cause },
+    );
+  }
 }
 
 function parse(text: string, where: string): Record<string, unknown> {
@@ -72,8 +113,8 @@ export function scaleOf(
   alpha: number | undefined,
   { alpha: general, alphas, rankStabilised }: LoraSettings,
 ): number {
-  const own = Object.entries(alphas).find(([key]) => module === key || module.endsWith(`.${key}`));
-  const value = alpha ?? own?.[1] ?? general;
+  const own = alphas.find(({ pattern }) => pattern.test(module));
+  const value = alpha ?? own?.alpha ?? general;
   if (value === undefined) return 1;
   return alpha === undefined && rankStabilised ? value / Math.sqrt(rank) : value / rank;
 }

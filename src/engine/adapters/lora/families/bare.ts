@@ -3,7 +3,8 @@
 import { locatePart } from '../parts.ts';
 import type { Family } from './family.ts';
 
-const start = /^(double_blocks|single_blocks|transformer_blocks|single_transformer_blocks)\./;
+/** `blocks` is DiffSynth's name of the double blocks. */
+const start = /^(blocks|double_blocks|single_blocks|transformer_blocks|single_transformer_blocks)\./;
 
 export const bare: Family = {
   name: 'without a prefix',

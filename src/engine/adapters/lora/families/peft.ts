@@ -5,7 +5,8 @@
 import { prefixed } from './family.ts';
 
 export const peft = prefixed('PEFT/diffusers', 'transformer.transformer_blocks.0.attn.to_q.lora_A.weight', {
-  transformer: ['transformer.'],
+  // SimpleTuner saves PEFT's own names under diffusers'.
+  transformer: ['transformer.base_model.model.', 'transformer.', 'unet.'],
   clip: ['text_encoder.'],
   t5: ['text_encoder_2.'],
 });
