@@ -1,3 +1,4 @@
+import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { type Import, readImports, readSources, type SourceFile } from './fixtures/source-files.ts';
 
@@ -151,6 +152,22 @@ describe('inside the engine', () => {
     for (const folder of ['engine/onnx', 'engine/weights', 'engine/nn', 'engine/models']) {
       expect(offences(folder, ownOutside([...below, 'bytes.ts', 'error.ts']))).toEqual([]);
     }
+  });
+});
+
+describe('the pages of web/', () => {
+  it('import nothing of src/ but the table of schedulers, which is data', () => {
+    const root = new URL('../web/src/', import.meta.url);
+    const found = readdirSync(root, { recursive: true, encoding: 'utf8' })
+      .filter((path) => /\.tsx?$/.test(path))
+      .flatMap((path) => {
+        const file = `web/src/${path.replaceAll('\\', '/')}`;
+        const outside = readImports(file, readFileSync(new URL(path, root), 'utf8')).filter(
+          ({ own, target, typeOnly }) => own && !typeOnly && !target.startsWith('web/'),
+        );
+        return outside.map(({ target }) => `${file} imports ${target}`);
+      });
+    expect(found).toEqual(['web/src/request/schedulers.ts imports src/api/schedulers.ts']);
   });
 });
 

@@ -28,8 +28,9 @@ import { forgetLive, hearImage, live } from './live.ts';
 import { announcement, say } from './notices.ts';
 import { fields, lineState, loadHealth, loadServer, model, modelSizes } from './server.ts';
 
-/** Of each image; they are evenly spread over its steps. */
-const previews = 6;
+/** Milliseconds between two previews of a picture; each takes the time of decoding one. */
+const previewPause = 1_500;
+const mostPreviews = 10;
 
 /** Tasks that the server has not acknowledged. */
 const unsent = new Map<string, Task>();
@@ -65,10 +66,27 @@ export function reconnect(): void {
 
 function send(id: string): void {
   const task = unsent.get(id);
-  const watch = { taskType: 'watchTask', taskUUID: id, previews };
+  const watch = { taskType: 'watchTask', taskUUID: id, previews: previewsOf(edits.value.get(id)) };
   // Behind the task in one frame it is heard before the first image is begun.
   if (task) line.send(task, watch);
   else line.send(watch);
+}
+
+/** As many as the time of an image is worth, reckoned from the model's last one. */
+function previewsOf(edit: Edit | undefined): number {
+  const last = edit && imageTimes.get(edit.model);
+  if (last === undefined) return 3;
+  return Math.max(1, Math.min(mostPreviews, Math.round(last / previewPause)));
+}
+
+/** Milliseconds of the steps of an image, by model. */
+const imageTimes = new Map<string, number>();
+
+function noteTime(edit: Edit): void {
+  const { stepTimes = [], images } = live.value.get(edit.id) ?? {};
+  const steps = [...(images?.values() ?? [])].find((image) => image.steps)?.steps;
+  if (stepTimes.length === 0 || !steps) return;
+  imageTimes.set(edit.model, (steps * stepTimes.reduce((sum, time) => sum + time, 0)) / stepTimes.length);
 }
 
 /** The draft, sent. What keeps it from being sent is said. */
@@ -263,6 +281,7 @@ async function collectNow(id: string): Promise<void> {
     milliseconds: Date.now() - edit.created,
     ...said,
   });
+  noteTime(edit);
   forgetLive(id);
   void loadHealth();
   if (state === 'failed' && selection.value?.id === id) fieldErrors.value = placeErrors(errors, fields.value);
