@@ -73,10 +73,44 @@ export class Hub {
     { offset, etag }: { offset: number; etag: string | undefined },
     signal: AbortSignal,
   ): Promise<Stream> {
-    const url = `${this.endpoint}/${name}/resolve/${commit}/${path.split('/').map(encodeURIComponent).join('/')}`;
+    const url = this.#urlOf(name, commit, path);
     const range: Record<string, string> = offset > 0 ? { range: `bytes=${offset}-` } : {};
     if (offset > 0 && etag !== undefined) range['if-range'] = etag;
     return this.#open(url, range, signal);
+  }
+
+  /** The first bytes of a file, at most `length` of them, and fewer when the connection breaks. */
+  async readStart(
+    { name, commit }: HubRepository,
+    { path, size }: HubFile,
+    length: number,
+    signal: AbortSignal,
+  ): Promise<Buffer> {
+    const end = Math.min(length, size);
+    const answer = await this.#open(this.#urlOf(name, commit, path), { range: `bytes=0-${end - 1}` }, signal);
+    try {
+      // A server that knows no ranges sends the whole file: reading stops where the beginning ends.
+      if (answer.status !== 200 && answer.status !== 206)
+        throw await this.explain(name, answer, `${path} of ${name}`);
+      const pieces: Uint8Array[] = [];
+      let found = 0;
+      try {
+        for await (const piece of answer.body) {
+          pieces.push(piece);
+          found += piece.length;
+          if (found >= end) break;
+        }
+      } catch (error) {
+        if (signal.aborted) throw error;
+      }
+      return Buffer.concat(pieces).subarray(0, end);
+    } finally {
+      answer.close();
+    }
+  }
+
+  #urlOf(name: string, commit: string, path: string): string {
+    return `${this.endpoint}/${name}/resolve/${commit}/${path.split('/').map(encodeURIComponent).join('/')}`;
   }
 
   /** Says what to do about an answer that is not the thing asked for. */

@@ -2,6 +2,7 @@
 
 import { mkdir, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
+import { formatBytes } from '../bytes.ts';
 import { download } from './download.ts';
 import { type Hub, type HubFile, type HubRepository, hubError } from './hub.ts';
 
@@ -69,7 +70,7 @@ async function checkRoom(
   if (needed + reserve <= free || needed === 0) return;
   throw hubError(
     'diskFull',
-    `The download needs ${needed} bytes and ${reserve} to spare, but the disk of ${folder} has ${free} left.`,
+    `The download needs ${formatBytes(needed)} and ${formatBytes(reserve)} to spare, but the disk of ${folder} has ${formatBytes(free)} left.`,
   );
 }
 

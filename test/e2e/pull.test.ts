@@ -8,6 +8,8 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type HubFaults, type HubServer, startHub } from '../fixtures/hub-server.ts';
 import { pipelineFiles, writeLora } from '../fixtures/model-files.ts';
+import { writeGguf } from '../fixtures/write-gguf.ts';
+import { writeSafetensors } from '../fixtures/write-safetensors.ts';
 
 vi.setConfig({ testTimeout: 60_000 });
 
@@ -22,6 +24,7 @@ beforeEach(async () => {
   hub = await startHub({
     'me/ink': { 'ink.safetensors': await readFile(join(folder, 'ink.safetensors')) },
     [repository]: await pipelineFiles(),
+    'me/quantised': await quantisedFiles(folder),
     'some/files': { 'a.gguf': Buffer.alloc(3), 'b.gguf': Buffer.alloc(4) },
   });
 });
@@ -30,6 +33,31 @@ afterEach(async () => {
   await hub.close();
   await rm(folder, { recursive: true, force: true });
 });
+
+/** Files of 2 MiB in formats that are not read. */
+async function quantisedFiles(where: string): Promise<Record<string, Buffer>> {
+  const bytes = new Uint8Array(2 ** 21);
+  const name = 'double_blocks.0.img_mod.lin.weight';
+  const tensor = (dtype: string, length: number) => ({
+    dtype,
+    shape: [length],
+    bytes: bytes.subarray(0, length),
+  });
+  writeGguf(join(where, 'kontext-IQ3_S.gguf'), { 'img_in.weight': { type: 21, shape: [256], bytes } });
+  writeSafetensors(join(where, 'kontext-nf4.safetensors'), {
+    [`${name}.quant_state.bitsandbytes__nf4`]: tensor('U8', 8),
+    [name]: tensor('U8', bytes.length),
+  });
+  writeSafetensors(join(where, 'kontext-nvfp4.safetensors'), {
+    [name]: tensor('U8', bytes.length),
+    [`${name}_scale`]: tensor('F8_E4M3', 16),
+    [`${name}_scale_2`]: { dtype: 'F32', shape: [], bytes: bytes.subarray(0, 4) },
+  });
+  const names = ['kontext-IQ3_S.gguf', 'kontext-nf4.safetensors', 'kontext-nvfp4.safetensors'];
+  return Object.fromEntries(
+    await Promise.all(names.map(async (file) => [file, await readFile(join(where, file))])),
+  );
+}
 
 type Result = { code: number | null; stdout: string; stderr: string };
 
@@ -103,20 +131,21 @@ describe('a pull', () => {
     // Enough connections that it is still busy when the signal comes.
     hub.faults.breakAfter = 60_000;
     const { child, result } = start(['pull', '--accept-license']);
-    while (hub.asked.filter(({ range }) => range !== undefined).length < 2)
+    while (hub.asked.filter(({ range }) => range && !range.startsWith('bytes=0-')).length < 2)
       await new Promise((resolve) => setTimeout(resolve, 20));
     child.kill('SIGINT');
     expect(await result).toMatchObject({ code: 130, stderr: expect.stringContaining('goes on from there') });
     expect(await models()).toEqual([]);
     const [stage] = (await readdir(join(folder, 'models'))).filter((name) => name.startsWith('.pulling'));
     const names = await readdir(join(folder, 'models', stage!), { recursive: true });
-    const partial = names.find((name) => name.endsWith('.safetensors.partial'))!;
-    expect((await stat(join(folder, 'models', stage!, partial))).size).toBeGreaterThan(0);
+    const partials = names.filter((name) => name.endsWith('.safetensors.partial'));
+    const sizes = partials.map(async (name) => (await stat(join(folder, 'models', stage!, name))).size);
+    expect(Math.max(...(await Promise.all(sizes)))).toBeGreaterThan(0);
 
     hub.asked.length = 0;
     hub.faults.breaks = 0;
     expect(await start(['pull', '--accept-license']).result).toMatchObject({ code: 0 });
-    expect(hub.asked.some(({ range }) => range !== undefined)).toBe(true);
+    expect(hub.asked.some(({ range }) => range && !range.startsWith('bytes=0-'))).toBe(true);
     expect(await models()).toEqual(['runware-106@1']);
   });
 
@@ -141,14 +170,41 @@ describe('a pull', () => {
   });
 
   it('of a single file without the rest of the model says what is missing', async () => {
-    const words = [
-      '--accept-license',
-      '--file',
-      'transformer/diffusion_pytorch_model-00001-of-00002.safetensors',
-    ];
+    const words = ['--accept-license', '--file', 'vae/diffusion_pytorch_model.safetensors'];
     const { code, stderr } = await pull({}, repository, ...words);
     expect(code).toBe(1);
-    expect(stderr).toContain('missing autoencoder, clip, t5, tokenizer, tokenizer2');
+    expect(stderr).toContain('missing transformer, clip, t5, tokenizer, tokenizer2');
+  });
+
+  it('of one part of a network is refused', async () => {
+    const part = 'transformer/diffusion_pytorch_model-00001-of-00002.safetensors';
+    const { code, stderr } = await pull({}, repository, '--accept-license', '--file', part);
+    expect(code).toBe(1);
+    expect(stderr).toContain('is part 1 of 2 of a network, which is of no use alone');
+  });
+
+  it.each([
+    ['kontext-IQ3_S.gguf', 'stores img_in.weight as IQ3_S'],
+    ['kontext-nf4.safetensors', "stores bitsandbytes' NF4 weights"],
+    ['kontext-nvfp4.safetensors', 'stores NVFP4 weights'],
+  ])('of a format that is not read is refused by its header: %s', async (file, words) => {
+    const { code, stderr } = await pull(
+      {},
+      'me/quantised',
+      '--accept-license',
+      '--license',
+      'MIT',
+      '--file',
+      file,
+    );
+    expect(code).toBe(1);
+    expect(stderr).toContain(`${file} of me/quantised ${words}`);
+    expect(stderr).toContain('which this build does not read; it reads F32');
+    expect(hub.asked.filter(({ host }) => host === 'storage').map(({ range }) => range)).toEqual([
+      'bytes=0-1048575',
+    ]);
+    expect(stderr).not.toContain('Downloading');
+    expect(await readdir(join(folder, 'models'))).toEqual([]);
   });
 
   it.each([

@@ -216,7 +216,7 @@ describe('a download', () => {
     server.asked.length = 0;
     expect(await failureOf(pullAll({}, { freeBytes: full }))).toMatchObject({
       code: 'diskFull',
-      message: expect.stringContaining('needs 300000 bytes'),
+      message: expect.stringContaining('needs 293.0 KiB and 256.0 MiB to spare'),
     });
     expect(storageAsked()).toEqual([]);
   });

@@ -1,4 +1,4 @@
-import { mkdtemp, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect, test } from 'vitest';
@@ -58,3 +58,36 @@ test('a tokenizer.json that is no tokenizer is an error that names the folder', 
     message: expect.stringContaining(other),
   });
 });
+
+test.each([
+  ['clip', ['vocab.json', 'merges.txt', 'tokenizer_config.json']],
+  ['t5', ['tokenizer.json', 'tokenizer_config.json']],
+])(
+  'the files of %s with carriage returns and byte order marks are the same tokenizer',
+  async (name, files) => {
+    const own = await folder();
+    await cp(path.join(data, name), own, { recursive: true });
+    for (const file of files) {
+      const text = await readFile(path.join(own, file), 'utf8');
+      await writeFile(path.join(own, file), `\uFEFF${text.replaceAll('\n', '\r\n')}`);
+    }
+    const [expected, found] = [await loadTokenizer(path.join(data, name)), await loadTokenizer(own)];
+    for (const prompt of ['turn the red car blue', 'A  café, 12 cats!'])
+      expect([...found.encode(prompt, 16)]).toEqual([...expected.encode(prompt, 16)]);
+  },
+);
+
+test.each(['clip', 't5'])(
+  'special tokens of %s may be named in special_tokens_map.json alone',
+  async (name) => {
+    const own = await folder();
+    await cp(path.join(data, name), own, { recursive: true });
+    const config = JSON.parse(await readFile(path.join(own, 'tokenizer_config.json'), 'utf8'));
+    const tokens = Object.entries(config).filter(([key]) => /_token$/.test(key));
+    await writeFile(path.join(own, 'special_tokens_map.json'), JSON.stringify(Object.fromEntries(tokens)));
+    await rm(path.join(own, 'tokenizer_config.json'));
+    const [expected, found] = [await loadTokenizer(path.join(data, name)), await loadTokenizer(own)];
+    const prompt = 'Turn the red car blue';
+    expect([...found.encode(prompt, 16)]).toEqual([...expected.encode(prompt, 16)]);
+  },
+);

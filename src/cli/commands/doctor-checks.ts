@@ -137,7 +137,10 @@ async function checkModel(model: Model, { device, precision }: Config): Promise<
   try {
     const { openComponents } = await import('../../engine/networks/components.ts');
     const { choosePrecision } = await import('../../engine/networks/precision.ts');
-    const { transformer } = await openComponents(model.source);
+    const { checkComputable } = await import('../../engine/networks/check.ts');
+    const components = await openComponents(model.source);
+    checkComputable(components);
+    const { transformer } = components;
     const numerics = {
       device,
       precision,

@@ -78,17 +78,19 @@ export function checkFree(store: ModelStore, air: string): void {
 export async function checkOpens(found: Found, air: string): Promise<void> {
   if (found.category !== 'checkpoint') return;
   const { openComponents } = await import('../../engine/networks/components.ts');
+  const { checkComputable } = await import('../../engine/networks/check.ts');
   const files: Manifest['files'] =
     found.layout === 'diffusers'
       ? { layout: 'diffusers', folder: found.folder }
       : { layout: 'split', ...found.files };
   const tiny = found.layout === 'split' ? found.tinyAutoencoder : undefined;
-  await openComponents({
+  const components = await openComponents({
     air,
     files,
     ...(tiny === undefined ? {} : { tinyAutoencoder: tiny }),
     cacheFolder: '',
   });
+  checkComputable(components);
 }
 
 function nameOf(path: string): string {

@@ -13,6 +13,7 @@ import { configFrom, settingFlags } from '../flags/settings.ts';
 import { folderName, install, makeManifest, needLicense } from '../models/install.ts';
 import { readLicense } from '../models/license.ts';
 import { findFiles } from '../models/model-files.ts';
+import { checkHeaders } from '../models/remote-header.ts';
 import { selectFiles } from '../models/repository-files.ts';
 import { ask, canAsk } from '../terminal/ask.ts';
 import { DownloadProgress } from '../terminal/download-progress.ts';
@@ -115,6 +116,14 @@ async function run(target: Target, values: PullValues, signal: AbortSignal): Pro
   // Hidden from the store until it is whole, and named after the commit: another one begins anew.
   const stage = join(modelsDir, `.pulling-${folderName(air)}-${repository.commit.slice(0, 12)}`);
   const license = await agree(hub, repository, files, stage, target, values, signal);
+  try {
+    await checkHeaders(hub, repository, { files, folder: stage }, signal);
+  } catch (error) {
+    // Nothing of what is refused stays.
+    if (error instanceof RetouchError && error.code === 'dtypeUnsupported')
+      await rm(stage, { recursive: true, force: true });
+    throw error;
+  }
   await fetchFiles(hub, repository, files, stage, values.quiet === true, signal);
 
   const wanted = values.file?.map((path) => join(stage, path)) ?? [];

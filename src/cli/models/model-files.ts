@@ -1,6 +1,6 @@
 /** From paths that a user names to the files of a model or an adapter, by what they hold. */
 
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { identify, type WeightKind } from '../../engine/adapters/identify.ts';
 import { RetouchError } from '../../error.ts';
@@ -92,6 +92,11 @@ function expand(path: string): string[] {
     .map(({ name }) => join(path, name))
     .filter((inner) => !statSync(inner).isDirectory() || isComponent(inner));
   if (inside.length > 0) return inside.map((inner) => resolve(inner)).sort();
+  if (existsSync(join(path, 'spiece.model')))
+    throw cliError(
+      'modelFilesUnknown',
+      `${path} has a tokenizer as spiece.model alone; tokenizer.json is read. The model's repository has it in tokenizer_2.`,
+    );
   throw cliError(
     'modelFilesUnknown',
     `${path} holds no .safetensors or .gguf file, no model_index.json and no tokenizer.`,
@@ -106,12 +111,14 @@ function isComponent(folder: string): boolean {
 }
 
 async function sort(paths: readonly string[]): Promise<Map<Part, string>> {
-  const { openCheckpoint } = await import('../../engine/weights/checkpoint.ts');
+  const { openCheckpoint, readJson } = await import('../../engine/weights/checkpoint.ts');
+  const { refuseUnreadableTypes } = await import('../../engine/weights/unreadable.ts');
   const found = new Map<Part, string>();
   for (const path of paths) {
-    const tokenizer = tokenizerKind(path);
+    const tokenizer = tokenizerKind(path, readJson);
     const checkpoint = tokenizer ? undefined : openCheckpoint(path);
     const kinds: Part[] = tokenizer ? [tokenizer] : identify(checkpoint!);
+    if (checkpoint) refuseUnreadableTypes(path, checkpoint.tensors);
     if (kinds.length === 0) {
       const names = [...checkpoint!.tensors.keys()].slice(0, 3).join(', ');
       throw cliError(
@@ -129,12 +136,15 @@ async function sort(paths: readonly string[]): Promise<Map<Part, string>> {
   return found;
 }
 
-function tokenizerKind(path: string): 'tokenizer' | 'tokenizer2' | undefined {
+function tokenizerKind(
+  path: string,
+  readJson: (file: string) => Record<string, unknown>,
+): 'tokenizer' | 'tokenizer2' | undefined {
   if (!statSync(path).isDirectory()) return undefined;
   const names = readdirSync(path);
   if (!names.includes('tokenizer.json') && !names.includes('vocab.json')) return undefined;
   const config = join(path, 'tokenizer_config.json');
-  const named = existsSync(config) ? String(JSON.parse(readFileSync(config, 'utf8')).tokenizer_class) : '';
+  const named = existsSync(config) ? String(readJson(config).tokenizer_class) : '';
   if (/^T5/i.test(named)) return 'tokenizer2';
   return /^CLIP/i.test(named) || names.includes('merges.txt') ? 'tokenizer' : 'tokenizer2';
 }

@@ -1,6 +1,7 @@
 /** Which files of a repository a model is made of. */
 
 import { formatBytes } from '../../bytes.ts';
+import { shardOf } from '../../engine/weights/shards.ts';
 import type { HubFile, HubRepository } from '../../store/hub.ts';
 import { cliError } from '../flags/arguments.ts';
 
@@ -28,6 +29,12 @@ export function selectFiles({ name, files }: HubRepository, wanted: readonly str
   if (wanted.length > 0) {
     const named = wanted.map((path) => {
       const file = files.find((candidate) => candidate.path === path);
+      const shard = file && shardOf(path);
+      if (shard)
+        throw cliError(
+          'modelFilesUnknown',
+          `${path} is part ${shard.number} of ${shard.of} of a network, which is of no use alone; without --file the whole pipeline of ${name} is taken.`,
+        );
       if (file) return file;
       throw cliError('modelFilesUnknown', `${name} has no file ${path}; it has ${listWeights(files)}.`);
     });

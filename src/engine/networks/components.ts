@@ -10,7 +10,7 @@ import { type T5Config, t5Config } from '../models/t5.ts';
 import type { ModelSource } from '../plan.ts';
 import { fluxShift, type ShiftConfig } from '../sigmas/index.ts';
 import { loadTokenizer, type PromptTokenizer } from '../text/tokenizer.ts';
-import { openCheckpoint, readJson } from '../weights/checkpoint.ts';
+import { openCheckpoint } from '../weights/checkpoint.ts';
 import { autoencoderDialects } from '../weights/dialects/autoencoder.ts';
 import { autoencoderTinyDialects } from '../weights/dialects/autoencoder-tiny.ts';
 import { clipDialects } from '../weights/dialects/clip.ts';
@@ -18,6 +18,7 @@ import { fluxDialects } from '../weights/dialects/flux.ts';
 import type { Dialect } from '../weights/dialects/index.ts';
 import { t5Dialects } from '../weights/dialects/t5.ts';
 import { WeightSource } from '../weights/source.ts';
+import { readShift } from './scheduler-config.ts';
 
 export type Component<Config> = { source: WeightSource; config: Config };
 
@@ -109,5 +110,5 @@ function diffusersPaths(folder: string) {
 
 function shiftOf(folder: string): ShiftConfig {
   const file = path.join(folder, 'scheduler', 'scheduler_config.json');
-  return fs.existsSync(file) ? { ...fluxShift, ...(readJson(file) as Partial<ShiftConfig>) } : fluxShift;
+  return fs.existsSync(file) ? readShift(file) : fluxShift;
 }

@@ -3,6 +3,7 @@ import type { ShiftConfig } from './types.ts';
 /** What FLUX.1 [dev] and Kontext ship, for checkpoints that come without a scheduler configuration. */
 export const fluxShift: ShiftConfig = {
   use_dynamic_shifting: true,
+  time_shift_type: 'exponential',
   shift: 3,
   base_shift: 0.5,
   max_shift: 1.15,
@@ -20,5 +21,6 @@ export function resolutionShift(tokens: number, config: ShiftConfig): number {
   if (!config.use_dynamic_shifting) return Math.log(config.shift);
   const { base_shift, max_shift, base_image_seq_len, max_image_seq_len } = config;
   const slope = (max_shift - base_shift) / (max_image_seq_len - base_image_seq_len);
-  return base_shift + (tokens - base_image_seq_len) * slope;
+  const mu = base_shift + (tokens - base_image_seq_len) * slope;
+  return config.time_shift_type === 'linear' ? Math.log(mu) : mu;
 }

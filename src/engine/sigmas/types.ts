@@ -13,6 +13,8 @@ export type Curve = (r: number, max: number, min: number) => number;
 /** The numbers of a checkpoint's `scheduler/scheduler_config.json` that decide the shift, under its own names. */
 export type ShiftConfig = {
   use_dynamic_shifting: boolean;
+  /** Whether mu is the shift itself or its logarithm, where the shift is dynamic. */
+  time_shift_type: 'exponential' | 'linear';
   /** The factor when the shift is not dynamic; FLUX.1 [schnell] has 1. */
   shift: number;
   base_shift: number;

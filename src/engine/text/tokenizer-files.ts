@@ -13,14 +13,20 @@ export type TokenizerFiles = { tokenizer: JsonObject; config: JsonObject };
  *   `modelConfigInvalid` when a file is not JSON
  */
 export async function readTokenizerFiles(folder: string): Promise<TokenizerFiles> {
-  const config = (await readJson(join(folder, 'tokenizer_config.json'))) ?? {};
+  // Some folders name special tokens in a file of their own alone.
+  const config = {
+    ...(await readJson(join(folder, 'special_tokens_map.json'))),
+    ...(await readJson(join(folder, 'tokenizer_config.json'))),
+  };
   const tokenizer =
     (await readJson(join(folder, 'tokenizer.json'))) ?? (await fromVocabulary(folder, config));
-  return { tokenizer: isT5(config) ? asT5(tokenizer) : tokenizer, config };
+  return { tokenizer: isT5(config, tokenizer) ? asT5(tokenizer) : tokenizer, config };
 }
 
-function isT5(config: JsonObject): boolean {
-  return typeof config.tokenizer_class === 'string' && config.tokenizer_class.startsWith('T5Tokenizer');
+/** By its class, or without one by its kind of model: CLIP's is BPE. */
+function isT5({ tokenizer_class }: JsonObject, { model }: JsonObject): boolean {
+  if (typeof tokenizer_class === 'string') return tokenizer_class.startsWith('T5Tokenizer');
+  return (model as JsonObject | undefined)?.type === 'Unigram';
 }
 
 /**
@@ -81,7 +87,7 @@ async function fromVocabulary(folder: string, config: JsonObject): Promise<JsonO
       continuing_subword_prefix: '',
       end_of_word_suffix: '</w>',
       vocab,
-      merges: merges.split('\n').filter((line) => line && !line.startsWith('#version')),
+      merges: merges.split(/\r?\n/).filter((line) => line && !line.startsWith('#version')),
     },
   };
 }
@@ -121,7 +127,8 @@ async function readJson(path: string): Promise<JsonObject | undefined> {
 
 async function readText(path: string): Promise<string | undefined> {
   try {
-    return await readFile(path, 'utf8');
+    // Version control and editors of other systems add byte order marks, and carriage returns.
+    return (await readFile(path, 'utf8')).replace(/^\uFEFF/, '');
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;

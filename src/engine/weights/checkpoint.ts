@@ -61,14 +61,19 @@ function assemble(where: string, parts: readonly TensorFile[], config = {}): Che
   return new Checkpoint(where, withScales(where, tensors), metadata, config);
 }
 
-function openTensors(path: string): TensorFile {
+export function openTensors(path: string): TensorFile {
   if (isGguf(path)) return openGguf(path);
   return isTorchPickle(path) ? openTorchPickle(path) : openSafetensors(path);
 }
 
+/** Editors of other systems begin a file with a byte order mark, which JSON does not know. */
+function parseJson(text: string): Record<string, unknown> {
+  return JSON.parse(text.replace(/^\uFEFF/, ''));
+}
+
 export function readJson(file: string): Record<string, unknown> {
   try {
-    return JSON.parse(fs.readFileSync(file, 'utf8'));
+    return parseJson(fs.readFileSync(file, 'utf8'));
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new RetouchError('modelConfigInvalid', `cannot read ${file}: ${reason}`, { path: file }, { cause });

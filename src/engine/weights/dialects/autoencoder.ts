@@ -24,9 +24,26 @@ function diffusers(prefix: string): Dialect {
       const half = name.match(/^(encoder|decoder)\.(.+)$/);
       if (!half) return [{ name: prefix + name }];
       const [, side, inner] = half as unknown as [string, string, string];
-      return [{ name: `${prefix}${side}.${inside(inner, () => levelsOf(names, prefix))}` }];
+      const stored = `${prefix}${side}.${inside(inner, () => levelsOf(names, prefix))}`;
+      return [{ name: names.has(stored) ? stored : olderName(stored, names) }];
     },
   };
+}
+
+/** Attention layers' names in diffusers before 0.15, which converted files still have. */
+const older: Readonly<Record<string, string>> = {
+  to_q: 'query',
+  to_k: 'key',
+  to_v: 'value',
+  'to_out.0': 'proj_attn',
+};
+
+function olderName(stored: string, names: ReadonlySet<string>): string {
+  const name = stored.replace(
+    /(?<=\.attentions\.0\.)(to_q|to_k|to_v|to_out\.0)(?=\.)/,
+    (layer) => older[layer]!,
+  );
+  return names.has(name) ? name : stored;
 }
 
 function inside(name: string, levels: () => number): string {
