@@ -142,7 +142,8 @@ async function make(kind: Kind, given: object, desk: Desk, call: ToolCall): Prom
   const items: ImageItem[] = [];
   const failures: Failure[] = [];
   const { account, publicUrl, signal } = call;
-  for await (const reply of performUntilLeft(service, task, { account, publicUrl, signal, follower })) {
+  const caller = { account, publicUrl, signal, follower, patient: true };
+  for await (const reply of performUntilLeft(service, task, caller)) {
     if ('failure' in reply) failures.push(reply.failure);
     else items.push(reply.item as ImageItem);
   }

@@ -63,7 +63,8 @@ export const openai: FastifyPluginAsync<OpenAIOptions> = async (server, options)
     }
     const { task, request: asked } = translated;
     const caller = { account, publicUrl: publicUrlOf(request, options.config), signal };
-    const perform = (follower: Follower) => performUntilLeft(service, task, { ...caller, follower });
+    const perform = (follower: Follower) =>
+      performUntilLeft(service, task, { ...caller, follower, patient: asked.stream });
     if (!asked.stream) return answerImages(reply, asked, perform);
     const opened = await openImagesStream({ kind, request: asked, perform });
     if ('refused' in opened) return answerFailures(reply, opened.refused);

@@ -314,6 +314,13 @@ describe('limits and metrics are those of the task API', () => {
     expect(response.headers['retry-after']).toBeDefined();
   });
 
+  it('the time that a request may wait, which is not that of a stream: it is kept alive', async () => {
+    limited.engine.script = () => new Promise((end) => setTimeout(end, 1500));
+    const { statusCode, body } = await ask({ stream: true });
+    expect([statusCode, body]).toEqual([200, expect.stringContaining('event: image_generation.completed\n')]);
+    expect(body).not.toContain('event: error');
+  });
+
   it('the time that a request may wait, after which no SDK asks again by itself', async () => {
     limited.engine.script = (_, signal) =>
       new Promise((_, fail) =>

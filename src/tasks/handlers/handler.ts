@@ -16,6 +16,8 @@ export type Caller = {
   signal: AbortSignal;
   /** Hears how the images of its task are made, while it waits for them. */
   follower?: Follower;
+  /** Its connection is kept alive while it waits, so that it waits for as long as the images take. */
+  patient?: boolean;
 };
 
 /** `wire` is the task as the client wrote it. */

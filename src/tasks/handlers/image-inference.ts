@@ -21,6 +21,9 @@ type Uses = WaitOptions & {
   log: Log;
 };
 
+/** What a timer of Node.js can wait, in milliseconds: 25 days. */
+const longestTimer = 2 ** 31 - 1;
+
 export async function* imageInference(
   task: ImageInferenceTask,
   { caller, wire }: Call,
@@ -29,7 +32,7 @@ export async function* imageInference(
   const { tracker, sources, models, arithmetic, acceptance } = uses;
   const { taskType, taskUUID, outputType } = task;
   const { account, follower } = caller;
-  const deadline = performance.now() + uses.syncTimeout;
+  const deadline = performance.now() + (caller.patient ? longestTimer : uses.syncTimeout);
   const uuid = randomUUID();
   refuseRepeat(task, account, uses);
   using _following = follower && tracker.follow(uuid, follower);
