@@ -1,6 +1,6 @@
 /**
- * What `retouch mcp` says on its standard output: the server of server.ts, in this process or behind a URL, with the files
- * of this machine added to its tools.
+ * The server that `retouch mcp` runs on its standard streams: it forwards to the server of server.ts, in this process or
+ * behind a URL, and adds the files of this machine to its tools.
  */
 
 import { fileURLToPath } from 'node:url';

@@ -29,7 +29,7 @@ const shared = {
   },
   quality: { ...fields.quality, about: 'How many steps are taken: low, medium or high.' },
   output_format: { ...fields.output_format, default: 'jpeg' },
-  // What JSON numbers hold exactly on the way through other programs.
+  // JSON numbers of other programs are exact up to here.
   seed: {
     type: 'integer',
     min: 0,

@@ -6,7 +6,7 @@ import { mediaTypes } from '../tasks/results/media-types.ts';
 import type { Client, Desk } from './tool.ts';
 
 const prefix = 'retouch://pictures/';
-/** Of the newest pictures; older ones are read by their URI all the same. */
+/** Pictures in the list, the newest first; older ones can still be read by their URI. */
 const listed = 50;
 
 export const pictureTemplate: ResourceTemplate = {

@@ -1,4 +1,4 @@
-/** What a tool of the MCP server is, and what it has at hand. */
+/** A tool of the MCP server, and the parts of the product that it uses. */
 
 import type { CallToolResult, ToolAnnotations } from '@modelcontextprotocol/sdk/types.js';
 import type { JsonSchema } from '../api/json-schema.ts';
@@ -31,7 +31,7 @@ export type Tool<Arguments = Record<string, unknown>> = {
   title: string;
   description: string;
   schema: ObjectSchema;
-  /** Of `structuredContent`. */
+  /** The schema of `structuredContent`. */
   output: JsonSchema & { type: 'object' };
   annotations: ToolAnnotations;
   run(given: Arguments, desk: Desk, call: ToolCall): Promise<CallToolResult>;

@@ -4,7 +4,7 @@ import { Busboy, type BusboyFileStream } from '@fastify/busboy';
 import { apiError } from '../api/errors.ts';
 import type { FormField } from '../api/openai/form.ts';
 
-/** Of one body; a picture has the limit of the whole body. */
+/** Limits of one body; a file may be as large as the body. */
 const limits = { parts: 200, fields: 100, files: 32, fieldNameSize: 200, fieldSize: 2 ** 20 };
 
 /** In their order, a file as a data URI. Throws `invalidBody`. */
@@ -49,7 +49,7 @@ export function readFormBody(body: Uint8Array, contentType: string): Promise<For
   });
 }
 
-/** What a client says of a file is not looked at; it only must not end the data URI's header early. */
+/** The client's media type is not used later; it only must not break the header of the data URI. */
 function plainType(type: string): string {
   return /^[\w.+-]+\/[\w.+-]+$/.test(type) ? type : 'application/octet-stream';
 }

@@ -54,6 +54,6 @@ export async function* performUntilLeft(
   yield* service.perform(task, caller);
   if (!caller.signal.aborted) return;
   const wire = { taskType: 'cancelTask', taskUUID: task.task.taskUUID! } as const;
-  // What is made already, or was never accepted, cannot be cancelled, and nobody is left to hear of it.
+  // Fails for a task that is done or was never accepted; the client is gone and needs no answer.
   for await (const _ of service.perform({ task: wire, wire }, caller));
 }

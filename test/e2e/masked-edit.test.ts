@@ -31,7 +31,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-/** Of the scene's size, transparent where `inside` says; RGB is what an eraser leaves of the scene. */
+/** A mask of the scene's size, transparent where `inside` is true. */
 async function drawMask(inside: (x: number) => boolean): Promise<Buffer> {
   const { width, height } = original;
   const data = Buffer.alloc(width * height * 4, 255);

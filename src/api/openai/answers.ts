@@ -14,7 +14,7 @@ export type ImagesAnswer = {
   output_format: string;
   quality: string;
   size?: string;
-  /** Of images that failed while others were made. */
+  /** Errors of images that failed while others were made. */
   errors?: OpenAIError['error'][];
 };
 

@@ -73,7 +73,7 @@ export const requestSchemas = { edit, generation } as const satisfies Record<Kin
 export type GenerationRequest = Infer<typeof generation>;
 export type ImagesRequest = GenerationRequest & Partial<Pick<Infer<typeof edit>, 'image' | 'mask'>>;
 
-/** What is what of the Task; messages about a Task are brought to these names. */
+/** Parameter of a Task → parameter of a request: errors name the latter. */
 export const taskParameters: Readonly<Record<string, string>> = {
   positivePrompt: 'prompt',
   numberResults: 'n',

@@ -10,7 +10,7 @@ import { inClientWords } from './errors.ts';
 import { collectPictures } from './pictures.ts';
 import { type ImagesRequest, type Kind, type Quality, requestSchemas } from './requests.ts';
 
-/** Of the model that a name stands for. */
+/** The facts of a model that a request is translated with. */
 export type ModelFacts = { air: string; sizes: readonly Size[]; steps: number };
 
 export type Translation = {

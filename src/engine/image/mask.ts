@@ -5,7 +5,7 @@ import type { EncodedImage } from '../plan.ts';
 import { decodeAlpha, decodeImage, encodeImage } from './image-codec.ts';
 import type { Bitmap } from './pixels.ts';
 
-/** Which pixels of a given mask are edited: the white ones (Runware, diffusers), or the transparent ones (OpenAI). */
+/** The pixels of a mask that are edited: white ones (Runware, diffusers), or transparent ones (OpenAI). */
 export type MaskSense = 'white' | 'transparent';
 
 /**
