@@ -130,7 +130,8 @@ describe('a network that is too large even alone', () => {
     expect(error.code).toBe('notEnoughMemory');
     expect(error.message).toBe(
       'Not enough memory for the large: 1.50 GiB are needed (1.00 GiB of weights and 512.0 MiB to work in), ' +
-        'and the engine may use 1.00 GiB.',
+        'and the engine may use 1.00 GiB. A smaller precision takes less (--precision int8 about a quarter of f32, ' +
+        'int4 about a sixth), and --memory-limit allows more.',
     );
     expect(error.details).toEqual({ needed: 1536 * MiB, limit: 1024 * MiB });
     expect(log).toEqual(['load small']);

@@ -12,16 +12,17 @@ import type { WeightSource } from '../weights/source.ts';
 import type { Compute } from '../weights/weights.ts';
 import { compile, type Progress, releaseAll } from './compile.ts';
 import type { Component } from './components.ts';
+import { checkFinite } from './finite.ts';
 
 type Autoencoder = Component<AutoencoderConfig>;
 type Loading = AsyncGenerator<Progress, ImageDecoder>;
 
 export class ImageEncoder {
-  private readonly config: AutoencoderConfig;
+  private readonly autoencoder: Autoencoder;
   private readonly session: Session;
 
-  private constructor(config: AutoencoderConfig, session: Session) {
-    this.config = config;
+  private constructor(autoencoder: Autoencoder, session: Session) {
+    this.autoencoder = autoencoder;
     this.session = session;
   }
 
@@ -39,14 +40,15 @@ export class ImageEncoder {
       options,
       '',
     );
-    return new ImageEncoder(config, encoder);
+    return new ImageEncoder({ source, config }, encoder);
   }
 
   /** A picture [3, H, W] in [-1, 1] to the transformer's latent [z, h, w]: the posterior's mode, no sample of it. */
   async encode(planar: Float32Array, { width, height }: Size): Promise<Float32Array> {
     const { moments } = await this.session.run({ image: f32Tensor(planar, [1, 3, height, width]) });
-    const values = floats(moments!);
-    return scaleLatent(values.subarray(0, values.length / 2), this.config);
+    const { source, config } = this.autoencoder;
+    const values = checkFinite(floats(moments!), 'The latent', `the image encoder ${source.checkpoint.path}`);
+    return scaleLatent(values.subarray(0, values.length / 2), config);
   }
 
   release(): Promise<void> {
@@ -58,11 +60,11 @@ export class ImageEncoder {
 type Decoder = { what: string; source: WeightSource; scale: LatentScale; build: (compute: Compute) => Graph };
 
 export class ImageDecoder {
-  private readonly scale: LatentScale;
+  private readonly decoder: Pick<Decoder, 'what' | 'source' | 'scale'>;
   private readonly session: Session;
 
-  private constructor(scale: LatentScale, session: Session) {
-    this.scale = scale;
+  private constructor(decoder: Pick<Decoder, 'what' | 'source' | 'scale'>, session: Session) {
+    this.decoder = decoder;
     this.session = session;
   }
 
@@ -93,15 +95,16 @@ export class ImageDecoder {
       options,
       '',
     );
-    return new ImageDecoder(scale, decoder);
+    return new ImageDecoder({ what, source, scale }, decoder);
   }
 
   /** The transformer's latent [z, h, w] to a picture [3, H, W], about [-1, 1]. */
   async decode(latent: Float32Array, { channels, h, w }: LatentShape): Promise<Float32Array> {
+    const { what, source, scale } = this.decoder;
     const { image } = await this.session.run({
-      latent: f32Tensor(unscaleLatent(latent, this.scale), [1, channels, h, w]),
+      latent: f32Tensor(unscaleLatent(latent, scale), [1, channels, h, w]),
     });
-    return floats(image!);
+    return checkFinite(floats(image!), 'The picture', `the ${what} ${source.checkpoint.path}`);
   }
 
   release(): Promise<void> {

@@ -97,7 +97,7 @@ export class Residents {
     const parts = `${weights} of weights${beside > 0 ? `, ${loras} of LoRAs` : ''} and ${work} to work in`;
     return new RetouchError(
       'notEnoughMemory',
-      `Not enough memory for the ${key}: ${all} are needed (${parts}), and the engine may use ${limit}.`,
+      `Not enough memory for the ${key}: ${all} are needed (${parts}), and the engine may use ${limit}. A smaller precision takes less (--precision int8 about a quarter of f32, int4 about a sixth), and --memory-limit allows more.`,
       { needed, limit: this.limit },
     );
   }

@@ -3,10 +3,11 @@
 import { clipFeeds, clipGraph } from '../models/clip.ts';
 import { t5Feeds, t5Graph } from '../models/t5.ts';
 import type { Session, SessionOptions } from '../onnx/session.ts';
-import type { Feeds, Tensor } from '../onnx/tensor.ts';
+import { type Feeds, floats, type Tensor } from '../onnx/tensor.ts';
 import type { Compute } from '../weights/weights.ts';
 import { compile, type GraphBuilder, type Progress, releaseAll } from './compile.ts';
 import type { Components } from './components.ts';
+import { checkFinite } from './finite.ts';
 
 /** T5's length where its tokenizer names none: what BFL and diffusers pad Kontext's prompts to. */
 const defaultLength = 512;
@@ -81,6 +82,7 @@ export class TextEncoder {
     return new TextEncoder(components, { ...first, ...second });
   }
 
+  /** @throws RetouchError `outputNotFinite` */
   async encode(prompt: string, updates?: TextUpdates): Promise<EncodedPrompt> {
     const { clip, t5 } = this.components;
     const tokens = TextEncoder.tokens(this.components);
@@ -94,6 +96,8 @@ export class TextEncoder {
       clipFeeds(clip.source, clip.config, clipIds),
       updates?.clip ?? {},
     );
+    checkFinite(floats(last_hidden_state!), 'The encoding', `T5 ${t5.source.checkpoint.path}`);
+    checkFinite(floats(pooled!), 'The encoding', `CLIP ${clip.source.checkpoint.path}`);
     return { context: last_hidden_state!, pooled: pooled!, tokens, found: t5.tokenizer.count(prompt) };
   }
 

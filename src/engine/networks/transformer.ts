@@ -15,6 +15,7 @@ import type { WeightSource } from '../weights/source.ts';
 import type { Compute } from '../weights/weights.ts';
 import type { CachedPass, CacheSessions } from './cached-pass.ts';
 import { type Builders, compile, type Progress, releaseAll } from './compile.ts';
+import { checkFinite } from './finite.ts';
 
 /** What stays the same over the steps of one pass. */
 export type Conditioning = {
@@ -52,6 +53,8 @@ type Place = StepCache['after'];
 
 export class Transformer {
   readonly config: FluxConfig;
+  /** For messages. */
+  private readonly name: string;
   private readonly segments: Partial<Record<SegmentName, Session>>;
   private readonly options: SessionOptions;
   private cacheSegments: Promise<CacheSessions> | undefined;
@@ -59,11 +62,12 @@ export class Transformer {
   private rotary: { ids: Float32Array; cos: Tensor; sin: Tensor } | undefined;
 
   private constructor(
-    config: FluxConfig,
+    { source, config }: { source: WeightSource; config: FluxConfig },
     segments: Partial<Record<SegmentName, Session>>,
     options: SessionOptions,
   ) {
     this.config = config;
+    this.name = `the transformer ${source.checkpoint.path}`;
     this.segments = segments;
     this.options = options;
     this.deviceFeeds = new DeviceFeeds(options);
@@ -100,11 +104,13 @@ export class Transformer {
       };
     const all = builders as Builders<SegmentName>;
     const segments = yield* compile('transformer', source, all, compute, options, cacheFile);
-    return new Transformer(config, segments, options);
+    return new Transformer({ source, config }, segments, options);
   }
 
   /**
    * The velocity of the target's tokens, [L, outChannels].
+   *
+   * @throws RetouchError `outputNotFinite`
    */
   async velocity(
     { x, time }: Sample,
@@ -130,7 +136,7 @@ export class Transformer {
       rows: tensor('i64', BigInt64Array.of(BigInt(rows)), [1]),
     });
     for (const value of [img, embedded.vec!, embedded.img_mod!]) value.dispose?.();
-    return floats(velocity!);
+    return checkFinite(floats(velocity!), 'The velocity', this.name);
   }
 
   /** What a step cache runs beside the network; compiled when first asked for. */

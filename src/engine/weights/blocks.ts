@@ -5,6 +5,7 @@
  * weight of the block: Σ x·(q·scale + offset) = Σ x·q·scale + offset·Σ x.
  */
 import { blockSize } from '../onnx/operators/index.ts';
+import { checkWeights } from './finite.ts';
 import { readFloats } from './floats.ts';
 import { type BlockTypeName, blockTypes, isBlockType, readGroups } from './ggml-blocks.ts';
 import type { Part } from './source.ts';
@@ -27,15 +28,20 @@ export function haveOffsets(parts: readonly Part[], bits: Bits): boolean {
   return parts.some((part) => isExact(part, bits) && blockTypes[part.dtype as BlockTypeName].offset);
 }
 
-/** @param offsets whether to give offsets, of zero where a part has none */
+/**
+ * @param offsets whether to give offsets, of zero where a part has none
+ * @throws RetouchError `checkpointInvalid` for numbers that are not finite
+ */
 export function toBlocks(part: Part, bits: Bits, offsets: boolean): Blocks {
   if (isExact(part, bits)) return copyBlocks(part, bits, offsets);
-  const blocks = quantizeBlocks(readFloats(part), part.shape.at(-1)!, bits);
+  const blocks = quantizeBlocks(checkWeights(part, readFloats(part)), part.shape.at(-1)!, bits);
   return { ...blocks, offset: offsets ? new Float32Array(blocks.scale.length) : undefined };
 }
 
 function copyBlocks(part: Part, bits: Bits, offsets: boolean): Blocks {
   const { q, scale, offset } = readGroups(readBytes(part), part.dtype as BlockTypeName);
+  checkWeights(part, scale);
+  if (offset) checkWeights(part, offset);
   const given = offset ?? (offsets ? new Float32Array(scale.length) : undefined);
   // Types with a minimum count from 0. Half of their range is taken from each number and given to the offset, which is
   // multiplied in f32: four bits hold them only so, and the rounding of activations costs less the smaller they are.

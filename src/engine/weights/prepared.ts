@@ -16,11 +16,12 @@ import { blockSize } from '../onnx/operators/index.ts';
 import { type Bits, type Blocks, haveOffsets, toBlocks } from './blocks.ts';
 import { Checkpoint } from './checkpoint.ts';
 import { copyRows, emptyColumns, placeRows } from './columns.ts';
+import { checkWeights } from './finite.ts';
 import { joinFloats, readFloats } from './floats.ts';
 import { isBlockType } from './ggml-blocks.ts';
 import { partialName, removeAbandoned } from './partial-files.ts';
 import { openSafetensors } from './safetensors.ts';
-import type { WeightSource } from './source.ts';
+import type { Part, WeightSource } from './source.ts';
 import { bytesOf, countOf, readBytes, type StoredType, type TensorEntry } from './stored.ts';
 
 export type LinearShape = { name: string; inputs: number; outputs: number; precise: boolean };
@@ -128,7 +129,7 @@ function layerOf(
         for (const { part, row } of source.pieces(weight))
           if (part.dtype === 'I8' && part.scale)
             copyRows(columns, new Int8Array(readBytes(part)), part.scale, row);
-          else placeRows(columns, readFloats(part), row);
+          else placeRows(columns, readFinite(part), row);
         return [columns.scale, columns.values];
       },
     };
@@ -164,11 +165,15 @@ function layerOf(
     tensors: [{ name: weight, dtype: half ? 'F16' : 'F32', shape: [outputs, inputs] }],
     *make() {
       for (const { part } of source.pieces(weight)) {
-        const floats = readFloats(part);
+        const floats = readFinite(part);
         yield half ? new Float16Array(floats) : floats;
       }
     },
   };
+}
+
+function readFinite(part: Part): Float32Array {
+  return checkWeights(part, readFloats(part));
 }
 
 function isCurrent(file: string, origin: string): boolean {

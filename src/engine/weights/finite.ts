@@ -1,0 +1,20 @@
+/** Damaged numbers: NaN and infinities. Rounded to integers they would be others, and nobody would know. */
+import { RetouchError } from '../../error.ts';
+import type { TensorEntry } from './stored.ts';
+
+export function areFinite(values: Float32Array): boolean {
+  // v − v is 0 for numbers and NaN for the rest: an addition for each, without a branch.
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) sum += values[i]! - values[i]!;
+  return sum === 0;
+}
+
+/** @throws RetouchError `checkpointInvalid` that names the tensor the values are made from */
+export function checkWeights(entry: TensorEntry, values: Float32Array): Float32Array {
+  if (areFinite(values)) return values;
+  throw new RetouchError(
+    'checkpointInvalid',
+    `${entry.file}: tensor ${entry.name} has numbers that are not finite (NaN or infinite): the file is damaged`,
+    { path: entry.file, tensor: entry.name },
+  );
+}
