@@ -263,6 +263,27 @@ describe.skipIf(!hasBrowser)('the playground', () => {
     await page.getByText(/cache reused \d+ of 28, saved [\d.]+ s/).waitFor();
   });
 
+  it('edits only where the picture is painted', async () => {
+    const page = await open();
+    await drop(page, example('scene-car.png'));
+    await set(page, 'steps', '4');
+    await page.getByRole('button', { name: 'Paint where to edit' }).click();
+    await page.getByRole('slider', { name: 'Brush' }).fill('30');
+    const box = (await page.locator('.painting').boundingBox())!;
+    await page.mouse.move(box.x + box.width * 0.1, box.y + box.height * 0.65);
+    await page.mouse.down();
+    await page.mouse.move(box.x + box.width * 0.25, box.y + box.height * 0.65, { steps: 5 });
+    await page.mouse.up();
+    await page.getByRole('button', { name: 'Edit only here' }).click();
+    await page.locator('.mask').waitFor();
+    await run(page, 'turn the red car blue');
+    const { inputs } = (await requestShown(page)) as { inputs: Record<string, unknown> };
+    expect(inputs.maskImage).toMatch(/^[0-9a-f-]{36}$/);
+    // A mask is of the picture that it was painted on.
+    await page.getByRole('button', { name: 'Continue from here' }).click();
+    expect((await requestShown(page)).inputs).not.toHaveProperty('maskImage');
+  });
+
   it('orders several pictures', async () => {
     const page = await open();
     for (const name of ['scene-car.png', 'scene-house.png']) await drop(page, example(name));

@@ -19,6 +19,9 @@ export const fieldErrors = signal<FieldErrors>(noErrors);
 /** What undo left, the latest last. */
 export const undone = signal<readonly Selection[]>([]);
 
+/** Where the mask of the first picture is among the values: a picture by its id. */
+export const maskPath = 'inputs.maskImage';
+
 /** The schema's; a fifth is refused by the server. */
 export const maxReferences = 4;
 
@@ -43,6 +46,13 @@ export function openDraft(): void {
   } catch {
     // Of an older version; the draft begins anew.
   }
+  // A mask belongs to the picture that it was painted on.
+  let first = references.value[0];
+  effect(() => {
+    const [now] = references.value;
+    if (now !== first && values.peek()[maskPath] !== undefined) setValue(maskPath, undefined);
+    first = now;
+  });
   effect(() => {
     const draft: Draft = {
       prompt: prompt.value,

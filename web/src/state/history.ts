@@ -207,8 +207,12 @@ async function removeUnused(): Promise<void> {
   pictures.value = next;
 }
 
-/** Guide pictures in the values of a form, which holds them by their ids. */
+/** Guide pictures and a mask in the values of a form, which holds them by their ids. */
 export function guidesOf(values: Values): string[] {
   const adapters = (values.ipAdapters ?? []) as { guideImages?: string[] }[];
-  return adapters.flatMap(({ guideImages = [] }) => guideImages);
+  const mask = values['inputs.maskImage'];
+  return [
+    ...adapters.flatMap(({ guideImages = [] }) => guideImages),
+    ...(typeof mask === 'string' ? [mask] : []),
+  ];
 }

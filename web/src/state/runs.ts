@@ -11,7 +11,7 @@ import { nearestSize } from '../request/sizes.ts';
 import { ask, getImage, newUuid, post, Refused, Unreachable } from '../server/client.ts';
 import { Line } from '../server/line.ts';
 import type { Envelope, Item, Task, WireError } from '../server/wire.ts';
-import { fieldErrors, prompt, references, undone, values } from './draft.ts';
+import { fieldErrors, maskPath, prompt, references, undone, values } from './draft.ts';
 import {
   changeEdit,
   changePicture,
@@ -149,11 +149,13 @@ async function taskOf(edit: Edit): Promise<Task> {
   const ipAdapters = await Promise.all(
     adapters.map(async (adapter) => ({ ...adapter, guideImages: await upload(adapter.guideImages ?? []) })),
   );
+  const painted = edit.values[maskPath];
+  const mask = typeof painted === 'string' ? { [maskPath]: await uploaded(painted) } : {};
   const request = buildRequest(fields.value, {
     model: edit.model,
     prompt: edit.prompt,
     references: await upload(edit.references),
-    values: { ...edit.values, ...(ipAdapters.length > 0 ? { ipAdapters } : {}) },
+    values: { ...edit.values, ...(ipAdapters.length > 0 ? { ipAdapters } : {}), ...mask },
   });
   // The page is told of its results in its own way, whatever the code it shows says.
   return { ...request, taskUUID: edit.id, deliveryMethod: 'async' };

@@ -4,11 +4,12 @@ import { codeOf, type Language, languages } from '../request/code.ts';
 import { buildRequest } from '../request/request.ts';
 import { apiKey, newUuid, serverOrigin } from '../server/client.ts';
 import { stringifyWire } from '../server/wire.ts';
-import { prompt, references, values } from '../state/draft.ts';
+import { maskPath, prompt, references, values } from '../state/draft.ts';
 import { pictures } from '../state/history.ts';
 import { uploaded } from '../state/runs.ts';
 import { fields, model } from '../state/server.ts';
 import { Icon } from './icons.tsx';
+import { maskedPicture } from './painter.tsx';
 
 const language = signal<Language>('curl');
 
@@ -23,11 +24,13 @@ export function CodePanel() {
     ...adapter,
     guideImages: (adapter.guideImages ?? []).map((id) => pictures.value.get(id)?.uuid ?? id),
   }));
+  const masked = maskedPicture()?.mask;
+  const mask = masked ? { [maskPath]: masked.uuid ?? '(upload of the mask)' } : {};
   const request = buildRequest(fields.value, {
     model: model.value?.air ?? '',
     prompt: prompt.value,
     references: named,
-    values: { ...values.value, ...(ipAdapters.length > 0 ? { ipAdapters } : {}) },
+    values: { ...values.value, ...(ipAdapters.length > 0 ? { ipAdapters } : {}), ...mask },
   });
   // A new one for each request, the same while it is looked at.
   const shown = stringifyWire(request);

@@ -1,17 +1,22 @@
 import { useEffect, useRef } from 'preact/hooks';
-import { fieldErrors, prompt, references, setValue, values } from '../state/draft.ts';
+import { fieldErrors, maskPath, prompt, references, setValue, values } from '../state/draft.ts';
 import { pictures } from '../state/history.ts';
 import { run } from '../state/runs.ts';
 import { lineState, model } from '../state/server.ts';
 import { takeExample } from './empty.tsx';
 import { Icon } from './icons.tsx';
+import { finish, isPainting } from './painter.tsx';
 import { References } from './references.tsx';
 
 /** The sentence, the pictures that it is about, and what was set besides. */
 export function Composer() {
   const field = useRef<HTMLTextAreaElement>(null);
   const errors = fieldErrors.value.fields;
-  const faults = [...(errors.get('positivePrompt') ?? []), ...(errors.get('inputs.referenceImages') ?? [])];
+  const faults = [
+    ...(errors.get('positivePrompt') ?? []),
+    ...(errors.get('inputs.referenceImages') ?? []),
+    ...(errors.get('inputs.maskImage') ?? []),
+  ];
   useEffect(() => {
     // As high as its text; browsers without field-sizing need to be told.
     const { style, scrollHeight } = field.current!;
@@ -22,7 +27,7 @@ export function Composer() {
   const canRun = model.value !== undefined && prompt.value.trim().length > 1;
   const submit = (event?: Event) => {
     event?.preventDefault();
-    if (canRun) void run();
+    if (canRun) void (isPainting.value ? finish() : Promise.resolve()).then(() => run());
     else field.current?.focus();
   };
   const onKey = (event: KeyboardEvent) => {
@@ -77,7 +82,10 @@ function Settings() {
       {names.map((path) => (
         <button key={path} type="button" class="chip set" onClick={() => reset(path)}>
           <span class="hidden">Reset </span>
-          {path.replace(/^.*\./, '')} {shortly(values.value[path])} <Icon name="close" />
+          {path === maskPath
+            ? 'only where painted'
+            : `${path.replace(/^.*\./, '')} ${shortly(values.value[path])}`}{' '}
+          <Icon name="close" />
         </button>
       ))}
     </>

@@ -16,6 +16,7 @@ import { live } from '../state/live.ts';
 import { progressOf } from '../state/progress.ts';
 import { model } from '../state/server.ts';
 import { Icon } from './icons.tsx';
+import { isPainting } from './painter.tsx';
 
 /** Every picture and edit of this browser, oldest first. What led to the selected one is lit. */
 export function History() {
@@ -68,6 +69,7 @@ function Thumb({ entry, before }: { entry: Entry; before: Entry | undefined }) {
   const isSelected = selection.value?.id === entry.id;
   const select = () => {
     if (isSelected) return;
+    isPainting.value = false;
     if (entry.kind === 'edit') {
       takeUp(entry.edit);
       selection.value = { kind: 'edit', id: entry.id };

@@ -1,14 +1,15 @@
 import { signal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
 import { addressOf, type Picture } from '../pictures/picture.ts';
-import { continueFrom, references } from '../state/draft.ts';
 import { type Edit, pictures, selectedEdit, selection } from '../state/history.ts';
-import { again, moreLike } from '../state/runs.ts';
+import { again } from '../state/runs.ts';
 import { Compare } from './compare.tsx';
 import { Empty } from './empty.tsx';
 import { Failure } from './failure.tsx';
 import { Icon } from './icons.tsx';
 import { Making } from './making.tsx';
+import { isPainting, MaskOverlay, maskedPicture, Painter, PainterBar } from './painter.tsx';
+import { StageBar } from './stage-bar.tsx';
 
 /** What is looked at: a picture, an edit that is made, its results, or what went wrong. */
 export function Stage() {
@@ -26,12 +27,14 @@ export function Stage() {
       <div class="stage-box" ref={box}>
         {content()}
       </div>
-      <StageBar />
+      {isPainting.value && maskedPicture() ? <PainterBar /> : <StageBar />}
     </section>
   );
 }
 
 function content() {
+  const masked = maskedPicture();
+  if (isPainting.value && masked) return <Painter key={masked.picture.id} {...masked} />;
   const at = selection.value;
   const edit = selectedEdit.value;
   if (edit) return <EditView edit={edit} index={at?.kind === 'edit' ? at.result : undefined} />;
@@ -40,9 +43,11 @@ function content() {
 }
 
 function Plain({ picture }: { picture: Picture }) {
+  const masked = maskedPicture();
   return (
     <div class="frame" style={{ '--ratio': picture.width / picture.height }}>
       <img class="fill" src={addressOf(picture.blob)} alt={picture.name} draggable={false} />
+      {masked?.mask && masked.picture.id === picture.id && <MaskOverlay mask={masked.mask} />}
     </div>
   );
 }
@@ -143,112 +148,3 @@ function columnsFor({ count, width, height }: Edit): number {
 
 /** Width by height of the place for pictures. */
 const stageShape = signal(1.5);
-
-/** What can be done with what is looked at. */
-function StageBar() {
-  const at = selection.value;
-  const edit = selectedEdit.value;
-  if (!at) return <div class="stage-bar" />;
-  if (at.kind === 'picture')
-    return (
-      <div class="stage-bar">
-        <PictureFacts id={at.id} />
-      </div>
-    );
-  if (!edit || edit.results.length === 0) return <div class="stage-bar" />;
-  const index = at.result ?? (edit.count === 1 ? 0 : undefined);
-  const result = index === undefined ? undefined : edit.results[index];
-  const picture = result && pictures.value.get(result.picture);
-  const isNext = picture !== undefined && references.value[0] === picture.id;
-  return (
-    <div class="stage-bar">
-      <p class="facts">
-        {result && <span>seed {result.seed}</span>}
-        {picture && <span>{`${picture.width} × ${picture.height}`}</span>}
-        {edit.milliseconds !== undefined && <span>{`${(edit.milliseconds / 1000).toFixed(1)} s`}</span>}
-        {edit.cache && (
-          <span class="saved">
-            {`cache reused ${edit.cache.reused} of ${edit.cache.evaluations}, saved ${(edit.cache.savedMilliseconds / 1000).toFixed(1)} s`}
-          </span>
-        )}
-        {edit.faces !== undefined && (
-          <span>{edit.faces === 1 ? '1 face refined' : `${edit.faces} faces refined`}</span>
-        )}
-        {result?.nsfw !== undefined && <span>{result.nsfw ? 'flagged as unsafe' : 'not flagged'}</span>}
-        {result?.cost !== undefined && <span>{`$${result.cost}`}</span>}
-      </p>
-      <div class="actions">
-        {edit.count > 1 && result && (
-          <button
-            type="button"
-            class="quiet"
-            onClick={() => (selection.value = { kind: 'edit', id: edit.id })}
-          >
-            <Icon name="grid" /> All {edit.count}
-          </button>
-        )}
-        {edit.state !== 'running' && (
-          <button
-            type="button"
-            class="quiet"
-            onClick={() => void moreLike(edit)}
-            title="The next seeds, with the same parameters"
-          >
-            <Icon name="spark" />
-            <span>
-              More<span class="wide-only"> like this</span>
-            </span>
-          </button>
-        )}
-        {picture && (
-          <>
-            <a class="quiet button" aria-label="Save" href={addressOf(picture.blob)} download={picture.name}>
-              <Icon name="download" /> <span class="wide-only">Save</span>
-            </a>
-            <button
-              type="button"
-              class="secondary"
-              aria-pressed={isNext}
-              onClick={() => continueWith(picture.id)}
-            >
-              {isNext ? (
-                'Next edit begins here'
-              ) : (
-                <span>
-                  Continue<span class="wide-only"> from here</span>
-                </span>
-              )}{' '}
-              <Icon name="arrow" />
-            </button>
-          </>
-        )}
-      </div>
-    </div>
-  );
-}
-
-function continueWith(picture: string): void {
-  continueFrom(picture);
-  document.getElementById('prompt')?.focus();
-}
-
-function PictureFacts({ id }: { id: string }) {
-  const picture = pictures.value.get(id);
-  if (!picture) return null;
-  const isUsed = references.value.includes(id);
-  return (
-    <>
-      <p class="facts">
-        <span>{picture.name}</span>
-        <span>{`${picture.width} × ${picture.height}`}</span>
-      </p>
-      <div class="actions">
-        {!isUsed && (
-          <button type="button" class="secondary" onClick={() => continueWith(id)}>
-            Edit this picture <Icon name="arrow" />
-          </button>
-        )}
-      </div>
-    </>
-  );
-}
