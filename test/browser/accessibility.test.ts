@@ -155,7 +155,7 @@ describe.skipIf(!hasBrowser)('the playground', () => {
   });
 });
 
-/** What a person cannot reach: buttons and fields beyond the edge of the page that nothing scrolls to. */
+/** Buttons and fields beyond the edge of the page, outside the strips that scroll. */
 async function outside(page: Page, width: number): Promise<string[]> {
   const found = await page.evaluate<{ name: string; left: number; right: number }[]>(`
     [...document.querySelectorAll('button, a, input, textarea, select')]

@@ -17,7 +17,7 @@ export const patience = 60_000;
 const web = fileURLToPath(new URL('../../web', import.meta.url));
 export const example = (name: string) => fileURLToPath(new URL(`../../examples/${name}`, import.meta.url));
 
-/** What a server of the tests serves. */
+/** Builds web/dist, which the servers of these tests serve. */
 export async function buildPages(): Promise<void> {
   await build({ root: web, configFile: `${web}/vite.config.ts`, logLevel: 'error' });
 }

@@ -23,7 +23,7 @@ import {
 vi.setConfig({ testTimeout: 3 * patience, hookTimeout: 3 * patience });
 
 const scripted = fileURLToPath(new URL('../fixtures/scripted-server.ts', import.meta.url));
-/** Of a server that is gone, or that refuses. */
+/** Console errors that the browser prints when the server is stopped or refuses. */
 const expectedErrors = /ERR_CONNECTION_REFUSED|WebSocket connection|Failed to load resource/;
 
 describe.skipIf(!hasBrowser)('the playground', () => {

@@ -110,7 +110,7 @@ describe('the request', () => {
       acceleratorOptions: { teaCache: true },
     });
     expect(buildRequest(fields, { ...asked, values: { ultralytics: true } }).ultralytics).toEqual({});
-    // What was set for the faces is not sent while they are off.
+    // Settings of the faces are not sent while the faces are off.
     expect(buildRequest(fields, { ...asked, values: { 'ultralytics.strength': 0.5 } })).toEqual(minimal);
   });
 

@@ -1,7 +1,7 @@
 import { render } from 'preact';
 import { openDraft } from './state/draft.ts';
 import { openHistory } from './state/history.ts';
-import { openLine } from './state/runs.ts';
+import { openConnection } from './state/runs.ts';
 import { App } from './ui/app.tsx';
 import { applyTheme } from './ui/theme.ts';
 
@@ -9,5 +9,5 @@ applyTheme();
 // The history first: what is drawn then stays where it is.
 await openHistory();
 openDraft();
-openLine();
+openConnection();
 render(<App />, document.getElementById('app')!);

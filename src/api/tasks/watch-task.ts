@@ -1,6 +1,6 @@
 /**
- * watchTask, an extension of ours: what happens to the images of a task while they wait and are made. A client that does
- * not send it is told nothing of the kind.
+ * watchTask, an extension: progress of a task's images while they wait and are made. Clients that do not send it receive
+ * no such message.
  */
 
 import type { Infer, ObjectSchema } from '../schema.ts';

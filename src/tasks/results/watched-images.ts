@@ -1,4 +1,4 @@
-/** What the engine said of the images of a task since their watcher was last told. */
+/** Engine events of a task's images, collected until their watcher takes them. */
 
 import type { ResultOf } from '../../api/results.ts';
 import type { EngineEvent } from '../../engine/plan.ts';

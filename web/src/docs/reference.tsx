@@ -21,7 +21,7 @@ export function Reference({ document: { info, paths, components } }: { document:
   const { schemas } = components;
   const tasks = Object.keys(schemas)
     .filter((name) => name.endsWith('Task'))
-    // What the server is there for comes first.
+    // The main task type comes first.
     .sort(
       (a, b) => Number(b === 'ImageInferenceTask') - Number(a === 'ImageInferenceTask') || a.localeCompare(b),
     );

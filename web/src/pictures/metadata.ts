@@ -1,6 +1,6 @@
 /**
- * The JSON that Retouch writes into its pictures: a PNG text chunk, or EXIF's ImageDescription in JPEG and WebP. Of our
- * own making only; anything else is undefined.
+ * Reads the JSON that Retouch writes into its pictures: a PNG text chunk, or EXIF's ImageDescription in JPEG and WebP.
+ * Undefined for pictures of other programs.
  */
 
 export type PlanRecord = { readonly [name: string]: unknown };
@@ -11,7 +11,7 @@ export function readPlanRecord(bytes: Uint8Array): PlanRecord | undefined {
     const record = text === undefined ? undefined : (JSON.parse(text) as PlanRecord);
     return record?.software === 'Retouch' ? record : undefined;
   } catch {
-    // A picture that is cut off, or a text that is not ours.
+    // A truncated picture, or a text of another program.
     return undefined;
   }
 }
@@ -27,7 +27,7 @@ function readText(bytes: Uint8Array): string | undefined {
   } else if (view.getUint16(0) === 0xffd8) {
     for (let at = 2; at + 4 <= bytes.length; at += 2 + view.getUint16(at + 2)) {
       const marker = view.getUint16(at);
-      // Behind the headers of a picture there is no text of ours.
+      // Retouch writes its text before the scan.
       if (marker < 0xff00 || marker === 0xffda) return undefined;
       if (marker === 0xffe1 && text(at + 4, at + 10) === 'Exif\0\0')
         return readDescription(bytes.subarray(at + 10, at + 2 + view.getUint16(at + 2)));

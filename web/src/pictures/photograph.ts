@@ -1,16 +1,16 @@
 /** Whether a picture is a photograph or an illustration of flat colours. */
 
-/** Of a channel, between neighbours that count as one colour; what JPEG does to a flat area stays below. */
+/** Largest difference per channel between neighbours of one colour; JPEG noise in flat areas stays below. */
 const tolerance = 6;
-/** The share of such neighbours. Measured in test/unit/web-photograph.test.ts. */
+/** Smallest share of such pixels in an illustration. Measured in test/unit/web-pages.test.ts. */
 const flatShare = 0.72;
 
-/** Pixels as RGBA, of a copy some 256 pixels wide: noise is smoothed away, and what is drawn stays flat. */
+/** RGBA pixels of a copy about 256 pixels wide, where noise is averaged out and flat areas stay flat. */
 export function isPhotograph(data: Uint8ClampedArray | Uint8Array, width: number): boolean {
   return flatness(data, width) < flatShare;
 }
 
-/** The share of pixels that are as their right and lower neighbours. */
+/** The share of pixels that equal their right and lower neighbours within the tolerance. */
 export function flatness(data: Uint8ClampedArray | Uint8Array, width: number): number {
   const height = Math.floor(data.length / 4 / width);
   let flat = 0;

@@ -1,4 +1,4 @@
-/** A picture of this browser: what is dropped, and what comes back from the server. */
+/** A picture in this browser: dropped by the user or made by the server. */
 
 import { newUuid } from '../server/client.ts';
 import { isPhotograph } from './photograph.ts';
@@ -12,9 +12,9 @@ export type Picture = {
   width: number;
   height: number;
   isPhotograph: boolean;
-  /** On the server, once it was uploaded or where it comes from there. */
+  /** Its UUID on the server, once it was uploaded or when the server made it. */
   uuid?: string;
-  /** SHA-256 of what the server stored, where that is not the same: it makes large pictures smaller. */
+  /** SHA-256 of the server's copy where it differs: large uploads are scaled down. */
   storedHash?: string;
   created: number;
 };
@@ -60,7 +60,7 @@ function draw(bitmap: ImageBitmap, side: number): OffscreenCanvasRenderingContex
 }
 
 async function hash(blob: Blob): Promise<string> {
-  // Pages over plain HTTP from another machine have no digest; such a picture is only not recognised again.
+  // crypto.subtle needs a secure context. Without it a picture is not recognised when it is dropped again.
   if (!crypto.subtle) return newUuid();
   const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', await blob.arrayBuffer()));
   return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
@@ -86,7 +86,7 @@ export async function toDataUri(blob: Blob): Promise<string> {
 
 const addresses = new WeakMap<Blob, string>();
 
-/** An address of a blob for this page, the same for as long as the page lives. */
+/** The blob: URL of a blob, made once. */
 export function addressOf(blob: Blob): string {
   const known = addresses.get(blob) ?? URL.createObjectURL(blob);
   addresses.set(blob, known);

@@ -66,7 +66,7 @@ function hashOf(reference: string): string {
   return reference.replace(/^sha256:/, '');
 }
 
-/** What the server reckons with, read backwards: docs/guide/step-caches.md. */
+/** Inverse of the server's cache settings: docs/guide/step-caches.md has the formulas. */
 function cacheValues({ name, threshold, from, to, maxConsecutive }: Cache, steps: number): Values {
   const put = (fields: Record<string, unknown>) =>
     Object.fromEntries(Object.entries(fields).map(([key, value]) => [`acceleratorOptions.${key}`, value]));
@@ -79,7 +79,7 @@ function cacheValues({ name, threshold, from, to, maxConsecutive }: Cache, steps
     return put({ teaCache: true, teaCacheDistance: hundredths(threshold / 0.44), ...limit, ...window });
   const value = hundredths(1 - 3 * threshold);
   if (name === 'first-block') return put({ fbCache: true, fbCacheThreshold: value, ...limit, ...window });
-  // Without a start its warm-up would be taken.
+  // Without a start the server would take its default warm-up.
   const start = { cacheStartStep: from };
   return put({
     dbCache: true,

@@ -40,7 +40,7 @@ export type Field = {
   maxLength?: number;
   maxItems?: number;
   format?: string;
-  /** Of each element of a list. */
+  /** Fields of each element of a list. */
   fields?: Field[];
 };
 
@@ -108,7 +108,7 @@ export const groups: readonly Group[] = [
   { title: 'Delivery', names: ['deliveryMethod', 'webhookURL', 'uploadEndpoint'] },
 ];
 
-/** What the page asks for in its own way. */
+/** Parameters that have a place of their own on the page, outside the form. */
 export const ownFields: readonly string[] = [
   'taskType',
   'taskUUID',

@@ -1,4 +1,4 @@
-/** What a person set → the request: a parameter at its default is not in it. */
+/** Form values → request. A parameter at its default is left out. */
 
 import type { Task } from '../server/wire.ts';
 import type { Field } from './fields.ts';

@@ -42,7 +42,7 @@ const familyOf: Readonly<Record<string, FamilyName>> = {
 type Known = { sampler: string; sigmas: string };
 const known = schedulers as Readonly<Record<string, Known>>;
 
-/** Of the names that the server takes; one that this page does not know stands with Euler's. */
+/** Groups the names that the server accepts. An unknown name is listed with Euler's. */
 export function groupSchedulers(names: readonly string[]): SchedulerFamily[] {
   const of = (name: string) => familyOf[known[name]?.sampler ?? 'euler'] ?? 'euler';
   return (Object.keys(families) as FamilyName[])

@@ -1,8 +1,8 @@
-/** Questions to the server over HTTP. */
+/** Requests to the server over HTTP. */
 
 import { type Envelope, type Item, readEnvelope, stringifyWire, type Task, type WireError } from './wire.ts';
 
-/** The server did not answer, or not as a server of ours would. */
+/** No answer, or an answer that is not Retouch's. */
 export class Unreachable extends Error {}
 
 /** The server answered with errors. */
@@ -14,13 +14,13 @@ export class Refused extends Error {
   }
 }
 
-/** `?server=https://…` lets the page be served from elsewhere; a server's own page talks to it alone. */
+/** `?server=https://…` names the server of a page that is served from elsewhere. */
 export const serverOrigin = new URL(new URLSearchParams(location.search).get('server') ?? location.origin)
   .origin;
 
 const keyName = `retouch-key ${serverOrigin}`;
 
-/** The API key, which never leaves this browser but to that server. */
+/** The API key, in local storage; it is sent to that server only. */
 export const apiKey = {
   get: () => localStorage.getItem(keyName) ?? undefined,
   set: (key: string) => localStorage.setItem(keyName, key),
@@ -65,7 +65,7 @@ export async function get<T>(path: string): Promise<T> {
   return (await response.json()) as T;
 }
 
-/** A picture that the server stores, whatever address it names itself by; undefined when it is gone. */
+/** An image of the server by the path of its URL, whatever host the URL has; undefined when it has expired. */
 export async function getImage(url: string): Promise<Blob | undefined> {
   const path = new URL(url).pathname.replace(/^.*(\/(?:images|models)\/)/, '$1');
   const response = await request(path);

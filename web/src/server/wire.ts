@@ -17,7 +17,7 @@ export function parseWire(text: string): unknown {
 
 /** `space` as JSON.stringify takes it. */
 export function stringifyWire(value: unknown, space?: number): string {
-  // Browsers without rawJSON round such a seed, as their other numbers.
+  // Browsers without JSON.rawJSON round such a seed.
   const keep = (_key: string, item: unknown) =>
     typeof item === 'bigint' ? (raw ? raw(item.toString()) : Number(item)) : item;
   return JSON.stringify(value, keep, space);

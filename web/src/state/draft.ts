@@ -14,9 +14,9 @@ export const prompt = signal('');
 /** Pictures by their ids. */
 export const references = signal<readonly string[]>([]);
 export const values = signal<Values>({});
-/** What the server said of the last request. */
+/** Validation errors of the last request. */
 export const fieldErrors = signal<FieldErrors>(noErrors);
-/** What undo left, the latest last. */
+/** Selections that undo left, the latest last. */
 export const undone = signal<readonly Selection[]>([]);
 
 /** Where the mask of the first picture is among the values: a picture by its id. */
@@ -44,7 +44,7 @@ export function openDraft(): void {
       selection.value = kept.selection;
     }
   } catch {
-    // Of an older version; the draft begins anew.
+    // Stored by an older version: the draft starts empty.
   }
   // A mask belongs to the picture that it was painted on.
   let first = references.value[0];

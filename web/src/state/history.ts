@@ -1,4 +1,4 @@
-/** The pictures and edits of this browser, and which of them is looked at. */
+/** The pictures and edits of this browser, and the selected one. */
 
 import { computed, signal } from '@preact/signals';
 import type { Picture } from '../pictures/picture.ts';
@@ -31,7 +31,7 @@ export type Edit = {
   milliseconds?: number;
   cache?: { evaluations: number; reused: number; savedMilliseconds: number };
   faces?: number;
-  /** The size that was asked for or is expected, for the frame while it is made. */
+  /** The requested or expected size, for the frame while the image is made. */
   width: number;
   height: number;
 };
@@ -129,7 +129,7 @@ export const entries = computed<Entry[]>(() => {
   return [...pictured, ...edited].sort((a, b) => a.created - b.created);
 });
 
-/** What an edit began with: a result of another edit, a dropped picture, or nothing. */
+/** The input of an edit: a result of another edit, a dropped picture, or nothing. */
 export function parentOf({ references }: Edit): Selection | undefined {
   const [first] = references;
   if (first === undefined) return undefined;
@@ -144,7 +144,7 @@ export function originOf(picture: string): Selection {
   return { kind: 'picture', id: picture };
 }
 
-/** The edits and pictures on the way to what is selected, itself included. */
+/** The selected entry and every entry that it was made from. */
 export const lineage = computed<ReadonlySet<string>>(() => {
   const ids = new Set<string>();
   for (let at = selection.value; at && !ids.has(at.id); ) {
@@ -159,7 +159,7 @@ export const selectedEdit = computed<Edit | undefined>(() =>
   selection.value?.kind === 'edit' ? edits.value.get(selection.value.id) : undefined,
 );
 
-/** The picture that is looked at, where it is one. */
+/** The selected picture, or undefined where several results are shown. */
 export const selectedPicture = computed<Picture | undefined>(() => {
   const at = selection.value;
   if (at?.kind === 'picture') return pictures.value.get(at.id);

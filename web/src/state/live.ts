@@ -1,4 +1,4 @@
-/** What the server tells of edits while they are made. */
+/** Progress of running edits, as watchTask reports it. */
 
 import { signal } from '@preact/signals';
 import { fromBase64 } from '../pictures/picture.ts';

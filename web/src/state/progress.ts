@@ -1,4 +1,4 @@
-/** How far an edit is, and how long it takes yet. */
+/** Progress and remaining time of an edit. */
 
 export type LiveImage = {
   imageUUID: string;
@@ -17,7 +17,7 @@ export type LiveImage = {
 export type LiveEdit = {
   /** By UUID, in the order in which they are made. */
   images: ReadonlyMap<string, LiveImage>;
-  /** Of the steps that were seen, for the time left; milliseconds. */
+  /** Milliseconds of the last steps, for the time left. */
   stepTimes: readonly number[];
 };
 

@@ -1,6 +1,6 @@
 /**
- * Edits on their way to the server and back. An edit is written down before it is sent and carries its taskUUID, so that
- * a reload, another tab or a server that was started again goes on with it: whoever finds it running asks for its state.
+ * Sending edits and fetching their results. An edit is stored with its taskUUID before it is sent. After a reload or a
+ * restart of the server, and in another tab, a stored edit that is still running is watched again by its taskUUID.
  */
 
 import { readPlanRecord } from '../pictures/metadata.ts';
@@ -9,7 +9,7 @@ import { placeErrors } from '../request/field-errors.ts';
 import { buildRequest, type Values } from '../request/request.ts';
 import { nearestSize } from '../request/sizes.ts';
 import { ask, getImage, newUuid, post, Refused, Unreachable } from '../server/client.ts';
-import { Line } from '../server/line.ts';
+import { Connection } from '../server/connection.ts';
 import type { Envelope, Item, Task, WireError } from '../server/wire.ts';
 import { fieldErrors, maskPath, prompt, references, undone, values } from './draft.ts';
 import {
@@ -26,7 +26,7 @@ import {
 } from './history.ts';
 import { forgetLive, hearImage, live } from './live.ts';
 import { announcement, say } from './notices.ts';
-import { fields, lineState, loadHealth, loadServer, model, modelSizes } from './server.ts';
+import { connectionState, fields, loadHealth, loadServer, model, modelSizes } from './server.ts';
 
 /** Milliseconds between two previews of a picture; each takes the time of decoding one. */
 const previewPause = 1_500;
@@ -37,22 +37,22 @@ const unsent = new Map<string, Task>();
 /** Edits whose pictures were uploaded a second time, and those that were sent a second time. */
 const renewed = new Set<string>();
 const resent = new Set<string>();
-/** Whose pictures are being uploaded before they are sent. */
+/** Edits whose pictures are being uploaded, before the task is sent. */
 const preparing = new Set<string>();
-let line: Line;
+let connection: Connection;
 
-export function openLine(): void {
-  line = new Line({
-    onState: (state) => (lineState.value = state),
+export function openConnection(): void {
+  connection = new Connection({
+    onState: (state) => (connectionState.value = state),
     onOpen: () => {
       void loadServer();
       goOn();
     },
     onFrame: hear,
   });
-  // The tab that sent an edit may be closed by now.
+  // Another tab may have sent an edit and been closed since.
   document.addEventListener('visibilitychange', () => document.hidden || goOn());
-  line.reopen();
+  connection.reopen();
 }
 
 function goOn(): void {
@@ -61,18 +61,18 @@ function goOn(): void {
 }
 
 export function reconnect(): void {
-  line.reopen();
+  connection.reopen();
 }
 
 function send(id: string): void {
   const task = unsent.get(id);
   const watch = { taskType: 'watchTask', taskUUID: id, previews: previewsOf(edits.value.get(id)) };
-  // Behind the task in one frame it is heard before the first image is begun.
-  if (task) line.send(task, watch);
-  else line.send(watch);
+  // In one frame with the task, so that the watch begins before the first image does.
+  if (task) connection.send(task, watch);
+  else connection.send(watch);
 }
 
-/** As many as the time of an image is worth, reckoned from the model's last one. */
+/** More previews for slower models, by the time of the model's last image. */
 function previewsOf(edit: Edit | undefined): number {
   const last = edit && imageTimes.get(edit.model);
   if (last === undefined) return 3;
@@ -89,7 +89,7 @@ function noteTime(edit: Edit): void {
   imageTimes.set(edit.model, (steps * stepTimes.reduce((sum, time) => sum + time, 0)) / stepTimes.length);
 }
 
-/** The draft, sent. What keeps it from being sent is said. */
+/** Sends the draft as a new edit. */
 export async function run(change: { seed?: string } = {}): Promise<void> {
   if (!model.value) return;
   const chosen: Values = { ...values.value, ...change };
@@ -134,7 +134,7 @@ async function submit(edit: Edit): Promise<void> {
     send(edit.id);
   } catch (error) {
     if (error instanceof Refused) fail(edit.id, error.errors);
-    // It is sent when the line opens again, where its watch finds no task.
+    // Sent again after the reconnection, when watchTask answers taskNotFound.
     else if (error instanceof Unreachable) resent.delete(edit.id);
     else throw error;
   } finally {
@@ -142,7 +142,7 @@ async function submit(edit: Edit): Promise<void> {
   }
 }
 
-/** The request of an edit as it is sent. Uploads what the server does not have. Throws Refused and Unreachable. */
+/** The task of an edit. Uploads the pictures that the server does not have. Throws Refused and Unreachable. */
 async function taskOf(edit: Edit): Promise<Task> {
   const upload = (ids: readonly string[]) => Promise.all(ids.map(uploaded));
   const adapters = (edit.values.ipAdapters ?? []) as { guideImages?: string[] }[];
@@ -157,7 +157,7 @@ async function taskOf(edit: Edit): Promise<Task> {
     references: await upload(edit.references),
     values: { ...edit.values, ...(ipAdapters.length > 0 ? { ipAdapters } : {}), ...mask },
   });
-  // The page is told of its results in its own way, whatever the code it shows says.
+  // The page fetches results with watchTask and getResponse, whatever deliveryMethod the form has.
   return { ...request, taskUUID: edit.id, deliveryMethod: 'async' };
 }
 
@@ -199,13 +199,13 @@ function hearError(error: WireError): void {
   const edit = edits.value.get(error.taskUUID ?? '');
   if (edit?.state !== 'running') return;
   if (error.code === 'conflictTaskUUID') {
-    // It was sent before the line broke.
+    // The task was accepted before the connection broke.
     unsent.delete(edit.id);
     send(edit.id);
   } else if (error.taskType === 'watchTask' && unsent.has(edit.id)) {
-    // The task itself says why it was not accepted.
+    // The refusal of the task itself gives the reason.
   } else if (error.code === 'taskNotFound' && !resent.has(edit.id)) {
-    // The page was closed before it was sent, or the server begins with an empty folder.
+    // The page was closed before the task was sent, or the server lost its data.
     resent.add(edit.id);
     void submit(edit);
   } else if (error.code === 'mediaNotFound' && !renewed.has(edit.id)) {
@@ -214,7 +214,7 @@ function hearError(error: WireError): void {
   } else fail(edit.id, [...edit.errors, error]);
 }
 
-/** The server forgot a picture that was uploaded long ago; this browser has it. */
+/** An upload expired on the server; the picture is still in this browser. */
 async function renew(edit: Edit): Promise<void> {
   unsent.delete(edit.id);
   for (const id of [...edit.references, ...guidesOf(edit.values)])
@@ -232,7 +232,7 @@ function fail(id: string, errors: readonly WireError[]): void {
 
 const collecting = new Map<string, Promise<void>>();
 
-/** What is there of an edit, once more when more came while it was asked. */
+/** Fetches finished results of an edit, one request at a time. */
 function collect(id: string): Promise<void> {
   const before = collecting.get(id) ?? Promise.resolve();
   const next = before
@@ -294,7 +294,7 @@ async function collectNow(id: string): Promise<void> {
   }[state];
 }
 
-/** Undefined when the picture is gone already: the server keeps it for a time only. */
+/** A result whose image has expired on the server has no picture. */
 async function takeResult(item: Item, edit: Edit): Promise<Result | undefined> {
   const inline = item.imageDataURI ?? item.imageBase64Data;
   const type = `image/${String(edit.values.outputFormat ?? 'jpeg')
@@ -318,7 +318,7 @@ async function takeResult(item: Item, edit: Edit): Promise<Result | undefined> {
   };
 }
 
-/** The result says which bytes it was made from: those that the server keeps of an upload may be others than ours. */
+/** Notes the hash of the stored uploads, which the metadata of a result has: the server scales large uploads down. */
 async function noteStored(blob: Blob, edit: Edit): Promise<void> {
   const record = readPlanRecord(new Uint8Array(await blob.arrayBuffer()));
   const hashes = (record?.references ?? []) as string[];
@@ -334,12 +334,12 @@ export function cancel(id: string): void {
     unsent.delete(id);
     changeEdit(id, { state: 'cancelled' });
   }
-  // Its watch then tells that it ended.
-  line.send({ taskType: 'cancelTask', taskUUID: id });
+  // watchTask then reports the end.
+  connection.send({ taskType: 'cancelTask', taskUUID: id });
   announcement.value = 'Cancelling.';
 }
 
-/** The same once more, as a new task. */
+/** Repeats an edit as a new task. */
 export async function again(edit: Edit): Promise<void> {
   const next: Edit = {
     ...edit,
@@ -354,7 +354,7 @@ export async function again(edit: Edit): Promise<void> {
   await submit(next);
 }
 
-/** The seeds that follow those of an edit, with everything else as it was. */
+/** Repeats an edit with the seeds after its own. */
 export async function moreLike(edit: Edit): Promise<void> {
   const last = edit.results.reduce((max, { seed }) => (BigInt(seed) > max ? BigInt(seed) : max), -1n);
   await again({ ...edit, values: { ...edit.values, seed: (last + 1n).toString() } });

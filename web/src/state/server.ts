@@ -1,10 +1,10 @@
-/** What is known of the server: its models, its parameters, and how it is. */
+/** The server's models, parameters and health. */
 
 import { computed, signal } from '@preact/signals';
 import { type Field, fieldsOf, type JsonSchema } from '../request/fields.ts';
 import { type Size, sizesOf } from '../request/sizes.ts';
 import { ask, get, Refused } from '../server/client.ts';
-import type { LineState } from '../server/line.ts';
+import type { ConnectionState } from '../server/connection.ts';
 
 export type Example = { prompt: string; imageURL?: string };
 
@@ -30,7 +30,7 @@ export type Health = {
   adapters: string[];
 };
 
-export const lineState = signal<LineState>('connecting');
+export const connectionState = signal<ConnectionState>('connecting');
 export const found = signal<readonly Model[] | undefined>(undefined);
 export const fields = signal<readonly Field[]>([]);
 export const health = signal<Health | undefined>(undefined);
@@ -49,7 +49,7 @@ export const model = computed<Model | undefined>(() => {
 
 export const modelSizes = computed(() => sizes.value.get(model.value?.air ?? '') ?? []);
 
-/** Of the architecture of the chosen model. */
+/** Adapters of a category that fit the architecture of the chosen model. */
 export function adaptersOf(category: string): Model[] {
   const architecture = model.value?.architecture;
   return (found.value ?? []).filter(
@@ -63,7 +63,7 @@ export function chooseModel(air: string): void {
   void loadSizes(air);
 }
 
-/** Everything but the health; what fails is tried again when the line opens. */
+/** Loads everything but the health. A failure is retried when the connection opens. */
 export async function loadServer(): Promise<void> {
   try {
     const [document, search] = await Promise.all([
@@ -75,7 +75,7 @@ export async function loadServer(): Promise<void> {
     if (model.value) await loadSizes(model.value.air);
   } catch (error) {
     if (error instanceof Refused && error.errors.some(({ code }) => /ApiKey$/.test(code)))
-      lineState.value = 'keyless';
+      connectionState.value = 'keyless';
   }
 }
 

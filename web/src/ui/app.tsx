@@ -49,7 +49,7 @@ export function App() {
   );
 }
 
-/** Files and keys are taken wherever they come. */
+/** Drops, pastes and key presses anywhere on the page. */
 function listen(): () => void {
   const stop = new AbortController();
   const options = { signal: stop.signal };
@@ -108,7 +108,7 @@ function onKey(event: KeyboardEvent): void {
   const edit = selectedEdit.value;
   const inDialog = document.querySelector('dialog[open]') !== null;
   if (event.key === 'Escape' && edit?.state === 'running' && !inDialog) cancel(edit.id);
-  // In a text the keys undo typing.
+  // In a text field these keys undo typing.
   const inText = event.target instanceof HTMLElement && event.target.matches('input, textarea, select');
   if (inText || !(event.ctrlKey || event.metaKey) || event.key.toLowerCase() !== 'z') return;
   event.preventDefault();

@@ -1,7 +1,7 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { takeFiles } from '../state/draft.ts';
 
-/** The camera's picture, and a button that takes it. Nothing leaves the page before that. */
+/** Camera preview with a shutter button. No frame leaves the page before the button is pressed. */
 export function CameraDialog({ onClose }: { onClose(): void }) {
   const dialog = useRef<HTMLDialogElement>(null);
   const video = useRef<HTMLVideoElement>(null);

@@ -13,7 +13,7 @@ import { maskedPicture } from './painter.tsx';
 
 const language = signal<Language>('curl');
 
-/** The request that Run would send, as code. Its pictures are named as the server knows them. */
+/** The request of the draft as code. Pictures are named by their UUIDs on the server. */
 export function CodePanel() {
   const [note, setNote] = useState<string>();
   const named = references.value.map(
@@ -32,7 +32,7 @@ export function CodePanel() {
     references: named,
     values: { ...values.value, ...(ipAdapters.length > 0 ? { ipAdapters } : {}), ...mask },
   });
-  // A new one for each request, the same while it is looked at.
+  // A new UUID for each request, stable while the request does not change.
   const shown = stringifyWire(request);
   const taskUUID = useMemo(newUuid, [shown]);
   const { taskType, ...parameters } = request;

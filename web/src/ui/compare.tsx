@@ -4,13 +4,13 @@ import { addressOf, type Picture } from '../pictures/picture.ts';
 type Props = {
   before: Picture | undefined;
   after: Blob;
-  /** Of the frame. */
+  /** Size of the frame, in pixels of the result. */
   width: number;
   height: number;
   alt: string;
 };
 
-/** The result over what it was made from, with a line between them that is dragged, or moved with the arrow keys. */
+/** Before/after slider: the result over its input. The divider is dragged, or moved with the arrow keys. */
 export function Compare({ before, after, width, height, alt }: Props) {
   const [cut, setCut] = useState(0);
   const frame = useRef<HTMLDivElement>(null);

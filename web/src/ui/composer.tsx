@@ -2,13 +2,13 @@ import { useEffect, useRef } from 'preact/hooks';
 import { fieldErrors, maskPath, prompt, references, setValue, values } from '../state/draft.ts';
 import { pictures } from '../state/history.ts';
 import { run } from '../state/runs.ts';
-import { lineState, model } from '../state/server.ts';
+import { connectionState, model } from '../state/server.ts';
 import { takeExample } from './empty.tsx';
 import { Icon } from './icons.tsx';
 import { finish, isPainting } from './painter.tsx';
 import { References } from './references.tsx';
 
-/** The sentence, the pictures that it is about, and what was set besides. */
+/** The prompt, the reference pictures and the changed parameters. */
 export function Composer() {
   const field = useRef<HTMLTextAreaElement>(null);
   const errors = fieldErrors.value.fields;
@@ -18,7 +18,7 @@ export function Composer() {
     ...(errors.get('inputs.maskImage') ?? []),
   ];
   useEffect(() => {
-    // As high as its text; browsers without field-sizing need to be told.
+    // Grows the field with its text in browsers without field-sizing.
     const { style, scrollHeight } = field.current!;
     if (CSS.supports('field-sizing', 'content')) return;
     style.height = '0';
@@ -74,7 +74,7 @@ export function Composer() {
   );
 }
 
-/** Parameters that are not at their defaults, each to be taken back. */
+/** A chip for each changed parameter, which resets it. */
 function Settings() {
   const names = Object.keys(values.value).filter((path) => !path.startsWith('ultralytics.'));
   return (
@@ -94,7 +94,7 @@ function Settings() {
 
 function reset(path: string): void {
   setValue(path, undefined);
-  // A width without its height is no size.
+  // Width and height come together.
   if (path === 'width') setValue('height', undefined);
   if (path === 'height') setValue('width', undefined);
 }
@@ -133,7 +133,7 @@ function Prompts() {
 function PhotographHint() {
   const { photographs, examples = [], name } = model.value ?? {};
   const isPhoto = references.value.some((id) => pictures.value.get(id)?.isPhotograph);
-  if (photographs !== false || !isPhoto || lineState.value === 'keyless') return null;
+  if (photographs !== false || !isPhoto || connectionState.value === 'keyless') return null;
   const scene = examples.find(({ imageURL }) => imageURL);
   return (
     <div class="hint" role="status">

@@ -3,11 +3,11 @@ import { getImage } from '../server/client.ts';
 import { prompt, references } from '../state/draft.ts';
 import { keepPicture, selection } from '../state/history.ts';
 import { say } from '../state/notices.ts';
-import { type Example, lineState, model } from '../state/server.ts';
+import { connectionState, type Example, model } from '../state/server.ts';
 import { Icon } from './icons.tsx';
 import { PictureButtons } from './picture-buttons.tsx';
 
-/** Nothing is there yet: how to begin, and scenes to begin with. */
+/** The empty state: ways to add a picture, and examples. */
 export function Empty() {
   const { examples = [], photographs, name } = model.value ?? {};
   // Each picture once, under its first prompt.
@@ -46,7 +46,7 @@ export function Empty() {
           edits photographs: <code>retouch pull</code>
         </p>
       )}
-      {lineState.value === 'offline' && (
+      {connectionState.value === 'offline' && (
         <p class="fine warning" role="status">
           The server does not answer. Start it with <code>retouch serve</code>; this page finds it by itself.
         </p>

@@ -5,7 +5,7 @@ import { again } from '../state/runs.ts';
 import { Icon } from './icons.tsx';
 import { showTab } from './inspector.tsx';
 
-/** What went wrong, in a sentence, and what to do about it. */
+/** The error of a failed edit, in a sentence, with the action that may help. */
 export function Failure({ edit, before }: { edit: Edit; before: Picture | undefined }) {
   const { title, advice, action } = explain(edit.errors);
   const act = () => {

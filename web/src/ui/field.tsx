@@ -7,13 +7,13 @@ type Props = {
   id: string;
   value: unknown;
   errors: readonly string[];
-  /** Where the schema has no default, and the model or the server decides. */
+  /** The default where the schema has none, because the model decides. */
   modelDefault?: unknown;
   isDisabled?: boolean;
   onChange(value: unknown): void;
 };
 
-/** One parameter: its name, its value, what it is for, its bounds, and what the server says of it. */
+/** One parameter: name, control, description, bounds and errors. */
 export function FieldInput(props: Props) {
   const { field, id, value, errors, modelDefault, isDisabled, onChange } = props;
   const initial = field.default ?? modelDefault;

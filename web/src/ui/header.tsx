@@ -1,4 +1,4 @@
-import { chooseModel, health, lineState, model, models } from '../state/server.ts';
+import { chooseModel, connectionState, health, model, models } from '../state/server.ts';
 import { Icon } from './icons.tsx';
 import { inspectorOpen, isWide, openTab, showTab } from './inspector.tsx';
 import { nextTheme, theme } from './theme.ts';
@@ -83,14 +83,14 @@ function ModelChoice() {
 }
 
 function stateOf(): string {
-  if (lineState.value !== 'open') return lineState.value;
+  if (connectionState.value !== 'open') return connectionState.value;
   const engine = health.value?.engine.state;
   if (engine === 'backing-off') return 'offline';
   return engine === 'busy' || (health.value?.queue.depth ?? 0) > 0 ? 'busy' : 'open';
 }
 
 function stateText(): string {
-  if (lineState.value !== 'open') return states[lineState.value];
+  if (connectionState.value !== 'open') return states[connectionState.value];
   if (health.value?.engine.state === 'backing-off') return 'Engine restarts';
   const depth = health.value?.queue.depth ?? 0;
   return depth > 0 ? `${depth} in the queue` : states.open;

@@ -18,7 +18,7 @@ import { model } from '../state/server.ts';
 import { Icon } from './icons.tsx';
 import { isPainting } from './painter.tsx';
 
-/** Every picture and edit of this browser, oldest first. What led to the selected one is lit. */
+/** Every picture and edit of this browser, oldest first. The ancestors of the selected one are highlighted. */
 export function History() {
   const list = useRef<HTMLOListElement>(null);
   const count = entries.value.length;

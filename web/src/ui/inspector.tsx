@@ -9,7 +9,7 @@ export const tabs = { parameters: 'Parameters', code: 'Code', server: 'Server' }
 export type Tab = keyof typeof tabs;
 
 export const openTab = signal<Tab>('parameters');
-/** Of the narrow page, where it lies over the rest. */
+/** On a narrow page the inspector is a sheet over the rest. */
 export const inspectorOpen = signal(false);
 
 const wide = matchMedia('(min-width: 64rem)');

@@ -1,12 +1,12 @@
 import { useLayoutEffect, useRef } from 'preact/hooks';
 import { apiKey } from '../server/client.ts';
 import { reconnect } from '../state/runs.ts';
-import { lineState } from '../state/server.ts';
+import { connectionState } from '../state/server.ts';
 
-/** Asks for the API key whenever the server takes none or another than the one that is kept. */
+/** Asks for the API key when the server requires one, or refuses the stored one. */
 export function KeyDialog() {
   const dialog = useRef<HTMLDialogElement>(null);
-  const isNeeded = lineState.value === 'keyless';
+  const isNeeded = connectionState.value === 'keyless';
   useLayoutEffect(() => {
     if (isNeeded) dialog.current?.showModal();
     else dialog.current?.close();
@@ -17,7 +17,7 @@ export function KeyDialog() {
     const key = String(new FormData(event.currentTarget as HTMLFormElement).get('key') ?? '').trim();
     if (key === '') return;
     apiKey.set(key);
-    lineState.value = 'connecting';
+    connectionState.value = 'connecting';
     reconnect();
   };
   return (

@@ -5,20 +5,22 @@ import { live } from '../state/live.ts';
 import { announcement } from '../state/notices.ts';
 import { progressOf } from '../state/progress.ts';
 import { cancel } from '../state/runs.ts';
-import { lineState, model } from '../state/server.ts';
+import { connectionState, model } from '../state/server.ts';
 import { Icon } from './icons.tsx';
 
 type Props = { edit: Edit; before: Picture | undefined; isSmall?: boolean };
 
-/** An edit that is made: its preview, how far it is, and the way to stop it. */
+/** A running edit: preview, progress and cancel. */
 export function Making({ edit, before, isSmall }: Props) {
   const state = live.value.get(edit.id);
   const steps = Number(edit.values.steps ?? model.value?.defaultSteps ?? 28);
   const { fraction, text } = progressOf(state, edit.count, steps);
   const shown =
-    lineState.value === 'offline' ? 'The server does not answer; the edit goes on when it is back' : text;
+    connectionState.value === 'offline'
+      ? 'The server does not answer; the edit goes on when it is back'
+      : text;
   const active = [...(state?.images.values() ?? [])].find(({ status }) => status === 'processing');
-  // A screen reader is told the stages, not every step.
+  // Screen readers hear of phases, not of every step.
   const stage = shown.replace(/step.*/, 'making the picture');
   useEffect(() => {
     announcement.value = stage;

@@ -8,18 +8,18 @@ import { Icon } from './icons.tsx';
 /** Whether the mask of the first picture is being painted. */
 export const isPainting = signal(false);
 
-/** Of the brush, in percent of the picture's width. */
+/** Width of the brush, in percent of the picture's longer side. */
 const brush = signal(10);
-/** What is painted, as opaque colour; the mask is white there and black elsewhere. */
+/** The canvas under the brush. The mask is white where it is opaque, black elsewhere. */
 let painted: HTMLCanvasElement | undefined;
 
-/** The picture that the next edit begins with, and its mask, where it has one. */
+/** The first reference and its mask, if it has one. */
 export function maskedPicture(): { picture: Picture; mask: Picture | undefined } | undefined {
   const picture = pictures.value.get(references.value[0] ?? '');
   return picture && { picture, mask: pictures.value.get(String(values.value[maskPath] ?? '')) };
 }
 
-/** The first picture under a brush: only what is painted is edited. */
+/** The first picture under a brush: only the painted area is edited. */
 export function Painter({ picture, mask }: { picture: Picture; mask: Picture | undefined }) {
   const canvas = useRef<HTMLCanvasElement>(null);
   useLayoutEffect(() => {
@@ -91,7 +91,7 @@ export function PainterBar() {
   );
 }
 
-/** The mask over the picture that it belongs to. */
+/** The mask, tinted, over its picture. */
 export function MaskOverlay({ mask }: { mask: Picture }) {
   return <i class="fill mask" aria-hidden="true" style={{ '--mask': `url("${addressOf(mask.blob)}")` }} />;
 }
@@ -105,7 +105,7 @@ async function showMask(canvas: HTMLCanvasElement, { blob }: Picture): Promise<v
   const bitmap = await createImageBitmap(blob);
   context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
   const pixels = context.getImageData(0, 0, canvas.width, canvas.height);
-  // White becomes what the brush paints, black nothing.
+  // White becomes opaque, black transparent.
   const { data } = pixels;
   for (let at = 0; at < data.length; at += 4) data[at + 3] = data[at]!;
   context.putImageData(pixels, 0, 0);
@@ -115,7 +115,7 @@ async function showMask(canvas: HTMLCanvasElement, { blob }: Picture): Promise<v
   context.globalCompositeOperation = 'source-over';
 }
 
-/** What is painted becomes the mask; nothing painted is no mask. */
+/** Turns the painted area into the mask; without a painted pixel there is no mask. */
 export async function finish(): Promise<void> {
   if (painted) {
     const { width, height } = painted;

@@ -33,7 +33,7 @@ export function Parameters() {
   );
 }
 
-/** Those that are open in the beginning. */
+/** Groups that are open at first. */
 const openGroups = ['Generation'];
 
 function Group({ group: { title, fields } }: { group: FieldGroup }) {
@@ -96,7 +96,7 @@ function errorsOf(path: string): string[] {
   return fieldErrors.value.fields.get(path) ?? [];
 }
 
-/** What the model takes where the request says nothing. */
+/** The value that the model or the server takes when the request has none. */
 function modelDefault(path: string): unknown {
   return {
     steps: model.value?.defaultSteps,

@@ -5,7 +5,7 @@ import { pictures } from '../state/history.ts';
 import { Icon } from './icons.tsx';
 import { PictureButtons } from './picture-buttons.tsx';
 
-/** The pictures that are edited, in their order: dragged, or moved with the arrow keys. */
+/** The reference pictures. Their order changes by dragging or with the arrow keys. */
 export function References() {
   const [dragged, setDragged] = useState<string>();
   const ids = references.value;

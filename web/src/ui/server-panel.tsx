@@ -1,9 +1,9 @@
 import { useEffect } from 'preact/hooks';
 import { apiKey } from '../server/client.ts';
 import { reconnect } from '../state/runs.ts';
-import { found, health, lineState, loadHealth, type Model } from '../state/server.ts';
+import { connectionState, found, health, loadHealth, type Model } from '../state/server.ts';
 
-/** What runs here: the models, where and how they are computed, and how busy the server is. */
+/** Installed models and adapters, device, precision, memory and queue. */
 export function ServerPanel() {
   useEffect(() => {
     void loadHealth();
@@ -13,7 +13,7 @@ export function ServerPanel() {
   const { engine, queue, memory, uptime } = health.value ?? {};
   return (
     <div class="server-panel">
-      {lineState.value === 'offline' && (
+      {connectionState.value === 'offline' && (
         <p class="warning" role="status">
           The server does not answer. This page tries again by itself.{' '}
           <button type="button" class="link" onClick={reconnect}>
@@ -73,14 +73,14 @@ function Installed({ title, categories }: { title: string; categories: readonly 
       <h3>{title}</h3>
       <ul class="installed">
         {models.map((model) => (
-          <Line key={model.air} {...model} />
+          <InstalledModel key={model.air} {...model} />
         ))}
       </ul>
     </section>
   );
 }
 
-function Line({ name, air, license, comment }: Model) {
+function InstalledModel({ name, air, license, comment }: Model) {
   return (
     <li>
       <strong>{name}</strong> <code>{air}</code>

@@ -3,7 +3,7 @@ import { references, setValue, values } from '../state/draft.ts';
 import { pictures } from '../state/history.ts';
 import { modelSizes } from '../state/server.ts';
 
-/** The shapes that the model draws, each as what it looks like. */
+/** The sizes that the model supports, drawn as shapes. */
 export function SizePicker({ errors }: { errors: readonly string[] }) {
   const first = pictures.value.get(references.value[0] ?? '');
   const taken = nearestSize(modelSizes.value, first?.width ?? 1, first?.height ?? 1);

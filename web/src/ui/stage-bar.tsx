@@ -5,7 +5,7 @@ import { moreLike } from '../state/runs.ts';
 import { Icon } from './icons.tsx';
 import { isPainting, maskedPicture } from './painter.tsx';
 
-/** What can be done with what is looked at. */
+/** Facts and actions for the selected picture or result. */
 export function StageBar() {
   const at = selection.value;
   const edit = selectedEdit.value;

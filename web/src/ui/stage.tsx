@@ -11,7 +11,7 @@ import { Making } from './making.tsx';
 import { isPainting, MaskOverlay, maskedPicture, Painter, PainterBar } from './painter.tsx';
 import { StageBar } from './stage-bar.tsx';
 
-/** What is looked at: a picture, an edit that is made, its results, or what went wrong. */
+/** The selected item: a picture, a running edit, its results or its error. */
 export function Stage() {
   const box = useRef<HTMLDivElement>(null);
   useEffect(() => {
@@ -138,7 +138,7 @@ function Grid({ edit }: { edit: Edit }) {
   );
 }
 
-/** As many columns as make the tiles largest. */
+/** The number of columns that makes the tiles largest. */
 function columnsFor({ count, width, height }: Edit): number {
   const side = (columns: number) =>
     Math.min(stageShape.value / columns, width / height / Math.ceil(count / columns));
@@ -146,5 +146,5 @@ function columnsFor({ count, width, height }: Edit): number {
   return choices.reduce((best, columns) => (side(columns) > side(best) ? columns : best), 1);
 }
 
-/** Width by height of the place for pictures. */
+/** Aspect ratio of the stage. */
 const stageShape = signal(1.5);

@@ -1,4 +1,4 @@
-/** Text of the server with `code` in it, as text: nothing in it is read as HTML. */
+/** Text with `code` marked. It is rendered as text, never as HTML. */
 export function Words({ text }: { text: string }) {
   return (
     <>

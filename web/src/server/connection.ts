@@ -1,45 +1,45 @@
 /**
- * The WebSocket to the server: it is opened again whenever it breaks, and whoever listens is told so that he sends again
- * what still matters to him. Nothing is kept for him here.
+ * The WebSocket to the server. It reconnects whenever it breaks. The listener hears of each new connection and sends its
+ * messages again; none is queued here.
  */
 
 import { apiKey, serverOrigin } from './client.ts';
 import { type Envelope, readEnvelope, stringifyWire, type Task } from './wire.ts';
 
-export type LineState = 'connecting' | 'open' | 'offline' | 'keyless';
+export type ConnectionState = 'connecting' | 'open' | 'offline' | 'keyless';
 
-export type LineListener = {
-  /** The line is open, for the first time or again. */
+export type ConnectionListener = {
+  /** The connection is open, for the first time or again. */
   onOpen(): void;
-  onState(state: LineState): void;
+  onState(state: ConnectionState): void;
   onFrame(frame: Envelope): void;
 };
 
-/** The server closes a line after two minutes of silence. */
+/** The server closes a connection after two minutes without a message. */
 const pingInterval = 45_000;
 const [firstPause, longestPause] = [400, 8_000];
 
-export class Line {
-  readonly #listener: LineListener;
+export class Connection {
+  readonly #listener: ConnectionListener;
   #socket: WebSocket | undefined;
   #isOpen = false;
   #failures = 0;
   #retry: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(listener: LineListener) {
+  constructor(listener: ConnectionListener) {
     this.#listener = listener;
     addEventListener('online', () => this.reopen());
     setInterval(() => this.send({ taskType: 'ping', ping: true }), pingInterval);
   }
 
-  /** Now, also when a pause is under way; for a new key too. */
+  /** Reconnects at once, also during a pause. Also used after the key changed. */
   reopen(): void {
     clearTimeout(this.#retry);
     this.#socket?.close();
     this.#open();
   }
 
-  /** False when the line is not open: the listener sends again when it is. */
+  /** False when the connection is not open: the listener sends again in onOpen. */
   send(...tasks: Task[]): boolean {
     if (!this.#isOpen) return false;
     this.#socket!.send(stringifyWire(tasks));
