@@ -147,7 +147,7 @@ describe.skipIf(!hasBrowser)('the playground', () => {
       new PerformanceObserver((list) => moved.push(...list.getEntries().map((entry) => entry.toJSON())))
         .observe({ type: 'layout-shift', buffered: true });`);
     await page.goto(server.url);
-    await page.getByText('Ready').waitFor();
+    await page.getByText('Ready', { exact: true }).waitFor();
     await page.locator('.scene img').first().waitFor();
     await page.getByText('numberResults').waitFor();
     const moved = await page.evaluate<{ value: number }[]>('moved');

@@ -1,6 +1,8 @@
 /** Debian's chromium on the playground of a real server, for tests that use the page as a person does. */
 
+import { readdirSync, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
 import { build } from 'vite';
@@ -17,9 +19,13 @@ export const patience = 60_000;
 const web = fileURLToPath(new URL('../../web', import.meta.url));
 export const example = (name: string) => fileURLToPath(new URL(`../../examples/${name}`, import.meta.url));
 
-/** Builds web/dist, which the servers of these tests serve. */
+/** Builds web/dist, which the servers of these tests serve, where a source is newer: other test files use it meanwhile. */
 export async function buildPages(): Promise<void> {
-  await build({ root: web, configFile: `${web}/vite.config.ts`, logLevel: 'error' });
+  const built = statSync(join(web, 'dist/index.html'), { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  const isNewer = readdirSync(web, { recursive: true, encoding: 'utf8' })
+    .filter((path) => !path.startsWith('dist'))
+    .some((path) => statSync(join(web, path)).mtimeMs > built);
+  if (isNewer) await build({ root: web, configFile: `${web}/vite.config.ts`, logLevel: 'error' });
 }
 
 export function launch(): Promise<Browser> {
@@ -57,7 +63,7 @@ export async function visit(
   context.on('page', watch);
   const page = await context.newPage();
   await page.goto(url);
-  await page.getByText('Ready').waitFor();
+  await page.getByText('Ready', { exact: true }).waitFor();
   return { page, faults };
 }
 

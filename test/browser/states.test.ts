@@ -82,7 +82,7 @@ describe.skipIf(!hasBrowser)('the playground', () => {
     await set(page, 'steps', '4');
     await run(page, 'turn the red car blue');
     await page.reload();
-    await page.getByText('Ready').waitFor();
+    await page.getByText('Ready', { exact: true }).waitFor();
     await page.getByRole('tab', { name: 'Code' }).click();
     const code = await page.locator('.code pre').innerText();
     expect(code).toContain('$RETOUCH_API_KEY');
@@ -111,7 +111,7 @@ describe.skipIf(!hasBrowser)('the playground', () => {
       .waitFor();
     await start({ dataDir, env: { RETOUCH_PORT: port } });
     await expect.poll(() => page.locator('.tile img').count(), { timeout: patience }).toBe(4);
-    await page.getByText('Ready').waitFor();
+    await page.getByText('Ready', { exact: true }).waitFor();
   });
 
   it('sends an edit that was asked for while the server was away', async () => {

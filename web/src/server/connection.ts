@@ -17,7 +17,7 @@ export type ConnectionListener = {
 
 /** The server closes a connection after two minutes without a message. */
 const pingInterval = 45_000;
-const [firstPause, longestPause] = [400, 8_000];
+const [firstPause, longestPause] = [400, 4_000];
 
 export class Connection {
   readonly #listener: ConnectionListener;
