@@ -275,6 +275,14 @@ describe('alpha beside the tensors', () => {
     };
     expect(named('adapter_model.safetensors')).toBe(8);
     expect(readLora(own, layers)[0]!.scale).toBe(8);
+    // As a download cache has it: a link to a file that is named by its hash.
+    const linked = path.join(folder, 'linked');
+    fs.mkdirSync(linked);
+    fs.renameSync(path.join(own, 'adapter_model.safetensors'), path.join(folder, '0123abcd'));
+    fs.symlinkSync(path.join(folder, '0123abcd'), path.join(linked, 'adapter_model.safetensors'));
+    fs.copyFileSync(path.join(own, 'adapter_config.json'), path.join(linked, 'adapter_config.json'));
+    expect(readLora(linked, layers)[0]!.scale).toBe(8);
+    expect(readLora(path.join(linked, 'adapter_model.safetensors'), layers)[0]!.scale).toBe(8);
     expect(named('ink.safetensors')).toBe(1);
     // A folder is its shortest file, whose configuration it is not.
     expect(readLora(own, layers)[0]!.scale).toBe(1);

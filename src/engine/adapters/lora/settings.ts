@@ -3,6 +3,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { RetouchError } from '../../../error.ts';
 import { type Checkpoint, readJson } from '../../weights/checkpoint.ts';
+import { weightFiles } from '../../weights/shards.ts';
 import type { Network } from './layers.ts';
 
 /** PEFT's LoraConfig, as far as it decides numbers. */
@@ -29,14 +30,17 @@ const peftFile = /^adapter_model\.(safetensors|bin)$/;
  * From the metadata that diffusers writes, from keys of the header that other trainers write, or from PEFT's
  * adapter_config.json beside the file that it belongs to.
  */
-export function loraSettings({ path: where, metadata, files }: Checkpoint): Record<Network, LoraSettings> {
+export function loraSettings({ path: where, metadata }: Checkpoint): Record<Network, LoraSettings> {
   const text = metadata.lora_adapter_metadata;
   if (text !== undefined) {
     const all = parse(text, where);
     return forNetworks((prefix) => settingsOf(under(all, prefix), where));
   }
   const plain = forNetworks((prefix) => plainSettings(metadata, prefix));
-  const [file = where] = files;
+  // By the name it was given: what a download cache's link leads to is named by a hash.
+  const file = fs.statSync(where).isDirectory()
+    ? path.join(where, weightFiles(where, fs.readdirSync(where))[0]!)
+    : where;
   const config = path.join(path.dirname(file), 'adapter_config.json');
   if (!peftFile.test(path.basename(file)) || !fs.existsSync(config)) return plain;
   return { ...plain, transformer: settingsOf(readJson(config), config) };
