@@ -5,6 +5,7 @@ type Operation = {
   summary?: string;
   description?: string;
   parameters?: { name: string; in: string; required?: boolean; description?: string; schema?: JsonSchema }[];
+  requestBody?: { content?: Record<string, { schema?: JsonSchema }> };
   responses?: Record<string, { description?: string }>;
 };
 
@@ -125,9 +126,9 @@ function Row({ field }: { field: Field }) {
         <span class="fine">{[typeNames[kind], required ? 'required' : ''].filter(Boolean).join(', ')}</span>
       </dt>
       <dd>
-        <Words text={about} />
+        <Words text={about || (texts[path] ?? '')} />
         <span class="fine"> {limits(field)}</span>
-        {choices && choices.length <= 8 && <span class="fine"> One of {choices.join(', ')}.</span>}
+        {choices && choices.length <= 8 && <span class="fine"> {choicesText(choices)}</span>}
         {choices && choices.length > 8 && (
           <details>
             <summary>{choices.length} values</summary>
@@ -144,6 +145,15 @@ function Row({ field }: { field: Field }) {
       </dd>
     </div>
   );
+}
+
+/** Parameters that every task has. */
+const texts: Readonly<Record<string, string>> = {
+  taskUUID: 'A UUID of your own, a new one for each task; its answers have it.',
+};
+
+function choicesText(choices: readonly string[]): string {
+  return choices.length === 1 ? `Always ${choices[0]}.` : `One of ${choices.join(', ')}.`;
 }
 
 const typeNames: Readonly<Record<Field['kind'], string>> = {
@@ -173,6 +183,8 @@ function limits({ min, max, step, maxLength, maxItems, default: initial, kind }:
 }
 
 function OperationView({ path, method, operation }: { path: string; method: string; operation: Operation }) {
+  // The tasks of POST /v1 are an array and have chapters of their own.
+  const body = operation.requestBody?.content?.['application/json']?.schema;
   return (
     <section id={`${method}-${slug(path)}`} class="operation">
       <h3>
@@ -181,6 +193,7 @@ function OperationView({ path, method, operation }: { path: string; method: stri
       <p>
         <Words text={[operation.summary, operation.description].filter(Boolean).join(' ')} />
       </p>
+      {body?.properties && <Rows fields={fieldsOf(body)} title="Body" />}
       <dl class="rows">
         {(operation.parameters ?? []).map(({ name, description = '', ...rest }) => (
           <div key={name} class="row">

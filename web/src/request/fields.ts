@@ -57,6 +57,7 @@ function fieldOf(path: string, schema: JsonSchema, required: boolean): Field {
   const name = path.slice(path.lastIndexOf('.') + 1);
   const { description: about = '', minimum, maximum, multipleOf: step } = schema;
   const common = { path, name, about, required, ...given({ default: schema.default }) };
+  if (schema.const !== undefined) return { ...common, kind: 'choice', choices: [String(schema.const)] };
   if (schema.enum) return { ...common, kind: 'choice', choices: schema.enum.map(String) };
   switch (schema.type) {
     case 'integer':
