@@ -9,6 +9,8 @@ export type Restored = {
   prompt: string;
   /** SHA-256 of each picture, in order. */
   references: string[];
+  /** A mask was used; the metadata does not have it. */
+  isMasked: boolean;
   values: Values;
 };
 
@@ -35,6 +37,7 @@ export function restore(record: PlanRecord): Restored {
     ipAdapters: Adapter[];
     faces?: Faces;
     safety?: object;
+    mask?: string;
     output: { format: string; quality: number };
   };
   const { output, faces, safety, cache } = plan;
@@ -42,6 +45,7 @@ export function restore(record: PlanRecord): Restored {
     model: plan.model,
     prompt: plan.prompt,
     references: plan.references.map(hashOf),
+    isMasked: plan.mask !== undefined,
     values: {
       ...(plan.negativePrompt === '' ? {} : { negativePrompt: plan.negativePrompt }),
       width: plan.width,

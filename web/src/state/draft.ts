@@ -99,7 +99,7 @@ export function moveReference(id: string, by: number): void {
   references.value = list;
 }
 
-/** Files that were dropped, pasted or chosen. A picture of ours brings its parameters back. */
+/** Files that were dropped, pasted or chosen. A picture made by Retouch restores its parameters. */
 export async function takeFiles(files: readonly File[]): Promise<void> {
   for (const file of files) {
     try {
@@ -137,17 +137,25 @@ function restoreFrom(restored: ReturnType<typeof restore>, picture: Picture): vo
   };
   references.value = found.filter((id) => id !== undefined);
   selection.value = { kind: 'picture', id: picture.id };
-  if (models.value.some(({ air }) => air === restored.model)) chooseModel(restored.model);
-  else say(`This picture was made by ${restored.model}, which this server does not have.`);
+  const hasModel = models.value.some(({ air }) => air === restored.model);
+  if (hasModel) chooseModel(restored.model);
   const missing = found.filter((id) => id === undefined).length;
-  say(
-    missing === 0
-      ? 'Every parameter of this picture is restored; run it to make it again.'
-      : `The parameters of this picture are restored. ${missing === 1 ? 'A picture that it was made from is' : `${missing} pictures that it was made from are`} not in this browser: drop ${missing === 1 ? 'it' : 'them'} here as well.`,
-  );
+  const left = [
+    ...(hasModel ? [] : [`It was made by ${restored.model}, which this server does not have.`]),
+    ...(missing === 0 ? [] : [missingText(missing)]),
+    ...(restored.isMasked ? ['Its mask is not in it: paint it again.'] : []),
+  ];
+  const all = 'Every parameter of this picture is restored; run it to make it again.';
+  say(left.length === 0 ? all : ['The parameters of this picture are restored.', ...left].join(' '));
 }
 
-/** The result is what the next edit begins with. */
+function missingText(count: number): string {
+  return count === 1
+    ? 'A picture that it was made from is not in this browser: drop it here as well.'
+    : `${count} pictures that it was made from are not in this browser: drop them here as well.`;
+}
+
+/** Makes a result the first reference of the next edit. */
 export function continueFrom(picture: string): void {
   references.value = [picture];
   prompt.value = '';
@@ -155,14 +163,14 @@ export function continueFrom(picture: string): void {
   values.value = rest;
 }
 
-/** The draft as it was before an edit was run. */
+/** Sets the draft to that of an earlier edit. */
 export function takeUp(edit: Edit): void {
   prompt.value = edit.prompt;
   references.value = edit.references.filter((id) => pictures.value.has(id));
   values.value = edit.values;
 }
 
-/** One edit back: what it began with is looked at, and its sentence is there to be changed. */
+/** Selects the input of the selected edit, with its prompt and parameters in the draft. */
 export function undo(): void {
   const at = selection.value;
   const edit = at?.kind === 'edit' ? edits.value.get(at.id) : undefined;
