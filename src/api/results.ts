@@ -22,6 +22,14 @@ export type Item = { [Name in TaskName]: ResultOf<Name> }[TaskName] | AcceptedIt
 /** One answer about a task: an item or an error. */
 export type Reply = { item: Item } | { failure: Failure };
 
+/**
+ * The answer about one image that carries the image itself. It is read when the answer is written, so that answers which
+ * wait for a slow client hold no images in memory.
+ */
+export type LateReply = { imageUUID: string; read(): Promise<Reply> };
+
+export type PendingReply = Reply | LateReply;
+
 export type Envelope = {
   data: Item[];
   errors?: ErrorObject[];

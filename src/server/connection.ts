@@ -2,12 +2,12 @@
 
 import type { WebSocket } from '@fastify/websocket';
 import { failure, failureOf } from '../api/errors.ts';
-import { stringifyJson } from '../api/json.ts';
 import { type Parsed, parseTasks } from '../api/parse.ts';
-import { type Reply, type ResultOf, toEnvelope } from '../api/results.ts';
+import type { PendingReply, Reply, ResultOf } from '../api/results.ts';
 import type { Log } from '../log.ts';
 import type { Caller, TaskService } from '../tasks/service.ts';
-import type { Line, Session, Sessions } from './sessions.ts';
+import { type Frame, framesOf } from './frames.ts';
+import type { Line, Sending, Session, Sessions } from './sessions.ts';
 
 /** Milliseconds. */
 export type ConnectionTimes = {
@@ -43,18 +43,28 @@ export type ConnectionParts = {
 const closeCodes = { normal: 1000, goingAway: 1001, policy: 1008 } as const;
 /** Messages without a valid key before the connection is closed. */
 const maxRefusals = 3;
-/** A client that does not read must not fill our memory: its results wait in the session. */
-const maxUnsentBytes = 64 * 2 ** 20;
-/** Bytes. Behind them previews would only come late. */
+/** Bytes of pongs, refusals and the like that a client leaves unread before it is given up. Results wait in the session. */
+const maxDirectBytes = 16 * 2 ** 20;
+/** Bytes that may wait before a preview: behind more it would only come late. */
 const maxUnsentPreviews = 4 * 2 ** 20;
+/** Milliseconds that the closing handshake may take. */
+const closeTime = 5_000;
+/** Milliseconds that a server which shuts down waits for a client to read what is ready for it. */
+const flushTime = 2_000;
 
 export class Connection implements Line {
   readonly #socket: WebSocket;
   readonly #parts: ConnectionParts;
   readonly #idle: NodeJS.Timeout;
   readonly #heartbeat: NodeJS.Timeout;
-  /** What is done once the client has answered the ping of that number, in the order of sending. */
-  readonly #confirmations: { number: number; confirm: () => void }[] = [];
+  /** Frames that were sent, each confirmed by the answer to the ping of its number, in the order of sending. */
+  readonly #confirmations: { number: number; session: Session; sending: Sending }[] = [];
+  /** Frames of this connection and no other, which go before those of the session. */
+  readonly #direct: Frame[] = [];
+  #directBytes = 0;
+  #pumping: Promise<void> | undefined;
+  /** Closes the socket, once nothing is left to say before that. */
+  #end: (() => void) | undefined;
   #pings = 0;
   #answered = 0;
   #misses = 0;
@@ -80,24 +90,19 @@ export class Connection implements Line {
     socket.on('error', (error) => parts.log.debug('A WebSocket broke.', { reason: error.message }));
   }
 
-  /** Resolves when every task that came in has been answered. */
+  /** Resolves when every task that came in has been answered and the client has had time to read the answers. */
   async settled(): Promise<void> {
     while (this.#work.size > 0) await Promise.all(this.#work);
+    const deadline = AbortSignal.timeout(flushTime);
+    const timeUp = new Promise<void>((resolve) => deadline.addEventListener('abort', () => resolve()));
+    while (this.#pumping && !deadline.aborted) await Promise.race([this.#pumping, timeUp]);
   }
 
-  /**
-   * A frame has arrived when the client's library answers a ping sent after it. The library does so by itself, and TCP
-   * keeps the order; that bytes were written says nothing about a connection that is dead already.
-   */
-  send(text: string, confirm: () => void): void {
-    const socket = this.#socket;
-    if (socket.readyState !== socket.OPEN) return;
-    if (socket.bufferedAmount > maxUnsentBytes) {
-      socket.terminate();
-      return;
-    }
-    socket.send(text);
-    this.#confirmations.push({ number: this.#ping(), confirm });
+  wake(): void {
+    this.#pumping ??= this.#pump().finally(() => {
+      this.#pumping = undefined;
+      if (this.#hasMore()) this.wake();
+    });
   }
 
   replace(): void {
@@ -125,6 +130,7 @@ export class Connection implements Line {
 
   #onMessage(data: Buffer): void {
     this.#idle.refresh();
+    if (this.#end) return;
     this.#begin(this.#perform(data));
   }
 
@@ -191,7 +197,7 @@ export class Connection implements Line {
     }
     const replies = service.perform(parsed, this.#caller);
     if (task.taskType === 'imageInference') return this.#tell(task.taskUUID, replies, this.#session!);
-    const all: Reply[] = [];
+    const all: PendingReply[] = [];
     for await (const reply of replies) all.push(reply);
     // Pongs are about this connection and no other.
     if (task.taskType === 'ping') this.#write(all);
@@ -199,9 +205,9 @@ export class Connection implements Line {
   }
 
   /** Each change to this connection only: one that comes later asks again and is told the state. */
-  async #watch(replies: AsyncIterable<Reply>): Promise<void> {
+  async #watch(replies: AsyncIterable<PendingReply>): Promise<void> {
     for await (const reply of replies) {
-      if ('item' in reply && this.#socket.bufferedAmount > maxUnsentPreviews) {
+      if ('item' in reply && this.#directBytes > maxUnsentPreviews) {
         const { previewDataURI: _, ...item } = reply.item as ResultOf<'watchTask'>;
         this.#write([{ item }]);
       } else this.#write([reply]);
@@ -209,34 +215,99 @@ export class Connection implements Line {
   }
 
   /** Each image as soon as it is known, to the session's client, whichever connection that has by then. */
-  async #tell(taskUUID: string, replies: AsyncIterable<Reply>, session: Session): Promise<void> {
+  async #tell(taskUUID: string, replies: AsyncIterable<PendingReply>, session: Session): Promise<void> {
     const { resumption } = this.#parts.service;
     let failed = false;
     for await (const reply of replies) {
       failed ||= 'failure' in reply;
-      const result = 'item' in reply && 'imageUUID' in reply.item ? reply.item.imageUUID : undefined;
+      const result = imageUuidOf(reply);
       const arrived = result === undefined ? undefined : () => resumption.note({ result });
-      for (const text of frames([reply])) session.say(text, arrived);
+      for (const frame of framesOf([reply])) session.say(frame, arrived);
     }
     // Errors do not say whose result they are, and one may be that of several.
     const receipt = { task: taskUUID.toLowerCase(), session: session.uuid };
     if (failed) session.afterAll(() => resumption.note(receipt));
   }
 
-  /** Errors first: clients take the first frame with data for the whole answer. */
-  #say(replies: readonly Reply[]): void {
-    for (const frame of frames(replies)) {
+  #say(replies: readonly PendingReply[]): void {
+    for (const frame of framesOf(replies)) {
       if (this.#session) this.#session.say(frame);
-      else this.#socket.send(frame);
+      else this.#sendDirectly(frame);
     }
   }
 
   /** To this connection only, never again. */
-  #write(replies: readonly Reply[]): void {
-    if (this.#socket.readyState !== this.#socket.OPEN) return;
-    for (const frame of frames(replies)) this.#socket.send(frame);
+  #write(replies: readonly PendingReply[]): void {
+    for (const frame of framesOf(replies)) this.#sendDirectly(frame);
   }
 
+  #sendDirectly(frame: Frame): void {
+    if (this.#socket.readyState !== this.#socket.OPEN || this.#end) return;
+    this.#direct.push(frame);
+    this.#directBytes += frame.size;
+    if (this.#directBytes > maxDirectBytes) this.#socket.terminate();
+    else this.wake();
+  }
+
+  /**
+   * One frame at a time, each when the system has taken the one before: a client that reads slowly makes its session wait,
+   * and nothing is buffered for it.
+   */
+  async #pump(): Promise<void> {
+    try {
+      while (this.#socket.readyState === this.#socket.OPEN) {
+        const direct = this.#direct.shift();
+        if (direct) {
+          this.#directBytes -= direct.size;
+          await this.#transmit(direct);
+          continue;
+        }
+        if (this.#end) return this.#end();
+        const session = this.#session;
+        const sending = session?.next(this);
+        if (!session || !sending?.frame) return;
+        await this.#transmit(sending.frame);
+        this.#confirmations.push({ number: this.#ping(), session, sending });
+      }
+    } catch (error) {
+      // The frame stays in the session, and is said again over the next connection.
+      this.#parts.log.debug('A WebSocket broke while it was written to.', { error });
+      this.#socket.terminate();
+    }
+  }
+
+  #hasMore(): boolean {
+    if (this.#socket.readyState !== this.#socket.OPEN) return false;
+    return this.#direct.length > 0 || this.#end !== undefined || !(this.#session?.isSent(this) ?? true);
+  }
+
+  /** A long message is sent in fragments, so that only one of them is in memory. */
+  async #transmit(frame: Frame): Promise<void> {
+    const pieces = frame.write();
+    let { value: piece, done } = await pieces.next();
+    while (!done) {
+      const next = await pieces.next();
+      await this.#send(piece as string, next.done ?? false);
+      ({ value: piece, done } = next);
+    }
+    for (const errors of framesOf(piece as readonly Reply[])) await this.#transmit(errors);
+  }
+
+  #send(piece: string, isLast: boolean): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#socket.send(piece, { fin: isLast }, (error) => {
+        // The other side reads, however long the answer to a ping takes behind a piece that fits no buffer.
+        if (!isLast) this.#misses = 0;
+        if (error) reject(error);
+        else resolve();
+      });
+    });
+  }
+
+  /**
+   * A frame has arrived when the client's library answers a ping sent after it. The library does so by itself, and TCP
+   * keeps the order; that bytes were written says nothing about a connection that is dead already.
+   */
   #ping(): number {
     this.#pings += 1;
     this.#socket.ping(String(this.#pings));
@@ -247,8 +318,10 @@ export class Connection implements Line {
     if (!Number.isSafeInteger(number)) return;
     this.#misses = 0;
     this.#answered = Math.max(this.#answered, number);
-    while (this.#confirmations[0] && this.#confirmations[0].number <= this.#answered)
-      this.#confirmations.shift()!.confirm();
+    while (this.#confirmations[0] && this.#confirmations[0].number <= this.#answered) {
+      const { session, sending } = this.#confirmations.shift()!;
+      session.confirm(sending);
+    }
   }
 
   #onHeartbeat(): void {
@@ -269,18 +342,18 @@ export class Connection implements Line {
     if (this.#session) this.#parts.sessions.leave(this.#session, this);
   }
 
+  /** After what is said to this connection alone, such as the reason. */
   #close(code: number, reason: string): void {
-    this.#socket.close(code, reason);
+    this.#end ??= () => this.#socket.close(code, reason);
+    this.wake();
     // A client that does not answer the closing handshake is not waited for.
-    setTimeout(() => this.#socket.terminate(), 5_000).unref();
+    setTimeout(() => this.#socket.terminate(), closeTime).unref();
   }
 }
 
-/** `data` or `errors`, never both: some clients drop the data of a frame that has the other key. */
-function frames(replies: readonly Reply[]): string[] {
-  const { data, ...errors } = toEnvelope(replies).body;
-  const bodies = [...(errors.errors ? [errors] : []), ...(data.length > 0 ? [{ data }] : [])];
-  return bodies.map(stringifyJson);
+function imageUuidOf(reply: PendingReply): string | undefined {
+  if ('read' in reply) return reply.imageUUID;
+  return 'item' in reply && 'imageUUID' in reply.item ? reply.item.imageUUID : undefined;
 }
 
 function bug() {

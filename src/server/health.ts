@@ -12,8 +12,8 @@ import { Gauge, type Metrics } from '../metrics.ts';
 import type { Queue } from '../queue/queue.ts';
 import type { ModelStore } from '../store/models.ts';
 import type { ImageEngine } from '../tasks/run/make-image.ts';
+import { answer } from './answer.ts';
 import type { Gate } from './auth.ts';
-import { answer } from './http.ts';
 
 export type HealthOptions = {
   config: Config;

@@ -1,11 +1,11 @@
 /** `POST /v1`: an array of tasks in, one envelope out. */
 
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify';
-import { stringifyJson } from '../api/json.ts';
 import { type Parsed, parseTasks } from '../api/parse.ts';
-import { type Reply, toEnvelope } from '../api/results.ts';
+import type { PendingReply } from '../api/results.ts';
 import type { Config } from '../config.ts';
 import type { Caller, TaskService } from '../tasks/service.ts';
+import { answerPending } from './answer.ts';
 import type { Account, Gate } from './auth.ts';
 
 export type HttpOptions = { service: TaskService; config: Config; gate: Gate };
@@ -24,7 +24,7 @@ export const http: FastifyPluginAsync<HttpOptions> = async (server, { service, c
       publicUrl: publicUrlOf(request, config),
       signal: disconnection(reply),
     };
-    return answer(reply, await performAll(parsed, service, caller));
+    return answerPending(reply, await performAll(parsed, service, caller));
   };
   for (const url of ['/', '/v1']) {
     server.post(url, { onRequest }, post);
@@ -32,9 +32,13 @@ export const http: FastifyPluginAsync<HttpOptions> = async (server, { service, c
 };
 
 /** All tasks at once, since the queue keeps their order; answered in the order asked. */
-async function performAll(parsed: readonly Parsed[], service: TaskService, caller: Caller): Promise<Reply[]> {
+async function performAll(
+  parsed: readonly Parsed[],
+  service: TaskService,
+  caller: Caller,
+): Promise<PendingReply[]> {
   const replies = await Promise.all(
-    parsed.map(async (each): Promise<Reply[]> => {
+    parsed.map(async (each): Promise<PendingReply[]> => {
       if ('failures' in each) return service.refuse(each.failures);
       // Clients read data[0] as their result, so a key given along with tasks is not answered.
       if (each.task.taskType === 'authentication' && parsed.length > 1) return [];
@@ -48,11 +52,6 @@ async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
   const all: T[] = [];
   for await (const item of items) all.push(item);
   return all;
-}
-
-export function answer(reply: FastifyReply, replies: readonly Reply[]): FastifyReply {
-  const { status, body } = toEnvelope(replies);
-  return reply.code(status).type('application/json; charset=utf-8').send(stringifyJson(body));
 }
 
 /** Fires when the client goes away before its answer was sent. */

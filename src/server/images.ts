@@ -10,6 +10,7 @@ import type { Model, ModelStore } from '../store/models.ts';
 import type { Requester, Sources } from '../tasks/inputs/image-source.ts';
 import { readMask } from '../tasks/inputs/resolve.ts';
 import type { Caller, TaskService } from '../tasks/service.ts';
+import { settle } from './answer.ts';
 
 export function translationFor(taskUUID: string, service: TaskService, models: ModelStore): Translation {
   const find = (name: string | undefined) => factsOf(findModel(models, name));
@@ -51,7 +52,7 @@ export async function* performUntilLeft(
   task: ValidTask,
   caller: Caller,
 ): AsyncGenerator<Reply> {
-  yield* service.perform(task, caller);
+  for await (const reply of service.perform(task, caller)) yield settle(reply);
   if (!caller.signal.aborted) return;
   const wire = { taskType: 'cancelTask', taskUUID: task.task.taskUUID! } as const;
   // Fails for a task that is done or was never accepted; the client is gone and needs no answer.

@@ -5,28 +5,36 @@
  */
 
 import { randomUUID } from 'node:crypto';
+import type { Frame } from './frames.ts';
 
 /** One connection as a session sees it. */
 export type Line = {
-  /** Sends a frame; `confirm` is called once the client's side is known to have read it. */
-  send(text: string, confirm: () => void): void;
+  /** The session has a frame to send: the line takes it with `next` as soon as it has sent those before. */
+  wake(): void;
   /** Ends a connection that another one has taken the place of. */
   replace(): void;
 };
 
-/** Equal texts are different frames. `arrived`: what is done once the client has it. */
-type Frame = { text: string; arrived: (() => void)[] };
+/** A frame that waits until the client has confirmed it. */
+export type Sending = {
+  /** Undefined once it is confirmed or given up: then it holds no memory. */
+  frame: Frame | undefined;
+  /** Called once the client has read it. */
+  readonly arrived: (() => void)[];
+};
 
 export type SessionFacts = { uuid: string; owner: string };
 
 /** Frames said to one client, in order, until each is confirmed: at least once, and never reordered. */
 export class Session {
   readonly uuid: string;
-  /** Of the key it was opened with: a session is no way around a key. */
+  /** The account of the key it was opened with: another key cannot take it over. */
   readonly owner: string;
   readonly #maxBytes: number;
-  readonly #pending = new Set<Frame>();
-  #latest: Frame | undefined;
+  readonly #pending = new Set<Sending>();
+  /** Pending frames that the present line has not taken yet. */
+  #unsent: Sending[] = [];
+  #latest: Sending | undefined;
   #bytes = 0;
   #line: Line | undefined;
 
@@ -36,62 +44,82 @@ export class Session {
     this.#maxBytes = maxBytes;
   }
 
+  /** Bytes that the frames which are not confirmed hold. */
+  get pendingBytes(): number {
+    return this.#bytes;
+  }
+
   /** Says again what the connection before did not confirm. */
   attach(line: Line): void {
     const before = this.#line;
     this.#line = line;
+    this.#unsent = [...this.#pending];
     before?.replace();
-    for (const frame of this.#pending) this.#send(frame);
+    line.wake();
   }
 
   /** @returns whether `line` was the one in use */
   detach(line: Line): boolean {
     if (this.#line !== line) return false;
     this.#line = undefined;
+    this.#unsent = [];
     return true;
   }
 
-  say(text: string, arrived: () => void = () => {}): void {
-    const frame = { text, arrived: [arrived] };
-    this.#pending.add(frame);
-    this.#latest = frame;
-    this.#bytes += text.length;
-    // Whoever does not read gets the newest; the rest is there for getResponse.
-    for (const oldest of this.#pending) {
-      if (this.#bytes <= this.#maxBytes || oldest === frame) break;
-      this.#forget(oldest);
-    }
-    this.#send(frame);
+  /** The next frame that `line` is to send; undefined when there is none, or another line has taken over. */
+  next(line: Line): Sending | undefined {
+    if (line !== this.#line) return undefined;
+    while (this.#unsent[0] && !this.#unsent[0].frame) this.#unsent.shift();
+    return this.#unsent.shift();
   }
 
-  /** Once everything that was said until now has arrived. */
+  /** False when frames wait for `line`. */
+  isSent(line: Line): boolean {
+    return line !== this.#line || this.#unsent.every(({ frame }) => !frame);
+  }
+
+  say(frame: Frame, arrived: () => void = () => {}): void {
+    const sending = { frame, arrived: [arrived] };
+    this.#pending.add(sending);
+    this.#latest = sending;
+    this.#bytes += frame.size;
+    // A client that does not read gets the newest frames; getResponse has the rest.
+    for (const oldest of this.#pending) {
+      if (this.#bytes <= this.#maxBytes || oldest === sending) break;
+      this.#forget(oldest);
+    }
+    if (!this.#line) return;
+    this.#unsent.push(sending);
+    this.#line.wake();
+  }
+
+  /** Calls `act` once everything that was said until now has arrived. */
   afterAll(act: () => void): void {
     if (this.#latest) this.#latest.arrived.push(act);
     else act();
   }
 
-  #send(frame: Frame): void {
-    this.#line?.send(frame.text, () => this.#confirm(frame));
+  /** The client has read it. A frame that was sent over two lines may be confirmed by both. */
+  confirm(sending: Sending): void {
+    if (!this.#pending.has(sending)) return;
+    this.#forget(sending);
+    for (const act of sending.arrived) act();
   }
 
-  /** A frame that was sent over two lines may be confirmed by both. */
-  #confirm(frame: Frame): void {
-    if (!this.#pending.has(frame)) return;
-    this.#forget(frame);
-    for (const act of frame.arrived) act();
-  }
-
-  #forget(frame: Frame): void {
-    if (this.#pending.delete(frame)) this.#bytes -= frame.text.length;
-    if (this.#latest === frame) this.#latest = undefined;
+  #forget(sending: Sending): void {
+    if (this.#pending.delete(sending)) this.#bytes -= sending.frame?.size ?? 0;
+    sending.frame = undefined;
+    if (this.#latest === sending) this.#latest = undefined;
   }
 }
 
 export type SessionsOptions = {
-  /** How long a client may be gone. */
+  /** Milliseconds that a client may be gone. */
   keepMilliseconds: number;
-  /** Of one session's frames that no client confirmed. */
+  /** Bytes of one session's frames that no client confirmed. */
   maxBytes: number;
+  /** Sessions whose client is gone, at once: beyond that the one that left first is forgotten. */
+  maxAbsent: number;
   /** Sessions of an earlier process, whose clients may come back for the rest. */
   earlier: readonly SessionFacts[];
   onForget(session: Session): void;
@@ -99,8 +127,10 @@ export type SessionsOptions = {
 
 /** The sessions of a server. A session whose client is gone for longer than `keepMilliseconds` is forgotten. */
 export class Sessions {
-  readonly #sessions = new Map<string, { session: Session; expiry?: NodeJS.Timeout }>();
-  /** Those of an earlier process to whose clients nothing was said by this one. */
+  readonly #sessions = new Map<string, Session>();
+  /** By the order in which their clients left. */
+  readonly #expiries = new Map<Session, NodeJS.Timeout>();
+  /** Sessions of an earlier process to whose clients nothing was said by this one. */
   readonly #silent = new Set<Session>();
   readonly #options: SessionsOptions;
 
@@ -108,20 +138,21 @@ export class Sessions {
     this.#options = options;
     for (const facts of options.earlier) {
       const session = new Session(facts, options.maxBytes);
+      this.#sessions.set(session.uuid, session);
       this.#silent.add(session);
       this.#expire(session);
     }
   }
 
-  /** The session of that UUID if it is this owner's, else a new one: a client that comes late is no error. */
+  /** The session of that UUID if `owner` opened it, else a new one: a client that comes late is no error. */
   open(owner: string, uuid: string | undefined): Session {
     const known = uuid === undefined ? undefined : this.#sessions.get(uuid.toLowerCase());
-    if (known && known.session.owner === owner) {
-      clearTimeout(known.expiry);
-      return known.session;
+    if (known && known.owner === owner) {
+      this.#cancelExpiry(known);
+      return known;
     }
     const session = new Session({ uuid: randomUUID(), owner }, this.#options.maxBytes);
-    this.#sessions.set(session.uuid, { session });
+    this.#sessions.set(session.uuid, session);
     return session;
   }
 
@@ -136,17 +167,29 @@ export class Sessions {
   }
 
   clear(): void {
-    for (const { expiry } of this.#sessions.values()) clearTimeout(expiry);
+    for (const expiry of this.#expiries.values()) clearTimeout(expiry);
+    this.#expiries.clear();
     this.#sessions.clear();
   }
 
   #expire(session: Session): void {
-    const expiry = setTimeout(() => {
-      this.#sessions.delete(session.uuid);
-      this.#silent.delete(session);
-      this.#options.onForget(session);
-    }, this.#options.keepMilliseconds);
+    this.#cancelExpiry(session);
+    const expiry = setTimeout(() => this.#forget(session), this.#options.keepMilliseconds);
     expiry.unref();
-    this.#sessions.set(session.uuid, { session, expiry });
+    this.#expiries.set(session, expiry);
+    const [first] = this.#expiries.keys();
+    if (this.#expiries.size > this.#options.maxAbsent) this.#forget(first!);
+  }
+
+  #cancelExpiry(session: Session): void {
+    clearTimeout(this.#expiries.get(session));
+    this.#expiries.delete(session);
+  }
+
+  #forget(session: Session): void {
+    this.#cancelExpiry(session);
+    this.#sessions.delete(session.uuid);
+    this.#silent.delete(session);
+    this.#options.onForget(session);
   }
 }

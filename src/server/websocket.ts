@@ -25,8 +25,10 @@ export type WebSocketOptions = {
 
 /** Results wait this long for a client to come back, in milliseconds: the protocol's two minutes. */
 const keepTime = 120_000;
-/** Of one session's frames that no client confirmed. */
-const maxPendingBytes = 256 * 2 ** 20;
+/** Bytes of one session's frames that no client confirmed. Images are not among them: they are read when they are sent. */
+const maxPendingBytes = 16 * 2 ** 20;
+/** Sessions whose client is gone. */
+const maxAbsent = 10_000;
 
 const plugin: FastifyPluginAsync<WebSocketOptions> = async (server, options) => {
   const { service, config, gate, log, times = connectionTimes } = options;
@@ -34,6 +36,7 @@ const plugin: FastifyPluginAsync<WebSocketOptions> = async (server, options) => 
   const sessions = new Sessions({
     keepMilliseconds: keepTime,
     maxBytes: maxPendingBytes,
+    maxAbsent,
     earlier: resumption.sessions().map(({ uuid, account }) => ({ uuid, owner: account })),
     onForget: ({ uuid }) => resumption.forget(uuid),
   });

@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
-import { closeSync, fsync, mkdirSync, openSync, renameSync, write } from 'node:fs';
+import { closeSync, existsSync, fsync, mkdirSync, openSync, renameSync, write } from 'node:fs';
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { RetouchError } from '../error.ts';
 import { type Asset, type AssetFormat, type AssetStore, assetFormats } from './assets.ts';
 import type { StoreErrorCode } from './errors.ts';
-import { reasonOf, writeSynced } from './files.ts';
+import { fileMode, folderMode, reasonOf, writeSynced } from './files.ts';
 import type { Lifetimes } from './lifetimes.ts';
 
 const writeSome = promisify(write);
@@ -61,6 +61,13 @@ export class FileAssetStore implements AssetStore {
     }
   }
 
+  async has(uuid: string): Promise<boolean> {
+    if (!isUuid(uuid)) return false;
+    const expires = this.#lifetimes.find(uuid.toLowerCase())?.expires;
+    if (typeof expires === 'number' && expires <= Date.now()) return false;
+    return assetFormats.some((format) => existsSync(this.#path(uuid, format)));
+  }
+
   async get(uuid: string): Promise<Asset | undefined> {
     if (!isUuid(uuid)) return undefined;
     const name = uuid.toLowerCase();
@@ -102,11 +109,11 @@ export class FileAssetStore implements AssetStore {
 /** A new file, and the folder for it where there is none yet. */
 function create(path: string): number {
   try {
-    return openSync(path, 'wx');
+    return openSync(path, 'wx', fileMode);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-    mkdirSync(dirname(path), { recursive: true });
-    return openSync(path, 'wx');
+    mkdirSync(dirname(path), { recursive: true, mode: folderMode });
+    return openSync(path, 'wx', fileMode);
   }
 }
 
@@ -125,7 +132,7 @@ function isUuid(text: string): boolean {
 export async function probeFolder(folder: string): Promise<void> {
   const probe = join(folder, `.probe-${randomUUID()}`);
   try {
-    await mkdir(folder, { recursive: true });
+    await mkdir(folder, { recursive: true, mode: folderMode });
     await writeSynced(probe, new Uint8Array());
     await rm(probe);
   } catch (error) {

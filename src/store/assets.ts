@@ -16,6 +16,8 @@ export type Asset = {
 export interface AssetStore {
   /** Complete or not there at all, also after a crash; `durable`: also after a power failure. Throws `assetWriteFailed`. */
   put(asset: Asset, options?: { durable?: boolean }): Promise<void>;
+  /** Whether `get` would find it; does not count as a use. */
+  has(uuid: string): Promise<boolean>;
   /** Counts as a use. Undefined from the moment a picture expires. */
   get(uuid: string): Promise<Asset | undefined>;
   delete(uuid: string): Promise<void>;

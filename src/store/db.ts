@@ -12,6 +12,7 @@ import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlit
 import { promisify } from 'node:util';
 import { RetouchError } from '../error.ts';
 import type { StoreErrorCode } from './errors.ts';
+import { fileMode, folderMode } from './files.ts';
 import { migrations } from './migrations.ts';
 
 export type Value = SQLInputValue;
@@ -193,7 +194,9 @@ export function lockFolder(folder: string): { release(): void } {
 
 function connect(path: string, timeout = busyTimeout): DatabaseSync {
   try {
-    mkdirSync(dirname(path), { recursive: true });
+    mkdirSync(dirname(path), { recursive: true, mode: folderMode });
+    // SQLite gives its log and index the mode of the database file.
+    if (path !== ':memory:') closeSync(openSync(path, 'a', fileMode));
     return new DatabaseSync(path, { timeout });
   } catch (error) {
     throw explain(path, error);

@@ -4,7 +4,7 @@ import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { RetouchError } from '../error.ts';
 import type { StoreErrorCode } from './errors.ts';
-import { reasonOf, writeSynced } from './files.ts';
+import { folderMode, reasonOf, writeSynced } from './files.ts';
 
 export class InputStore {
   readonly #folder: string;
@@ -23,7 +23,7 @@ export class InputStore {
     try {
       // A task of this UUID may have begun and not been accepted before a crash.
       await rm(folder, { recursive: true, force: true });
-      await mkdir(folder, { recursive: true });
+      await mkdir(folder, { recursive: true, mode: folderMode });
       await Promise.all(files.map((bytes, index) => writeSynced(join(folder, String(index)), bytes)));
     } catch (error) {
       await this.remove(task).catch(() => {});

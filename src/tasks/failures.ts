@@ -8,6 +8,7 @@ import {
   failure,
   failureOf,
 } from '../api/errors.ts';
+import type { PendingReply } from '../api/results.ts';
 import { RetouchError } from '../error.ts';
 import type { Log } from '../log.ts';
 
@@ -40,6 +41,13 @@ const unavailable: ReadonlySet<string> = new Set([
   'inputWriteFailed',
   'notEnoughMemory',
 ]);
+
+/** Turns what reading a late reply throws into a failure: the transport that reads it knows no errors of the stores. */
+export function guardRead(reply: PendingReply, place: ErrorPlace, log: Log): PendingReply {
+  if (!('read' in reply)) return reply;
+  const read = () => reply.read().catch((error) => ({ failure: toFailure(error, place, log) }));
+  return { ...reply, read };
+}
 
 export function toFailure(error: unknown, place: ErrorPlace, log: Log): Failure {
   const known = failureOf(error);

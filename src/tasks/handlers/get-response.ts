@@ -1,9 +1,9 @@
-import type { ImageItem, Reply } from '../../api/results.ts';
+import type { ImageItem, PendingReply, Reply } from '../../api/results.ts';
 import type { GetResponseTask } from '../../api/tasks/get-response.ts';
 import type { AssetStore } from '../../store/assets.ts';
 import type { TaskStore } from '../../store/tasks.ts';
 import { findTask } from '../results/lookup.ts';
-import { readFailure, showImage } from '../results/outcome.ts';
+import { offerResult } from '../results/outcome.ts';
 import type { Tracker } from '../results/tracker.ts';
 import type { Call } from './handler.ts';
 
@@ -17,7 +17,7 @@ export async function* getResponse(
   { taskUUID, taskType }: GetResponseTask,
   { caller }: Call,
   { tasks, assets, tracker }: Uses,
-): AsyncGenerator<Reply> {
+): AsyncGenerator<PendingReply> {
   if (tracker.claimed({ account: caller.account, taskUUID })) {
     yield { item: { taskType: 'imageInference', taskUUID, status: 'processing', progress: 0 } };
     return;
@@ -26,17 +26,19 @@ export async function* getResponse(
   const view = { outputType: terms.outputType, publicUrl: caller.publicUrl };
   tasks.touch(uuid, Date.now());
   for (const result of tasks.results(uuid)) {
-    if (result.failure !== null) {
-      const { error } = readFailure(result.failure);
-      yield { failure: { status: 200, error: { ...error, status: 'error' } } };
-    } else if (result.item !== null) {
-      const reply = await showImage(result, view, assets);
-      if ('item' in reply) yield { item: { ...(reply.item as ImageItem), status: 'success' } };
-      else yield { failure: { status: 200, error: { ...reply.failure.error, status: 'error' } } };
+    const reply = await offerResult(result, view, assets);
+    if (reply) {
+      if ('read' in reply) yield { ...reply, read: async () => withStatus(await reply.read()) };
+      else yield withStatus(reply);
     } else {
       const progress = result.made === null ? tracker.progress(result.uuid) : 100;
       const id = { taskType: type, taskUUID: terms.taskUUID, imageUUID: result.uuid };
       yield { item: { ...id, status: 'processing', progress } };
     }
   }
+}
+
+function withStatus(reply: Reply): Reply {
+  if ('item' in reply) return { item: { ...(reply.item as ImageItem), status: 'success' } };
+  return { failure: { status: 200, error: { ...reply.failure.error, status: 'error' } } };
 }

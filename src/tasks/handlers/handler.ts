@@ -1,6 +1,6 @@
 /** What performs a task of one type, and who asked for it. */
 
-import type { Reply } from '../../api/results.ts';
+import type { PendingReply } from '../../api/results.ts';
 import type { WireObject } from '../../api/task-type.ts';
 import type { Follower } from '../follower.ts';
 
@@ -31,4 +31,4 @@ export type Handler<Task, Uses> = (
   task: Task,
   call: Call,
   uses: Uses,
-) => AsyncIterable<Reply> | Iterable<Reply>;
+) => AsyncIterable<PendingReply> | Iterable<PendingReply>;

@@ -1,7 +1,7 @@
 /** imageInference: resolve → plan → accept, then the images as they are made, or an acknowledgement. */
 
 import { randomUUID } from 'node:crypto';
-import type { Reply } from '../../api/results.ts';
+import type { PendingReply } from '../../api/results.ts';
 import type { ImageInferenceTask } from '../../api/tasks/image-inference.ts';
 import type { Log } from '../../log.ts';
 import type { ModelStore } from '../../store/models.ts';
@@ -28,7 +28,7 @@ export async function* imageInference(
   task: ImageInferenceTask,
   { caller, wire }: Call,
   uses: Uses,
-): AsyncGenerator<Reply> {
+): AsyncGenerator<PendingReply> {
   const { tracker, sources, models, arithmetic, acceptance } = uses;
   const { taskType, taskUUID, outputType } = task;
   const { account, follower } = caller;

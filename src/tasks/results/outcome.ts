@@ -2,7 +2,7 @@
 
 import { type Failure, failure } from '../../api/errors.ts';
 import { parseJson, stringifyJson } from '../../api/json.ts';
-import type { ImageItem, Reply } from '../../api/results.ts';
+import type { ImageItem, PendingReply, Reply } from '../../api/results.ts';
 import type { AssetStore } from '../../store/assets.ts';
 import type { StoredOutcome, StoredResult } from '../../store/tasks.ts';
 import { mediaTypes } from './media-types.ts';
@@ -41,7 +41,19 @@ export async function showResult(
   return result.item === null ? undefined : showImage(result, view, assets);
 }
 
-export async function showImage(
+/** As `showResult`, but an image that the answer carries is read when the answer is written. */
+export async function offerResult(
+  result: StoredResult,
+  view: View,
+  assets: AssetStore,
+): Promise<PendingReply | undefined> {
+  if (result.item === null || view.outputType === 'URL') return showResult(result, view, assets);
+  const item = parseJson(result.item) as KeptItem;
+  if (!(await assets.has(item.imageUUID))) return noLongerStored(item);
+  return { imageUUID: item.imageUUID, read: () => showImage(result, view, assets) };
+}
+
+async function showImage(
   result: StoredResult,
   { outputType, publicUrl }: View,
   assets: AssetStore,
@@ -49,19 +61,20 @@ export async function showImage(
   const { format, ...facts } = parseJson(result.item!) as KeptItem;
   const { taskType, taskUUID, imageUUID, ...rest } = facts;
   const seed = BigInt(result.seed);
-  const place = { taskType, taskUUID };
   const tell = (image: Partial<ImageItem>): Reply => ({
     item: { taskType, taskUUID, imageUUID, ...image, seed, ...rest },
   });
   if (outputType === 'URL') return tell({ imageURL: `${publicUrl}/images/${imageUUID}.${format}` });
   const asset = await assets.get(imageUUID);
-  if (!asset) {
-    const message = `The picture ${imageUUID} was made, and is no longer stored.`;
-    return { failure: failure('mediaNotFound', message, place) };
-  }
+  if (!asset) return noLongerStored(facts);
   const data = toBase64(asset.bytes);
   if (outputType === 'base64Data') return tell({ imageBase64Data: data });
   return tell({ imageDataURI: `data:${mediaTypes[format]};base64,${data}` });
+}
+
+function noLongerStored({ taskType, taskUUID, imageUUID }: Omit<KeptItem, 'format'>): Reply {
+  const message = `The picture ${imageUUID} was made, and is no longer stored.`;
+  return { failure: failure('mediaNotFound', message, { taskType, taskUUID }) };
 }
 
 function toBase64(bytes: Uint8Array): string {

@@ -3,16 +3,16 @@
  * on where it was after the server was killed.
  */
 
-import type { Reply } from '../../api/results.ts';
+import type { PendingReply } from '../../api/results.ts';
 import type { Log } from '../../log.ts';
 import type { Receipt, SessionResults } from '../../store/session-results.ts';
 import type { StoredTask } from '../../store/tasks.ts';
-import { toFailure } from '../failures.ts';
+import { guardRead, toFailure } from '../failures.ts';
 import type { Caller } from '../handlers/handler.ts';
 import { knownTask } from './lookup.ts';
 import { awaitResults, type WaitOptions } from './wait.ts';
 
-export type ResumedTask = { taskUUID: string; replies: AsyncIterable<Reply> };
+export type ResumedTask = { taskUUID: string; replies: AsyncIterable<PendingReply> };
 
 /**
  * Milliseconds between two writes: a single receipt is written at once, those that follow it closely are written
@@ -60,16 +60,18 @@ export class Resumption {
     this.#write();
   }
 
-  async *#await(stored: StoredTask, caller: Caller): AsyncGenerator<Reply> {
+  async *#await(stored: StoredTask, caller: Caller): AsyncGenerator<PendingReply> {
     const { results, waiting, log } = this.#options;
     const { type: taskType, terms, uuid } = knownTask(stored);
     const { taskUUID, outputType } = terms;
+    const place = { taskType, taskUUID };
     try {
       const received = results.received(uuid);
       const deadline = performance.now() + waiting.syncTimeout;
-      yield* awaitResults({ uuid, taskType, taskUUID, outputType, received, deadline }, caller, waiting);
+      const task = { uuid, taskType, taskUUID, outputType, received, deadline };
+      for await (const reply of awaitResults(task, caller, waiting)) yield guardRead(reply, place, log);
     } catch (error) {
-      yield { failure: toFailure(error, { taskType, taskUUID }, log) };
+      yield { failure: toFailure(error, place, log) };
     }
   }
 

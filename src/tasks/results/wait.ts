@@ -1,11 +1,11 @@
 /** The results of a sync task, each as soon as it is known. */
 
 import { failure } from '../../api/errors.ts';
-import type { Reply } from '../../api/results.ts';
+import type { PendingReply } from '../../api/results.ts';
 import type { AssetStore } from '../../store/assets.ts';
 import type { TaskStore } from '../../store/tasks.ts';
 import type { Caller } from '../handlers/handler.ts';
-import { showResult } from './outcome.ts';
+import { offerResult } from './outcome.ts';
 import type { Terms } from './terms.ts';
 import type { Tracker } from './tracker.ts';
 
@@ -35,7 +35,7 @@ export async function* awaitResults(
   task: Awaited,
   { publicUrl, signal }: Pick<Caller, 'publicUrl' | 'signal'>,
   { tasks, assets, tracker, syncTimeout }: WaitOptions,
-): AsyncGenerator<Reply> {
+): AsyncGenerator<PendingReply> {
   const { uuid, taskType, taskUUID, outputType, deadline } = task;
   const told = new Set(task.received);
   const failures = new Set<string>();
@@ -55,7 +55,7 @@ export async function* awaitResults(
       const change = watch.next();
       const results = tasks.results(uuid);
       for (const result of results.filter((result) => !told.has(result.uuid))) {
-        const reply = await showResult(result, { outputType, publicUrl }, assets);
+        const reply = await offerResult(result, { outputType, publicUrl }, assets);
         if (!reply) continue;
         told.add(result.uuid);
         if (!isRepeat(reply, failures)) yield reply;
@@ -84,7 +84,7 @@ export async function* awaitResults(
 }
 
 /** An error that several images have in common is told once. */
-function isRepeat(reply: Reply, failures: Set<string>): boolean {
+function isRepeat(reply: PendingReply, failures: Set<string>): boolean {
   if (!('failure' in reply)) return false;
   const { code, message } = reply.failure.error;
   const text = `${code} ${message}`;

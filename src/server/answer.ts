@@ -1,0 +1,61 @@
+/** One envelope per HTTP request: its data in the order of the tasks, then its errors. */
+
+import { Readable } from 'node:stream';
+import type { FastifyReply } from 'fastify';
+import { stringifyJson } from '../api/json.ts';
+import { type Item, type PendingReply, type Reply, toEnvelope } from '../api/results.ts';
+
+export function answer(reply: FastifyReply, replies: readonly Reply[]): FastifyReply {
+  const { status, body } = toEnvelope(replies);
+  return asJson(reply, status).send(stringifyJson(body));
+}
+
+/**
+ * Images are read one at a time, as fast as the client takes them: the size of an answer has no limit, and the memory that
+ * it needs is that of one image. The status is known once one item is in hand.
+ */
+export async function answerPending(
+  reply: FastifyReply,
+  replies: readonly PendingReply[],
+): Promise<FastifyReply> {
+  if (replies.every(isSettled)) return answer(reply, replies);
+  const failures: Reply[] = [];
+  for (const [index, pending] of replies.entries()) {
+    const settled = await settle(pending);
+    if ('failure' in settled) {
+      failures.push(settled);
+      continue;
+    }
+    const chunks = writeEnvelope(settled.item, replies.slice(index + 1), failures);
+    return asJson(reply, 200).send(Readable.from(chunks, { objectMode: false }));
+  }
+  return answer(reply, failures);
+}
+
+async function* writeEnvelope(
+  first: Item,
+  rest: readonly PendingReply[],
+  failures: Reply[],
+): AsyncGenerator<string> {
+  yield `{"data":[${stringifyJson(first)}`;
+  for (const pending of rest) {
+    const settled = await settle(pending);
+    if ('item' in settled) yield `,${stringifyJson(settled.item)}`;
+    else failures.push(settled);
+  }
+  const { data: _, ...errors } = toEnvelope(failures).body;
+  // `]`, then either the end or the errors without their opening brace.
+  yield failures.length === 0 ? ']}' : `],${stringifyJson(errors).slice(1)}`;
+}
+
+function isSettled(pending: PendingReply): pending is Reply {
+  return !('read' in pending);
+}
+
+export function settle(pending: PendingReply): Reply | Promise<Reply> {
+  return 'read' in pending ? pending.read() : pending;
+}
+
+function asJson(reply: FastifyReply, status: number): FastifyReply {
+  return reply.code(status).type('application/json; charset=utf-8');
+}
