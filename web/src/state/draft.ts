@@ -100,7 +100,15 @@ export function moveReference(id: string, by: number): void {
 }
 
 /** Files that were dropped, pasted or chosen. A picture made by Retouch restores its parameters. */
-export async function takeFiles(files: readonly File[]): Promise<void> {
+export function takeFiles(files: readonly File[]): Promise<void> {
+  // One drop after the other: the references keep the order in which they came, however long each takes to decode.
+  taking = taking.then(() => readFiles(files));
+  return taking;
+}
+
+let taking = Promise.resolve();
+
+async function readFiles(files: readonly File[]): Promise<void> {
   for (const file of files) {
     try {
       const record = readPlanRecord(new Uint8Array(await file.arrayBuffer()));
@@ -111,8 +119,7 @@ export async function takeFiles(files: readonly File[]): Promise<void> {
         selection.value = { kind: 'picture', id: picture.id };
       }
     } catch (error) {
-      if (!(error instanceof NoPicture)) throw error;
-      say(error.message);
+      say(error instanceof NoPicture ? error.message : `“${file.name}” could not be read.`);
     }
   }
 }
