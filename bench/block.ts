@@ -8,7 +8,7 @@ import { Session } from '../src/engine/onnx/session.ts';
 import { f32Tensor, type Tensor } from '../src/engine/onnx/tensor.ts';
 import { openPrepared, type PreparedWeights } from '../src/engine/weights/prepared.ts';
 import { type Compute, Weights } from '../src/engine/weights/weights.ts';
-import { type Product, productCeiling } from './ceiling.ts';
+import { type Ceiling, productCeiling } from './ceiling.ts';
 import { fastest, type Options, type Row, round } from './measure.ts';
 import { blockOperations, type Synthetic, syntheticFlux } from './widths.ts';
 
@@ -19,7 +19,7 @@ export async function block(options: Options): Promise<Row[]> {
   const rows: Row[] = [];
   for (const product of ['f32', 'int8', 'int8-blocks', 'int4'] as const)
     for (const kind of ['double', 'single'] as const) {
-      const compute = { product, fused: true };
+      const compute = { precision: product, fused: true };
       const prepared = prepare(synthetic, kind, product);
       const session = await Session.compile(buildGraph(synthetic, kind, compute, prepared), {
         device: 'cpu',
@@ -38,7 +38,7 @@ export async function block(options: Options): Promise<Row[]> {
 const ceilings = new Map<string, number>();
 
 async function row(
-  product: Product,
+  product: Ceiling,
   kind: string,
   tokens: number,
   milliseconds: number,
@@ -90,8 +90,8 @@ function buildGraph(
   return graph;
 }
 
-function prepare(synthetic: Synthetic, kind: string, product: Product): PreparedWeights | undefined {
-  const { linears } = buildGraph(synthetic, kind, { product: 'f32', fused: true });
+function prepare(synthetic: Synthetic, kind: string, product: Ceiling): PreparedWeights | undefined {
+  const { linears } = buildGraph(synthetic, kind, { precision: 'f32', fused: true });
   const making = openPrepared(
     synthetic.source,
     linears,

@@ -3,13 +3,14 @@ import { Graph } from '../src/engine/onnx/graph.ts';
 import * as op from '../src/engine/onnx/operators/index.ts';
 import { Session } from '../src/engine/onnx/session.ts';
 import { f32Tensor, tensor } from '../src/engine/onnx/tensor.ts';
+import type { PrecisionName } from '../src/engine/weights/prepared.ts';
 import { fastest, type Options } from './measure.ts';
 
-export type Product = 'f32' | 'int8' | 'int8-blocks' | 'int4';
+export type Ceiling = Exclude<PrecisionName, 'f16'>;
 
 /** GFLOP/s (for int8: 10⁹ integer operations a second) of [S, K]·[K, N]. */
 export async function productCeiling(
-  product: Product,
+  product: Ceiling,
   tokens: number,
   { threads, runs }: Options,
 ): Promise<number> {

@@ -17,12 +17,15 @@ const peers: Record<number, { 'sd.cpp f16 s': number; 'PyTorch f32 s': number }>
 export async function layers(options: Options): Promise<Row[]> {
   const { source, config, folder } = syntheticFlux(1, 2);
   const rows: Row[] = [];
-  for (const product of ['f32', 'int8', 'int8-blocks', 'int4'] as const) {
+  for (const precision of ['f32', 'int8', 'int8-blocks', 'int4'] as const) {
     const loading = Transformer.load(
       { source, config },
-      { product, fused: true },
-      { device: 'cpu', threads: options.threads },
-      path.join(folder, `layers-${product}.safetensors`),
+      { precision, fused: true },
+      {
+        device: 'cpu',
+        threads: options.threads,
+        preparedFile: path.join(folder, `layers-${precision}.safetensors`),
+      },
     );
     const transformer = await finish(loading);
     for (const side of [256, 512]) {
@@ -34,11 +37,11 @@ export async function layers(options: Options): Promise<Row[]> {
       const tokens = textTokens + 2 * image;
       const operations = 3 * blockOperations(config, tokens);
       const speed = operations / milliseconds / 1e6;
-      const ceiling = await productCeiling(product, tokens, options);
+      const ceiling = await productCeiling(precision, tokens, options);
       rows.push({
         edit: `${side}² of ${side}²`,
         tokens,
-        precision: product,
+        precision,
         's/step': round(milliseconds / 1000, 2),
         'GFLOP/s': round(speed),
         'ceiling GFLOP/s': round(ceiling),

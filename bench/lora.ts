@@ -37,8 +37,8 @@ export async function lora(options: Options): Promise<Row[]> {
   const small = new WeightSource(openCheckpoint(embedded), fluxDialects);
   const rows: Row[] = [];
   const model = { source: small, config: fluxConfig(small) };
-  for (const product of ['f32', 'int8'] as const)
-    rows.push(...(await measure('embedded', model, product, [own, quarter], synthetic.folder, options)));
+  for (const precision of ['f32', 'int8'] as const)
+    rows.push(...(await measure('embedded', model, precision, [own, quarter], synthetic.folder, options)));
   rows.push(...(await measure('real width', synthetic, 'f32', [quarter], synthetic.folder, options)));
   rows.push(
     ...(await measure(
@@ -56,19 +56,24 @@ export async function lora(options: Options): Promise<Row[]> {
 export async function measure(
   model: string,
   { source, config }: { source: WeightSource; config: FluxConfig },
-  product: 'f32' | 'int8',
+  precision: 'f32' | 'int8',
   sizes: Size[],
   folder: string,
   options: Options,
 ): Promise<Row[]> {
   const build = segmentBuilder(source, config);
-  const slots = segmentNames(config).flatMap((name) => build(name, { product: 'f32', fused: true }).linears);
+  const slots = segmentNames(config).flatMap(
+    (name) => build(name, { precision: 'f32', fused: true }).linears,
+  );
   const transformer = await finish(
     Transformer.load(
       { source, config },
-      { product, fused: true },
-      { device: 'cpu', threads: options.threads },
-      path.join(folder, `lora-${model.replace(' ', '-')}-int8.safetensors`),
+      { precision, fused: true },
+      {
+        device: 'cpu',
+        threads: options.threads,
+        preparedFile: path.join(folder, `lora-${model.replace(' ', '-')}-int8.safetensors`),
+      },
     ),
   );
   const feeds = { none: {}, fused: feedsOf(slots, 'fused'), cut: feedsOf(slots, 'cut') };
@@ -85,14 +90,14 @@ export async function measure(
     const tokens = text + 2 * grid.rows * grid.columns;
     const base = (config.depth + config.depthSingle) * blockOperations(config, tokens);
     // A and B are multiplied in f32, whatever the precision: at the speed that f32 had.
-    if (product === 'f32')
+    if (precision === 'f32')
       for (const key of [model, `${model} ${tokens}`]) speeds.set(key, base / times.none);
     const speed = speeds.get(`${model} ${tokens}`) ?? speeds.get(model)!;
     const predicted = (extra: number) => round((100 * extra) / speed / times.none, 1);
     for (const kind of ['fused', 'cut'] as const)
       rows.push({
         model,
-        precision: product,
+        precision,
         tokens,
         file: kind,
         'ms/step (processor)': round(times.none, 1),

@@ -1,53 +1,22 @@
 /** docs/reference/schedulers.md, from the tables that the server runs by. */
 import { schedulers } from '../src/api/schedulers.ts';
-import type { Plan } from '../src/engine/plan.ts';
-import { type SamplerEntry, samplers } from '../src/engine/samplers/index.ts';
-import { fluxShift, resolutionShift, sigmas } from '../src/engine/sigmas/index.ts';
+import { type SamplerEntry, type SamplerName, samplers } from '../src/engine/samplers/index.ts';
+import {
+  fluxShift,
+  resolutionShift,
+  type Sigmas,
+  type SigmasName,
+  sigmas,
+} from '../src/engine/sigmas/index.ts';
 
 type Name = keyof typeof schedulers;
-type Row = { name: Name; sampler: Plan['sampler']; spacing: Plan['sigmas'] };
+type Row = { name: Name; sampler: SamplerName; spacing: SigmasName };
 
-const entries: Record<Plan['sampler'], SamplerEntry> = samplers;
+const entries: Record<SamplerName, SamplerEntry> = samplers;
 const rows: Row[] = (Object.keys(schedulers) as Name[]).map((name) => {
   const { sampler, sigmas } = schedulers[name];
   return { name, sampler, spacing: sigmas };
 });
-
-/** What a sampler is, in a few words. */
-const samplerTitles: Record<Plan['sampler'], string> = {
-  euler: 'Euler; also what DDIM and first-order DPM-Solver++ are on a flow',
-  heun: 'Heun',
-  dpm2: 'DPM-Solver-2, the midpoint in log σ',
-  lms: 'Linear multistep (Adams-Bashforth on uneven levels)',
-  ipndm: 'Pseudo linear multistep (Adams-Bashforth with fixed weights)',
-  pndm: 'The same with a first step by Heun (PLMS)',
-  'dpmpp-2m': 'DPM-Solver++ over two steps, midpoint form',
-  'dpmpp-3m': 'DPM-Solver++ over three steps',
-  'dpmpp-2s': 'DPM-Solver++ in pairs of steps (singlestep)',
-  'unipc-2': 'UniPC, predictor and corrector of order 2',
-  'unipc-3': 'UniPC, predictor and corrector of order 3',
-  deis: 'DEIS in log ρ',
-  'euler-ancestral': 'Euler with fresh noise after every step, split as a rectified flow needs',
-  'dpm2-ancestral': 'DPM-Solver-2 with fresh noise after every step',
-  ddpm: 'A draw from the posterior of the flow; the same step as `dpmpp-sde`',
-  'dpmpp-sde': 'DPM-Solver++ on the SDE, first order',
-  'dpmpp-2m-sde': 'DPM-Solver++ on the SDE over two steps',
-  'dpmpp-3m-sde': 'DPM-Solver++ on the SDE over three steps',
-  lcm: 'Latent consistency sampling: the predicted picture, noised anew',
-  tcd: 'Trajectory consistency sampling, γ = 0.3',
-};
-
-const spacingTitles: Record<Plan['sigmas'], string> = {
-  shifted: "FLUX's own: even steps, shifted to high noise the more the larger the picture",
-  karras: 'even steps of σ^(1/7) between the first and the last level of `shifted`',
-  exponential: 'even steps of ln σ between the same two',
-  beta: 'even quantiles of Beta(0.6, 0.6) between the same two',
-  uniform: 'even steps of σ without any shift',
-  'uniform-karras': 'as `karras`, between the ends of `uniform`',
-  'uniform-exponential': 'as `exponential`, between the ends of `uniform`',
-  'uniform-beta': 'as `beta`, between the ends of `uniform`',
-  edm: "the EDM models' levels, 80 to 0.002 in ρ = σ/(1-σ), carried over to a flow",
-};
 
 /** What must be said of a name beside its row. */
 const remarks: Partial<Record<Name, string>> = {
@@ -132,7 +101,7 @@ DDPMScheduler and DPM++ SDE are the same step, written in two ways: with the sam
 
 ${table(
   ['sampler', 'what it is'],
-  Object.entries(samplerTitles).map(([name, title]) => [`\`${name}\``, title]),
+  Object.entries(samplers).map(([name, { title }]) => [`\`${name}\``, title]),
 )}
 
 The noise of samplers that draw it continues the seed's own stream, one draw a step, so the same request gives the same
@@ -145,11 +114,7 @@ Levels of 8 steps for a 1024×1024 picture:
 
 ${table(
   ['spacing', 'what it is', 'levels'],
-  Object.entries(spacingTitles).map(([name, title]) => [
-    `\`${name}\``,
-    title,
-    levels(name as Plan['sigmas']),
-  ]),
+  Object.entries(sigmas).map(([name, { title, levels }]) => [`\`${name}\``, title, levelsText(levels)]),
 )}
 
 The hosted service publishes no formula for its "Uniform" names; this is the plain reading of the word.
@@ -174,8 +139,8 @@ export function distinctSchedulers(): Name[] {
   return [...groups.values()].map(([first]) => first!.name);
 }
 
-function levels(spacing: Plan['sigmas']): string {
-  const found = sigmas[spacing](8, resolutionShift(4096, fluxShift));
+function levelsText(levels: Sigmas): string {
+  const found = levels(8, resolutionShift(4096, fluxShift));
   return [...found].map((level) => String(Number(level.toFixed(3)))).join(', ');
 }
 

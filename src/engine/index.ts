@@ -4,10 +4,11 @@
  * `EngineHost` runs the engine in a child process, which is what a server wants: computing blocks a JavaScript thread for
  * seconds, and a native abort ends only the child. `createEngine` runs it in this process, for scripts and tests.
  */
+import type { Engine, EngineOptions } from './engine.ts';
 import { defaultMemoryLimit, defaultThreads } from './process/limits.ts';
-import type { Engine, EngineOptions } from './process/messages.ts';
 
 export { RetouchError } from '../error.ts';
+export type { Engine, EngineOptions } from './engine.ts';
 export { decodeImage, encodeImage, type ImageInfo, probeImage } from './image/image-codec.ts';
 export type { Bitmap } from './image/pixels.ts';
 export { nearestPreferredSize, preferredSizes, type Size } from './image/sizes.ts';
@@ -16,8 +17,9 @@ export type {
   CachePlan,
   EncodedImage,
   EngineEvent,
+  Face,
   FaceRefinement,
-  FoundFace,
+  FinishedImage,
   ImageFormat,
   ModelSource,
   Numerics,
@@ -29,7 +31,6 @@ export type {
 } from './plan.ts';
 export { plainNumerics, plainPlan } from './plan.ts';
 export { EngineHost, type EngineHostOptions, type EngineStatus } from './process/host.ts';
-export type { Engine, EngineOptions } from './process/messages.ts';
 
 /**
  * An engine in this process. ONNX Runtime is loaded by this call and not by importing this module, so that programs

@@ -1,48 +1,42 @@
 /**
  * A Plan is everything that decides the pixels of one image: no defaults are left, nothing is looked up later.
- * The same Plan gives the same bytes on the same machine.
+ * The same Plan gives the same bytes on the same machine. Its parts are declared where they are read: a sampler's name is
+ * a key of the samplers' table.
  */
-
-import type { CombineMethod } from './adapters/ip-adapter/combine.ts';
-import type { EmbedScaling } from './adapters/ip-adapter/scaling.ts';
-import type { WeightType } from './adapters/ip-adapter/weights.ts';
+import type { PlannedIpAdapter } from './adapters/ip-adapter/use.ts';
+import type { PlannedLora } from './adapters/lora/cache.ts';
+import type { CacheName, CachePlan } from './caches/index.ts';
+import type { Face } from './faces/boxes.ts';
+import type { EncodedImage, ImageFormat } from './image/formats.ts';
 import type { Size } from './image/sizes.ts';
+import type { TimestepRounding } from './latents/timestep.ts';
+import type { ReferenceIds } from './latents/token-ids.ts';
+import type { ModelSource } from './networks/components.ts';
+import type { PrecisionChoice } from './networks/precision.ts';
+import type { ToolSource } from './networks/tool-source.ts';
+import type { DeviceName } from './onnx/device.ts';
+import type { NoiseName } from './random/torch-noise.ts';
+import type { SamplerName } from './samplers/index.ts';
+import type { SigmasName } from './sigmas/index.ts';
+import type { PrecisionName } from './weights/prepared.ts';
 
-export type ImageFormat = 'jpg' | 'png' | 'webp';
-
-/** Where a model's files are and how to read them; made by the model store from a manifest. */
-export type ModelSource = {
-  /** The model's id, for messages: `retouch:mini@1`. */
-  air: string;
-  /** A diffusers folder, or single files by component (BFL/ComfyUI split). */
-  files:
-    | { layout: 'diffusers'; folder: string }
-    | {
-        layout: 'split';
-        transformer: string;
-        autoencoder: string;
-        clip: string;
-        t5: string;
-        tokenizer: string;
-        tokenizer2: string;
-      };
-  /** A TAESD of this model's latents, folder or file: previews, and pictures when a plan asks for `tiny`. */
-  tinyAutoencoder?: string;
-  /** Where quantised weights of this model are cached. */
-  cacheFolder: string;
+export type {
+  CacheName,
+  CachePlan,
+  DeviceName,
+  EncodedImage,
+  Face,
+  ImageFormat,
+  ModelSource,
+  PlannedIpAdapter,
+  PlannedLora,
+  PrecisionName,
+  SamplerName,
+  SigmasName,
+  ToolSource,
 };
 
-/** A network that looks at finished pictures: where its files are and how to read them; made from a manifest. */
-export type ToolSource = {
-  air: string;
-  /** The name of its network in the engine's table. */
-  architecture: string;
-  /** Absolute paths by role. */
-  files: Readonly<Record<string, string>>;
-  settings: Readonly<Record<string, unknown>>;
-};
-
-/** How faces found in the finished picture are painted again; the wire's `ultralytics`. */
+/** How faces found in the finished image are painted again; the wire's `ultralytics`. */
 export type FaceRefinement = {
   detector: ToolSource;
   /** 0 … 1: what a face must score. */
@@ -58,90 +52,13 @@ export type FaceRefinement = {
   strength: number;
 };
 
-export type DeviceName = 'cpu' | 'webgpu';
-export type PrecisionName = 'f32' | 'f16' | 'int8' | 'int8-blocks' | 'int4';
-
 /** How the arithmetic departs from plain f32, each a switch because each changes pixels. */
 export type Numerics = {
   device: DeviceName;
-  /** `auto`: whichever the engine measured to be best for this device and model size (docs/precision.md). */
-  precision: PrecisionName | 'auto';
-  /** Rounding of t and guidance before the sinusoid, as the bf16 pipelines of diffusers and BFL do. */
-  timestepRounding: 'none' | 'diffusers_bf16' | 'bfl_bf16';
-  /** Whose stream a seed means: torch's on the CPU, the same as older torch drew bf16, or torch's on an NVIDIA GPU. */
-  noise: 'f32' | 'bf16_legacy' | 'philox';
-  /** Token ids of the second and later references: `offset` (ComfyUI) or `index`. */
-  referenceIds: 'offset' | 'index';
-};
-
-/** What takes the sample from one noise level to the next; `engine/samplers/`. */
-export type SamplerName =
-  | 'euler'
-  | 'heun'
-  | 'dpm2'
-  | 'lms'
-  | 'ipndm'
-  | 'pndm'
-  | 'dpmpp-2m'
-  | 'dpmpp-3m'
-  | 'dpmpp-2s'
-  | 'unipc-2'
-  | 'unipc-3'
-  | 'deis'
-  | 'euler-ancestral'
-  | 'dpm2-ancestral'
-  | 'ddpm'
-  | 'dpmpp-sde'
-  | 'dpmpp-2m-sde'
-  | 'dpmpp-3m-sde'
-  | 'lcm'
-  | 'tcd';
-
-/** How the noise levels are spread; `engine/sigmas/`. */
-export type SigmasName =
-  | 'shifted'
-  | 'karras'
-  | 'exponential'
-  | 'beta'
-  | 'uniform'
-  | 'uniform-karras'
-  | 'uniform-exponential'
-  | 'uniform-beta'
-  | 'edm';
-
-/** An adapter that changes every step's network, or those of one stage (adapters/lora/stages.ts). */
-export type PlannedLora = { air: string; file: string; weight: number; stage: 'high' | 'low' | 'both' };
-/** An IP-Adapter with the pictures that guide through it; see docs/guide/ip-adapters.md. */
-export type PlannedIpAdapter = {
-  air: string;
-  /** The adapter's weights, and the folder or file of the encoder that sees the guide pictures. */
-  file: string;
-  imageEncoder: string;
-  /** Encoded pictures, at least one. */
-  guides: readonly Uint8Array[];
-  /** What cuts each guide picture to its largest face, for adapters made for faces; undefined takes all of it. */
-  faceDetector: ToolSource | undefined;
-  combineMethod: CombineMethod;
-  /** 0 has no influence; a negative weight steers away. */
-  weight: number;
-  weightType: WeightType;
-  /** What the weight types that treat the composition apart give it. */
-  weightComposition: number;
-  embedScaling: EmbedScaling;
-};
-
-export type CacheName = 'tea' | 'first-block' | 'dual-block';
-
-/** A step cache: what it may leave out and when; `engine/caches/`. */
-export type CachePlan = {
-  name: CacheName;
-  /** In the cache's own measure: the more, the more is reused; at 0 nothing is. */
-  threshold: number;
-  /** Reuse is allowed in the steps from ≤ i < to, counted from 0. */
-  from: number;
-  to: number;
-  /** After so many steps with reuse in a row the next is computed. */
-  maxConsecutive: number;
+  precision: PrecisionChoice;
+  timestepRounding: TimestepRounding;
+  noise: NoiseName;
+  referenceIds: ReferenceIds;
 };
 
 export type Plan = {
@@ -227,19 +144,10 @@ export type EngineEvent =
   | { type: 'preview'; index: number; image: EncodedImage }
   | { type: 'decode-end'; milliseconds: number }
   /** The faces that were painted again, the largest first; `found` counts those that the limit left out as well. */
-  | { type: 'faces-end'; faces: FoundFace[]; found: number; milliseconds: number }
-  /** Something that was asked for and has no effect, or less than it says; a sentence for the user. */
+  | { type: 'faces-end'; faces: Face[]; found: number; milliseconds: number }
+  /** A part of the request that has no effect, or less than it says; a sentence for the user. */
   | { type: 'warning'; message: string }
-  | { type: 'image'; image: EncodedImage; milliseconds: number };
+  | { type: 'image'; image: FinishedImage; milliseconds: number };
 
-export type EncodedImage = {
-  bytes: Uint8Array;
-  format: ImageFormat;
-  width: number;
-  height: number;
-  /** What the plan's classifier says of it; there only when the plan has one. */
-  nsfw?: boolean;
-};
-
-/** In pixels of the picture; right and bottom are outside. */
-export type FoundFace = { left: number; top: number; right: number; bottom: number; score: number };
+/** `nsfw` is the verdict of the plan's classifier; absent when the plan has none. */
+export type FinishedImage = EncodedImage & { nsfw?: boolean };

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Plan } from '../../src/engine/plan.ts';
 import { Generator } from '../../src/engine/random/torch-noise.ts';
-import { type Model, type SamplerEntry, type Step, samplers } from '../../src/engine/samplers/index.ts';
+import { type SamplerEntry, type Step, samplers, type Velocity } from '../../src/engine/samplers/index.ts';
 import { sigmas } from '../../src/engine/sigmas/index.ts';
 import * as gaussian from '../fixtures/gaussian-flow.ts';
 import * as mixture from '../fixtures/mixture-flow.ts';
@@ -27,13 +27,13 @@ function drawing(seed: bigint, length = start.length): Noise {
 
 async function walk(
   name: Name,
-  model: Model,
+  model: Velocity,
   levels: Float64Array,
   noise: Noise,
   x = start,
 ): Promise<Step[]> {
   const steps: Step[] = [];
-  for await (const step of entries[name].run(model, x, levels, { noise })) steps.push(step);
+  for await (const step of entries[name].run(model, x, { sigmas: levels, noise })) steps.push(step);
   return steps;
 }
 
@@ -48,7 +48,7 @@ describe.each(names)('%s', (name) => {
 
   it.each(spacings)('ends every run at level 0 with finite samples on %s levels', async (spacing) => {
     for (const steps of [1, 2, 3, 5, 16]) {
-      const levels = sigmas[spacing](steps, 1.15);
+      const levels = sigmas[spacing].levels(steps, 1.15);
       const taken = await walk(name, gaussian.velocity, levels, noise());
       expect(taken.map(({ index }) => index)).toEqual(Array.from({ length: steps }, (_, i) => i));
       expect(taken.map(({ sigma }) => sigma)).toEqual([...levels.subarray(1)]);
@@ -59,37 +59,37 @@ describe.each(names)('%s', (name) => {
   it('calls the network as often as the table says', async () => {
     for (const steps of [1, 2, 3, 8, 15, 28]) {
       let calls = 0;
-      const counting: Model = (x, sigma) => {
+      const counting: Velocity = (x, sigma) => {
         calls++;
         expect(sigma).toBeGreaterThan(0);
         expect(sigma).toBeLessThanOrEqual(1);
         return gaussian.velocity(x, sigma);
       };
-      await walk(name, counting, sigmas.shifted(steps, 1.15), noise());
+      await walk(name, counting, sigmas.shifted.levels(steps, 1.15), noise());
       expect(calls, `${steps} steps`).toBe(evaluations(steps));
     }
   });
 
   it('ends with the image when the network predicts the same one at every level', async () => {
     const image = Float32Array.of(0.5, -1, 0.25, 2);
-    const model: Model = async (x, sigma) => x.map((value, i) => (value - image[i]!) / sigma);
+    const model: Velocity = async (x, sigma) => x.map((value, i) => (value - image[i]!) / sigma);
     for (const steps of [1, 2, 7, 20]) {
-      const taken = await walk(name, model, sigmas.shifted(steps, 1.15), noise());
+      const taken = await walk(name, model, sigmas.shifted.levels(steps, 1.15), noise());
       for (const [i, value] of taken.at(-1)!.x.entries()) expect(value).toBeCloseTo(image[i]!, 5);
     }
   });
 
   it('goes on from the sample that its caller puts in place of its own', async () => {
-    const levels = sigmas.shifted(9, 1.15);
+    const levels = sigmas.shifted.levels(9, 1.15);
     const seen: Float32Array[] = [];
     let fresh = true;
-    const model: Model = async (x, sigma) => {
+    const model: Velocity = async (x, sigma) => {
       if (fresh) seen.push(x);
       fresh = false;
       return gaussian.velocity(x, sigma);
     };
     const put: Float32Array[] = [];
-    for await (const step of entries[name].run(model, start, levels, { noise: noise() })) {
+    for await (const step of entries[name].run(model, start, { sigmas: levels, noise: noise() })) {
       step.x = step.x.map((value) => value / 2 - 1);
       put.push(step.x);
       fresh = true;
@@ -99,15 +99,15 @@ describe.each(names)('%s', (name) => {
 
   it('writes into nothing that it was given or has yielded', async () => {
     const x = start.slice();
-    const levels = sigmas.shifted(6, 1.15);
+    const levels = sigmas.shifted.levels(6, 1.15);
     const kept: [Float32Array, Float32Array][] = [[x, start]];
-    const model: Model = async (sample, sigma) => {
+    const model: Velocity = async (sample, sigma) => {
       const v = await gaussian.velocity(sample, sigma);
       kept.push([sample, sample.slice()], [v, v.slice()]);
       return v;
     };
     const before = levels.slice();
-    for await (const step of entries[name].run(model, x, levels, { noise: noise() }))
+    for await (const step of entries[name].run(model, x, { sigmas: levels, noise: noise() }))
       kept.push([step.x, step.x.slice()]);
     for (const [now, then] of kept) expect(now).toEqual(then);
     expect(levels).toEqual(before);
@@ -118,7 +118,12 @@ describe.each(deterministic)('%s, which draws no noise', (name) => {
   it.each(spacings)('follows a constant velocity exactly on %s levels', async (spacing) => {
     const velocity = Float32Array.of(1, -2, 0.5, 3);
     for (const steps of [1, 2, 4, 17]) {
-      for (const { sigma, x } of await walk(name, async () => velocity, sigmas[spacing](steps, 1.15), never))
+      for (const { sigma, x } of await walk(
+        name,
+        async () => velocity,
+        sigmas[spacing].levels(steps, 1.15),
+        never,
+      ))
         for (const [i, value] of x.entries())
           expect(value).toBeCloseTo(start[i]! - (1 - sigma) * velocity[i]!, 4.5);
     }
@@ -144,7 +149,7 @@ describe.each(stochastic)('%s, which draws noise', (name) => {
       draws++;
       return noise();
     };
-    const levels = sigmas.shifted(8, 1.15);
+    const levels = sigmas.shifted.levels(8, 1.15);
     const samples = (seed: bigint) => walk(name, gaussian.velocity, levels, counted(drawing(seed)));
     const first = await samples(1n);
     expect(draws).toBe(7);
@@ -174,7 +179,10 @@ describe.each(stochastic)('%s, which draws noise', (name) => {
 
   it('has the mean of the target from any number of steps', async () => {
     for (const steps of [4, 28])
-      expect((await momentsAt(sigmas.shifted(steps, 1.15), steps - 1)).mean).toBeCloseTo(gaussian.mean, 4);
+      expect((await momentsAt(sigmas.shifted.levels(steps, 1.15), steps - 1)).mean).toBeCloseTo(
+        gaussian.mean,
+        4,
+      );
   });
 
   it('has a spread whose error falls with the power that the table says, or was made for distilled models', async () => {
@@ -191,14 +199,14 @@ describe.each(stochastic)('%s, which draws noise', (name) => {
   });
 
   it('has the spread of the target at the end of a long run, or was made for distilled models', async () => {
-    const { deviation } = await momentsAt(sigmas.uniform(200, 0), 199);
+    const { deviation } = await momentsAt(sigmas.uniform.levels(200, 0), 199);
     if (distilled) expect(deviation).toBeLessThan(0.92 * gaussian.deviation);
     else expect(Math.abs(deviation - gaussian.deviation)).toBeLessThan(converges === 1 ? 0.01 : 0.001);
   });
 });
 
 it('DDPM and DPM-Solver++ on the SDE of order 1 are the same step', async () => {
-  const levels = sigmas.shifted(12, 1.15);
+  const levels = sigmas.shifted.levels(12, 1.15);
   const [ddpm, sde] = await Promise.all(
     (['ddpm', 'dpmpp-sde'] as const).map((name) => walk(name, mixture.velocity, levels, drawing(3n))),
   );

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { createEngine } from '../../src/engine/pipeline/kontext.ts';
 import { readPlanRecord } from '../../src/engine/pipeline/plan-record.ts';
-import type { EncodedImage, EngineEvent, Plan, ToolSource } from '../../src/engine/plan.ts';
+import type { EngineEvent, FinishedImage, Plan, ToolSource } from '../../src/engine/plan.ts';
 import { RetouchError } from '../../src/error.ts';
 import { encodeDetector } from '../fixtures/onnx-detector.ts';
 import { scriptedPlan } from '../fixtures/plans.ts';
@@ -49,7 +49,7 @@ beforeAll(async () => {
 
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-type Run = { image?: EncodedImage; events: EngineEvent[]; error?: RetouchError };
+type Run = { image?: FinishedImage; events: EngineEvent[]; error?: RetouchError };
 
 async function run(plan: Plan, memoryLimit = 2 ** 40): Promise<Run> {
   const engine = createEngine({ threads: 2, memoryLimit, log: () => {} });

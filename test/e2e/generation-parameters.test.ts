@@ -4,10 +4,10 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { parseTasks } from '../../src/api/parse.ts';
 import type { ImageInferenceTask } from '../../src/api/tasks/image-inference.ts';
+import type { Engine } from '../../src/engine/engine.ts';
 import { decodeImage } from '../../src/engine/image/image-codec.ts';
 import { createEngine } from '../../src/engine/pipeline/kontext.ts';
 import type { EngineEvent, Plan } from '../../src/engine/plan.ts';
-import type { Engine } from '../../src/engine/process/messages.ts';
 import { type Model, ModelStore } from '../../src/store/models.ts';
 import { makePlans } from '../../src/tasks/plan/plan.ts';
 

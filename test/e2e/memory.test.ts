@@ -1,8 +1,8 @@
 import { fileURLToPath } from 'node:url';
 import { beforeAll, expect, it, vi } from 'vitest';
+import type { Engine } from '../../src/engine/engine.ts';
 import { createEngine } from '../../src/engine/pipeline/kontext.ts';
 import type { Plan } from '../../src/engine/plan.ts';
-import type { Engine } from '../../src/engine/process/messages.ts';
 import { RetouchError } from '../../src/error.ts';
 import { scriptedPlan } from '../fixtures/plans.ts';
 import { drawScene } from '../fixtures/scene.ts';

@@ -45,7 +45,7 @@ async function run(
     (graph: Graph): Probe =>
     (name, value) =>
       graph.output(`act.${side}.${name}`, value);
-  const graph = build(source, config, { product: 'f32', fused: true }, probe);
+  const graph = build(source, config, { precision: 'f32', fused: true }, probe);
   const session = await Session.compile(graph, { device: 'cpu', threads: 1 });
   const feeds = Object.entries(feed).map(([input, name]) => [
     input,
@@ -88,7 +88,7 @@ describe('AutoencoderTiny', () => {
   test('a file with the decoder alone says which tensor an encoder would need', () => {
     const source = decoders[1]![1];
     const build = () =>
-      encoderTinyGraph(source, autoencoderTinyConfig(source), { product: 'f32', fused: true });
+      encoderTinyGraph(source, autoencoderTinyConfig(source), { precision: 'f32', fused: true });
     expect(build).toThrow(/taesd decoder layout.*no tensor encoder\.layers\.0\.weight/);
   });
 });

@@ -27,7 +27,7 @@ for (const [layout, file] of [
     const source = new WeightSource(openCheckpoint(goldenFile(file)), autoencoderDialects);
     const config = autoencoderConfig(source);
     const golden = openGolden('ae_tiny_io.safetensors');
-    const compute = { product: 'f32', fused } as const;
+    const compute = { precision: 'f32', fused } as const;
 
     test('the sizes are read from the tensors', () => {
       expect(config).toEqual({
@@ -94,7 +94,7 @@ describe.each([
   const source = new WeightSource(openCheckpoint(goldenFile(`${file}.safetensors`)), autoencoderDialects);
   const config = autoencoderConfig(source);
   const golden = openGolden(`${file}_io.safetensors`);
-  const compute = { product: 'f32', fused: true } as const;
+  const compute = { precision: 'f32', fused: true } as const;
 
   test('the stride counts the patch', () => {
     expect(config).toMatchObject({

@@ -13,7 +13,7 @@ const ids = golden.integers('input_ids');
 
 async function run(source: WeightSource, fused: boolean) {
   const config = clipConfig(source);
-  const session = await Session.compile(clipGraph(source, config, { product: 'f32', fused }), {
+  const session = await Session.compile(clipGraph(source, config, { precision: 'f32', fused }), {
     device: 'cpu',
     threads: 1,
   });

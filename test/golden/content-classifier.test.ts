@@ -72,7 +72,7 @@ describe("an operator's ViT", () => {
   });
 
   test.each([true, false])('logits are those of transformers, fused attention %s', async (fused) => {
-    const graph = vitGraph(source, vitConfig(source), { product: 'f32', fused });
+    const graph = vitGraph(source, vitConfig(source), { precision: 'f32', fused });
     const session = await Session.compile(graph, { device: 'cpu', threads: 1 });
     const { logits } = await session.run({ image: f32Tensor(io.floats('pixels'), [1, 3, 32, 32]) });
     await session.release();

@@ -42,7 +42,7 @@ describe('raw outputs are those of face-api', () => {
   let session: Session | undefined;
 
   test.each(names)('%s', async (name) => {
-    session ??= await Session.compile(ssdGraph(source, { product: 'f32', fused: true }), {
+    session ??= await Session.compile(ssdGraph(source, { precision: 'f32', fused: true }), {
       device: 'cpu',
       threads: 1,
     });

@@ -13,7 +13,7 @@ import { t5Dialects } from '../../src/engine/weights/dialects/t5.ts';
 import { e4m3, e5m2 } from '../../src/engine/weights/float8.ts';
 import { readFloats } from '../../src/engine/weights/floats.ts';
 import { type BlockTypeName, blockTypes } from '../../src/engine/weights/ggml-blocks.ts';
-import { PreparedWeights, type Product } from '../../src/engine/weights/prepared.ts';
+import { type PrecisionName, PreparedWeights } from '../../src/engine/weights/prepared.ts';
 import { openSafetensors } from '../../src/engine/weights/safetensors.ts';
 import { WeightSource } from '../../src/engine/weights/source.ts';
 import { type GgufTensor, ggmlTypes, writeGguf } from '../fixtures/write-gguf.ts';
@@ -29,7 +29,7 @@ const at = (name: string) => path.join(folder, name);
 
 const flux = new StoredFlux(folder);
 const { original, io, params, tensors } = flux;
-const velocity = (checkpoint: Checkpoint, product?: Product) => flux.velocity(checkpoint, product);
+const velocity = (checkpoint: Checkpoint, product?: PrecisionName) => flux.velocity(checkpoint, product);
 
 const blockNames = Object.keys(blockTypes) as BlockTypeName[];
 const fourBitNames = ['Q4_0', 'Q4_1', 'Q4_K'] as const;
@@ -98,7 +98,7 @@ describe('blocks are copied, not rounded again', () => {
 
 describe('the weights of an f32 file', () => {
   const expected = () => io.floats('ref.out');
-  const near = async (product: Product) => {
+  const near = async (product: PrecisionName) => {
     const found = (await velocity(original, product)).subarray(0, expected().length);
     const { relativeL2 } = difference(found, expected());
     if (process.env.TEST_VERBOSE) console.info(product, relativeL2);
@@ -198,7 +198,7 @@ test('a T5 in the names of llama.cpp is the reference', async () => {
   const source = new WeightSource(openCheckpoint(at('t5.gguf')), t5Dialects);
   const golden = openGolden('t5_tiny_io.safetensors');
   const config = t5Config(source);
-  const session = await Session.compile(t5Graph(source, config, { product: 'f32', fused: true }), {
+  const session = await Session.compile(t5Graph(source, config, { precision: 'f32', fused: true }), {
     device: 'cpu',
     threads: 1,
   });

@@ -93,7 +93,7 @@ function roundHalfEven(value: number): number {
 describe('the transformer in int8', () => {
   const source = new WeightSource(openCheckpoint(goldenFile('flux_tiny.safetensors')), fluxDialects);
   const config = fluxConfig(source);
-  const slots = traceGraph(source, config, { product: 'f32', fused: true }).linears;
+  const slots = traceGraph(source, config, { precision: 'f32', fused: true }).linears;
   const linears = slots.filter((slot) => !slot.precise);
   const file = path.join(folder, 'cache', 'flux-int8.safetensors');
   let first: ReturnType<typeof finish>;
@@ -121,7 +121,7 @@ describe('the transformer in int8', () => {
     'stays within its tolerance of the reference: %s',
     async (name) => {
       const { weights } = finish(openPrepared(source, linears, 'int8', file));
-      const graph = traceGraph(source, config, { product: 'int8', fused: true }, weights);
+      const graph = traceGraph(source, config, { precision: 'int8', fused: true }, weights);
       expect(graph.nodes.filter((node) => node.op === 'MatMulIntegerToFloat')).toHaveLength(linears.length);
       const session = await Session.compile(graph, device);
       const io = new Tensors(goldenFile('flux_tiny_io.safetensors'));

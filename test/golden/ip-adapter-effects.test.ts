@@ -3,14 +3,15 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { encodeGuides } from '../../src/engine/adapters/ip-adapter/guides.ts';
+import { encodeIpAdapters } from '../../src/engine/adapters/ip-adapter/encode.ts';
+import { LoraCache } from '../../src/engine/adapters/lora/cache.ts';
 import type { Face } from '../../src/engine/faces/boxes.ts';
-import { detectFaces } from '../../src/engine/faces/detect.ts';
+import { faceDetector, findFaces, largestFace } from '../../src/engine/faces/detect.ts';
 import { decodeImage, encodeImage } from '../../src/engine/image/image-codec.ts';
 import { type Bitmap, cropBitmap } from '../../src/engine/image/pixels.ts';
 import { Residents } from '../../src/engine/networks/residents.ts';
 import { createEngine } from '../../src/engine/pipeline/kontext.ts';
-import { openModel } from '../../src/engine/pipeline/model.ts';
+import { type Model, openModel } from '../../src/engine/pipeline/model.ts';
 import { type Plan, type PlannedIpAdapter, plainNumerics, type ToolSource } from '../../src/engine/plan.ts';
 import { clipEncoder, clipFeatures, writeXlabs } from '../fixtures/ip-adapter-files.ts';
 import { picture } from '../fixtures/photos.ts';
@@ -21,7 +22,13 @@ import { psnr } from './compare.ts';
 
 const options = { threads: 1, memoryLimit: 8 * 2 ** 30, log: () => {} };
 const engine = createEngine(options);
-const residents = new Residents(options.memoryLimit);
+const loras = new LoraCache({ limit: 0, threads: 1 });
+const residents = new Residents(options.memoryLimit, loras);
+
+function modelOf(plan: Plan): Promise<Model> {
+  return finish(openModel(plan, { residents, loras, threads: 1 }));
+}
+
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'retouch-guides-'));
 const fit = { depth: 2, depthSingle: 2, hidden: 64, features: clipFeatures };
 const files = [1, 2].map((seed) => path.join(folder, `${seed}.safetensors`));
@@ -188,7 +195,8 @@ describe('weightType and weightComposition', () => {
 describe('an adapter for faces', () => {
   test('sees the square around the largest face, and a picture without one whole', async () => {
     const astronaut = await picture('astronaut.jpg');
-    const [face] = (await drain(detectFaces(astronaut, bundledDetector, 0.9, residents, 1))) as [Face];
+    const detector = await drain(residents.acquire(faceDetector(bundledDetector, 1)));
+    const [face] = (await findFaces(detector, astronaut, 0.9)) as [Face];
     const margin = 0.8 * Math.max(face.right - face.left, face.bottom - face.top);
     const [x, y] = [(face.left + face.right) / 2, (face.top + face.bottom) / 2];
     const [left, top, side] = [x - margin, y - margin, 2 * margin].map(Math.round) as [
@@ -196,7 +204,7 @@ describe('an adapter for faces', () => {
       number,
       number,
     ];
-    const cut = cropBitmap(astronaut, { width: side, height: side }, left, top);
+    const cut = cropBitmap(astronaut, { width: side, height: side }, { left, top });
     const png = async (bitmap: Bitmap) => (await encodeImage(bitmap, 'png', 100)).bytes;
     const of = async (bitmap: Bitmap, faceDetector?: ToolSource) =>
       paint([adapter({ guides: [await png(bitmap)], faceDetector })]);
@@ -224,7 +232,7 @@ test('a run without adapters after one with them is as before, to the byte', asy
 
 test('the transformer is compiled for adapters when one is asked for, and then serves every plan', async () => {
   const transformerFor = async (ipAdapters: PlannedIpAdapter[]) =>
-    finish((await openModel(planOf(ipAdapters), residents, options)).transformer(100));
+    finish((await modelOf(planOf(ipAdapters))).transformer(100));
   const alone = await transformerFor([]);
   expect(await transformerFor([])).toBe(alone);
   const guided = await transformerFor([adapter()]);
@@ -237,7 +245,12 @@ test('the negative pass of true CFG sees a black picture', async () => {
   const { bytes } = await encodeImage(black, 'png', 100);
   const encode = async (guides: Uint8Array[], trueCfg: number) => {
     const plan = planOf([adapter({ guides, weight: 0.8 })], { trueCfg });
-    return finish(encodeGuides(plan, await openModel(plan, residents, options)));
+    const model = await modelOf(plan);
+    const findFace = async function* (image: Bitmap, source: ToolSource) {
+      return largestFace(yield* model.faceDetector(source), image);
+    };
+    const tools = { model: model.opened, residents, findFace };
+    return finish(encodeIpAdapters(model.ipAdapters, trueCfg > 1, tools));
   };
   const guided = await encode([sunset], 3);
   const asBlack = await encode([bytes], 1);

@@ -17,7 +17,7 @@ describe('the velocity under an IP-Adapter is the reference’s', () => {
   test('without one', async () => expectVelocity(await transformer.velocity([]), 'plain'));
 
   test('of XLabs, with and without a reference picture', async () => {
-    const one = await transformer.guidance('xlabs', transformer.pictures.clip.slice(0, 1), 0.8);
+    const one = await transformer.layersOf('xlabs', transformer.pictures.clip.slice(0, 1), 0.8);
     expectVelocity(await transformer.velocity([one]), 'xlabs');
     expectVelocity(await transformer.velocity([one], false), 'xlabs.t2i');
   });
@@ -25,14 +25,14 @@ describe('the velocity under an IP-Adapter is the reference’s', () => {
   test('of XLabs, two with different tokens, guide pictures and signs', async () => {
     const { clip } = transformer.pictures;
     const both = [
-      await transformer.guidance('xlabs', clip, 0.7),
-      await transformer.guidance('xlabs6', clip.slice(0, 1), -0.4),
+      await transformer.layersOf('xlabs', clip, 0.7),
+      await transformer.layersOf('xlabs6', clip.slice(0, 1), -0.4),
     ];
     expectVelocity(await transformer.velocity(both), 'xlabs.two');
   });
 
   test('of InstantX, in double and single blocks', async () => {
-    const one = await transformer.guidance('instantx', transformer.pictures.siglip, 0.6);
+    const one = await transformer.layersOf('instantx', transformer.pictures.siglip, 0.6);
     expectVelocity(await transformer.velocity([one]), 'instantx');
   });
 
@@ -47,6 +47,6 @@ describe('the velocity under an IP-Adapter is the reference’s', () => {
 
 test('after a guided evaluation one without guides is the same to the bit as before it', async () => {
   const before = await transformer.velocity([]);
-  await transformer.velocity([await transformer.guidance('xlabs', transformer.pictures.clip, 1)]);
+  await transformer.velocity([await transformer.layersOf('xlabs', transformer.pictures.clip, 1)]);
   expect(await transformer.velocity([])).toEqual(before);
 });

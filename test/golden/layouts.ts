@@ -13,7 +13,7 @@ import { type Part, WeightSource } from '../../src/engine/weights/source.ts';
 import { readBytes } from '../../src/engine/weights/stored.ts';
 import { traceGraph } from './flux-trace.ts';
 
-const compute = { product: 'f32', fused: true } as const;
+const compute = { precision: 'f32', fused: true } as const;
 
 /** The diffusers folder `from` with its sharded transformer in one file. */
 export function writeUnsharded(from: string, to: string): void {

@@ -64,7 +64,7 @@ describe('an adapter of PEFT', () => {
 
     const integers = await loadFlux(
       undefined,
-      { product: 'int8', forms },
+      { precision: 'int8', forms },
       path.join(folder, 'int8.safetensors'),
     );
     const rounded = await velocityOf(integers, active.transformer(0.5));

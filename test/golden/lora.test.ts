@@ -26,7 +26,7 @@ const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'retouch-lora-'));
 afterAll(() => fs.rmSync(folder, { recursive: true }));
 
 const device = { device: 'cpu', threads: 1 } as const;
-const compute = { product: 'f32', fused: true } as const;
+const compute = { precision: 'f32', fused: true } as const;
 const io = new Tensors(goldenFile('flux_tiny_io.safetensors'));
 const source = new WeightSource(openCheckpoint(goldenFile('flux_tiny.safetensors')), fluxDialects);
 const config = fluxConfig(source);

@@ -31,7 +31,7 @@ describe.each(preferredSizes)('the schedule at $width×$height', ({ width, heigh
   });
 
   test.each(Object.keys(entry.diffusers))('has the noise levels of both pipelines in %s steps', (steps) => {
-    const found = sigmas.shifted(Number(steps), mu);
+    const found = sigmas.shifted.levels(Number(steps), mu);
     // Both hold them in f32.
     expect(difference(found, entry.diffusers[steps]!.sigmas).maxAbs).toBeLessThan(2e-7);
     expect(difference(found, entry.bfl[steps]!).maxAbs).toBeLessThan(2e-7);
@@ -39,7 +39,7 @@ describe.each(preferredSizes)('the schedule at $width×$height', ({ width, heigh
 
   test.each(Object.keys(entry.diffusers))('feeds the network what both pipelines do in %s steps', (steps) => {
     const { embed_input_bf16, bfl_embed_input_bf16 } = entry.diffusers[steps]!;
-    const levels = [...sigmas.shifted(Number(steps), mu)].slice(0, -1);
+    const levels = [...sigmas.shifted.levels(Number(steps), mu)].slice(0, -1);
     expect(levels.map((sigma) => timestepInput(sigma, 'diffusers_bf16'))).toEqual(embed_input_bf16);
     expect(levels.map((sigma) => timestepInput(sigma, 'bfl_bf16'))).toEqual(bfl_embed_input_bf16);
     expect(levels.map((sigma) => timestepInput(sigma, 'none'))).toEqual(levels.map((sigma) => 1000 * sigma));
@@ -54,12 +54,12 @@ test('the shift grows with the tokens as diffusers computes it', () => {
 
 test('a scheduler without dynamic shifting has its constant shift', () => {
   const config = { ...fluxShift, use_dynamic_shifting: false, shift: 1 };
-  expect([...sigmas.shifted(4, resolutionShift(4096, config))]).toEqual([1, 0.75, 0.5, 0.25, 0]);
+  expect([...sigmas.shifted.levels(4, resolutionShift(4096, config))]).toEqual([1, 0.75, 0.5, 0.25, 0]);
 });
 
 test.each([1, 2, 4, 8, 28])('%i steps at mu 1.15 have the noise levels of FlowMatchEuler', (steps) => {
   const expected = schedulers.sigmas[`n${steps}_mu1.15_default`];
-  expect(difference(sigmas.shifted(steps, 1.15), expected).maxAbs).toBeLessThan(2e-7);
+  expect(difference(sigmas.shifted.levels(steps, 1.15), expected).maxAbs).toBeLessThan(2e-7);
 });
 
 test('guidance is rounded as the bf16 pipelines round it', () => {

@@ -25,7 +25,7 @@ const transformers = {} as Record<'f32' | 'int8', Transformer>;
 beforeAll(async () => {
   for (const product of ['f32', 'int8'] as const) {
     const cacheFile = path.join(folder, `${product}.safetensors`);
-    transformers[product] = await loadTiny({ product, fused: true }, 'cpu', cacheFile);
+    transformers[product] = await loadTiny({ precision: product, fused: true }, 'cpu', cacheFile);
   }
 });
 afterAll(async () => {
@@ -73,12 +73,11 @@ test('when the network becomes another one the next step is computed', async () 
   const reused: number[] = [];
   let updates = {};
   for (let step = 0; step < 6; step++) {
-    caching.step = step;
     if (step === 3) updates = {};
     await caching.evaluate(given, (cached) =>
       transformer.velocity({ x: firstSample, time: 500 }, given, { updates, cached }),
     );
-    reused.push(caching.takeReused());
+    reused.push(caching.endStep());
   }
   caching.release();
   expect(reused).toEqual([0, 1, 1, 0, 1, 1]);

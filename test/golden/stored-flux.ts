@@ -9,7 +9,7 @@ import { fluxDialects } from '../../src/engine/weights/dialects/flux.ts';
 import { e4m3 } from '../../src/engine/weights/float8.ts';
 import { readFloats } from '../../src/engine/weights/floats.ts';
 import { type BlockTypeName, blockTypes } from '../../src/engine/weights/ggml-blocks.ts';
-import type { Product } from '../../src/engine/weights/prepared.ts';
+import type { PrecisionName } from '../../src/engine/weights/prepared.ts';
 import { WeightSource } from '../../src/engine/weights/source.ts';
 import { type GgufTensor, ggmlTypes, writeGguf } from '../fixtures/write-gguf.ts';
 import { f32, type StoredTensor, writeSafetensors } from '../fixtures/write-safetensors.ts';
@@ -37,14 +37,18 @@ export class StoredFlux {
   /** Of one evaluation with a reference picture. */
   async velocity(
     checkpoint: Checkpoint,
-    product: Product = 'f32',
+    product: PrecisionName = 'f32',
     { device, fused }: Setup = { device: 'cpu', fused: true },
   ): Promise<Float32Array> {
     const source = new WeightSource(checkpoint, fluxDialects);
     const config = fluxConfig(source);
     const cache = this.at(`${path.basename(checkpoint.path)}-${product}.cache`);
-    const compute = { product, fused };
-    const loading = Transformer.load({ source, config }, compute, { device, threads: 1 }, cache);
+    const compute = { precision: product, fused };
+    const loading = Transformer.load({ source, config }, compute, {
+      device,
+      threads: 1,
+      preparedFile: cache,
+    });
     const transformer = await finish(loading);
     const context = this.io.floats('txt');
     const sample = { x: this.io.floats('img'), time: 1000 * this.io.floats('ref.t')[0]! };

@@ -12,7 +12,7 @@ const golden = openGolden('t5_tiny_io.safetensors');
 
 async function run(source: WeightSource, fused: boolean) {
   const config = t5Config(source);
-  const session = await Session.compile(t5Graph(source, config, { product: 'f32', fused }), {
+  const session = await Session.compile(t5Graph(source, config, { precision: 'f32', fused }), {
     device: 'cpu',
     threads: 1,
   });

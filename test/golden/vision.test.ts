@@ -1,7 +1,7 @@
 /** Image encoders and their pictures against transformers: test/data/reference/vision.py made the data. */
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { prepareGuide } from '../../src/engine/adapters/ip-adapter/guide-image.ts';
+import { prepareGuideImage } from '../../src/engine/adapters/ip-adapter/guide-image.ts';
 import { clipVisionConfig, clipVisionGraph } from '../../src/engine/models/clip-vision.ts';
 import { siglipVisionConfig, siglipVisionGraph } from '../../src/engine/models/siglip-vision.ts';
 import { Session } from '../../src/engine/onnx/session.ts';
@@ -28,7 +28,7 @@ async function run(name: Name, checkpoint: Checkpoint, pixels: Float32Array, fus
   const { dialects, configure, build } = encoders[name];
   const source = new WeightSource(checkpoint, dialects);
   const config = configure(source);
-  const session = await Session.compile(build(source, config, { product: 'f32', fused }), {
+  const session = await Session.compile(build(source, config, { precision: 'f32', fused }), {
     device: 'cpu',
     threads: 1,
   });
@@ -51,7 +51,7 @@ describe.each(Object.keys(encoders) as Name[])('the image encoder of %s', (name)
   test.each([0, 1, 2, 3])('sees picture %i as the reference processor shows it', (i) => {
     const entry = openSafetensors(file(`${name}_io`)).tensors.get(`picture${i}`)!;
     const [height, width] = entry.shape as [number, number, number];
-    const found = prepareGuide({ width, height, data: readBytes(entry) }, config);
+    const found = prepareGuideImage({ width, height, data: readBytes(entry) }, config);
     // The pixels are the same bytes: only the division and the mean are rounded.
     expect(difference(found, io.floats(`pixels${i}`)).maxAbs).toBeLessThan(1e-6);
   });

@@ -12,7 +12,7 @@ import { decodeImage } from '../../src/engine/image/image-codec.ts';
 import type { Transformer } from '../../src/engine/networks/transformer.ts';
 import { selfTest } from '../../src/engine/onnx/self-test.ts';
 import { createEngine } from '../../src/engine/pipeline/kontext.ts';
-import { type Plan, plainNumerics } from '../../src/engine/plan.ts';
+import { type DeviceName, type Plan, plainNumerics } from '../../src/engine/plan.ts';
 import { openCheckpoint } from '../../src/engine/weights/checkpoint.ts';
 import { cutUpdates, loraTensors, randomUpdates } from '../fixtures/lora-files.ts';
 import { pipelineFolder, pipelinePlan } from '../fixtures/plans.ts';
@@ -76,16 +76,16 @@ describe.skipIf(absent)(`WebGPU in f32${absent ? ` is not tested: ${device.reaso
     const transformer = await GuidedTransformer.load(setup);
     const { clip, siglip } = transformer.pictures;
     const [one, other] = [
-      await transformer.guidance('xlabs', clip, 0.7),
-      await transformer.guidance('xlabs6', clip.slice(0, 1), -0.4),
+      await transformer.layersOf('xlabs', clip, 0.7),
+      await transformer.layersOf('xlabs6', clip.slice(0, 1), -0.4),
     ];
-    const all = await transformer.guidance('instantx', siglip, 0.6);
-    for (const [name, guidance] of [
+    const all = await transformer.layersOf('instantx', siglip, 0.6);
+    for (const [name, adapters] of [
       ['plain', []],
       ['xlabs.two', [one, other]],
       ['instantx', [all]],
     ] as const)
-      expect(transformer.compare(name, await transformer.velocity(guidance), webgpuBlock)).toMatchObject({
+      expect(transformer.compare(name, await transformer.velocity(adapters), webgpuBlock)).toMatchObject({
         pass: true,
       });
     await transformer.release();
@@ -95,8 +95,8 @@ describe.skipIf(absent)(`WebGPU in f32${absent ? ` is not tested: ${device.reaso
     let gpu: Transformer;
     let cpu: Transformer;
     beforeAll(async () => {
-      gpu = await loadTiny({ product: 'f32', fused: setup.fused }, 'webgpu');
-      cpu = await loadTiny({ product: 'f32', fused: true }, 'cpu');
+      gpu = await loadTiny({ precision: 'f32', fused: setup.fused }, 'webgpu');
+      cpu = await loadTiny({ precision: 'f32', fused: true }, 'cpu');
     }, 300_000);
     afterAll(async () => {
       await gpu?.release();
@@ -163,7 +163,7 @@ describe.skipIf(absent)(`WebGPU in f32${absent ? ` is not tested: ${device.reaso
     const updates = randomUpdates(transformer, 2, 1, (name) => name.includes('transformer_blocks.'));
     const file = path.join(folder, 'picture.safetensors');
     writeSafetensors(file, loraTensors(updates, { prefix: 'transformer.' }));
-    const paint = async (device: 'cpu' | 'webgpu', changes: Partial<Plan> = {}) => {
+    const paint = async (device: DeviceName, changes: Partial<Plan> = {}) => {
       const plan = pipelinePlan(folder, {
         steps: 3,
         numerics: { ...plainNumerics, device, precision: 'f32' },

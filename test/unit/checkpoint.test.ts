@@ -18,7 +18,7 @@ afterAll(() => fs.rmSync(folder, { recursive: true }));
 const at = (...names: string[]) => path.join(folder, ...names);
 const sourceOf = (where: string) => new WeightSource(openCheckpoint(where), [prefixed('plain', '', 'probe')]);
 const weightsOf = (where: string) =>
-  new Weights(new Graph('test'), sourceOf(where), { product: 'f32', fused: true });
+  new Weights(new Graph('test'), sourceOf(where), { precision: 'f32', fused: true });
 
 function fails(action: () => unknown, code: string, ...parts: (string | RegExp)[]): void {
   let error: unknown;

@@ -18,7 +18,7 @@ import type { TensorEntry } from '../../src/engine/weights/stored.ts';
 import type { Compute } from '../../src/engine/weights/weights.ts';
 import { RetouchError } from '../../src/error.ts';
 
-const compute: Compute = { product: 'f32', fused: true };
+const compute: Compute = { precision: 'f32', fused: true };
 const model = fileURLToPath(new URL('../../model', import.meta.url));
 
 /** Puts every graph of a network together, which asks for every tensor and reads none. */

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { overlap, suppress } from '../../src/engine/faces/boxes.ts';
-import { detectFaces, detectLargestFace } from '../../src/engine/faces/detect.ts';
+import { faceDetector, findFaces, largestFace } from '../../src/engine/faces/detect.ts';
 import { letterbox } from '../../src/engine/faces/ultralytics.ts';
 import { Residents } from '../../src/engine/networks/residents.ts';
 import { type Dim, symbol } from '../../src/engine/onnx/dim.ts';
@@ -49,7 +49,7 @@ function columns(height: number, entries: Record<number, number[]>): Float32Arra
 }
 
 const find = async (source: ToolSource, confidence = 0.5) =>
-  drain(detectFaces(wide, source, confidence, residents, 1));
+  findFaces(await drain(residents.acquire(faceDetector(source, 1))), wide, confidence);
 const rounded = (values: object) =>
   Object.fromEntries(Object.entries(values).map(([name, value]) => [name, Math.round(value * 1000) / 1000]));
 
@@ -209,14 +209,14 @@ describe('a detector that cannot be used says why', () => {
   });
 
   test('memory that does not hold it', async () => {
-    const little = drain(detectFaces(wide, bundledDetector, 0.5, new Residents(2 ** 20), 1));
+    const little = drain(new Residents(2 ** 20).acquire(faceDetector(bundledDetector, 1)));
     await expect(little).rejects.toMatchObject({ code: 'notEnoughMemory' });
   });
 });
 
 test('the largest face of a photograph is found, and none where there is none', async () => {
   const largest = async (name: string) =>
-    drain(detectLargestFace(await picture(name), bundledDetector, residents, 1));
+    largestFace(await drain(residents.acquire(faceDetector(bundledDetector, 1))), await picture(name));
   expect(rounded((await largest('astronaut.jpg'))!)).toMatchObject({ left: expect.closeTo(181, -1) });
   expect(await largest('coffee.jpg')).toBeUndefined();
 });

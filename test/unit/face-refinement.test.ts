@@ -1,16 +1,17 @@
 /** What each setting of face refinement does, on a photograph, with the embedded model and the bundled detector. */
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { LoraCache } from '../../src/engine/adapters/lora/cache.ts';
 import type { Bitmap } from '../../src/engine/image/pixels.ts';
 import { Residents } from '../../src/engine/networks/residents.ts';
-import { EncodingMemo } from '../../src/engine/pipeline/encoding.ts';
+import { EncodingMemo } from '../../src/engine/pipeline/encode.ts';
 import { cropRegion, faceMask, maskPixels } from '../../src/engine/pipeline/face-mask.ts';
-import { type LoadedModel, openModel } from '../../src/engine/pipeline/model.ts';
+import { type Model, openModel } from '../../src/engine/pipeline/model.ts';
 import { refineFaces } from '../../src/engine/pipeline/refine-faces.ts';
-import type { EngineEvent, FaceRefinement, FoundFace, Plan } from '../../src/engine/plan.ts';
+import type { EngineEvent, Face, FaceRefinement, Plan } from '../../src/engine/plan.ts';
 import { picture, sideBySide } from '../fixtures/photos.ts';
 import { scriptedPlan } from '../fixtures/plans.ts';
-import { bundledDetector } from '../fixtures/tools.ts';
+import { bundledDetector, drain } from '../fixtures/tools.ts';
 
 const settings: FaceRefinement = {
   detector: bundledDetector,
@@ -31,16 +32,17 @@ const plan: Plan = scriptedPlan('make it so', {
 });
 
 const options = { threads: 2, memoryLimit: 2 ** 31, log: () => {} };
-const residents = new Residents(options.memoryLimit);
+const loras = new LoraCache({ limit: 0, threads: options.threads });
+const residents = new Residents(options.memoryLimit, loras);
 const memo = new EncodingMemo();
-let model: LoadedModel;
+let model: Model;
 let astronaut: Bitmap;
 beforeAll(async () => {
-  model = await openModel(plan, residents, options);
+  model = await drain(openModel(plan, { residents, loras, threads: options.threads }));
   astronaut = await picture('astronaut.jpg');
 });
 
-type Refined = { result: Bitmap; faces: FoundFace[]; events: EngineEvent[] };
+type Refined = { result: Bitmap; faces: Face[]; events: EngineEvent[] };
 
 async function refine(
   bitmap: Bitmap,
@@ -48,10 +50,10 @@ async function refine(
   planned: Partial<Plan> = {},
   signal = new AbortController().signal,
 ): Promise<Refined> {
-  const tools = { model, memo, residents, options, signal };
-  const work = refineFaces({ ...plan, ...planned }, { ...settings, ...changes }, bitmap, tools);
+  const run = { plan: { ...plan, ...planned }, model, memo, signal, log: options.log };
+  const work = refineFaces(run, { ...settings, ...changes }, bitmap);
   const events: EngineEvent[] = [];
-  let faces: FoundFace[] = [];
+  let faces: Face[] = [];
   for (;;) {
     const next = await work.next();
     if (next.done) return { result: next.value, faces, events };
@@ -91,7 +93,7 @@ const isSame = (a: Bitmap, b: Bitmap) => Buffer.compare(a.data, b.data) === 0;
 const sum = (values: Iterable<number>) => [...values].reduce((a, b) => a + b, 0);
 
 /** Between two pictures, the mean difference over a face's box. */
-function differenceInside(a: Bitmap, b: Bitmap, { left, top, right, bottom }: FoundFace): number {
+function differenceInside(a: Bitmap, b: Bitmap, { left, top, right, bottom }: Face): number {
   const changes = changesOf(a, b);
   let total = 0;
   for (let y = Math.ceil(top); y < bottom; y++)
@@ -104,7 +106,7 @@ describe('the mask', () => {
   const size = { width: 400, height: 300 };
   const pixel = (padding: number, blur: number, x: number, y: number) => {
     const whole = { left: 0, top: 0, right: size.width, bottom: size.height };
-    return maskPixels(faceMask(box, size, padding, blur), whole).data[y * size.width + x]!;
+    return maskPixels(faceMask(box, size, { padding, blur }), whole).data[y * size.width + x]!;
   };
 
   test('without blur is the whole pixels of the box, grown by the padding on each side', () => {
@@ -140,23 +142,31 @@ describe('the mask', () => {
 
   test('at the border of the picture stays white', () => {
     const corner = { left: -20, top: -5, right: 60, bottom: 60 };
-    const { data } = maskPixels(faceMask(corner, size, 5, 10), { left: 0, top: 0, right: 400, bottom: 300 });
+    const { data } = maskPixels(faceMask(corner, size, { padding: 5, blur: 10 }), {
+      left: 0,
+      top: 0,
+      right: 400,
+      bottom: 300,
+    });
     expect(data[0]).toBe(255);
     expect(data[100]).toBe(0);
   });
 
   test('is cut out with 32 pixels around it, at the ratio of the nearest size, inside the picture', () => {
-    const { region, size: worked } = cropRegion(faceMask(box, size, 5, 0), size);
+    const { region, size: worked } = cropRegion(faceMask(box, size, { padding: 5, blur: 0 }), size);
     // 71 by 80 with padding, 135 by 144 with surroundings: nearest is 944×1104 (0.855), 0.9375 is nearer to 1024².
     expect(worked).toEqual({ width: 1024, height: 1024 });
     expect(region).toEqual({ left: 95 - 32 - 4, right: 166 + 32 + 5, top: 75 - 32, bottom: 155 + 32 });
-    const wide = cropRegion(faceMask({ left: 0, top: 0, right: 400, bottom: 20 }, size, 0, 0), size);
+    const wide = cropRegion(
+      faceMask({ left: 0, top: 0, right: 400, bottom: 20 }, size, { padding: 0, blur: 0 }),
+      size,
+    );
     expect(wide.size).toEqual({ width: 1568, height: 672 });
     expect(wide.region).toEqual({ left: 0, right: 400, top: 0, bottom: 171 });
   });
 
   test('reaches as far as its blur does not round to black, which the part that is worked on holds', () => {
-    const mask = faceMask(box, size, 5, 20);
+    const mask = faceMask(box, size, { padding: 5, blur: 20 });
     const whole = { left: 0, top: 0, right: size.width, bottom: size.height };
     const all = sum(maskPixels(mask, whole).data);
     expect(sum(maskPixels(mask, cropRegion(mask, size).region).data)).toBe(all);
@@ -201,10 +211,10 @@ describe('a photograph with a face', () => {
 
   test('stops between steps', async () => {
     const stop = new AbortController();
-    const tools = { model, memo, residents, options, signal: stop.signal };
+    const run = { plan, model, memo, signal: stop.signal, log: options.log };
     const seen: string[] = [];
     const work = async () => {
-      for await (const event of refineFaces(plan, settings, astronaut, tools)) {
+      for await (const event of refineFaces(run, settings, astronaut)) {
         if (event.type !== 'stage-progress') continue;
         seen.push(event.message);
         if (/step 1/.test(event.message)) stop.abort();
@@ -313,7 +323,7 @@ test('several faces are refined in turn, the largest first, each with the next s
   const group = sideBySide(small, astronaut);
   const both = await refine(group, { confidence: 0.5 });
   expect(both.faces).toHaveLength(2);
-  const [large, little] = both.faces as [FoundFace, FoundFace];
+  const [large, little] = both.faces as [Face, Face];
   expect(large.left).toBeGreaterThan(256);
   expect(little.right).toBeLessThan(256);
   for (const face of both.faces) expect(differenceInside(group, both.result, face)).toBeGreaterThan(2);

@@ -3,10 +3,10 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { combine, combineMethods } from '../../src/engine/adapters/ip-adapter/combine.ts';
-import { openGuideEncoder } from '../../src/engine/adapters/ip-adapter/image-encoder.ts';
-import { joinGuidance } from '../../src/engine/adapters/ip-adapter/image-prompt.ts';
+import { joinAdapters } from '../../src/engine/adapters/ip-adapter/image-prompt.ts';
 import { openIpAdapter } from '../../src/engine/adapters/ip-adapter/index.ts';
 import { embedScalings, type KeyValue } from '../../src/engine/adapters/ip-adapter/scaling.ts';
+import { openVisionEncoder } from '../../src/engine/adapters/ip-adapter/vision-encoder.ts';
 import { layerWeights, type WeightType, weightTypes } from '../../src/engine/adapters/ip-adapter/weights.ts';
 import { clipEncoder, writeUnet, writeXlabs } from '../fixtures/ip-adapter-files.ts';
 
@@ -54,7 +54,7 @@ describe('a file', () => {
     expect(() => openIpAdapter(clipEncoder, fit)).toThrow(
       /xlabs \(has ip_adapter_proj_model.*instantx \(has/,
     );
-    expect(() => openGuideEncoder(at('x.safetensors'))).toThrow(
+    expect(() => openVisionEncoder(at('x.safetensors'))).toThrow(
       /has vision_model\.pre_layrnorm.*head\.probe/,
     );
   });
@@ -66,7 +66,7 @@ describe('an encoder’s folder', () => {
     fs.copyFileSync(clipEncoder, at('encoder/model.safetensors'));
     fs.writeFileSync(at('encoder/config.json'), '{"num_attention_heads": 4}');
     fs.writeFileSync(at('encoder/preprocessor_config.json'), JSON.stringify(preprocessor));
-    return openGuideEncoder(at('encoder')).config;
+    return openVisionEncoder(at('encoder')).config;
   };
 
   it('may say how pictures are normalised', () => {
@@ -156,7 +156,8 @@ describe('scaling keys and values', () => {
 });
 
 describe('the weights of 19 blocks', () => {
-  const of = (type: WeightType) => layerWeights(type, 2, 0.5, 19).map((weight) => Number(weight.toFixed(3)));
+  const of = (type: WeightType) =>
+    layerWeights(type, { weight: 2, composition: 0.5 }, 19).map((weight) => Number(weight.toFixed(3)));
   const runs = (...parts: [count: number, weight: number][]) =>
     parts.flatMap(([count, weight]) => Array(count).fill(weight));
 
@@ -186,13 +187,16 @@ describe('the weights of 19 blocks', () => {
 
   it('grow with the weight asked for, but for the composition’s own', () => {
     for (const type of Object.keys(weightTypes) as WeightType[]) {
-      const [one, three] = [layerWeights(type, 1, 0, 57), layerWeights(type, -3, 0, 57)];
+      const [one, three] = [
+        layerWeights(type, { weight: 1, composition: 0 }, 57),
+        layerWeights(type, { weight: -3, composition: 0 }, 57),
+      ];
       for (const [i, weight] of one.entries()) expect(three[i]).toBeCloseTo(-3 * weight, 12);
     }
   });
 
   it('cut 57 blocks into thirds of 19', () => {
-    const weights = layerWeights('strong_middle', 1, 1, 57);
+    const weights = layerWeights('strong_middle', { weight: 1, composition: 1 }, 57);
     expect(weights.map((weight) => weight === 1)).toEqual(runs([19, 0], [19, 1], [19, 0]).map(Boolean));
   });
 });
@@ -203,8 +207,8 @@ it('adapters of unequal tokens share one tensor, the missing ones masked, and no
     value: new Float32Array(tokens * 4).fill(value),
     width: 4,
   });
-  const guidance = [1, 3].map((tokens) => ({ place: 'residual' as const, layers: [layer(tokens, tokens)] }));
-  const feeds = joinGuidance(guidance, { depth: 1, depthSingle: 1, heads: 2 });
+  const adapters = [1, 3].map((tokens) => ({ place: 'residual' as const, layers: [layer(tokens, tokens)] }));
+  const feeds = joinAdapters(adapters, { depth: 1, depthSingle: 1, heads: 2 });
   expect(Object.keys(feeds).sort()).toEqual([
     'double_blocks.0.residual.k',
     'double_blocks.0.residual.v',

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { cropBitmap, fromPlanar, padBitmap, toPlanar } from '../../src/engine/image/pixels.ts';
 import { nearestPreferredSize, padSize, preferredSizes } from '../../src/engine/image/sizes.ts';
-import { addNoise, blend, firstStep, latentMask } from '../../src/engine/latents/inpaint.ts';
+import { addNoise, firstStep, keepOutside, latentMask } from '../../src/engine/latents/inpaint.ts';
 import { drawNoise, pack, scaleLatent, unpack, unscaleLatent } from '../../src/engine/latents/packing.ts';
 import { referenceIds } from '../../src/engine/latents/token-ids.ts';
 import { roundToBfloat16 } from '../../src/engine/random/bfloat16.ts';
@@ -119,8 +119,8 @@ describe('inpainting', () => {
     const noise = Float32Array.of(3, 3, 3);
     expect([...addNoise(init, noise, 0.5)]).toEqual([2, 2, 2]);
     const x = Float32Array.of(9, 9, 9);
-    expect([...blend(x, init, noise, Float32Array.of(0, 1, 0.5), 0.5)]).toEqual([2, 9, 5.5]);
-    expect([...blend(x, init, noise, Float32Array.of(0, 0, 0), 0)]).toEqual([1, 1, 1]);
+    expect([...keepOutside(x, { init, noise, mask: Float32Array.of(0, 1, 0.5) }, 0.5)]).toEqual([2, 9, 5.5]);
+    expect([...keepOutside(x, { init, noise, mask: Float32Array.of(0, 0, 0) }, 0)]).toEqual([1, 1, 1]);
   });
 
   test('repaints where the mask is at least half white', () => {
@@ -137,7 +137,7 @@ test('a sampler goes on from the sample its caller put in place', async () => {
     return new Float32Array(1);
   };
   const noise = () => new Float32Array(1);
-  for await (const step of euler(model, Float32Array.of(1), Float64Array.of(1, 0.5, 0), { noise })) {
+  for await (const step of euler(model, Float32Array.of(1), { sigmas: Float64Array.of(1, 0.5, 0), noise })) {
     step.x = Float32Array.of(step.x[0]! + 10);
   }
   expect(seen).toEqual([1, 11]);
@@ -150,7 +150,10 @@ test('a sampler stops asking the model when its caller stops', async () => {
     return x;
   };
   const noise = () => new Float32Array(1);
-  for await (const step of euler(model, Float32Array.of(1), Float64Array.of(1, 0.6, 0.3, 0), { noise })) {
+  for await (const step of euler(model, Float32Array.of(1), {
+    sigmas: Float64Array.of(1, 0.6, 0.3, 0),
+    noise,
+  })) {
     if (step.index === 0) break;
   }
   expect(calls).toBe(1);

@@ -22,7 +22,7 @@ import { StoredFlux } from '../golden/stored-flux.ts';
 const folder = fs.realpathSync(fs.mkdtempSync(path.join(os.tmpdir(), 'retouch-listing-')));
 afterAll(() => fs.rmSync(folder, { recursive: true }));
 const flux = new StoredFlux(folder);
-const compute: Compute = { product: 'f32', fused: true };
+const compute: Compute = { precision: 'f32', fused: true };
 
 function transformerGraphs(checkpoint: Checkpoint) {
   const source = new WeightSource(checkpoint, fluxDialects);

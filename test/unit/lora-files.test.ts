@@ -399,7 +399,7 @@ describe('the cache', () => {
   }
 
   it('reads a file once, and again when it is another', async () => {
-    const cache = new LoraCache(1e6, 1);
+    const cache = new LoraCache({ limit: 1e6, threads: 1 });
     const file = write(pair(query));
     expect(await open(cache, request(file))).toBe(1);
     expect(await open(cache, request(file, 0.5))).toBe(0);
@@ -408,12 +408,12 @@ describe('the cache', () => {
   });
 
   it('reads nothing for a weight of 0', async () => {
-    const cache = new LoraCache(1e6, 1);
+    const cache = new LoraCache({ limit: 1e6, threads: 1 });
     expect(await open(cache, request('/no/such/file.safetensors', 0))).toBe(0);
   });
 
   it('keeps what was used last within its limit', async () => {
-    const cache = new LoraCache(bytes(2) + bytes(3), 1);
+    const cache = new LoraCache({ limit: bytes(2) + bytes(3), threads: 1 });
     expect(await open(cache, request(one), request(two))).toBe(2);
     expect(await open(cache)).toBe(0);
     expect(cache.bytes).toBe(bytes(2) + bytes(3));
@@ -426,7 +426,7 @@ describe('the cache', () => {
   });
 
   it('uses a LoRA larger than the limit without keeping it', async () => {
-    const cache = new LoraCache(10, 1);
+    const cache = new LoraCache({ limit: 10, threads: 1 });
     expect(await open(cache, request(one))).toBe(1);
     expect(cache.bytes).toBe(bytes(2));
     expect(await open(cache)).toBe(0);
@@ -435,7 +435,7 @@ describe('the cache', () => {
   });
 
   it('counts what it read and what it made of that for the run, and forgets the rest when memory is short', async () => {
-    const cache = new LoraCache(1e6, 1);
+    const cache = new LoraCache({ limit: 1e6, threads: 1 });
     await open(cache, request(one));
     // The file's own arrays are fed; at another weight it is another B, and two files are one product beside them.
     expect(cache.bytes).toBe(bytes(2));
@@ -452,7 +452,7 @@ describe('the cache', () => {
   });
 
   it('names the LoRA whose file cannot be read', async () => {
-    const cache = new LoraCache(1e6, 1);
+    const cache = new LoraCache({ limit: 1e6, threads: 1 });
     const broken = request(write({ 'strange.weight': zeros(1, 1) }));
     await expect(open(cache, broken)).rejects.toThrow(/^LoRA me:ink@1: /);
   });

@@ -7,7 +7,7 @@ import { createEngine } from '../../src/engine/pipeline/kontext.ts';
 import { type PrecisionName, plainNumerics } from '../../src/engine/plan.ts';
 import { openCheckpoint } from '../../src/engine/weights/checkpoint.ts';
 import { fluxDialects } from '../../src/engine/weights/dialects/flux.ts';
-import { openPrepared, type Product } from '../../src/engine/weights/prepared.ts';
+import { openPrepared } from '../../src/engine/weights/prepared.ts';
 import { WeightSource } from '../../src/engine/weights/source.ts';
 import type { RetouchError } from '../../src/error.ts';
 import { pipelineFolder, pipelinePlan } from '../fixtures/plans.ts';
@@ -119,9 +119,9 @@ describe('a network whose weights are not finite', () => {
   );
 });
 
-it.each<Product>(['int8', 'int8-blocks', 'int4', 'f32'])(
+it.each<PrecisionName>(['int8', 'int8-blocks', 'int4', 'f32'])(
   'blocks with a scale that is not finite are named when they are prepared for %s',
-  (product) => {
+  (precision) => {
     const bytes = Buffer.alloc(34);
     bytes.writeUInt16LE(0x7e00); // NaN in f16
     bytes[2] = 1;
@@ -131,7 +131,12 @@ it.each<Product>(['int8', 'int8-blocks', 'int4', 'f32'])(
     });
     const source = new WeightSource(openCheckpoint(file), fluxDialects);
     const layer = { name: 'img_in', inputs: 32, outputs: 1, precise: false };
-    const making = openPrepared(source, [layer], product, path.join(folder, `blocks-${product}.safetensors`));
+    const making = openPrepared(
+      source,
+      [layer],
+      precision,
+      path.join(folder, `blocks-${precision}.safetensors`),
+    );
     expect(() => {
       while (!making.next().done);
     }).toThrow(/tensor img_in\.weight has numbers that are not finite/);

@@ -63,7 +63,7 @@ const mistakes: Record<string, [(g: Graph) => unknown, RegExp]> = {
 function weightsOf(graph: Graph): Weights {
   const file = path.join(import.meta.dirname, '../data/golden/clip_tiny.safetensors');
   const source = new WeightSource(openCheckpoint(file), clipDialects);
-  return new Weights(graph, source, { product: 'f32', fused: true }).at('final_layer_norm');
+  return new Weights(graph, source, { precision: 'f32', fused: true }).at('final_layer_norm');
 }
 
 describe('a mistake in building a graph', () => {

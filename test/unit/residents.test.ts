@@ -21,7 +21,7 @@ async function acquire(name: string, bytes: number, working = 0): Promise<string
       },
     };
   };
-  const work = residents.acquire(name, { bytes, working }, load);
+  const work = residents.acquire({ key: name, need: { bytes, working }, load });
   for (;;) {
     const next = await work.next();
     if (next.done) return next.value.name;
@@ -106,8 +106,8 @@ describe('what lies beside the networks', () => {
   it('is left alone as long as everything fits', async () => {
     beside.bytes = 40;
     await acquire('a', 60);
-    expect(residents.holds([{ bytes: 60, working: 0 }])).toBe(true);
-    expect(residents.holds([{ bytes: 60, working: 1 }])).toBe(false);
+    expect(residents.holds([{ need: { bytes: 60, working: 0 } }])).toBe(true);
+    expect(residents.holds([{ need: { bytes: 60, working: 1 } }])).toBe(false);
     expect(log).toEqual(['load a']);
   });
 
@@ -150,17 +150,14 @@ it('a network whose loading fails is not kept, and is loaded again when asked fo
     yield { message: 'loading broken', fraction: 0 };
     throw new RetouchError('tensorMissing', 'no tensor');
   };
-  const work = residents.acquire('a', { bytes: 90, working: 0 }, load);
+  const work = residents.acquire({ key: 'a', need: { bytes: 90, working: 0 }, load });
   await work.next();
   expect((await failure(work.next())).code).toBe('tensorMissing');
   expect(await acquire('a', 90)).toBe('a');
 });
 
 it('networks of these needs fit when their weights and the largest working memory do', () => {
-  const needs = (working: number) => [
-    { bytes: 40, working: 5 },
-    { bytes: 40, working },
-  ];
+  const needs = (working: number) => [{ need: { bytes: 40, working: 5 } }, { need: { bytes: 40, working } }];
   expect(residents.holds(needs(20))).toBe(true);
   expect(residents.holds(needs(21))).toBe(false);
 });

@@ -15,7 +15,7 @@ function read(config: object) {
   return readShift(file);
 }
 const levels = (config: object, tokens: number) => [
-  ...sigmas.shifted(4, resolutionShift(tokens, read(config))),
+  ...sigmas.shifted.levels(4, resolutionShift(tokens, read(config))),
 ];
 const rounded = (values: number[]) => values.map((value) => Number(value.toFixed(6)));
 const name = { _class_name: 'FlowMatchEulerDiscreteScheduler' };

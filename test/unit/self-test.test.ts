@@ -128,9 +128,9 @@ function networkGraphs(): Graph[] {
   ].map((file) => source(file, autoencoderDialects));
   const config = fluxConfig(flux);
   const computes: Compute[] = [
-    { product: 'f32', fused: true },
-    { product: 'f32', fused: false },
-    { product: 'f16', fused: false },
+    { precision: 'f32', fused: true },
+    { precision: 'f32', fused: false },
+    { precision: 'f16', fused: false },
   ];
   return computes.flatMap((compute) => {
     return [

@@ -2,7 +2,7 @@
 
 import { join } from 'node:path';
 import type { Config } from '../../config.ts';
-import type { EncodedImage, EngineEvent, Plan } from '../../engine/plan.ts';
+import type { EngineEvent, FinishedImage, Plan } from '../../engine/plan.ts';
 import { EngineHost } from '../../engine/process/host.ts';
 import { RetouchError } from '../../error.ts';
 import { ModelStore } from '../../store/models.ts';
@@ -175,7 +175,7 @@ async function compute(
 
 export function describeResult(
   output: string,
-  { width, height, nsfw }: EncodedImage,
+  { width, height, nsfw }: FinishedImage,
   { model }: Plan,
   seed: bigint,
   milliseconds: number,
@@ -213,7 +213,7 @@ function readPreview(text: string | undefined): number {
   throw cliError('flagInvalid', `--preview is '${text}'; expected a number of steps, at least 1.`);
 }
 
-function previewName(output: string, { format }: EncodedImage): string {
+function previewName(output: string, { format }: FinishedImage): string {
   return output.replace(/\.[^.]+$/, `.preview.${format}`);
 }
 

@@ -1,6 +1,5 @@
 /** When a step cache may act, whichever it is: the rules that count steps. */
-import type { CachePlan } from '../plan.ts';
-import type { Decider } from './types.ts';
+import type { CacheWindow, Decider } from './types.ts';
 
 /**
  * One pass of one image. Steps are counted and not evaluations: samplers that evaluate twice a step ask twice, and one
@@ -9,7 +8,7 @@ import type { Decider } from './types.ts';
  * The first and the last step are computed always: there is nothing to reuse yet, and nothing comes after to mend it.
  */
 export class CacheClock {
-  private readonly plan: CachePlan;
+  private readonly window: CacheWindow;
   private readonly steps: number;
   private readonly decider: Decider;
   private step = -1;
@@ -18,8 +17,8 @@ export class CacheClock {
   private reusedInStep = false;
   private stale = false;
 
-  constructor(plan: CachePlan, steps: number, decider: Decider) {
-    this.plan = plan;
+  constructor(window: CacheWindow, steps: number, decider: Decider) {
+    this.window = window;
     this.steps = steps;
     this.decider = decider;
   }
@@ -37,7 +36,7 @@ export class CacheClock {
    */
   decide(step: number, distance: number | undefined): boolean {
     this.moveTo(step);
-    const { from, to, maxConsecutive } = this.plan;
+    const { from, to, maxConsecutive } = this.window;
     const inside = step > 0 && step < this.steps - 1 && step >= from && step < to;
     const may = inside && this.row < maxConsecutive && !this.stale && distance !== undefined;
     const reuses = may && this.decider.allows(distance);

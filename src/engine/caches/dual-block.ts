@@ -5,4 +5,9 @@
 import { nearerThan } from './nearer-than.ts';
 import type { StepCache } from './types.ts';
 
-export const dualBlock: StepCache = { after: 'head', against: 'computed', decider: nearerThan };
+export const dualBlock: StepCache = {
+  title: 'Dual-Block Cache',
+  after: 'head',
+  against: 'computed',
+  decider: nearerThan,
+};

@@ -5,4 +5,9 @@
 import { nearerThan } from './nearer-than.ts';
 import type { StepCache } from './types.ts';
 
-export const firstBlock: StepCache = { after: 'first', against: 'computed', decider: nearerThan };
+export const firstBlock: StepCache = {
+  title: 'First-Block Cache',
+  after: 'first',
+  against: 'computed',
+  decider: nearerThan,
+};

@@ -1,8 +1,7 @@
-import type { CacheName } from '../plan.ts';
 import { dualBlock } from './dual-block.ts';
 import { firstBlock } from './first-block.ts';
 import { tea } from './tea.ts';
-import type { StepCache } from './types.ts';
+import type { CacheWindow, StepCache } from './types.ts';
 
 export { CacheClock } from './clock.ts';
 export type { StepCache } from './types.ts';
@@ -12,4 +11,9 @@ export const caches = {
   tea,
   'first-block': firstBlock,
   'dual-block': dualBlock,
-} satisfies Record<CacheName, StepCache>;
+} satisfies Record<string, StepCache>;
+
+export type CacheName = keyof typeof caches;
+
+/** A step cache as a Plan has it; the threshold is in the cache's own measure: the more, the more is reused; at 0 nothing is. */
+export type CachePlan = CacheWindow & { name: CacheName; threshold: number };

@@ -18,6 +18,7 @@ export function outputChange(distance: number): number {
 }
 
 export const tea: StepCache = {
+  title: 'TeaCache',
   after: 'nothing',
   against: 'last',
   decider: (threshold) => {

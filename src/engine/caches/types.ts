@@ -1,14 +1,25 @@
 /**
  * Step caches reuse what the blocks of the network added to the picture's tokens at an earlier step, where a cheap
- * signal says that they would add nearly the same again. Here is only the deciding, over numbers; the tensors are in
- * `cached-pass.ts`.
+ * signal says that they would add nearly the same again. Here are only the decisions, over numbers; the tensors are in
+ * `networks/cached-pass.ts`.
  */
 export type StepCache = {
+  /** Its name in texts. */
+  title: string;
   /** How much of the network runs before the signal is read; whatever follows is what may be left out. */
   after: 'nothing' | 'first' | 'head';
   /** The signal that the present one is compared with: of the last evaluation, or of the last that was computed. */
   against: 'last' | 'computed';
   decider(threshold: number): Decider;
+};
+
+/** When a cache may act. */
+export type CacheWindow = {
+  /** Reuse is allowed in the steps from ≤ i < to, counted from 0. */
+  from: number;
+  to: number;
+  /** After so many steps with reuse in a row the next is computed. */
+  maxConsecutive: number;
 };
 
 /** The memory of one pass of one image. */

@@ -1,7 +1,7 @@
-/** Rectangles of pictures, in pixels from the top left; right and bottom are the first column and row outside. */
+/** Boxes of faces: how they overlap, which are kept and in what order. */
+import type { Box } from '../image/box.ts';
 import type { Size } from '../image/sizes.ts';
 
-export type Box = { left: number; top: number; right: number; bottom: number };
 export type Face = Box & { score: number };
 
 export function area({ left, top, right, bottom }: Box): number {

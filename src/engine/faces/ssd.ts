@@ -1,16 +1,18 @@
 /** The bundled detector: vladmandic/face-api `SsdMobilenetv1.locateFaces`. */
 import { resizeBilinear } from '../image/bilinear.ts';
+import type { Box } from '../image/box.ts';
 import type { Bitmap } from '../image/pixels.ts';
 import type { Size } from '../image/sizes.ts';
 import { ssdGraph, ssdSize } from '../models/ssd-mobilenet.ts';
-import { compile, type Progress, releaseAll } from '../networks/compile.ts';
+import { compile, releaseAll } from '../networks/compile.ts';
+import type { Loading } from '../networks/loadable.ts';
+import type { ToolSource } from '../networks/tool-source.ts';
 import type { Session } from '../onnx/session.ts';
 import { f32Tensor, floats } from '../onnx/tensor.ts';
-import type { ToolSource } from '../plan.ts';
 import { openCheckpoint } from '../weights/checkpoint.ts';
 import { ssdDialects } from '../weights/dialects/mobilenet.ts';
 import { WeightSource } from '../weights/source.ts';
-import { type Box, type Face, suppress } from './boxes.ts';
+import { type Face, suppress } from './boxes.ts';
 import type { DetectorKind, FaceDetector } from './types.ts';
 
 const overlapLimit = 0.5;
@@ -22,12 +24,18 @@ export const ssdMobilenet: DetectorKind = {
   load,
 };
 
-async function* load({ files }: ToolSource, threads: number): AsyncGenerator<Progress, FaceDetector> {
+async function* load({ files }: ToolSource, threads: number): Loading<FaceDetector> {
   const source = new WeightSource(openCheckpoint(files.weights!), ssdDialects);
-  const compute = { product: 'f32', fused: true } as const;
+  const compute = { precision: 'f32', fused: true } as const;
   const options = { device: 'cpu', threads, arena: false } as const;
   const build = () => ssdGraph(source, compute);
-  const sessions = yield* compile('face detector', source, { ssd: { build } }, compute, options, '');
+  const sessions = yield* compile({
+    name: 'face detector',
+    source,
+    graphs: { ssd: { build } },
+    compute,
+    options,
+  });
   const priors = source.floats('Output.extra_dim');
   return {
     detect: async (bitmap, confidence) => {
@@ -42,7 +50,7 @@ async function* load({ files }: ToolSource, threads: number): AsyncGenerator<Pro
   };
 }
 
-/** The raw outputs for a picture, which is laid on a black square at its top left. */
+/** The raw outputs for an image, which is laid on a black square at its top left. */
 export async function runSsd(
   session: Session,
   bitmap: Bitmap,

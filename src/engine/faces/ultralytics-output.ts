@@ -1,7 +1,7 @@
 /** The layouts in which Ultralytics' exports give their boxes. */
 import { RetouchError } from '../../error.ts';
 import type { Size } from '../image/sizes.ts';
-import type { ToolSource } from '../plan.ts';
+import type { ToolSource } from '../networks/tool-source.ts';
 import type { Face } from './boxes.ts';
 
 /** From the `settings` of the manifest. */

@@ -1,8 +1,8 @@
 /** Encoded pictures in and out, and the only door to sharp. */
 import sharp, { type Metadata, type Sharp } from 'sharp';
 import { RetouchError } from '../../error.ts';
-import type { EncodedImage, ImageFormat } from '../plan.ts';
 import { decodeBmp, probeBmp } from './bmp.ts';
+import type { EncodedImage, ImageFormat } from './formats.ts';
 import { readJpegStructure } from './jpeg-scans.ts';
 import type { Bitmap } from './pixels.ts';
 import { resizeLanczos } from './resample.ts';

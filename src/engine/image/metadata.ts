@@ -5,7 +5,7 @@
  * EXIF's UserComment.
  */
 import { crc32 } from 'node:zlib';
-import type { EncodedImage } from '../plan.ts';
+import type { EncodedImage } from './formats.ts';
 
 export type PictureTexts = {
   /** For people and other programs. */

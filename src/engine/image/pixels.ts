@@ -1,4 +1,4 @@
-/** Pictures in memory, before and after the network: 8-bit bitmaps and planar tensors. */
+/** Images in memory, before and after the network: 8-bit bitmaps and planar tensors. */
 import type { Size } from './sizes.ts';
 
 /** Interleaved RGB, 8 bits: data is [height, width, 3]. */
@@ -40,8 +40,12 @@ export function padBitmap(bitmap: Bitmap, { width, height }: Size): Bitmap {
   return { width, height, data };
 }
 
-/** A `size` of the bitmap, by default its top left: what `padBitmap` added goes again. */
-export function cropBitmap(bitmap: Bitmap, { width, height }: Size, left = 0, top = 0): Bitmap {
+/** A part of the bitmap, by default at its top left, which undoes `padBitmap`. */
+export function cropBitmap(
+  bitmap: Bitmap,
+  { width, height }: Size,
+  { left, top }: { left: number; top: number } = { left: 0, top: 0 },
+): Bitmap {
   if (bitmap.width === width && bitmap.height === height) return bitmap;
   const data = new Uint8Array(width * height * 3);
   for (let y = 0; y < height; y++) {

@@ -1,5 +1,5 @@
 /** Tells a file by its first bytes. */
-import type { ImageFormat } from '../plan.ts';
+import type { ImageFormat } from './formats.ts';
 
 /** The formats we open, by their magic bytes (latin1) at an offset. */
 const formats: readonly [ImageFormat, number, string][] = [

@@ -13,17 +13,11 @@ export function addNoise(x0: Float32Array, noise: Float32Array, sigma: number): 
   return x0.map((value, i) => (1 - sigma) * value + sigma * noise[i]!);
 }
 
-/**
- * The sample with the kept part replaced: (1-m)·keep + m·x, keep = `init` at noise level `sigma` (at 0, `init` itself).
- * All arrays are packed tokens of one length; mask is 1 where to repaint.
- */
-export function blend(
-  x: Float32Array,
-  init: Float32Array,
-  noise: Float32Array,
-  mask: Float32Array,
-  sigma: number,
-): Float32Array {
+/** Packed tokens, all of one length: the image to repaint, the run's first noise, and 1 where to repaint. */
+export type Inpainting = { init: Float32Array; noise: Float32Array; mask: Float32Array };
+
+/** The sample with the kept part replaced: (1-m)·keep + m·x, keep = `init` at noise level `sigma` (at 0, `init` itself). */
+export function keepOutside(x: Float32Array, { init, noise, mask }: Inpainting, sigma: number): Float32Array {
   const keep = addNoise(init, noise, sigma);
   return x.map((value, i) => (1 - mask[i]!) * keep[i]! + mask[i]! * value);
 }

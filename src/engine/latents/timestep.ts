@@ -1,5 +1,7 @@
-import type { Numerics } from '../plan.ts';
 import { roundToBfloat16 } from '../random/bfloat16.ts';
+
+/** Rounding of t and guidance before the sinusoid: none, or that of the bf16 pipelines of diffusers and BFL. */
+export type TimestepRounding = 'none' | 'diffusers_bf16' | 'bfl_bf16';
 
 /**
  * What the sinusoid of the time embedding is fed: 1000·σ, or what the bf16 pipelines make of it. The rounding moves the
@@ -7,7 +9,7 @@ import { roundToBfloat16 } from '../random/bfloat16.ts';
  * diffusers: pipeline_flux_kontext.py casts the timesteps, divides by 1000, and transformer_flux.py multiplies again,
  * each in bf16. black-forest-labs/flux: sampling.py makes t_vec in bf16, layers.py multiplies by 1000.
  */
-export function timestepInput(sigma: number, rounding: Numerics['timestepRounding']): number {
+export function timestepInput(sigma: number, rounding: TimestepRounding): number {
   const bf16 = roundToBfloat16;
   switch (rounding) {
     case 'none':
@@ -20,6 +22,6 @@ export function timestepInput(sigma: number, rounding: Numerics['timestepRoundin
 }
 
 /** The same for the guidance scale: 2.5 is fed as 2500, or as 2496 by both bf16 pipelines. */
-export function guidanceInput(guidance: number, rounding: Numerics['timestepRounding']): number {
+export function guidanceInput(guidance: number, rounding: TimestepRounding): number {
   return rounding === 'none' ? 1000 * guidance : roundToBfloat16(1000 * roundToBfloat16(guidance));
 }

@@ -1,5 +1,7 @@
 /** Where each token sits, (image, row, column), for the rotary embedding: [S, 3], row-major, f32. */
-import type { Numerics } from '../plan.ts';
+
+/** Token ids of the second and later references: `offset` (ComfyUI) or `index`; see `referenceIds`. */
+export type ReferenceIds = 'offset' | 'index';
 
 /** The sides of an image in tokens, half its latent's. */
 export type TokenGrid = { rows: number; columns: number };
@@ -19,7 +21,7 @@ export function targetIds(grid: TokenGrid): Float32Array {
  * `index` numbers them 1, 2, 3 …; `offset` keeps the number 1 and lays them out on one canvas, each to the right of or
  * below what is there, whichever keeps the canvas squarer (ComfyUI `comfy/ldm/flux/model.py`, method "offset").
  */
-export function referenceIds(grids: readonly TokenGrid[], method: Numerics['referenceIds']): Float32Array[] {
+export function referenceIds(grids: readonly TokenGrid[], method: ReferenceIds): Float32Array[] {
   if (method === 'index') return grids.map((grid, i) => gridIds(grid, i + 1, 0, 0));
   let rows = 0;
   let columns = 0;

@@ -50,7 +50,7 @@ export function decoderGraph(
 function open(name: string, source: WeightSource, compute: Compute): { graph: Graph; w: Weights } {
   const graph = new Graph(name);
   // nn/conv.ts says why this network is f32 whatever the others are.
-  return { graph, w: new Weights(graph, source, { ...compute, product: 'f32' }) };
+  return { graph, w: new Weights(graph, source, { ...compute, precision: 'f32' }) };
 }
 
 export function encode(x: Var, w: Weights, config: AutoencoderConfig, probe = nobody): Var {

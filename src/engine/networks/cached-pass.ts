@@ -1,9 +1,8 @@
 /** The tensors of a step cache: what one pass of one image keeps from step to step, and how it is used. */
-import { CacheClock, caches, type StepCache } from '../caches/index.ts';
+import { CacheClock, type CachePlan, caches, type StepCache } from '../caches/index.ts';
 import type { CacheGraphName } from '../models/cache-graphs.ts';
 import type { Session } from '../onnx/session.ts';
 import { floats, type Tensor } from '../onnx/tensor.ts';
-import type { CachePlan } from '../plan.ts';
 
 export type CacheSessions = Record<CacheGraphName, Session>;
 

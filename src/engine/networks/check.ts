@@ -1,4 +1,4 @@
-/** Whether a model's files are what this build computes with, from their headers. */
+/** Checks from their headers that this build can compute with a model's files. */
 import { decoderGraph, encoderGraph } from '../models/autoencoder.ts';
 import { decoderTinyGraph } from '../models/autoencoder-tiny.ts';
 import { clipGraph } from '../models/clip.ts';
@@ -13,7 +13,7 @@ import type { Components } from './components.ts';
  * @throws RetouchError `tensorMissing`, `tensorMisshapen`, `dtypeUnsupported`
  */
 export function checkComputable({ transformer, autoencoder, tiny, clip, t5 }: Components): void {
-  const compute: Compute = { product: 'f32', fused: true };
+  const compute: Compute = { precision: 'f32', fused: true };
   const build = segmentBuilder(transformer.source, transformer.config);
   for (const name of segmentNames(transformer.config)) build(name, compute);
   t5Graph(t5.source, t5.config, compute);

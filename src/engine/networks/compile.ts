@@ -4,8 +4,8 @@ import { Session, type SessionOptions } from '../onnx/session.ts';
 import { openPrepared, type PreparedWeights } from '../weights/prepared.ts';
 import type { WeightSource } from '../weights/source.ts';
 import type { Compute } from '../weights/weights.ts';
+import type { Loading } from './loadable.ts';
 
-export type Progress = { message: string; fraction: number };
 /** Builds one graph of a network. */
 export type GraphBuilder = (compute: Compute, prepared?: PreparedWeights) => Graph;
 /** The graphs of a network by name, and where their results are wanted. */
@@ -14,29 +14,39 @@ export type Builders<Name extends string> = Record<
   { build: GraphBuilder; results?: 'host' | 'device' }
 >;
 
+export type LoadOptions = SessionOptions & {
+  /** Keeps the weights in the form that is computed with; without it they are computed with as they are stored. */
+  preparedFile?: string;
+};
+
+/** @property name the network's, for messages */
+export type NetworkGraphs<Name extends string> = {
+  name: string;
+  source: WeightSource;
+  graphs: Builders<Name>;
+  compute: Compute;
+  options: LoadOptions;
+};
+
 /**
  * Compiles every graph of a network, preparing its weights first where the checkpoint holds them in another form than
- * `compute` takes and `cacheFile` does not hold them yet. Yields progress before each, where it may be stopped: what is compiled by then is released.
- *
- * @param what the network's name, for messages
+ * `compute` takes and the prepared file does not hold them yet. Yields progress before each; stopped there, it releases
+ * the sessions compiled by then.
  */
 export async function* compile<Name extends string>(
-  what: string,
-  source: WeightSource,
-  builders: Builders<Name>,
-  compute: Compute,
-  options: SessionOptions,
-  cacheFile: string,
-): AsyncGenerator<Progress, Record<Name, Session>> {
-  const names = Object.keys(builders) as Name[];
-  const prepared = yield* prepare(what, source, builders, compute, cacheFile);
+  network: NetworkGraphs<Name>,
+): Loading<Record<Name, Session>> {
+  const { name: title, graphs, compute, options } = network;
+  const { preparedFile: _, ...sessionOptions } = options;
+  const names = Object.keys(graphs) as Name[];
+  const prepared = yield* prepare(network);
   const sessions: Partial<Record<Name, Session>> = {};
   let complete = false;
   try {
     for (const [i, name] of names.entries()) {
-      yield { message: `loading ${what}`, fraction: i / names.length };
-      const { build, results = 'host' } = builders[name];
-      sessions[name] = await Session.compile(build(compute, prepared), { ...options, results });
+      yield { message: `loading ${title}`, fraction: i / names.length };
+      const { build, results = 'host' } = graphs[name];
+      sessions[name] = await Session.compile(build(compute, prepared), { ...sessionOptions, results });
     }
     complete = true;
     return sessions as Record<Name, Session>;
@@ -50,22 +60,22 @@ export async function releaseAll(sessions: Partial<Record<string, Session>>): Pr
 }
 
 /** Which layers are linears is known once the graphs are built; building them in f32 reads no linear's weights. */
-async function* prepare<Name extends string>(
-  what: string,
-  source: WeightSource,
-  builders: Builders<Name>,
-  { product }: Compute,
-  cacheFile: string,
-): AsyncGenerator<Progress, PreparedWeights | undefined> {
-  if (cacheFile === '') return undefined;
-  const graphs = (Object.keys(builders) as Name[]).map((name) =>
-    builders[name].build({ product: 'f32', fused: true }),
+async function* prepare<Name extends string>({
+  name,
+  source,
+  graphs,
+  compute: { precision },
+  options: { preparedFile },
+}: NetworkGraphs<Name>): Loading<PreparedWeights | undefined> {
+  if (preparedFile === undefined) return undefined;
+  const built = (Object.keys(graphs) as Name[]).map((each) =>
+    graphs[each].build({ precision: 'f32', fused: true }),
   );
-  const linears = graphs.flatMap((graph) => graph.linears);
-  const making = openPrepared(source, linears, product, cacheFile);
+  const linears = built.flatMap((graph) => graph.linears);
+  const making = openPrepared(source, linears, precision, preparedFile);
   for (;;) {
     const next = making.next();
     if (next.done) return next.value;
-    yield { message: `preparing ${what} for ${product}`, fraction: next.value };
+    yield { message: `preparing ${name} for ${precision}`, fraction: next.value };
   }
 }

@@ -7,7 +7,6 @@ import { type AutoencoderTinyConfig, autoencoderTinyConfig } from '../models/aut
 import { type ClipConfig, clipConfig } from '../models/clip.ts';
 import { type FluxConfig, fluxConfig } from '../models/flux-config.ts';
 import { type T5Config, t5Config } from '../models/t5.ts';
-import type { ModelSource } from '../plan.ts';
 import { fluxShift, type ShiftConfig } from '../sigmas/index.ts';
 import { loadTokenizer, type PromptTokenizer } from '../text/tokenizer.ts';
 import { openCheckpoint } from '../weights/checkpoint.ts';
@@ -19,6 +18,28 @@ import type { Dialect } from '../weights/dialects/index.ts';
 import { t5Dialects } from '../weights/dialects/t5.ts';
 import { WeightSource } from '../weights/source.ts';
 import { readShift } from './scheduler-config.ts';
+
+/** Where a model's files are and how to read them; made by the model store from a manifest. */
+export type ModelSource = {
+  /** The model's id, for messages: `retouch:mini@1`. */
+  air: string;
+  /** A diffusers folder, or single files by component (BFL/ComfyUI split). */
+  files:
+    | { layout: 'diffusers'; folder: string }
+    | {
+        layout: 'split';
+        transformer: string;
+        autoencoder: string;
+        clip: string;
+        t5: string;
+        tokenizer: string;
+        tokenizer2: string;
+      };
+  /** A TAESD of this model's latents, folder or file: previews, and pictures when a plan asks for `tiny`. */
+  tinyAutoencoder?: string;
+  /** Where quantised weights of this model are cached. */
+  cacheFolder: string;
+};
 
 export type Component<Config> = { source: WeightSource; config: Config };
 

@@ -1,7 +1,8 @@
 /** Which arithmetic a model is computed in on a device (docs/precision.md has the measurements). */
 import { RetouchError } from '../../error.ts';
 import type { FluxConfig } from '../models/flux-config.ts';
-import type { DeviceName, Numerics, PrecisionName } from '../plan.ts';
+import type { DeviceName } from '../onnx/device.ts';
+import type { PrecisionName } from '../weights/prepared.ts';
 
 /**
  * On the CPU eight-bit products are twice as fast as f32 at real width, but below this width what surrounds the
@@ -9,12 +10,18 @@ import type { DeviceName, Numerics, PrecisionName } from '../plan.ts';
  */
 const narrowestInt8 = 1024;
 
+/** The part of a plan's numerics that decides how products are computed. */
+export type DeviceChoice = { device: DeviceName; precision: PrecisionChoice };
+
+/** A precision, or whichever was measured to be best for the device and the model's size (docs/precision.md). */
+export type PrecisionChoice = PrecisionName | 'auto';
+
 /** What a device's self-test found it computes rightly, besides f32. */
 export type Abilities = { half: boolean; int8: boolean; blocks8: boolean; blocks4: boolean };
 
 /** @throws RetouchError `precisionUnsupported` when the plan names one that the device cannot be trusted with */
 export function choosePrecision(
-  { device, precision }: Numerics,
+  { device, precision }: DeviceChoice,
   config: FluxConfig,
   { half, int8, blocks8, blocks4 }: Abilities,
 ): PrecisionName {

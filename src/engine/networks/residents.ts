@@ -1,16 +1,13 @@
 /** Which networks stay loaded: all of them when memory allows, otherwise those used last. */
 import { RetouchError } from '../../error.ts';
-import type { Progress } from './compile.ts';
+import type { Loadable, Loading, Network } from './loadable.ts';
 
-/** Bytes of weights, which stay, and of what a network works in while it runs. */
-export type Need = { bytes: number; working: number };
+type Resident = { bytes: number; value: Network };
 
-type Resident = { bytes: number; value: { release(): Promise<void> } };
-
-/** What lies in memory beside the networks: LoRAs. */
+/** Memory that is taken beside the networks: LoRAs. */
 export type Beside = {
   readonly bytes: number;
-  /** Gives up what the run under way does not use. */
+  /** Frees the part that the run under way does not use. */
   trim(): void;
 };
 
@@ -22,53 +19,51 @@ export class Residents {
   /** In the order of use, the least recent first. */
   private readonly loaded = new Map<string, Resident>();
 
-  /** @param limit bytes all of them may take together with the working memory of the one in use and what is beside them */
+  /** @param limit bytes of all networks, of the working memory of the one in use and of `beside` together */
   constructor(limit: number, beside = nothing) {
     this.limit = limit;
     this.beside = beside;
   }
 
   /**
-   * The network called `key`, loaded unless it still is. What is beside the networks is trimmed and others are
-   * released, the least recently used first, until its weights (`bytes`) and what it needs while it runs (`working`) fit.
+   * The network, loaded unless it still is. `beside` is trimmed and other networks are released, the least recently used
+   * first, until its weights and its working memory fit.
    *
    * @throws RetouchError `notEnoughMemory` when they do not fit even alone, before anything is loaded
    */
-  async *acquire<T extends { release(): Promise<void> }>(
-    key: string,
-    need: Need,
-    load: () => AsyncGenerator<Progress, T>,
-  ): AsyncGenerator<Progress, T> {
+  async *acquire<T extends Network>(network: Loadable<T>): Loading<T> {
+    const { key, need } = network;
     const known = this.loaded.get(key);
-    this.checkFits(key, need);
+    this.checkFits(network);
     await this.makeRoom(key, need.bytes + need.working);
-    const value = known ? (known.value as T) : yield* load();
+    const value = known ? (known.value as T) : yield* network.load();
     this.loaded.delete(key);
     this.loaded.set(key, { bytes: need.bytes, value });
     return value;
   }
 
   /** @throws RetouchError `notEnoughMemory` */
-  checkFits(key: string, { bytes, working }: Need): void {
+  checkFits(network: Loadable<Network>): void {
+    const { bytes, working } = network.need;
     if (bytes + working + this.beside.bytes <= this.limit) return;
     this.beside.trim();
-    if (bytes + working + this.beside.bytes > this.limit) throw this.tooLarge(key, bytes, working);
+    if (bytes + working + this.beside.bytes > this.limit) throw this.tooLarge(network);
   }
 
-  has(key: string): boolean {
+  has({ key }: Loadable<Network>): boolean {
     return this.loaded.has(key);
   }
 
-  async drop(key: string): Promise<void> {
+  async drop({ key }: Loadable<Network>): Promise<void> {
     const resident = this.loaded.get(key);
     this.loaded.delete(key);
     await resident?.value.release();
   }
 
-  /** Whether networks of these needs, one running at a time, fit together. */
-  holds(needs: readonly Need[]): boolean {
-    const weights = needs.reduce((sum, { bytes }) => sum + bytes, 0);
-    const working = Math.max(...needs.map(({ working }) => working));
+  /** Whether these networks, one running at a time, fit together. */
+  holds(networks: readonly Pick<Loadable<Network>, 'need'>[]): boolean {
+    const weights = networks.reduce((sum, { need }) => sum + need.bytes, 0);
+    const working = Math.max(...networks.map(({ need }) => need.working));
     return weights + working + this.beside.bytes <= this.limit;
   }
 
@@ -90,7 +85,7 @@ export class Residents {
     }
   }
 
-  private tooLarge(key: string, bytes: number, working: number): RetouchError {
+  private tooLarge({ key, need: { bytes, working } }: Loadable<Network>): RetouchError {
     const beside = this.beside.bytes;
     const needed = bytes + working + beside;
     const [all, weights, work, loras, limit] = [needed, bytes, working, beside, this.limit].map(inUnits);

@@ -1,13 +1,15 @@
 /** Prompts to what the transformer is conditioned on: T5's tokens and CLIP's pooled vector. */
-
 import { clipFeeds, clipGraph } from '../models/clip.ts';
 import { t5Feeds, t5Graph } from '../models/t5.ts';
-import type { Session, SessionOptions } from '../onnx/session.ts';
+import type { Session } from '../onnx/session.ts';
 import { type Feeds, floats, type Tensor } from '../onnx/tensor.ts';
-import type { Compute } from '../weights/weights.ts';
-import { compile, type GraphBuilder, type Progress, releaseAll } from './compile.ts';
+import type { UpdateForms } from '../weights/weights.ts';
+import { compile, releaseAll } from './compile.ts';
 import type { Components } from './components.ts';
 import { checkFinite } from './finite.ts';
+import type { Loadable, Loading } from './loadable.ts';
+import { networkKey, type OpenedModel, onceAnImage, preparedFile, weightBytes } from './opened-model.ts';
+import { formsText } from './update-forms.ts';
 
 /** T5's length where its tokenizer names none: what BFL and diffusers pad Kontext's prompts to. */
 const defaultLength = 512;
@@ -27,74 +29,84 @@ export type TextUpdates = { clip: Feeds; t5: Feeds };
 
 type TextComponents = Pick<Components, 'clip' | 't5'>;
 
+/** @param forms of the LoRAs of both encoders */
+export function textEncoder(model: OpenedModel, forms: UpdateForms): Loadable<TextEncoder> {
+  const { clip, t5 } = model.components;
+  return {
+    key: networkKey(model, `text encoders${formsText(forms)}`),
+    need: {
+      bytes: weightBytes(model, clip.source) + weightBytes(model, t5.source),
+      working: workingBytes(model.components),
+    },
+    load: () => load(model, forms),
+  };
+}
+
+/** Tokens of every prompt, padding included. */
+export function textTokens({ t5 }: Pick<TextComponents, 't5'>): number {
+  return t5.tokenizer.maxLength ?? defaultLength;
+}
+
+/** Bytes of T5's largest activations alive at once: the gated MLP's, and one layer's attention scores. */
+function workingBytes({ t5 }: TextComponents): number {
+  const { hidden, heads, mlp } = t5.config;
+  const length = textTokens({ t5 });
+  return 4 * length * (8 * hidden + 3 * mlp + 3 * heads * length);
+}
+
+async function* load(model: OpenedModel, forms: UpdateForms): Loading<TextEncoder> {
+  const { clip, t5 } = model.components;
+  const compute = { ...model.compute, forms };
+  const options = (component: string) => ({
+    ...onceAnImage(model),
+    preparedFile: preparedFile(model, component),
+  });
+  const first = yield* compile({
+    name: 'T5',
+    source: t5.source,
+    graphs: { t5: { build: (compute, prepared) => t5Graph(t5.source, t5.config, compute, prepared) } },
+    compute,
+    options: options('t5'),
+  });
+  let second: { clip: Session } | undefined;
+  try {
+    second = yield* compile({
+      name: 'CLIP',
+      source: clip.source,
+      graphs: {
+        clip: { build: (compute, prepared) => clipGraph(clip.source, clip.config, compute, prepared) },
+      },
+      compute,
+      options: options('clip'),
+    });
+  } finally {
+    if (!second) await releaseAll(first);
+  }
+  return new TextEncoder(model.components, { ...first, ...second });
+}
+
 export class TextEncoder {
   private readonly components: TextComponents;
   private readonly sessions: { clip: Session; t5: Session };
 
-  private constructor(components: TextComponents, sessions: { clip: Session; t5: Session }) {
+  constructor(components: TextComponents, sessions: { clip: Session; t5: Session }) {
     this.components = components;
     this.sessions = sessions;
   }
 
-  /** Tokens of every prompt, padding included. */
-  static tokens({ t5 }: Pick<TextComponents, 't5'>): number {
-    return t5.tokenizer.maxLength ?? defaultLength;
-  }
-
-  /** Bytes of T5's largest activations alive at once: the gated MLP's, and one layer's attention scores. */
-  static workingBytes({ t5 }: TextComponents): number {
-    const { hidden, heads, mlp } = t5.config;
-    const length = TextEncoder.tokens({ t5 });
-    return 4 * length * (8 * hidden + 3 * mlp + 3 * heads * length);
-  }
-
-  static async *load(
-    components: TextComponents,
-    compute: Compute,
-    options: SessionOptions,
-    cacheFile: (component: string) => string,
-  ): AsyncGenerator<Progress, TextEncoder> {
-    const { clip, t5 } = components;
-    const buildT5: GraphBuilder = (compute, prepared) => t5Graph(t5.source, t5.config, compute, prepared);
-    const buildClip: GraphBuilder = (compute, prepared) =>
-      clipGraph(clip.source, clip.config, compute, prepared);
-    const first = yield* compile(
-      'T5',
-      t5.source,
-      { t5: { build: buildT5 } },
-      compute,
-      options,
-      cacheFile('t5'),
-    );
-    let second: { clip: Session } | undefined;
-    try {
-      second = yield* compile(
-        'CLIP',
-        clip.source,
-        { clip: { build: buildClip } },
-        compute,
-        options,
-        cacheFile('clip'),
-      );
-    } finally {
-      if (!second) await releaseAll(first);
-    }
-    return new TextEncoder(components, { ...first, ...second });
-  }
-
   /** @throws RetouchError `outputNotFinite` */
-  async encode(prompt: string, updates?: TextUpdates): Promise<EncodedPrompt> {
+  async encode(prompt: string, updates: TextUpdates): Promise<EncodedPrompt> {
     const { clip, t5 } = this.components;
-    const tokens = TextEncoder.tokens(this.components);
+    const tokens = textTokens(this.components);
     const t5Ids = t5.tokenizer.encode(prompt, tokens);
     const { last_hidden_state } = await this.sessions.t5.run(
       t5Feeds(t5.source, t5.config, t5Ids),
-      updates?.t5 ?? {},
+      updates.t5,
     );
     const clipIds = clip.tokenizer.encode(prompt, clip.config.positions);
     const { pooled } = await this.sessions.clip.run(
       clipFeeds(clip.source, clip.config, clipIds),
-      updates?.clip ?? {},
+      updates.clip,
     );
     checkFinite(floats(last_hidden_state!), 'The encoding', `T5 ${t5.source.checkpoint.path}`);
     checkFinite(floats(pooled!), 'The encoding', `CLIP ${clip.source.checkpoint.path}`);

@@ -11,13 +11,16 @@ import { DeviceFeeds } from '../onnx/device-feeds.ts';
 import { Session, type SessionOptions } from '../onnx/session.ts';
 import { type Feeds, f32Tensor, floats, type Tensor, tensor } from '../onnx/tensor.ts';
 import { joinFloats } from '../weights/floats.ts';
-import type { WeightSource } from '../weights/source.ts';
-import type { Compute } from '../weights/weights.ts';
+import type { Compute, ImagePromptPlace, UpdateForms } from '../weights/weights.ts';
 import type { CachedPass, CacheSessions } from './cached-pass.ts';
-import { type Builders, compile, type Progress, releaseAll } from './compile.ts';
+import { type Builders, compile, type LoadOptions, releaseAll } from './compile.ts';
+import type { Component } from './components.ts';
 import { checkFinite } from './finite.ts';
+import type { Loadable, Loading } from './loadable.ts';
+import { networkKey, type OpenedModel, preparedFile, weightBytes } from './opened-model.ts';
+import { formsText } from './update-forms.ts';
 
-/** What stays the same over the steps of one pass. */
+/** Inputs of one pass that stay the same over its steps. */
 export type Conditioning = {
   /** T5's tokens [T, contextIn] and CLIP's pooled vector [1, vecIn]. */
   context: Tensor;
@@ -26,7 +29,7 @@ export type Conditioning = {
   references: Float32Array;
   /** Positions of text, target and reference tokens [T + L + R, 3]. */
   ids: Float32Array;
-  /** What the guidance sinusoid is fed: 1000·guidance, rounded as the plan says. */
+  /** Input of the guidance sinusoid: 1000·guidance, rounded as the plan says. */
   guidance: number;
   /** Keys and values of IP-Adapters, by the inputs of nn/image-prompt.ts. */
   imagePrompt?: Feeds | undefined;
@@ -46,10 +49,55 @@ export type Acting = {
 
 const noUpdates: Feeds = {};
 
-/** What the embeddings give: the vector of time, guidance and text, both streams, the first block's modulation. */
+/** Outputs of the embeddings: the vector of time, guidance and text, both streams, the first block's modulation. */
 type Embedded = { vec: Tensor; img: Tensor; txt: Tensor; img_mod: Tensor };
 
 type Place = StepCache['after'];
+
+/** Everything that a plan changes about the transformer it needs. */
+export type TransformerUse = {
+  /** Of text, target and references together. */
+  tokens: number;
+  forms: UpdateForms;
+  places: readonly ImagePromptPlace[];
+  /** Tokens of the guide images of all IP-Adapters. */
+  imagePromptTokens: number;
+  /** Bytes of the LoRAs' updates that an evaluation is fed. */
+  updateBytes: number;
+};
+
+export function transformer(model: OpenedModel, use: TransformerUse): Loadable<Transformer> {
+  const { components, session } = model;
+  const { source, config } = components.transformer;
+  const { forms, places } = use;
+  const placesText = places.length > 0 ? ` with guides (${places.join(', ')})` : '';
+  const compute = { ...model.compute, forms, places };
+  // On a GPU the updates are copied to its memory.
+  const copies = session.device === 'cpu' ? 0 : use.updateBytes;
+  return {
+    key: networkKey(model, `transformer${formsText(forms)}${placesText}`),
+    need: { bytes: weightBytes(model, source), working: workingBytes(config, compute, use) + copies },
+    load: () =>
+      Transformer.load(components.transformer, compute, {
+        ...session,
+        preparedFile: preparedFile(model, 'transformer'),
+      }),
+  };
+}
+
+/**
+ * Bytes of the largest activations alive at once: a single block's, the scores of the guide images' tokens, and all
+ * others where attention is not fused.
+ */
+function workingBytes(
+  { hidden, heads, mlp }: FluxConfig,
+  { fused }: Compute,
+  { tokens, imagePromptTokens }: TransformerUse,
+): number {
+  const stream = tokens * (12 * hidden + 3 * mlp);
+  const scores = 2 * heads * tokens * (imagePromptTokens + (fused ? 0 : tokens));
+  return 4 * (stream + scores);
+}
 
 export class Transformer {
   readonly config: FluxConfig;
@@ -62,7 +110,7 @@ export class Transformer {
   private rotary: { ids: Float32Array; cos: Tensor; sin: Tensor } | undefined;
 
   private constructor(
-    { source, config }: { source: WeightSource; config: FluxConfig },
+    { source, config }: Component<FluxConfig>,
     segments: Partial<Record<SegmentName, Session>>,
     options: SessionOptions,
   ) {
@@ -73,38 +121,23 @@ export class Transformer {
     this.deviceFeeds = new DeviceFeeds(options);
   }
 
-  /**
-   * Bytes of the largest activations alive at once: a single block's, the scores of the guide pictures' tokens, and all
-   * others where attention is not fused.
-   */
-  static workingBytes(
-    { hidden, heads, mlp }: FluxConfig,
-    tokens: number,
-    { fused }: Compute,
-    guideTokens = 0,
-  ): number {
-    const stream = tokens * (12 * hidden + 3 * mlp);
-    const scores = 2 * heads * tokens * (guideTokens + (fused ? 0 : tokens));
-    return 4 * (stream + scores);
-  }
-
   /** See `compile`. */
   static async *load(
-    { source, config }: { source: WeightSource; config: FluxConfig },
+    { source, config }: Component<FluxConfig>,
     compute: Compute,
-    options: SessionOptions,
-    cacheFile: string,
-  ): AsyncGenerator<Progress, Transformer> {
+    options: LoadOptions,
+  ): Loading<Transformer> {
     const build = segmentBuilder(source, config);
-    const builders: Partial<Builders<SegmentName>> = {};
+    const graphs: Partial<Builders<SegmentName>> = {};
     for (const name of segmentNames(config))
-      builders[name] = {
+      graphs[name] = {
         build: (compute, prepared) => build(name, compute, prepared),
         results: name === 'final' ? 'host' : 'device',
       };
-    const all = builders as Builders<SegmentName>;
-    const segments = yield* compile('transformer', source, all, compute, options, cacheFile);
-    return new Transformer({ source, config }, segments, options);
+    const all = graphs as Builders<SegmentName>;
+    const segments = yield* compile({ name: 'transformer', source, graphs: all, compute, options });
+    const { device, threads } = options;
+    return new Transformer({ source, config }, segments, { device, threads });
   }
 
   /**
@@ -139,7 +172,7 @@ export class Transformer {
     return checkFinite(floats(velocity!), 'The velocity', this.name);
   }
 
-  /** What a step cache runs beside the network; compiled when first asked for. */
+  /** Graphs that a step cache runs beside the network; compiled when first asked for. */
   async cacheSessions(): Promise<CacheSessions> {
     this.cacheSegments ??= compileCacheGraphs(this.config, this.options);
     return this.cacheSegments;
@@ -151,7 +184,7 @@ export class Transformer {
     if (this.cacheSegments) await releaseAll(await this.cacheSegments);
   }
 
-  /** The picture's tokens [L + R, D] after the last block, or what a step cache has in their place. */
+  /** The image's tokens [L + R, D] after the last block, or the step cache's estimate of them. */
   private async runBlocks(
     { vec, img: start, txt, img_mod }: Embedded,
     { ids, imagePrompt = {} }: Conditioning,
@@ -193,7 +226,7 @@ export class Transformer {
     return after === 'head' && !this.segments.head ? 'first' : after;
   }
 
-  /** The table of one list of positions is asked for on every step and both passes. */
+  /** Every step and both passes ask for the table of the same positions. */
   private rotaryOf(ids: Float32Array): { cos: Tensor; sin: Tensor } {
     if (this.rotary?.ids === ids) return this.rotary;
     const { axes, theta, hidden, heads } = this.config;

@@ -18,7 +18,7 @@ export function attention(
 ): Var {
   const width = q.dim(-1) as number;
   const factor = scale ?? 1 / Math.sqrt(width / heads);
-  const half = compute.product === 'f16' ? 'f16' : 'f32';
+  const half = compute.precision === 'f16' ? 'f16' : 'f32';
   const [a, b, c] = [q, k, v].map((x) => op.cast(x, half)) as [Var, Var, Var];
   const out = compute.fused
     ? fused(a, b, c, heads, factor, bias && op.cast(bias, half))

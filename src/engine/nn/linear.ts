@@ -50,7 +50,7 @@ function product(x: Var, w: Weights, inputs: number, outputs: number, { precise 
     return op.mul(op.matmulInteger(values, reduced.values, reduced.columns), scale);
   }
   if (reduced) return op.matmulBlocks(x, reduced);
-  if (w.compute.product === 'f16' && !precise) {
+  if (w.compute.precision === 'f16' && !precise) {
     const weight = w.tensor('weight', [outputs, inputs], 'f16');
     return op.cast(op.matmulTransposed(op.cast(x, 'f16'), weight), 'f32');
   }

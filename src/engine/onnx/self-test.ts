@@ -4,16 +4,16 @@
  * device: relative error 0.12), and a wrong picture is worse than none.
  */
 import { RetouchError } from '../../error.ts';
+import type { DeviceName } from './device.ts';
 import type { Case, Need } from './self-test/case.ts';
 import { casesFor } from './self-test/cases.ts';
 import { type Answers, type AskOptions, askInProcess } from './self-test/process.ts';
 import { askAll, type OperatorReport } from './self-test/run.ts';
-import type { Device } from './session.ts';
 
 export type { OperatorReport } from './self-test/run.ts';
 
 export type SelfTest = {
-  device: Device;
+  device: DeviceName;
   /** Whether the plain operators are right, without which the device is not used. */
   ok: boolean;
   /** Whether the fused attention and rotary embedding are right; otherwise plain operators stand in. */
@@ -30,35 +30,35 @@ export type SelfTest = {
   reason?: string;
 };
 
-const known = new Map<Device, Promise<SelfTest>>();
+const known = new Map<DeviceName, Promise<SelfTest>>();
 
 /** The self-test of a device, run once per process. Never throws: what is wrong is in the result. */
-export function selfTest(device: Device, threads = 1): Promise<SelfTest> {
+export function selfTest(device: DeviceName, threads = 1): Promise<SelfTest> {
   const test = known.get(device) ?? examine(device, threads);
   known.set(device, test);
   return test;
 }
 
 /** @throws RetouchError `deviceUnusable` when the device is missing or fails an operator that nothing can replace */
-export async function examineDevice(device: Device, threads: number): Promise<SelfTest> {
+export async function examineDevice(device: DeviceName, threads: number): Promise<SelfTest> {
   const test = await selfTest(device, threads);
   if (test.ok) return test;
   throw new RetouchError('deviceUnusable', `device ${device} cannot be used: ${test.reason}`, { device });
 }
 
-export async function examine(device: Device, threads: number, options?: AskOptions): Promise<SelfTest> {
+export async function examine(device: DeviceName, threads: number, options?: AskOptions): Promise<SelfTest> {
   // The CPU's kernels have the whole process in their hands anyhow.
   if (device === 'cpu') return judge(device, await askHere(casesFor(device), device, threads));
   return judge(device, await askInProcess(device, threads, options));
 }
 
-export async function askHere(cases: readonly Case[], device: Device, threads: number): Promise<Answers> {
+export async function askHere(cases: readonly Case[], device: DeviceName, threads: number): Promise<Answers> {
   const report: OperatorReport[] = [];
   for await (const step of askAll(cases, device, threads)) if ('answer' in step) report.push(step.answer);
   return { report };
 }
 
-export function judge(device: Device, { report, missing }: Answers): SelfTest {
+export function judge(device: DeviceName, { report, missing }: Answers): SelfTest {
   const passed = (need: Need) => {
     const lines = report.filter((line) => line.need === need);
     return lines.length > 0 && lines.every((line) => line.ok);

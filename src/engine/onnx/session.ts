@@ -6,13 +6,13 @@ import fs from 'node:fs';
 import path from 'node:path';
 import * as ort from 'onnxruntime-node';
 import { RetouchError } from '../../error.ts';
+import type { DeviceName } from './device.ts';
 import type { Graph } from './graph.ts';
 import { encodeModel } from './model-proto.ts';
 import type { Feeds, HostData, HostType, Tensor } from './tensor.ts';
 
-export type Device = 'cpu' | 'webgpu';
 export type SessionOptions = {
-  device: Device;
+  device: DeviceName;
   threads: number;
   /** `device` leaves results in the device's memory, to be fed to another session there. */
   results?: 'host' | 'device';

@@ -1,11 +1,11 @@
 /** The engine's work as a stream of events. */
-import type { Progress } from '../networks/compile.ts';
+import type { Loading } from '../networks/loadable.ts';
 import type { EngineEvent, StageName } from '../plan.ts';
 
 export type Events<T = void> = AsyncGenerator<EngineEvent, T>;
 
 /** Progress as events of a stage. */
-export async function* staged<T>(stage: StageName, work: AsyncGenerator<Progress, T>): Events<T> {
+export async function* staged<T>(stage: StageName, work: Loading<T>): Events<T> {
   for (;;) {
     const next = await work.next();
     if (next.done) return next.value;

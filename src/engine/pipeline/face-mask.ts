@@ -1,20 +1,24 @@
 /**
- * The mask of a face: a rectangle with a blurred edge, and the part of the picture that is worked on. Both as in
+ * The mask of a face: a rectangle with a blurred edge, and the part of the image that is worked on. Both as in
  * AUTOMATIC1111's "only masked" inpainting (`modules/processing.py`, `modules/masking.py`), which ADetailer uses.
  */
 
-import type { Box } from '../faces/boxes.ts';
+import type { Box } from '../image/box.ts';
 import type { Bitmap } from '../image/pixels.ts';
 import { nearestPreferredSize, type Size } from '../image/sizes.ts';
 
 /**
  * How much of each pixel is new, 0 … 1: a rectangle blurred by a separable kernel is the product of a profile across
- * and one down, each as long as the picture's side.
+ * and one down, each as long as the image's side.
  */
 export type Mask = { across: Float64Array; down: Float64Array };
 
 /** The whole pixels of the box, grown by `padding` on each side and filled, with edges blurred by a Gaussian of σ `blur`. */
-export function faceMask(box: Box, { width, height }: Size, padding: number, blur: number): Mask {
+export function faceMask(
+  box: Box,
+  { width, height }: Size,
+  { padding, blur }: { padding: number; blur: number },
+): Mask {
   const kernel = gaussian(blur);
   const profile = (from: number, to: number, side: number) => {
     const filled = new Float64Array(side);
@@ -63,31 +67,31 @@ export function maskPixels(
   return { width, height, data };
 }
 
-/** What of the surroundings is shown besides what the mask touches, in pixels. */
+/** Pixels around the mask that the network also sees. */
 const surroundings = 32;
 
 /**
- * The part of the picture that is worked on, and the size it is worked on at: all that the mask touches and its
- * surroundings, grown to the aspect ratio of the nearest size Kontext was trained at, as far as the picture allows.
+ * The part of the image that is worked on, and the size it is worked on at: all that the mask touches and its
+ * surroundings, grown to the aspect ratio of the nearest size Kontext was trained at, as far as the image allows.
  */
-export function cropRegion({ across, down }: Mask, picture: Size): { region: Box; size: Size } {
+export function cropRegion({ across, down }: Mask, image: Size): { region: Box; size: Size } {
   const [left, right] = touched(across);
   const [top, bottom] = touched(down);
   const region = {
     left: Math.max(left - surroundings, 0),
     top: Math.max(top - surroundings, 0),
-    right: Math.min(right + surroundings, picture.width),
-    bottom: Math.min(bottom + surroundings, picture.height),
+    right: Math.min(right + surroundings, image.width),
+    bottom: Math.min(bottom + surroundings, image.height),
   };
   const [width, height] = [region.right - region.left, region.bottom - region.top];
   const size = nearestPreferredSize({ width, height });
   const ratio = size.width / size.height;
   if (width / height > ratio) {
     const more = Math.trunc(width / ratio - height);
-    [region.top, region.bottom] = grow(region.top, region.bottom, more, picture.height);
+    [region.top, region.bottom] = grow(region.top, region.bottom, more, image.height);
   } else {
     const more = Math.trunc(height * ratio - width);
-    [region.left, region.right] = grow(region.left, region.right, more, picture.width);
+    [region.left, region.right] = grow(region.left, region.right, more, image.width);
   }
   return { region, size };
 }
@@ -108,18 +112,22 @@ function grow(from: number, to: number, more: number, limit: number): [number, n
   return [moved, Math.min(moved + end - start, limit)];
 }
 
-/** new·α + old·(1-α) inside the region; outside it the picture's bytes stay. `part` is the region anew. */
-export function composite(picture: Bitmap, part: Bitmap, mask: Mask, region: Box): Bitmap {
+/** new·α + old·(1-α) inside the region; outside it the image's bytes stay. `part` is the repainted region. */
+export function composite(
+  image: Bitmap,
+  part: Bitmap,
+  { mask, region }: { mask: Mask; region: Box },
+): Bitmap {
   // A Buffer's slice would be the same memory.
-  const data = new Uint8Array(picture.data);
+  const data = new Uint8Array(image.data);
   const alpha = maskPixels(mask, region);
   for (let y = 0, i = 0; y < alpha.height; y++) {
-    let at = ((region.top + y) * picture.width + region.left) * 3;
+    let at = ((region.top + y) * image.width + region.left) * 3;
     for (let x = 0; x < alpha.width; x++, i++) {
       const a = alpha.data[i]! / 255;
       for (let c = 0; c < 3; c++, at++)
-        data[at] = Math.round(a * part.data[3 * i + c]! + (1 - a) * picture.data[at]!);
+        data[at] = Math.round(a * part.data[3 * i + c]! + (1 - a) * image.data[at]!);
     }
   }
-  return { ...picture, data };
+  return { ...image, data };
 }

@@ -1,17 +1,16 @@
 /**
  * An edit under a mask: outside of it the first reference stays. As diffusers' `FluxKontextInpaintPipeline` at strength 1,
- * which then keeps the latent outside only about as it was; here the reference's pixels are laid over the result as well.
+ * which keeps the image outside only approximately; here the reference's pixels are laid over the result as well.
  */
 import { decodeImage } from '../image/image-codec.ts';
 import { type Bitmap, padBitmap } from '../image/pixels.ts';
 import { resizeLanczos } from '../image/resample.ts';
 import { latentMask } from '../latents/inpaint.ts';
 import { pack } from '../latents/packing.ts';
-import type { Plan } from '../plan.ts';
 import type { Repaint } from './denoise.ts';
-import { type Encoded, encodePicture } from './encoding.ts';
+import { type Encoded, encodeReference } from './encode.ts';
 import type { Events } from './events.ts';
-import type { LoadedModel } from './model.ts';
+import type { Run } from './run.ts';
 
 export type Kept = {
   repaint: Repaint;
@@ -21,15 +20,15 @@ export type Kept = {
 
 /** `mask`: an encoded grey image, white where the first reference is edited. Both are stretched to the plan's size. */
 export async function* openKept(
-  { references, width, height }: Plan,
+  { plan, model }: Run,
   mask: Uint8Array,
-  model: LoadedModel,
   { latent, canvas }: Encoded,
 ): Events<Kept> {
+  const { references, width, height } = plan;
   const stretch = async (bytes: Uint8Array) => resizeLanczos(await decodeImage(bytes), width, height);
   const original = await stretch(references[0]!);
   const grey = await stretch(mask);
-  const { tokens } = yield* encodePicture(original, model);
+  const { tokens } = yield* encodeReference(original, model);
   const inside = greyPixels(padBitmap(grey, canvas));
   return {
     repaint: { init: tokens, mask: pack(latentMask(inside, latent), latent), strength: 1 },

@@ -1,49 +1,33 @@
 /**
- * Face refinement: each face found in the finished picture is cut out, painted again at the size Kontext works at with
- * itself as the reference, and put back under a mask. ADetailer's steps with diffusers' `FluxKontextInpaintPipeline`.
+ * Face refinement: each face found in the finished image is cut out, repainted at the size Kontext works at with itself as
+ * the reference, and put back under a mask. ADetailer's steps with diffusers' `FluxKontextInpaintPipeline`.
  */
-
 import { bestFaces, type Face } from '../faces/boxes.ts';
-import { detectFaces } from '../faces/detect.ts';
+import { findFaces } from '../faces/detect.ts';
 import { type Bitmap, cropBitmap } from '../image/pixels.ts';
 import { resizeLanczos } from '../image/resample.ts';
 import type { Size } from '../image/sizes.ts';
 import { latentMask } from '../latents/inpaint.ts';
 import { pack } from '../latents/packing.ts';
-import type { Residents } from '../networks/residents.ts';
 import type { FaceRefinement, Plan } from '../plan.ts';
-import type { EngineOptions } from '../process/messages.ts';
-import { checkAborted, decode, denoise } from './denoise.ts';
-import type { EncodingMemo } from './encoding.ts';
+import { decode } from './decode.ts';
+import { denoise } from './denoise.ts';
 import { type Events, staged } from './events.ts';
 import { composite, cropRegion, faceMask, maskPixels } from './face-mask.ts';
-import type { LoadedModel } from './model.ts';
-
-type Tools = {
-  model: LoadedModel;
-  memo: EncodingMemo;
-  residents: Residents;
-  options: EngineOptions;
-  signal: AbortSignal;
-};
+import { checkAborted, type Run } from './run.ts';
 
 /** Each takes a diffusion of about a megapixel, and at a low confidence detectors find a hundred. */
 export const maxFaces = 10;
 
-/** The picture with its faces painted again, one after the other; the same bitmap when there is none. */
-export async function* refineFaces(
-  plan: Plan,
-  faces: FaceRefinement,
-  picture: Bitmap,
-  tools: Tools,
-): Events<Bitmap> {
+/** The image with its faces repainted, one after the other; the same bitmap when there is none. */
+export async function* refineFaces(run: Run, settings: FaceRefinement, image: Bitmap): Events<Bitmap> {
   const begin = performance.now();
-  const { residents, options, signal } = tools;
-  let result = picture;
+  const { model, signal } = run;
+  let result = image;
   let found: Face[] = [];
-  if (faces.strength > 0) {
-    const detecting = detectFaces(picture, faces.detector, faces.confidence, residents, options.threads);
-    found = yield* staged('faces', detecting);
+  if (settings.strength > 0) {
+    const detector = yield* staged('faces', model.faceDetector(settings.detector));
+    found = await findFaces(detector, image, settings.confidence);
     checkAborted(signal);
   }
   const chosen = bestFaces(found, maxFaces);
@@ -52,45 +36,47 @@ export async function* refineFaces(
     yield { type: 'warning', message };
   }
   for (const [index, face] of chosen.entries()) {
-    result = yield* within(index, chosen.length, refineFace(plan, faces, result, face, index, tools));
+    const own = { ...run, plan: facePlan(run.plan, settings, index) };
+    // The warnings of the image's own prompts, and those of an earlier face, are not repeated.
+    const differs =
+      settings.prompt !== run.plan.prompt || settings.negativePrompt !== run.plan.negativePrompt;
+    const work = refineFace(own, { settings, face, warns: index === 0 && differs }, result);
+    result = yield* within({ index, count: chosen.length }, work);
     checkAborted(signal);
   }
-  yield { type: 'faces-end', faces: chosen, found: found.length, milliseconds: performance.now() - begin };
+  const milliseconds = performance.now() - begin;
+  yield { type: 'faces-end', faces: chosen, found: found.length, milliseconds };
   return result;
 }
 
 async function* refineFace(
-  plan: Plan,
-  faces: FaceRefinement,
-  picture: Bitmap,
-  face: Face,
-  index: number,
-  { model, memo, options, signal }: Tools,
+  run: Run,
+  { settings, face, warns }: { settings: FaceRefinement; face: Face; warns: boolean },
+  image: Bitmap,
 ): Events<Bitmap> {
-  const mask = faceMask(face, picture, faces.maskPadding, faces.maskBlur);
-  const { region, size } = cropRegion(mask, picture);
+  const { model, memo, signal } = run;
+  const mask = faceMask(face, image, { padding: settings.maskPadding, blur: settings.maskBlur });
+  const { region, size } = cropRegion(mask, image);
   const [width, height] = [region.right - region.left, region.bottom - region.top];
-  const part = cropBitmap(picture, { width, height }, region.left, region.top);
-  const own = facePlan(plan, faces, size, index);
-  const encoded = yield* memo.encodePart(own, model, resizeLanczos(part, size.width, size.height));
+  const part = cropBitmap(image, { width, height }, region);
+  const plan = { ...run.plan, width: size.width, height: size.height };
+  const encoded = yield* memo.encodePart(plan, model, resizeLanczos(part, size.width, size.height));
   checkAborted(signal);
-  // The picture's own prompts have been warned of.
-  const differs = faces.prompt !== plan.prompt || faces.negativePrompt !== plan.negativePrompt;
-  if (index === 0 && differs)
+  if (warns)
     for (const message of encoded.warnings) yield { type: 'warning', message: `Of faces: ${message}` };
   const { canvas, latent } = encoded;
   const repaint = {
     init: encoded.given.references,
     mask: pack(latentMask(onCanvas(maskPixels(mask, region), size, canvas), latent), latent),
-    strength: faces.strength,
+    strength: settings.strength,
   };
-  const x = yield* denoise(own, model, encoded, signal, options.log, repaint);
-  const painted = yield* staged('decode', decode(own, x, encoded, model.decoder(canvas)));
-  return composite(picture, resizeLanczos(painted, width, height), mask, region);
+  const x = yield* denoise({ ...run, plan }, encoded, repaint);
+  const painted = yield* staged('decode', decode(plan, { x, encoded }, model.imageDecoder(canvas)));
+  return composite(image, resizeLanczos(painted, width, height), { mask, region });
 }
 
-/** The picture's plan as far as it concerns a face: its model, LoRAs and sampler, with the face's own settings. */
-function facePlan(plan: Plan, faces: FaceRefinement, { width, height }: Size, index: number): Plan {
+/** The image's plan as far as it concerns a face: its model, LoRAs and sampler, with the face's own settings. */
+function facePlan(plan: Plan, settings: FaceRefinement, index: number): Plan {
   return {
     ...plan,
     cache: undefined,
@@ -98,14 +84,12 @@ function facePlan(plan: Plan, faces: FaceRefinement, { width, height }: Size, in
     faces: undefined,
     safety: undefined,
     previewEvery: 0,
-    prompt: faces.prompt,
-    negativePrompt: faces.negativePrompt,
+    prompt: settings.prompt,
+    negativePrompt: settings.negativePrompt,
     references: [],
-    width,
-    height,
     seed: BigInt.asUintN(63, plan.seed + BigInt(index)),
-    steps: faces.steps,
-    guidance: faces.guidance,
+    steps: settings.steps,
+    guidance: settings.guidance,
   };
 }
 
@@ -121,7 +105,7 @@ function onCanvas(mask: { width: number; height: number; data: Uint8Array }, siz
 }
 
 /** The events of one face's refinement as progress of all of them. */
-async function* within<T>(index: number, count: number, work: Events<T>): Events<T> {
+async function* within<T>({ index, count }: { index: number; count: number }, work: Events<T>): Events<T> {
   const name = `face ${index + 1} of ${count}`;
   for (;;) {
     const next = await work.next();

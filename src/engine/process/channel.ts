@@ -1,5 +1,5 @@
-/** Items pushed by callbacks, taken in order by one `for await`; ends once, with or without an error. */
-export class Inbox<Item> {
+/** A queue of items from callbacks to one `for await`, in order; it ends once, with or without an error. */
+export class Channel<Item> {
   #items: Item[] = [];
   #ended: { error?: unknown } | undefined;
   #wake: () => void = () => {};
@@ -10,13 +10,13 @@ export class Inbox<Item> {
     this.#wake();
   }
 
-  /** Only the first end counts; what was pushed before it is still delivered. */
+  /** Only the first end counts; items pushed before it are still delivered. */
   end(outcome: { error?: unknown } = {}): void {
     this.#ended ??= outcome;
     this.#wake();
   }
 
-  /** Ends at once with an error that the consumer asked for: what was pushed before it no longer matters. */
+  /** Ends at once with an error that the consumer asked for: items pushed before it are dropped. */
   abandon(error: unknown): void {
     if (!this.#ended) this.#items = [];
     this.end({ error });

@@ -5,6 +5,7 @@ import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { fromErrorData, RetouchError } from '../../error.ts';
 import type { EngineEvent, Plan } from '../plan.ts';
+import type { Channel } from './channel.ts';
 import type { FromChild, ToChild } from './messages.ts';
 import { firstPhase, phaseAfter, phaseText } from './phase.ts';
 
@@ -93,10 +94,11 @@ export class EngineProcess {
   }
 
   /**
-   * Resolves when the child has finished the plan; rejects with its error, or `engineCrashed`. After `signal` the
+   * Sends the run's events to `events`. Resolves when the child has finished the plan; rejects with its error, or
+   * `engineCrashed`. After `signal` the
    * child is told to stop, and this settles when it has: only then may the next run begin.
    */
-  run(plan: Plan, signal: AbortSignal, onEvent: (event: EngineEvent) => void): Promise<void> {
+  run(plan: Plan, signal: AbortSignal, events: Channel<EngineEvent>): Promise<void> {
     const id = ++this.#runs;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     let phase = firstPhase;
@@ -106,7 +108,7 @@ export class EngineProcess {
       else if (message.type === 'error') reject(fromErrorData(message.error));
       else {
         phase = phaseAfter(message.event, plan, phase);
-        onEvent(message.event);
+        events.push(message.event);
       }
     };
     this.#onFailure((exit) => reject(this.#crash(exit, phaseText(phase))));

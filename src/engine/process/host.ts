@@ -10,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { backOff } from '../../back-off.ts';
 import { RetouchError } from '../../error.ts';
 import type { EngineEvent, Plan } from '../plan.ts';
-import { Inbox } from './channel.ts';
+import { Channel } from './channel.ts';
 import { EngineProcess, type Exit } from './engine-process.ts';
 import { defaultMemoryLimit, defaultThreads } from './limits.ts';
 
@@ -73,13 +73,13 @@ export class EngineHost {
     const reasons = [left.signal, this.#closing.signal, ...(signal ? [signal] : [])];
     const stop = AbortSignal.any(reasons);
     const stopped = () => (this.#closing.signal.aborted ? closed() : aborted());
-    const inbox = new Inbox<EngineEvent>();
-    const abandon = () => inbox.abandon(stopped());
+    const channel = new Channel<EngineEvent>();
+    const abandon = () => channel.abandon(stopped());
     if (stop.aborted) throw stopped();
     stop.addEventListener('abort', abandon, { once: true });
-    void this.#takeTurn(() => this.#work(plan, stop, inbox));
+    void this.#takeTurn(() => this.#work(plan, stop, channel));
     try {
-      yield* inbox;
+      yield* channel;
     } finally {
       stop.removeEventListener('abort', abandon);
       left.abort();
@@ -104,18 +104,18 @@ export class EngineHost {
     return this.#lastTurn;
   }
 
-  /** Never rejects: how the run ended is the inbox's end. */
-  async #work(plan: Plan, stop: AbortSignal, inbox: Inbox<EngineEvent>): Promise<void> {
+  /** Never rejects: how the run ended is how the channel ends. */
+  async #work(plan: Plan, stop: AbortSignal, channel: Channel<EngineEvent>): Promise<void> {
     try {
       if (stop.aborted) return;
       const child = this.#child ?? (await this.#start(stop));
       if (stop.aborted) return;
       this.#state = 'busy';
-      await child.run(plan, stop, (event) => inbox.push(event));
+      await child.run(plan, stop, channel);
       this.#crashes = 0;
-      inbox.end();
+      channel.end();
     } catch (error) {
-      inbox.end({ error });
+      channel.end({ error });
     } finally {
       this.#state = this.#child ? 'ready' : 'idle';
     }

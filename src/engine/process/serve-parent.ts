@@ -7,8 +7,9 @@
 
 import { setImmediate } from 'node:timers/promises';
 import { RetouchError, toErrorData } from '../../error.ts';
+import type { CreateEngine, Engine, EngineOptions } from '../engine.ts';
 import type { Plan } from '../plan.ts';
-import type { CreateEngine, Engine, EngineOptions, FromChild, ToChild } from './messages.ts';
+import type { FromChild, ToChild } from './messages.ts';
 
 export function serveParent(createEngine: CreateEngine): void {
   let options: EngineOptions = { threads: 1, memoryLimit: 0, log: print };

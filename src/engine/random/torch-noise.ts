@@ -3,7 +3,6 @@
  * aten/src/ATen/core/MT19937RNGEngine.h (the words), aten/src/ATen/native/cpu/DistributionTemplates.h (the draws).
  */
 
-import type { Numerics } from '../plan.ts';
 import { roundToBfloat16 } from './bfloat16.ts';
 import { Philox } from './philox.ts';
 
@@ -20,8 +19,11 @@ const DOUBLE_UNIT = 2 ** -53;
 
 const TWO_PI = fround(2 * PI);
 
+/** Random stream that a seed begins: torch's on the CPU, the same as older torch drew bf16, or torch's on an NVIDIA GPU. */
+export type NoiseName = 'f32' | 'bf16_legacy' | 'philox';
+
 /** Standard normal numbers of a seed, `count` at a time, from the stream that `noise` names. */
-export function noiseStream(seed: bigint, noise: Numerics['noise']): (count: number) => Float32Array {
+export function noiseStream(seed: bigint, noise: NoiseName): (count: number) => Float32Array {
   if (noise === 'philox') {
     const philox = new Philox(seed);
     return (count) => philox.randn(count);
@@ -74,7 +76,7 @@ export class Generator {
    * `torch.randn(count)`, row-major for any shape; within 5e-7 of torch's vectorised kernels. `bf16_legacy` is what
    * `randn(dtype=torch.bfloat16)` gave before torch drew halves in f32: another stream, not a rounding of this one.
    */
-  randn(count: number, noise: 'f32' | 'bf16_legacy' = 'f32'): Float32Array {
+  randn(count: number, noise: Exclude<NoiseName, 'philox'> = 'f32'): Float32Array {
     const legacy = noise === 'bf16_legacy';
     if (count < 16) {
       return Float32Array.from({ length: count }, () => {

@@ -1,9 +1,8 @@
-/** Looks at a finished picture, with whichever network the plan names. */
+/** The classifier that a plan names, and its verdict on a finished image. */
 import { RetouchError } from '../../error.ts';
 import type { Bitmap } from '../image/pixels.ts';
-import type { Progress } from '../networks/compile.ts';
-import type { Residents } from '../networks/residents.ts';
-import type { ToolSource } from '../plan.ts';
+import type { Loadable } from '../networks/loadable.ts';
+import type { ToolSource } from '../networks/tool-source.ts';
 import { nsfwMobilenet } from './mobilenet.ts';
 import type { ClassifierKind, ContentClassifier } from './types.ts';
 import { vit } from './vit.ts';
@@ -17,16 +16,12 @@ const classifiers = {
 export const classifierNames = Object.keys(classifiers);
 
 /**
- * The classifier of a source, loaded unless it still is. Always on the CPU.
+ * Always on the CPU.
  *
- * @throws RetouchError `modelConfigInvalid` when no classifier has the source's architecture, `notEnoughMemory`, or what
- *   is wrong with its files
+ * @throws RetouchError `modelConfigInvalid` when no classifier has the source's architecture; loading throws what is
+ *   wrong with its files
  */
-export async function* openClassifier(
-  source: ToolSource,
-  residents: Residents,
-  threads: number,
-): AsyncGenerator<Progress, ContentClassifier> {
+export function contentClassifier(source: ToolSource, threads: number): Loadable<ContentClassifier> {
   const { air, architecture, files } = source;
   const kind = (classifiers as Partial<Record<string, ClassifierKind>>)[architecture];
   if (!kind)
@@ -35,19 +30,16 @@ export async function* openClassifier(
       `the safety classifier ${air} has the architecture '${architecture}'; known are ${classifierNames.join(', ')}`,
       { air, architecture },
     );
-  const key = `content classifier ${air} (${files.weights}, ${JSON.stringify(source.settings)})`;
-  return yield* residents.acquire(key, kind.need(source), () => kind.load(source, threads));
+  return {
+    key: `content classifier ${air} (${files.weights}, ${JSON.stringify(source.settings)})`,
+    need: kind.need(source),
+    load: () => kind.load(source, threads),
+  };
 }
 
-/** Whether the probabilities of the unsafe classes add up to the threshold. Throws as `openClassifier` does. */
-export async function* checkContent(
-  bitmap: Bitmap,
-  source: ToolSource,
-  residents: Residents,
-  threads: number,
-): AsyncGenerator<Progress, boolean> {
-  const classifier = yield* openClassifier(source, residents, threads);
-  const found = await classifier.classify(bitmap);
+/** Whether the probabilities of the unsafe classes add up to the threshold. */
+export async function isUnsafe(classifier: ContentClassifier, image: Bitmap): Promise<boolean> {
+  const found = await classifier.classify(image);
   const sum = classifier.unsafe.reduce((total, name) => total + found[name]!, 0);
   return sum >= classifier.threshold;
 }

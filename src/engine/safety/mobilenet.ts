@@ -1,9 +1,10 @@
 /** The bundled classifier: infinitered/nsfwjs `NSFWJS.classify` with its MobileNetV2. */
 import { resizeBilinear } from '../image/bilinear.ts';
 import { mobilenetV2Graph, mobilenetV2Size } from '../models/mobilenet-v2.ts';
-import { compile, type Progress, releaseAll } from '../networks/compile.ts';
+import { compile, releaseAll } from '../networks/compile.ts';
+import type { Loading } from '../networks/loadable.ts';
+import type { ToolSource } from '../networks/tool-source.ts';
 import { f32Tensor, floats } from '../onnx/tensor.ts';
-import type { ToolSource } from '../plan.ts';
 import { openCheckpoint } from '../weights/checkpoint.ts';
 import { mobilenetV2Dialects } from '../weights/dialects/mobilenet.ts';
 import { WeightSource } from '../weights/source.ts';
@@ -18,21 +19,20 @@ export const nsfwMobilenet: ClassifierKind = {
   load,
 };
 
-async function* load(source: ToolSource, threads: number): AsyncGenerator<Progress, ContentClassifier> {
+async function* load(source: ToolSource, threads: number): Loading<ContentClassifier> {
   const weights = new WeightSource(openCheckpoint(source.files.weights!), mobilenetV2Dialects);
-  const compute = { product: 'f32', fused: true } as const;
+  const compute = { precision: 'f32', fused: true } as const;
   const options = { device: 'cpu', threads, arena: false } as const;
   const build = () => mobilenetV2Graph(weights, compute);
   // "Sexy" is people at the beach as well.
   const unsafe = readUnsafe(source, classes, { unsafe: ['Porn', 'Hentai'], threshold: 0.7 });
-  const sessions = yield* compile(
-    'content classifier',
-    weights,
-    { network: { build } },
+  const sessions = yield* compile({
+    name: 'content classifier',
+    source: weights,
+    graphs: { network: { build } },
     compute,
     options,
-    '',
-  );
+  });
   const side = mobilenetV2Size;
   return {
     ...unsafe,

@@ -1,6 +1,6 @@
 /** Which classes count and how much, from the `settings` of a classifier's manifest. */
 import { RetouchError } from '../../error.ts';
-import type { ToolSource } from '../plan.ts';
+import type { ToolSource } from '../networks/tool-source.ts';
 
 export type UnsafeRule = { unsafe: readonly string[]; threshold: number };
 

@@ -1,12 +1,11 @@
 import type { Bitmap } from '../image/pixels.ts';
-import type { Progress } from '../networks/compile.ts';
-import type { Need } from '../networks/residents.ts';
-import type { ToolSource } from '../plan.ts';
+import type { Loading, Need } from '../networks/loadable.ts';
+import type { ToolSource } from '../networks/tool-source.ts';
 
 export type ContentClassifier = {
   /** The classes' probabilities by their names. */
   classify(bitmap: Bitmap): Promise<Record<string, number>>;
-  /** Those whose probabilities are added up; the sum is held against the threshold. */
+  /** Classes whose probabilities are added up; the sum is compared with the threshold. */
   unsafe: readonly string[];
   threshold: number;
   release(): Promise<void>;
@@ -14,5 +13,5 @@ export type ContentClassifier = {
 
 export type ClassifierKind = {
   need(source: ToolSource): Need;
-  load(source: ToolSource, threads: number): AsyncGenerator<Progress, ContentClassifier>;
+  load(source: ToolSource, threads: number): Loading<ContentClassifier>;
 };

@@ -8,9 +8,10 @@ import { RetouchError } from '../../error.ts';
 import type { Bitmap } from '../image/pixels.ts';
 import { resizeBicubic, resizeLanczos, resizeTriangle } from '../image/resample.ts';
 import { vitConfig, vitGraph } from '../models/vit.ts';
-import { compile, type Progress, releaseAll } from '../networks/compile.ts';
+import { compile, releaseAll } from '../networks/compile.ts';
+import type { Loading } from '../networks/loadable.ts';
+import type { ToolSource } from '../networks/tool-source.ts';
 import { f32Tensor, floats } from '../onnx/tensor.ts';
-import type { ToolSource } from '../plan.ts';
 import { openCheckpoint, readJson } from '../weights/checkpoint.ts';
 import { vitDialects } from '../weights/dialects/vit.ts';
 import { WeightSource } from '../weights/source.ts';
@@ -26,24 +27,23 @@ export const vit: ClassifierKind = {
   load,
 };
 
-async function* load(source: ToolSource, threads: number): AsyncGenerator<Progress, ContentClassifier> {
+async function* load(source: ToolSource, threads: number): Loading<ContentClassifier> {
   const folder = source.files.weights!;
   const weights = new WeightSource(openCheckpoint(folder), vitDialects);
   const config = vitConfig(weights);
   const prepare = readPreparation(folder, config.size);
   const nsfw = config.labels.filter((label) => label.toLowerCase() === 'nsfw');
   const rule = readUnsafe(source, config.labels, { unsafe: nsfw, threshold: 0.85 });
-  const compute = { product: 'f32', fused: true } as const;
+  const compute = { precision: 'f32', fused: true } as const;
   const options = { device: 'cpu', threads, arena: false } as const;
   const build = () => vitGraph(weights, config, compute);
-  const sessions = yield* compile(
-    'content classifier',
-    weights,
-    { network: { build } },
+  const sessions = yield* compile({
+    name: 'content classifier',
+    source: weights,
+    graphs: { network: { build } },
     compute,
     options,
-    '',
-  );
+  });
   return {
     ...rule,
     classify: async (bitmap) => {

@@ -3,9 +3,9 @@ import { combine } from './combine.ts';
 import { ancestral } from './rf-noise.ts';
 import { stepwise } from './stepwise.ts';
 
-export const dpm2Ancestral = stepwise(async ({ x, s, t, now, model, noise }) => {
+export const dpm2Ancestral = stepwise(async ({ x, s, t, now, velocity, noise }) => {
   const split = ancestral(s, t);
   const middle = Math.sqrt(s * split.down);
-  const v = await model(combine([1, x], [middle - s, now.v]), middle);
+  const v = await velocity(combine([1, x], [middle - s, now.v]), middle);
   return combine([split.scale, x], [split.scale * (split.down - s), v], [split.noise, noise()]);
 });

@@ -5,8 +5,8 @@
 import { combine } from './combine.ts';
 import { stepwise } from './stepwise.ts';
 
-export const dpm2 = stepwise(async ({ x, s, t, now, model }) => {
+export const dpm2 = stepwise(async ({ x, s, t, now, velocity }) => {
   const middle = Math.sqrt(s * t);
-  const v = await model(combine([1, x], [middle - s, now.v]), middle);
+  const v = await velocity(combine([1, x], [middle - s, now.v]), middle);
   return combine([1, x], [t - s, v]);
 });

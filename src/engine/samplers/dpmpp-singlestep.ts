@@ -25,7 +25,7 @@ export function dpmppSinglestep(highest: 2 | 3): Sampler {
     }
     return combine(...terms);
   });
-  return (model, x, sigmas, context) => run(model, x, belowNoise(sigmas), context);
+  return (velocity, x, { sigmas, noise }) => run(velocity, x, { sigmas: belowNoise(sigmas), noise });
 }
 
 /** The order of every step; the run ends with one of order 1. */

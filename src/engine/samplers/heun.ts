@@ -5,7 +5,7 @@
 import { combine } from './combine.ts';
 import { stepwise } from './stepwise.ts';
 
-export const heun = stepwise(async ({ x, s, t, now, model }) => {
-  const ahead = await model(combine([1, x], [t - s, now.v]), t);
+export const heun = stepwise(async ({ x, s, t, now, velocity }) => {
+  const ahead = await velocity(combine([1, x], [t - s, now.v]), t);
   return combine([1, x], [(t - s) / 2, now.v], [(t - s) / 2, ahead]);
 });

@@ -1,4 +1,3 @@
-import type { Plan } from '../plan.ts';
 import { ddpm } from './ddpm.ts';
 import { deis } from './deis.ts';
 import { dpm2 } from './dpm2.ts';
@@ -17,40 +16,102 @@ import { tcd } from './tcd.ts';
 import type { Sampler, SamplerEntry } from './types.ts';
 import { unipc } from './unipc.ts';
 
-export type { Model, Sampler, SamplerEntry, Step } from './types.ts';
+export type { Sampler, SamplerEntry, Step, Velocity } from './types.ts';
 
-/** Model calls of a run, by the number of its steps. */
+/** Evaluations of the network in a run, by the number of its steps. */
 const once = (steps: number) => steps;
 const twice = (steps: number) => 2 * steps - 1;
 
-function ode(run: Sampler, order: string, converges: number, evaluations = once): SamplerEntry {
-  return { run, order, converges, evaluations, stochastic: false, distilled: false };
+type Facts = Pick<SamplerEntry, 'title' | 'order' | 'converges'> &
+  Partial<Pick<SamplerEntry, 'evaluations' | 'distilled'>>;
+
+function ode(run: Sampler, facts: Facts): SamplerEntry {
+  return { evaluations: once, distilled: false, ...facts, run, stochastic: false };
 }
 
-function sde(run: Sampler, order: string, converges: number, evaluations = once): SamplerEntry {
-  return { run, order, converges, evaluations, stochastic: true, distilled: false };
+function sde(run: Sampler, facts: Facts): SamplerEntry {
+  return { ...ode(run, facts), stochastic: true };
 }
 
-/** Every sampler by its name in a Plan, with what docs/reference/schedulers.md says of it. */
+/** Every sampler by its name in a Plan, with the facts that docs/reference/schedulers.md is written from. */
 export const samplers = {
-  euler: ode(euler, '1', 1),
-  heun: ode(heun, '2', 2, twice),
-  dpm2: ode(dpm2, '2', 2, twice),
-  lms: ode(lms, '1→4', 2),
-  ipndm: ode(ipndm, '1→4', 2),
-  pndm: ode(pndm, '2→4', 3, (steps) => (steps > 1 ? steps + 1 : 1)),
-  'dpmpp-2m': ode(dpmpp(2), '2', 2),
-  'dpmpp-3m': ode(dpmpp(3), '3', 2),
-  'dpmpp-2s': ode(dpmppSinglestep(2), '2', 2),
-  'unipc-2': ode(unipc(2), '2', 3),
-  'unipc-3': ode(unipc(3), '3', 4),
-  deis: ode(deis(2), '2', 2),
-  'euler-ancestral': sde(eulerAncestral, '1', 1),
-  'dpm2-ancestral': sde(dpm2Ancestral, '2', 2, twice),
-  ddpm: sde(ddpm, '1', 1),
-  'dpmpp-sde': sde(dpmppSde(1), '1', 1),
-  'dpmpp-2m-sde': sde(dpmppSde(2), '2', 2),
-  'dpmpp-3m-sde': sde(dpmppSde(3), '3', 2),
-  lcm: { ...sde(lcm, '1', 0), distilled: true },
-  tcd: { ...sde(tcd, '1', 0), distilled: true },
-} satisfies Record<Plan['sampler'], SamplerEntry>;
+  euler: ode(euler, {
+    title: 'Euler; also what DDIM and first-order DPM-Solver++ are on a flow',
+    order: '1',
+    converges: 1,
+  }),
+  heun: ode(heun, { title: 'Heun', order: '2', converges: 2, evaluations: twice }),
+  dpm2: ode(dpm2, {
+    title: 'DPM-Solver-2, the midpoint in log σ',
+    order: '2',
+    converges: 2,
+    evaluations: twice,
+  }),
+  lms: ode(lms, { title: 'Linear multistep (Adams-Bashforth on uneven levels)', order: '1→4', converges: 2 }),
+  ipndm: ode(ipndm, {
+    title: 'Pseudo linear multistep (Adams-Bashforth with fixed weights)',
+    order: '1→4',
+    converges: 2,
+  }),
+  pndm: ode(pndm, {
+    title: 'The same with a first step by Heun (PLMS)',
+    order: '2→4',
+    converges: 3,
+    evaluations: (steps) => (steps > 1 ? steps + 1 : 1),
+  }),
+  'dpmpp-2m': ode(dpmpp(2), {
+    title: 'DPM-Solver++ over two steps, midpoint form',
+    order: '2',
+    converges: 2,
+  }),
+  'dpmpp-3m': ode(dpmpp(3), { title: 'DPM-Solver++ over three steps', order: '3', converges: 2 }),
+  'dpmpp-2s': ode(dpmppSinglestep(2), {
+    title: 'DPM-Solver++ in pairs of steps (singlestep)',
+    order: '2',
+    converges: 2,
+  }),
+  'unipc-2': ode(unipc(2), { title: 'UniPC, predictor and corrector of order 2', order: '2', converges: 3 }),
+  'unipc-3': ode(unipc(3), { title: 'UniPC, predictor and corrector of order 3', order: '3', converges: 4 }),
+  deis: ode(deis(2), { title: 'DEIS in log ρ', order: '2', converges: 2 }),
+  'euler-ancestral': sde(eulerAncestral, {
+    title: 'Euler with fresh noise after every step, split as a rectified flow needs',
+    order: '1',
+    converges: 1,
+  }),
+  'dpm2-ancestral': sde(dpm2Ancestral, {
+    title: 'DPM-Solver-2 with fresh noise after every step',
+    order: '2',
+    converges: 2,
+    evaluations: twice,
+  }),
+  ddpm: sde(ddpm, {
+    title: 'A draw from the posterior of the flow; the same step as `dpmpp-sde`',
+    order: '1',
+    converges: 1,
+  }),
+  'dpmpp-sde': sde(dpmppSde(1), { title: 'DPM-Solver++ on the SDE, first order', order: '1', converges: 1 }),
+  'dpmpp-2m-sde': sde(dpmppSde(2), {
+    title: 'DPM-Solver++ on the SDE over two steps',
+    order: '2',
+    converges: 2,
+  }),
+  'dpmpp-3m-sde': sde(dpmppSde(3), {
+    title: 'DPM-Solver++ on the SDE over three steps',
+    order: '3',
+    converges: 2,
+  }),
+  lcm: sde(lcm, {
+    title: 'Latent consistency sampling: the predicted picture, noised anew',
+    order: '1',
+    converges: 0,
+    distilled: true,
+  }),
+  tcd: sde(tcd, {
+    title: 'Trajectory consistency sampling, γ = 0.3',
+    order: '1',
+    converges: 0,
+    distilled: true,
+  }),
+} satisfies Record<string, SamplerEntry>;
+
+export type SamplerName = keyof typeof samplers;

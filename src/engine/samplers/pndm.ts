@@ -6,8 +6,8 @@ import { adamsBashforth } from './adams-bashforth.ts';
 import { combine } from './combine.ts';
 import { stepwise } from './stepwise.ts';
 
-export const pndm = stepwise(async ({ x, s, t, now, past, index, model }) => {
+export const pndm = stepwise(async ({ x, s, t, now, past, index, velocity }) => {
   if (index > 0) return adamsBashforth(x, t - s, [now, ...past]);
-  const ahead = await model(combine([1, x], [t - s, now.v]), t);
+  const ahead = await velocity(combine([1, x], [t - s, now.v]), t);
   return combine([1, x], [(t - s) / 2, now.v], [(t - s) / 2, ahead]);
 });

@@ -1,6 +1,6 @@
 /** What samplers share: the loop over the levels, and what they remember of earlier evaluations. */
 import { combine } from './combine.ts';
-import type { Model, Sampler } from './types.ts';
+import type { Sampler, Velocity } from './types.ts';
 
 /** One evaluation of the network: its velocity and the image that follows from it, x0 = x - σ·v. */
 export type Evaluation = { sigma: number; v: Float32Array; x0: Float32Array };
@@ -17,7 +17,7 @@ export type Interval = {
   now: Evaluation;
   /** Those before it, the latest first. */
   past: readonly Evaluation[];
-  model: Model;
+  velocity: Velocity;
   noise: () => Float32Array;
 };
 
@@ -29,13 +29,13 @@ const remembered = 3;
  * at t = 0 nothing of the noise is left, whatever the formula.
  */
 export function stepwise(advance: (interval: Interval) => Float32Array | Promise<Float32Array>): Sampler {
-  return async function* (model, x, sigmas, { noise }) {
+  return async function* (velocity, x, { sigmas, noise }) {
     const steps = sigmas.length - 1;
     let past: Evaluation[] = [];
     for (let index = 0; index < steps; index++) {
       const [s, t] = [sigmas[index]!, sigmas[index + 1]!];
-      const now = evaluationOf(x, await model(x, s), s);
-      const next = t === 0 ? now.x0 : await advance({ s, t, index, steps, x, now, past, model, noise });
+      const now = evaluationOf(x, await velocity(x, s), s);
+      const next = t === 0 ? now.x0 : await advance({ s, t, index, steps, x, now, past, velocity, noise });
       const step = { index, sigma: t, x: next };
       yield step;
       x = step.x;

@@ -5,7 +5,7 @@
  * @param sigma its noise level, 0 < sigma ≤ 1
  * @returns the velocity v = noise - image, as long as x. With it the image is x - sigma·v and the noise x + (1-sigma)·v
  */
-export type Model = (x: Float32Array, sigma: number) => Promise<Float32Array>;
+export type Velocity = (x: Float32Array, sigma: number) => Promise<Float32Array>;
 
 export type Step = {
   /** 0 for the first step. */
@@ -16,24 +16,30 @@ export type Step = {
   x: Float32Array;
 };
 
+export type Schedule = {
+  /** Levels from the first to the last, falling. */
+  sigmas: Float64Array;
+  /** Fresh standard normal noise of x's length, continuing the image's random stream. */
+  noise: () => Float32Array;
+};
+
 /**
- * A sampler takes x from sigmas[0] down to the last level and yields after every step, whatever number of model calls
+ * A sampler takes x from sigmas[0] down to the last level and yields after every step, whatever number of evaluations
  * the step took; progress, previews, cancellation and blending belong to the caller. It must go on from `step.x`, and
  * must not write into arrays that it yielded or was given.
  *
  * Samples are f32, scalars f64.
- *
- * @param noise fresh standard normal noise of x's length, continuing the image's random stream
  */
 export type Sampler = (
-  model: Model,
+  velocity: Velocity,
   x: Float32Array,
-  sigmas: Float64Array,
-  context: { noise: () => Float32Array },
+  schedule: Schedule,
 ) => AsyncGenerator<Step, void, void>;
 
 export type SamplerEntry = {
   run: Sampler;
+  /** The method, in a few words. */
+  title: string;
   /** Of the formula, as its authors state it; an arrow where the first steps have less. */
   order: string;
   /**
@@ -42,7 +48,7 @@ export type SamplerEntry = {
    * adds one; 0 does not converge to the model's distribution at all.
    */
   converges: number;
-  /** Model calls of a run of so many steps. */
+  /** Evaluations of the network in a run of so many steps. */
   evaluations: (steps: number) => number;
   /** Whether it draws noise after the first. */
   stochastic: boolean;

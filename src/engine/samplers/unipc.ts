@@ -13,14 +13,14 @@ type Prediction = { lambda: number; x0: Float32Array };
 type Taken = { x: Float32Array; s: number; order: number; predicted: Float32Array };
 
 export function unipc(highest: 2 | 3): Sampler {
-  return async function* (model, x, sigmas) {
+  return async function* (velocity, x, { sigmas }) {
     const levels = belowNoise(sigmas);
     const steps = levels.length - 1;
     let past: Prediction[] = [];
     let taken: Taken | undefined;
     for (let index = 0; index < steps; index++) {
       const [s, t] = [levels[index]!, levels[index + 1]!];
-      const { x0 } = evaluationOf(x, await model(x, s), s);
+      const { x0 } = evaluationOf(x, await velocity(x, s), s);
       const now = { lambda: halfLogSnr(s), x0 };
       if (taken) {
         const corrected = advance(taken.x, taken.s, s, past, taken.order, now);

@@ -27,7 +27,7 @@ import { bytesOf, countOf, readBytes, type StoredType, type TensorEntry } from '
 export type LinearShape = { name: string; inputs: number; outputs: number; precise: boolean };
 
 /** What the products of linear layers are computed in. */
-export type Product = FloatType | 'int8' | 'int8-blocks' | 'int4';
+export type PrecisionName = FloatType | 'int8' | 'int8-blocks' | 'int4';
 
 export type PreparedLinear =
   /** i8 [K, N] and f32 [N]. */
@@ -36,7 +36,7 @@ export type PreparedLinear =
   | { form: 'blocks'; values: Var; scale: Var; offset: Var | undefined };
 
 const formatVersion = '2';
-const bitsOf: Partial<Record<Product, Bits>> = { int4: 4, 'int8-blocks': 8 };
+const bitsOf: Partial<Record<PrecisionName, Bits>> = { int4: 4, 'int8-blocks': 8 };
 
 export class PreparedWeights {
   private readonly tensors: ReadonlyMap<string, TensorEntry>;
@@ -82,7 +82,7 @@ export class PreparedWeights {
 export function* openPrepared(
   source: WeightSource,
   linears: readonly LinearShape[],
-  product: Product,
+  product: PrecisionName,
   file: string,
 ): Generator<number, PreparedWeights | undefined> {
   const layers = linears.flatMap((linear) => layerOf(source, linear, product) ?? []);
@@ -113,7 +113,7 @@ type Layer = { tensors: Stored[]; make(): Iterable<ArrayBufferView> };
 function layerOf(
   source: WeightSource,
   { name, inputs, outputs, precise }: LinearShape,
-  product: Product,
+  product: PrecisionName,
 ): Layer | undefined {
   const weight = `${name}.weight`;
   const parts = source.parts(weight);

@@ -8,22 +8,25 @@ import type { Graph, Var } from '../onnx/graph.ts';
 import * as op from '../onnx/operators/index.ts';
 import { readable, readFloats } from './floats.ts';
 import { isBlockType } from './ggml-blocks.ts';
-import type { PreparedLinear, PreparedWeights, Product } from './prepared.ts';
+import type { PrecisionName, PreparedLinear, PreparedWeights } from './prepared.ts';
 import type { Part, WeightSource } from './source.ts';
 
-/** How a network computes: `product` concerns its matrix products; everything between them is f32. */
+/** How a network computes: `precision` is that of its matrix products; everything between them is f32. */
 export type Compute = {
-  product: Product;
+  precision: PrecisionName;
   /** Use ONNX Runtime's fused attention and rotary embedding; plain operators where a device gets them wrong. */
   fused: boolean;
   /** Layers, by path, that take more than a low-rank update. */
-  forms?: ReadonlyMap<string, UpdateForm>;
+  forms?: UpdateForms;
   /** Where blocks attend to guide pictures; nowhere by default. */
   places?: readonly ImagePromptPlace[];
 };
 
 /** What an IP-Adapter's attention is added to: the attention's output inside a block, or the stream that leaves it. */
 export type ImagePromptPlace = 'attention' | 'residual';
+
+/** By the layer's path. */
+export type UpdateForms = ReadonlyMap<string, UpdateForm>;
 
 /** What a layer is compiled to take besides a low-rank update: its sizes are part of the graph. */
 export type UpdateForm = {

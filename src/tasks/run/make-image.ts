@@ -1,4 +1,4 @@
-import type { EncodedImage, EngineEvent, Plan } from '../../engine/plan.ts';
+import type { EngineEvent, FinishedImage, Plan } from '../../engine/plan.ts';
 import type { EngineHost } from '../../engine/process/host.ts';
 import { RetouchError } from '../../error.ts';
 
@@ -11,7 +11,7 @@ export type MakeOptions = { engine: ImageEngine; signal: AbortSignal; onEvent(ev
  * Plan → image. A crash is seldom the plan's fault: memory may have run out, or the process died between two runs. So a
  * plan whose engine died is tried once more on a fresh process.
  */
-export async function makeImage(plan: Plan, options: MakeOptions): Promise<EncodedImage> {
+export async function makeImage(plan: Plan, options: MakeOptions): Promise<FinishedImage> {
   try {
     return await runOnce(plan, options);
   } catch (error) {
@@ -21,8 +21,8 @@ export async function makeImage(plan: Plan, options: MakeOptions): Promise<Encod
   }
 }
 
-async function runOnce(plan: Plan, { engine, signal, onEvent }: MakeOptions): Promise<EncodedImage> {
-  let image: EncodedImage | undefined;
+async function runOnce(plan: Plan, { engine, signal, onEvent }: MakeOptions): Promise<FinishedImage> {
+  let image: FinishedImage | undefined;
   for await (const event of engine.run(plan, signal)) {
     onEvent(event);
     if (event.type === 'image') image = event.image;

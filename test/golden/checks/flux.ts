@@ -1,15 +1,16 @@
 /** The transformer against the reference implementation: activations, outputs, loops, true CFG, inpainting. */
-import { addNoise, blend, firstStep } from '../../../src/engine/latents/inpaint.ts';
+import { addNoise, firstStep, keepOutside } from '../../../src/engine/latents/inpaint.ts';
 import { pack } from '../../../src/engine/latents/packing.ts';
 import { guidanceInput, timestepInput } from '../../../src/engine/latents/timestep.ts';
 import { type FluxConfig, fluxConfig } from '../../../src/engine/models/flux-config.ts';
 import { type Conditioning, Transformer } from '../../../src/engine/networks/transformer.ts';
 import { sinusoid } from '../../../src/engine/nn/embedding.ts';
 import { rotaryTable } from '../../../src/engine/nn/rope.ts';
-import { type Device, Session } from '../../../src/engine/onnx/session.ts';
+import type { DeviceName } from '../../../src/engine/onnx/device.ts';
+import { Session } from '../../../src/engine/onnx/session.ts';
 import { type Feeds, f32Tensor, floats } from '../../../src/engine/onnx/tensor.ts';
 import { euler } from '../../../src/engine/samplers/euler.ts';
-import type { Model } from '../../../src/engine/samplers/index.ts';
+import type { Velocity } from '../../../src/engine/samplers/index.ts';
 import { openCheckpoint } from '../../../src/engine/weights/checkpoint.ts';
 import { fluxDialects } from '../../../src/engine/weights/dialects/flux.ts';
 import { WeightSource } from '../../../src/engine/weights/source.ts';
@@ -17,7 +18,7 @@ import { traceGraph } from '../flux-trace.ts';
 import { type Compared, compared, type Line, type Lines, Tensors } from './check.ts';
 
 export type FluxTolerance = { block: number; loop: number };
-type Setup = { device: Device; fused: boolean };
+type Setup = { device: DeviceName; fused: boolean };
 
 /** Reference tokens and their positions by the case's name. */
 const referencesOf: Record<string, [tokens: string, ids: string][]> = {
@@ -60,7 +61,7 @@ async function* checkBlocks(
   tolerance: FluxTolerance,
   setup: Setup,
 ): Lines {
-  const graph = traceGraph(source, config, { product: 'f32', fused: setup.fused });
+  const graph = traceGraph(source, config, { precision: 'f32', fused: setup.fused });
   const session = await Session.compile(graph, { device: setup.device, threads: 1 });
   for (const name of Object.keys(referencesOf)) {
     if (!io.has(`${name}.out`)) continue;
@@ -91,7 +92,7 @@ async function* checkRounded(
   label: string,
   setup: Setup,
 ): Lines {
-  const graph = traceGraph(source, config, { product: 'f32', fused: setup.fused });
+  const graph = traceGraph(source, config, { precision: 'f32', fused: setup.fused });
   const session = await Session.compile(graph, { device: setup.device, threads: 1 });
   for (const name of Object.keys(referencesOf)) {
     const expected = `${name}.out_all_bf16`;
@@ -148,15 +149,14 @@ async function* checkLoops(
   const transformer = await finish(
     Transformer.load(
       { source, config },
-      { product: 'f32', fused: setup.fused },
+      { precision: 'f32', fused: setup.fused },
       { device: setup.device, threads: 1 },
-      '',
     ),
   );
   const sigmas = Float64Array.from(io.floats('loop.timesteps'));
   const { given, negative } = inputs(io, config, 'ref');
   const model =
-    (conditioning: Conditioning): Model =>
+    (conditioning: Conditioning): Velocity =>
     (x, sigma) =>
       transformer.velocity({ x, time: 1000 * sigma }, conditioning);
 
@@ -166,7 +166,7 @@ async function* checkLoops(
   for (const name of io.names) {
     const scale = Number(name.match(/^loop\.true_cfg([\d.]+?)\.out$/)?.[1]);
     if (!negative || Number.isNaN(scale)) continue;
-    const guided: Model = async (x, sigma) => {
+    const guided: Velocity = async (x, sigma) => {
       const v = await model(given)(x, sigma);
       const against = await model(negative)(x, sigma);
       return against.map((value, i) => value + scale * (v[i]! - value));
@@ -184,13 +184,13 @@ async function* checkLoops(
 }
 
 async function denoise(
-  model: Model,
+  model: Velocity,
   x: Float32Array,
   sigmas: Float64Array,
   replace: (x: Float32Array, sigma: number) => Float32Array = (x) => x,
 ): Promise<Float32Array> {
   let last = x;
-  for await (const step of euler(model, x, sigmas, { noise: () => x })) {
+  for await (const step of euler(model, x, { sigmas, noise: () => x })) {
     step.x = replace(step.x, step.sigma);
     last = step.x;
   }
@@ -204,7 +204,7 @@ async function denoise(
 async function checkInpaint(
   io: Tensors,
   given: Conditioning,
-  model: (given: Conditioning) => Model,
+  model: (given: Conditioning) => Velocity,
   sigmas: Float64Array,
   label: string,
   tolerance: number,
@@ -231,7 +231,9 @@ async function checkInpaint(
   for (const first of [likeliest, ...others]) {
     const rest = sigmas.slice(first);
     const start = addNoise(init, noise, rest[0]!);
-    const out = await denoise(model(own), start, rest, (x, sigma) => blend(x, init, noise, mask, sigma));
+    const out = await denoise(model(own), start, rest, (x, sigma) =>
+      keepOutside(x, { init, noise, mask }, sigma),
+    );
     const line = compared(`${label} inpaint.out`, out, io.floats('inpaint.out'), tolerance);
     if (line.pass) return line;
     lines.push(line);

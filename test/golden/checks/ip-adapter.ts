@@ -1,12 +1,12 @@
 /** The transformer under IP-Adapters against diffusers': test/data/reference/ip_adapter.py made adapters and velocities. */
 import path from 'node:path';
-import { type Guidance, joinGuidance } from '../../../src/engine/adapters/ip-adapter/image-prompt.ts';
+import { type AdapterLayers, joinAdapters } from '../../../src/engine/adapters/ip-adapter/image-prompt.ts';
 import { openIpAdapter } from '../../../src/engine/adapters/ip-adapter/index.ts';
 import { IpAdapter } from '../../../src/engine/adapters/ip-adapter/network.ts';
 import { embedScalings } from '../../../src/engine/adapters/ip-adapter/scaling.ts';
 import { fluxConfig } from '../../../src/engine/models/flux-config.ts';
 import { type Conditioning, Transformer } from '../../../src/engine/networks/transformer.ts';
-import type { Device } from '../../../src/engine/onnx/session.ts';
+import type { DeviceName } from '../../../src/engine/onnx/device.ts';
 import { f32Tensor } from '../../../src/engine/onnx/tensor.ts';
 import { openCheckpoint } from '../../../src/engine/weights/checkpoint.ts';
 import { fluxDialects } from '../../../src/engine/weights/dialects/flux.ts';
@@ -23,20 +23,20 @@ export const adapterFile = (name: string) =>
 export class GuidedTransformer {
   private readonly io = openGolden('flux_tiny_io.safetensors');
   readonly expected = new Tensors(adapterFile('adapters_io'));
-  private readonly setup: { device: Device; fused: boolean };
+  private readonly setup: { device: DeviceName; fused: boolean };
   private readonly transformer: Transformer;
 
-  private constructor(transformer: Transformer, setup: { device: Device; fused: boolean }) {
+  private constructor(transformer: Transformer, setup: { device: DeviceName; fused: boolean }) {
     this.transformer = transformer;
     this.setup = setup;
   }
 
-  static async load(setup: { device: Device; fused: boolean }): Promise<GuidedTransformer> {
+  static async load(setup: { device: DeviceName; fused: boolean }): Promise<GuidedTransformer> {
     const source = new WeightSource(openCheckpoint(goldenFile('flux_tiny.safetensors')), fluxDialects);
     const places = ['attention', 'residual'] as const;
-    const compute = { product: 'f32', fused: setup.fused, places } as const;
+    const compute = { precision: 'f32', fused: setup.fused, places } as const;
     const options = { device: setup.device, threads: 1 };
-    const loading = Transformer.load({ source, config: fluxConfig(source) }, compute, options, '');
+    const loading = Transformer.load({ source, config: fluxConfig(source) }, compute, options);
     return new GuidedTransformer(await finish(loading), setup);
   }
 
@@ -49,12 +49,12 @@ export class GuidedTransformer {
     };
   }
 
-  async guidance(name: string, features: Float32Array[], weight: number): Promise<Guidance> {
+  async layersOf(name: string, features: Float32Array[], weight: number): Promise<AdapterLayers> {
     const { config } = this.transformer;
     const adapter = openIpAdapter(adapterFile(name), { ...config, features: features[0]!.length });
-    const compute = { product: 'f32', fused: this.setup.fused } as const;
+    const compute = { precision: 'f32', fused: this.setup.fused } as const;
     const options = { device: this.setup.device, threads: 1 };
-    const network = await finish(IpAdapter.load(adapter, config.hidden / config.heads, compute, options));
+    const network = await finish(IpAdapter.load({ open: adapter, heads: config.heads }, compute, options));
     const layers = await network.project(features);
     await network.release();
     return {
@@ -63,7 +63,7 @@ export class GuidedTransformer {
     };
   }
 
-  velocity(guidance: readonly Guidance[], references = true): Promise<Float32Array> {
+  velocity(adapters: readonly AdapterLayers[], references = true): Promise<Float32Array> {
     const { io } = this;
     const { config } = this.transformer;
     const ids = [io.floats('txt_ids'), io.floats('img_ids'), ...(references ? [io.floats('ref_ids')] : [])];
@@ -74,7 +74,7 @@ export class GuidedTransformer {
       references: references ? io.floats('ref_img') : new Float32Array(0),
       ids: joinFloats(ids),
       guidance: 1000 * io.floats('ref.guidance')[0]!,
-      imagePrompt: joinGuidance(guidance, config),
+      imagePrompt: joinAdapters(adapters, config),
     };
     return this.transformer.velocity({ x: io.floats('img'), time: 1000 * io.floats('ref.t')[0]! }, given);
   }

@@ -4,8 +4,9 @@ import { decoderGraph, encoderGraph, type Probe } from '../../../src/engine/mode
 import { autoencoderConfig } from '../../../src/engine/models/autoencoder-config.ts';
 import { clipConfig, clipFeeds, clipGraph } from '../../../src/engine/models/clip.ts';
 import { relativeBuckets, t5Config, t5Feeds, t5Graph } from '../../../src/engine/models/t5.ts';
+import type { DeviceName } from '../../../src/engine/onnx/device.ts';
 import type { Graph } from '../../../src/engine/onnx/graph.ts';
-import { type Device, Session } from '../../../src/engine/onnx/session.ts';
+import { Session } from '../../../src/engine/onnx/session.ts';
 import { f32Tensor, floats, type Tensor } from '../../../src/engine/onnx/tensor.ts';
 import { openCheckpoint } from '../../../src/engine/weights/checkpoint.ts';
 import { autoencoderDialects } from '../../../src/engine/weights/dialects/autoencoder.ts';
@@ -15,7 +16,7 @@ import { WeightSource } from '../../../src/engine/weights/source.ts';
 import { block } from '../tolerance.ts';
 import { compared, type Lines, Tensors } from './check.ts';
 
-export type Setup = { device: Device; fused: boolean; tolerance: number };
+export type Setup = { device: DeviceName; fused: boolean; tolerance: number };
 const onCpu: Setup = { device: 'cpu', fused: true, tolerance: block };
 
 async function runOnce(
@@ -30,7 +31,7 @@ async function runOnce(
 }
 
 export async function* checkAutoencoder(file: string, ioFile: string, label: string, setup = onCpu): Lines {
-  const compute = { product: 'f32', fused: setup.fused } as const;
+  const compute = { precision: 'f32', fused: setup.fused } as const;
   const io = new Tensors(ioFile);
   const source = new WeightSource(openCheckpoint(file), autoencoderDialects);
   const config = autoencoderConfig(source);
@@ -65,7 +66,7 @@ export async function* checkAutoencoder(file: string, ioFile: string, label: str
 }
 
 export async function* checkClip(file: string, ioFile: string, label: string, setup = onCpu): Lines {
-  const compute = { product: 'f32', fused: setup.fused } as const;
+  const compute = { precision: 'f32', fused: setup.fused } as const;
   const io = new Tensors(ioFile);
   const source = new WeightSource(openCheckpoint(file), clipDialects);
   const config = clipConfig(source);
@@ -89,7 +90,7 @@ export async function* checkClip(file: string, ioFile: string, label: string, se
 }
 
 export async function* checkT5(file: string, ioFile: string, label: string, setup = onCpu): Lines {
-  const compute = { product: 'f32', fused: setup.fused } as const;
+  const compute = { precision: 'f32', fused: setup.fused } as const;
   const io = new Tensors(ioFile);
   const source = new WeightSource(openCheckpoint(file), t5Dialects);
   const config = t5Config(source);

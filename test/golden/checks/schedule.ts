@@ -20,9 +20,14 @@ export async function* checkSchedule(file: string): Lines {
     const mu = resolutionShift(entry.tokens, fluxShift);
     yield compared(`${name} mu`, [mu], [entry.mu], 1e-12);
     for (const [steps, expected] of Object.entries(entry.bfl ?? {}))
-      yield compared(`${name} bfl ${steps} steps`, sigmas.shifted(Number(steps), mu), expected, tolerance);
+      yield compared(
+        `${name} bfl ${steps} steps`,
+        sigmas.shifted.levels(Number(steps), mu),
+        expected,
+        tolerance,
+      );
     for (const [steps, expected] of Object.entries(entry.diffusers ?? {})) {
-      const levels = sigmas.shifted(Number(steps), mu);
+      const levels = sigmas.shifted.levels(Number(steps), mu);
       const inputs = (rounding: 'diffusers_bf16' | 'bfl_bf16') =>
         [...levels].slice(0, -1).map((level) => timestepInput(level, rounding));
       yield compared(`${name} diffusers ${steps} steps`, levels, expected.sigmas, tolerance);

@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import { deis } from '../../../src/engine/samplers/deis.ts';
 import { dpmppSde } from '../../../src/engine/samplers/dpmpp-sde.ts';
 import { dpmppSinglestep } from '../../../src/engine/samplers/dpmpp-singlestep.ts';
-import { type Model, type Sampler, samplers } from '../../../src/engine/samplers/index.ts';
+import { type Sampler, samplers, type Velocity } from '../../../src/engine/samplers/index.ts';
 import { betaQuantile } from '../../../src/engine/sigmas/beta.ts';
 import { fluxShift, resolutionShift, type Sigmas, sigmas } from '../../../src/engine/sigmas/index.ts';
 import { sampler as samplerTolerance, sigma as sigmaTolerance } from '../tolerance.ts';
@@ -11,11 +11,11 @@ import { compared, type Lines } from './check.ts';
 
 /** The file's name of a spacing → ours; those `unshifted` are the same with a shift of nothing. */
 const spacings: Record<string, Sigmas> = {
-  default: sigmas.shifted,
-  karras: sigmas.karras,
-  exponential: sigmas.exponential,
-  beta: sigmas.beta,
-  edm: sigmas.edm,
+  default: sigmas.shifted.levels,
+  karras: sigmas.karras.levels,
+  exponential: sigmas.exponential.levels,
+  beta: sigmas.beta.levels,
+  edm: sigmas.edm.levels,
 };
 
 type Algorithm = {
@@ -105,7 +105,7 @@ function levelsOf(key: string): Float64Array | undefined {
 /** The file has the EDM levels as they are, and ours begin at pure noise: the first is left out. */
 async function* checkEdm(key: string, expected: number[]): Lines {
   const [, steps, form] = key.match(/^edm_karras_n(\d+)_(flow|sigma_v)$/) ?? [];
-  const levels = [...sigmas.edm(Number(steps), 0)];
+  const levels = [...sigmas.edm.levels(Number(steps), 0)];
   const found = form === 'flow' ? levels : levels.slice(0, -1).map((sigma) => sigma / (1 - sigma));
   yield compared(`schedulers ${key}`, found.slice(1, expected.length), expected.slice(1), 1e-12);
 }
@@ -159,7 +159,7 @@ async function walk(
 ): Promise<number[][]> {
   const stated = (name: string) => Number(def.match(`\\b${name}=(-?[\\d.]+)`)?.[1]);
   const [m, k] = [stated('m'), stated('k')];
-  const velocity: Model = async (samples, sigma) => {
+  const velocity: Velocity = async (samples, sigma) => {
     const a = 1 - sigma;
     return samples.map((value) => {
       const x0 = m + ((a * k * k) / (a * a * k * k + sigma * sigma)) * (value - a * m);
@@ -169,6 +169,7 @@ async function walk(
   let drawn = 0;
   const noise = () => Float32Array.from(noise_per_step[drawn++]!);
   const found: number[][] = [];
-  for await (const step of run(velocity, Float32Array.from(x), levels, { noise })) found.push([...step.x]);
+  for await (const step of run(velocity, Float32Array.from(x), { sigmas: levels, noise }))
+    found.push([...step.x]);
   return found;
 }

@@ -2,12 +2,12 @@
 import path from 'node:path';
 import { fluxConfig } from '../../../src/engine/models/flux-config.ts';
 import { type Conditioning, Transformer } from '../../../src/engine/networks/transformer.ts';
-import type { Device } from '../../../src/engine/onnx/session.ts';
+import type { DeviceName } from '../../../src/engine/onnx/device.ts';
 import { f32Tensor } from '../../../src/engine/onnx/tensor.ts';
 import { StepCaching } from '../../../src/engine/pipeline/step-caching.ts';
 import type { CachePlan } from '../../../src/engine/plan.ts';
 import { euler } from '../../../src/engine/samplers/euler.ts';
-import type { Model } from '../../../src/engine/samplers/index.ts';
+import type { Velocity } from '../../../src/engine/samplers/index.ts';
 import { openCheckpoint } from '../../../src/engine/weights/checkpoint.ts';
 import { fluxDialects } from '../../../src/engine/weights/dialects/flux.ts';
 import { joinFloats } from '../../../src/engine/weights/floats.ts';
@@ -34,10 +34,13 @@ export const steps = levels.length - 1;
 const io = openGolden('flux_tiny_io.safetensors');
 
 /** The small transformer of the golden data; `cacheFile` is where another precision than its own keeps weights. */
-export function loadTiny(compute: Compute, device: Device, cacheFile = ''): Promise<Transformer> {
+export function loadTiny(compute: Compute, device: DeviceName, cacheFile = ''): Promise<Transformer> {
   const source = new WeightSource(openCheckpoint(goldenFile('flux_tiny.safetensors')), fluxDialects);
   const options = { device, threads: 1 };
-  return finish(Transformer.load({ source, config: fluxConfig(source) }, compute, options, cacheFile));
+  const prepared = cacheFile === '' ? {} : { preparedFile: cacheFile };
+  return finish(
+    Transformer.load({ source, config: fluxConfig(source) }, compute, { ...options, ...prepared }),
+  );
 }
 
 export function conditioning(branch: '' | 'neg_' = ''): Conditioning {
@@ -67,25 +70,26 @@ export async function runCached(
   const caching = new StepCaching(plan, steps, await transformer.cacheSessions());
   const passes = trueCfg > 1 ? [conditioning(), conditioning('neg_')] : [conditioning()];
   const hits: number[][] = [];
-  const model: Model = async (x, sigma) => {
+  const model: Velocity = async (x, sigma) => {
     const row: number[] = [];
     const results: Float32Array[] = [];
     for (const given of passes) {
+      const before = caching.reused;
       results.push(
         await caching.evaluate(given, (cached) =>
           transformer.velocity({ x, time: 1000 * sigma }, given, { cached }),
         ),
       );
-      row.push(caching.takeReused());
+      row.push(caching.reused - before);
     }
     hits.push(row);
     const [v, against] = results;
     return against ? against.map((value, i) => value + trueCfg * (v![i]! - value)) : v!;
   };
   let x = firstSample;
-  for await (const step of euler(model, x, levels.subarray(0, count + 1), { noise: () => x })) {
+  for await (const step of euler(model, x, { sigmas: levels.subarray(0, count + 1), noise: () => x })) {
     if (step.index < count - 1) x = step.x;
-    caching.step = step.index + 1;
+    caching.endStep();
   }
   caching.release();
   return { x, hits };
@@ -94,8 +98,8 @@ export async function runCached(
 /** The same without a cache. */
 export async function runPlain(transformer: Transformer): Promise<Float32Array> {
   const given = conditioning();
-  const model: Model = (x, sigma) => transformer.velocity({ x, time: 1000 * sigma }, given);
+  const model: Velocity = (x, sigma) => transformer.velocity({ x, time: 1000 * sigma }, given);
   let x = firstSample;
-  for await (const step of euler(model, x, levels.subarray(0, steps), { noise: () => x })) x = step.x;
+  for await (const step of euler(model, x, { sigmas: levels.subarray(0, steps), noise: () => x })) x = step.x;
   return x;
 }

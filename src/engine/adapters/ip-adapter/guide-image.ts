@@ -1,5 +1,5 @@
-/** Guide pictures as image encoders want them: the steps of transformers' CLIPImageProcessor and SiglipImageProcessor. */
-import type { Box } from '../../faces/boxes.ts';
+/** Guide images as vision encoders take them: the steps of transformers' CLIPImageProcessor and SiglipImageProcessor. */
+import type { Box } from '../../image/box.ts';
 import { type Bitmap, cropBitmap } from '../../image/pixels.ts';
 import { resizeBicubic } from '../../image/resample.ts';
 import type { VisionConfig } from '../../models/vision-config.ts';
@@ -7,7 +7,7 @@ import type { VisionConfig } from '../../models/vision-config.ts';
 type Square = Pick<VisionConfig, 'size' | 'crop' | 'mean' | 'deviation'>;
 
 /** [3, S, S]: resized with Pillow's bicubic kernel to a square, its middle or all of it, and normalised. */
-export function prepareGuide(bitmap: Bitmap, { size, crop, mean, deviation }: Square): Float32Array {
+export function prepareGuideImage(bitmap: Bitmap, { size, crop, mean, deviation }: Square): Float32Array {
   const { data } = crop ? middleSquare(bitmap, size) : resizeBicubic(bitmap, size, size);
   const area = size * size;
   const out = new Float32Array(3 * area);
@@ -25,23 +25,23 @@ function middleSquare({ width, height, data }: Bitmap, size: number): Bitmap {
       : resizeBicubic({ width, height, data }, long(width, height), size);
   const left = Math.floor((resized.width - size) / 2);
   const top = Math.floor((resized.height - size) / 2);
-  return cropBitmap(resized, { width: size, height: size }, left, top);
+  return cropBitmap(resized, { width: size, height: size }, { left, top });
 }
 
-/** What stands for no guide in the negative pass of classifier-free guidance: a black picture (diffusers, x-flux). */
-export function blackGuide(size: number): Bitmap {
+/** The guide image of the negative pass of classifier-free guidance: black (diffusers `FluxIPAdapterMixin`, x-flux). */
+export function blackImage(size: number): Bitmap {
   return { width: size, height: size, data: new Uint8Array(3 * size * size) };
 }
 
 /** How far a face's square reaches beyond it on each side. */
 const faceMargin = 0.3;
 
-/** The square around a face, with hair and chin, as far as the picture goes. */
+/** The square around a face, with hair and chin, as far as the image goes. */
 export function cropAround(bitmap: Bitmap, { left, top, right, bottom }: Box): Bitmap {
   const wanted = (1 + 2 * faceMargin) * Math.max(right - left, bottom - top);
   const side = Math.max(1, Math.round(Math.min(wanted, bitmap.width, bitmap.height)));
   const start = (from: number, to: number, whole: number) =>
     Math.round(Math.min(Math.max((from + to - side) / 2, 0), whole - side));
   const [x, y] = [start(left, right, bitmap.width), start(top, bottom, bitmap.height)];
-  return cropBitmap(bitmap, { width: side, height: side }, x, y);
+  return cropBitmap(bitmap, { width: side, height: side }, { left: x, top: y });
 }

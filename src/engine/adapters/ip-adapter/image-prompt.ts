@@ -4,8 +4,8 @@ import { f32Tensor, type Tensor, tensor } from '../../onnx/tensor.ts';
 import type { ImagePromptPlace } from '../../weights/weights.ts';
 import type { KeyValue } from './scaling.ts';
 
-/** What one adapter adds: where, and the keys and values for each of its blocks in order. */
-export type Guidance = { place: ImagePromptPlace; layers: readonly KeyValue[] };
+/** One adapter's contribution: where it is added, and the keys and values for each of its blocks in order. */
+export type AdapterLayers = { place: ImagePromptPlace; layers: readonly KeyValue[] };
 
 /** Tensors by the names of the graphs' inputs. */
 export type ImagePrompt = Record<string, Tensor>;
@@ -16,10 +16,10 @@ export type Blocks = { depth: number; depthSingle: number; heads: number };
 const absent = -1e30;
 
 /** Adapters of one place share a tensor [A, H, …]; those with fewer tokens are filled up, and the filling masked. */
-export function joinGuidance(guidance: readonly Guidance[], blocks: Blocks): ImagePrompt {
+export function joinAdapters(all: readonly AdapterLayers[], blocks: Blocks): ImagePrompt {
   const feeds: ImagePrompt = {};
   for (const place of ['attention', 'residual'] as const) {
-    const adapters = guidance.filter((each) => each.place === place).map(({ layers }) => layers);
+    const adapters = all.filter((each) => each.place === place).map(({ layers }) => layers);
     const [first] = adapters;
     if (!first) continue;
     const counts = adapters.map(([layer]) => tokensOf(layer!));

@@ -1,5 +1,5 @@
 /**
- * How strongly each block attends to the guide pictures. The shapes are those of ComfyUI_IPAdapter_plus, made for the
+ * How strongly each block attends to the guide images. The shapes are those of ComfyUI_IPAdapter_plus, made for the
  * cross-attentions of a UNet; over FLUX's blocks its input, middle and output are the thirds (docs/guide/ip-adapters.md).
  */
 
@@ -27,8 +27,7 @@ export type WeightType = keyof typeof weightTypes;
 /** Weights of `layers` blocks. */
 export function layerWeights(
   type: WeightType,
-  weight: number,
-  composition: number,
+  { weight, composition }: { weight: number; composition: number },
   layers: number,
 ): number[] {
   return Array.from({ length: layers }, (_, i) => weightTypes[type](weight, composition, i, layers));

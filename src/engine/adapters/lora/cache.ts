@@ -2,14 +2,19 @@
 import fs from 'node:fs';
 import { RetouchError } from '../../../error.ts';
 import type { Components } from '../../networks/components.ts';
-import type { PlannedLora } from '../../plan.ts';
 import { ActiveLoras, type LoraUse } from './active.ts';
 import { measureGains } from './gains.ts';
 import { type Layers, layersOf } from './layers.ts';
 import { bytesOf, type Prepared, prepare, preparedArrays } from './prepare.ts';
 import { readLora } from './read.ts';
+import type { LoraStage } from './stages.ts';
+
+/** A LoRA as a Plan has it: it changes every step's network, or those of one stage (stages.ts). */
+export type PlannedLora = { air: string; file: string; weight: number; stage: LoraStage };
 
 type Entry = { bytes: number; prepared: Prepared };
+
+export type LoraCacheOptions = { limit: number; threads: number; memory?: number };
 
 export class LoraCache {
   private readonly limit: number;
@@ -22,11 +27,11 @@ export class LoraCache {
   private named: { model: string; layers: Layers } | undefined;
 
   /**
-   * @param limit bytes that are kept beyond the run under way
-   * @param threads to compute with where reading takes computing
-   * @param memory bytes that the engine may use at all: what would not fit is not read
+   * @param options.limit bytes that are kept beyond the run under way
+   * @param options.threads to compute with where reading takes computing
+   * @param options.memory bytes that the engine may use at all: a file that would not fit is not read
    */
-  constructor(limit: number, threads: number, memory = Number.POSITIVE_INFINITY) {
+  constructor({ limit, threads, memory = Number.POSITIVE_INFINITY }: LoraCacheOptions) {
     this.limit = limit;
     this.threads = threads;
     this.memory = memory;

@@ -47,7 +47,7 @@ async function multiply(
   threads: number,
 ): Promise<{ squares: Float32Array; products: Float32Array }> {
   const graph = new Graph(`lengths of ${name}`);
-  const w = new Weights(graph, source, { product: 'f32', fused: true }, undefined, name);
+  const w = new Weights(graph, source, { precision: 'f32', fused: true }, undefined, name);
   const weight = w.tensor('weight', [outputs, inputs]);
   graph.output('squares', op.reduce('ReduceSumSquare', weight, 1));
   graph.output('products', op.matmulTransposed(graph.input('down', 'f32', [symbol('r'), inputs]), weight));

@@ -19,7 +19,7 @@ export type Layers = Readonly<Record<Network, ReadonlyMap<string, Target>>>;
 
 /** Names the linear layers of a model; its graphs are built for that, which reads no weights. */
 export function layersOf({ transformer, clip, t5 }: Pick<Components, 'transformer' | 'clip' | 't5'>): Layers {
-  const compute: Compute = { product: 'f32', fused: true };
+  const compute: Compute = { precision: 'f32', fused: true };
   const build = segmentBuilder(transformer.source, transformer.config);
   const slots = segmentNames(transformer.config).flatMap((name) => build(name, compute).linears);
   return {

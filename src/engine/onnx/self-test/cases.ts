@@ -1,9 +1,10 @@
 /**
  * What a device is asked. Sizes are odd on purpose: kernels work in tiles of 16, 32 or 64 and go wrong at the edges.
  */
+
+import type { DeviceName } from '../device.ts';
 import type { Var } from '../graph.ts';
 import * as op from '../operators/index.ts';
-import type { Device } from '../session.ts';
 import { type Case, exact } from './case.ts';
 import { fusedCases } from './fused-cases.ts';
 import { imageCases } from './image-cases.ts';
@@ -166,6 +167,6 @@ const movements: Case[] = [
 const all = [...arithmetic, ...products, ...movements, ...imageCases, ...fusedCases];
 
 /** Those that the device cannot do without come first. No f16 is computed on the CPU, and eight bits nowhere else. */
-export function casesFor(device: Device): Case[] {
+export function casesFor(device: DeviceName): Case[] {
   return all.filter(({ need }) => (device === 'cpu' ? !need.endsWith('half') : need !== 'int8'));
 }

@@ -2,7 +2,7 @@
  * The program of the process that process.ts forks: asks the device the cases whose numbers it is given, saying which
  * it is at, so that its parent knows what ended it.
  */
-import type { Device } from '../session.ts';
+import type { DeviceName } from '../device.ts';
 import { casesFor } from './cases.ts';
 import { askAll, type OperatorReport, open } from './run.ts';
 
@@ -12,7 +12,7 @@ export type FromChild =
   | { type: 'answer'; line: OperatorReport }
   | { type: 'done' };
 
-const [device, threads, numbers] = process.argv.slice(2) as [Device, string, string];
+const [device, threads, numbers] = process.argv.slice(2) as [DeviceName, string, string];
 const send = (message: FromChild) =>
   new Promise<void>((resolve) => void process.send?.(message, undefined, undefined, () => resolve()));
 

@@ -4,7 +4,7 @@
  */
 import { fork } from 'node:child_process';
 import { createInterface } from 'node:readline';
-import type { Device } from '../session.ts';
+import type { DeviceName } from '../device.ts';
 import { casesFor } from './cases.ts';
 import type { FromChild } from './child.ts';
 import { noAnswer, type OperatorReport } from './run.ts';
@@ -27,7 +27,7 @@ type End = { missing: string } | { crash: string } | 'done';
 const defaultModule = new URL(import.meta.url.endsWith('.ts') ? './child.ts' : './child.js', import.meta.url);
 
 export async function askInProcess(
-  device: Device,
+  device: DeviceName,
   threads: number,
   options: AskOptions = {},
 ): Promise<Answers> {

@@ -1,7 +1,9 @@
 /** Asks a device of this process. */
+
+import type { DeviceName } from '../device.ts';
 import { Graph } from '../graph.ts';
 import * as op from '../operators/index.ts';
-import { type Device, Session } from '../session.ts';
+import { Session } from '../session.ts';
 import { f32Tensor, floats, type Tensor, tensor } from '../tensor.ts';
 import type { Case, Need } from './case.ts';
 import { pattern, type Values } from './reference.ts';
@@ -18,14 +20,14 @@ export type OperatorReport = {
 };
 
 /** @throws what the runtime says when the device is not there */
-export async function open(device: Device): Promise<void> {
+export async function open(device: DeviceName): Promise<void> {
   await compute('presence', [pattern([4], 1)], (x) => op.add(x, 1), device, 1);
 }
 
 /** Asks one after the other. A wrong answer settles what it was needed for, so what else that needs is not asked. */
 export async function* askAll(
   asked: readonly Case[],
-  device: Device,
+  device: DeviceName,
   threads: number,
 ): AsyncGenerator<{ asking: Case } | { answer: OperatorReport }> {
   const settled = new Set<Need>();
@@ -39,7 +41,7 @@ export async function* askAll(
   }
 }
 
-async function ask(test: Case, device: Device, threads: number): Promise<OperatorReport> {
+async function ask(test: Case, device: DeviceName, threads: number): Promise<OperatorReport> {
   const { operator, need, tolerance, inputs, build, expected } = test;
   try {
     const found = await compute(operator, inputs, build, device, threads);
@@ -58,7 +60,7 @@ async function compute(
   name: string,
   inputs: readonly Values[],
   build: Case['build'],
-  device: Device,
+  device: DeviceName,
   threads: number,
 ): Promise<Float32Array> {
   const graph = new Graph(`self-test: ${name}`);

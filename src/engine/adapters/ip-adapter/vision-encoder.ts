@@ -1,4 +1,4 @@
-/** Guide pictures to features: an IP-Adapter's image encoder, ready to run. */
+/** Guide images to features: an IP-Adapter's image encoder, CLIP's or SigLIP's. */
 import fs from 'node:fs';
 import path from 'node:path';
 import { RetouchError } from '../../../error.ts';
@@ -6,17 +6,19 @@ import type { Bitmap } from '../../image/pixels.ts';
 import { clipVisionConfig, clipVisionGraph } from '../../models/clip-vision.ts';
 import { siglipVisionConfig, siglipVisionGraph } from '../../models/siglip-vision.ts';
 import type { VisionConfig } from '../../models/vision-config.ts';
-import { compile, type Progress, releaseAll } from '../../networks/compile.ts';
+import { compile } from '../../networks/compile.ts';
 import type { Component } from '../../networks/components.ts';
+import type { Loadable } from '../../networks/loadable.ts';
+import { countWeights, type OpenedModel } from '../../networks/opened-model.ts';
 import type { Graph } from '../../onnx/graph.ts';
-import type { Session, SessionOptions } from '../../onnx/session.ts';
+import type { Session } from '../../onnx/session.ts';
 import { f32Tensor, floats } from '../../onnx/tensor.ts';
 import { openCheckpoint, readJson } from '../../weights/checkpoint.ts';
 import type { Dialect } from '../../weights/dialects/index.ts';
 import { clipVisionDialects, siglipVisionDialects } from '../../weights/dialects/vision.ts';
 import { WeightSource } from '../../weights/source.ts';
 import type { Compute } from '../../weights/weights.ts';
-import { prepareGuide } from './guide-image.ts';
+import { prepareGuideImage } from './guide-image.ts';
 
 type EncoderKind = {
   dialects: readonly Dialect[];
@@ -29,10 +31,12 @@ const kinds = {
   siglip: { dialects: siglipVisionDialects, configure: siglipVisionConfig, build: siglipVisionGraph },
 } as const satisfies Record<string, EncoderKind>;
 
-export type OpenGuideEncoder = Component<VisionConfig> & { build: EncoderKind['build'] };
+export type OpenVisionEncoder = Component<VisionConfig> & { build: EncoderKind['build'] };
+
+type IpAdapterEncoder = { planned: { imageEncoder: string }; encoder: OpenVisionEncoder };
 
 /** Reads the header of an encoder, a transformers folder or a single file, and tells its kind by its tensors' names. */
-export function openGuideEncoder(where: string): OpenGuideEncoder {
+export function openVisionEncoder(where: string): OpenVisionEncoder {
   const checkpoint = openCheckpoint(where);
   const all: EncoderKind[] = Object.values(kinds);
   const names = new Set(checkpoint.tensors.keys());
@@ -45,7 +49,7 @@ export function openGuideEncoder(where: string): OpenGuideEncoder {
   return { source, config: { ...kind!.configure(source), ...normalisation(where) }, build: kind!.build };
 }
 
-/** What a processor's configuration says besides the encoder's. */
+/** Mean and deviation of the processor's configuration, where there is one. */
 function normalisation(where: string): Partial<Pick<VisionConfig, 'mean' | 'deviation'>> {
   const file = path.join(where, 'preprocessor_config.json');
   if (!fs.existsSync(file)) return {};
@@ -66,47 +70,53 @@ function readRgb(name: string, value: unknown, file: string): [number, number, n
   );
 }
 
-export class GuideEncoder {
+/** Adapters that share an encoder share its loaded network. */
+export function visionEncoder(
+  { session, compute }: OpenedModel,
+  use: IpAdapterEncoder,
+): Loadable<VisionEncoder> {
+  const { planned, encoder } = use;
+  const { source, config, build } = encoder;
+  return {
+    key: `guide image encoder (f32 on ${session.device}, ${planned.imageEncoder})`,
+    need: { bytes: 4 * countWeights(source), working: workingBytes(config) },
+    load: async function* () {
+      const { vision } = yield* compile({
+        name: 'the guide image encoder',
+        source,
+        graphs: { vision: { build: (compute) => build(source, config, compute) } },
+        compute: { ...compute, precision: 'f32' },
+        options: { ...session, arena: false },
+      });
+      return new VisionEncoder(config, vision);
+    },
+  };
+}
+
+/** Bytes of a layer's activations. */
+function workingBytes({ size, patch, hidden, mlp, heads }: VisionConfig): number {
+  const tokens = (size / patch) ** 2 + 1;
+  return 4 * tokens * (8 * hidden + 2 * mlp + 2 * heads * tokens);
+}
+
+export class VisionEncoder {
   private readonly config: VisionConfig;
   private readonly session: Session;
 
-  private constructor(config: VisionConfig, session: Session) {
+  constructor(config: VisionConfig, session: Session) {
     this.config = config;
     this.session = session;
   }
 
-  /** Bytes of a layer's activations. */
-  static workingBytes({ size, patch, hidden, mlp, heads }: VisionConfig): number {
-    const tokens = (size / patch) ** 2 + 1;
-    return 4 * tokens * (8 * hidden + 2 * mlp + 2 * heads * tokens);
-  }
-
-  static async *load(
-    { source, config, build }: OpenGuideEncoder,
-    compute: Compute,
-    options: SessionOptions,
-  ): AsyncGenerator<Progress, GuideEncoder> {
-    const builders = { vision: { build: (compute: Compute) => build(source, config, compute) } };
-    const { vision } = yield* compile(
-      'the guide image encoder',
-      source,
-      builders,
-      { ...compute, product: 'f32' },
-      options,
-      '',
-    );
-    return new GuideEncoder(config, vision);
-  }
-
-  /** A picture of any size to its features [E]. */
+  /** An image of any size to its features [E]. */
   async encode(bitmap: Bitmap): Promise<Float32Array> {
     const { size } = this.config;
-    const image = f32Tensor(prepareGuide(bitmap, this.config), [1, 3, size, size]);
+    const image = f32Tensor(prepareGuideImage(bitmap, this.config), [1, 3, size, size]);
     const { features } = await this.session.run({ image });
     return floats(features!);
   }
 
   release(): Promise<void> {
-    return releaseAll({ session: this.session });
+    return this.session.release();
   }
 }

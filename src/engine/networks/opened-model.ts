@@ -1,0 +1,68 @@
+/** A model's files opened and its arithmetic chosen: all that its networks are loaded from, before any of them is. */
+import path from 'node:path';
+import { examineDevice } from '../onnx/self-test.ts';
+import type { SessionOptions } from '../onnx/session.ts';
+import type { WeightSource } from '../weights/source.ts';
+import { countOf } from '../weights/stored.ts';
+import type { Compute } from '../weights/weights.ts';
+import { type Components, type ModelSource, openComponents } from './components.ts';
+import { bytesPerWeight, choosePrecision, type DeviceChoice } from './precision.ts';
+
+export type OpenedModel = {
+  source: ModelSource;
+  components: Components;
+  /** Without LoRA forms and IP-Adapter places, which each plan adds. */
+  compute: Compute;
+  session: SessionOptions;
+};
+
+/**
+ * @throws RetouchError what `openComponents` throws, `deviceUnusable`, `precisionUnsupported`
+ */
+export async function openModelFiles(
+  source: ModelSource,
+  choice: DeviceChoice,
+  threads: number,
+): Promise<OpenedModel> {
+  const { device } = choice;
+  const components = await openComponents(source);
+  const examined = await examineDevice(device, threads);
+  const precision = choosePrecision(choice, components.transformer.config, examined);
+  return {
+    source,
+    components,
+    compute: { precision, fused: examined.fused },
+    session: { device, threads },
+  };
+}
+
+/** The key of one of the model's networks. */
+export function networkKey({ source, compute, session }: OpenedModel, name: string): string {
+  const { air, files } = source;
+  const where = files.layout === 'diffusers' ? files.folder : files.transformer;
+  return `${name} of ${air} (${compute.precision} on ${session.device}, ${where})`;
+}
+
+/** Options of networks that run once or twice an image: their working memory is free for the others afterwards. */
+export function onceAnImage({ session }: OpenedModel): SessionOptions {
+  return { ...session, arena: false };
+}
+
+/** The file that a component's weights are kept in where the checkpoint holds them in another form than is computed with. */
+export function preparedFile({ source, compute }: OpenedModel, component: string): string {
+  return path.join(source.cacheFolder, `${component}-${compute.precision}.safetensors`);
+}
+
+/** Bytes of a network's weights in the precision of the model. */
+export function weightBytes({ compute, session }: OpenedModel, source: WeightSource): number {
+  return bytesPerWeight(compute.precision, session.device) * countWeights(source);
+}
+
+/** Tables of tokens stay on disk: rows of them are read as a prompt needs them. */
+const tables = /(shared|embed_tokens|token_embedding|token_embd)\.weight$/;
+
+export function countWeights(source: WeightSource): number {
+  let count = 0;
+  for (const { name, shape } of source.entries) if (!tables.test(name)) count += countOf(shape);
+  return count;
+}

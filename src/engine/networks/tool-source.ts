@@ -1,0 +1,9 @@
+/** A network that looks at finished images: where its files are and how to read them; made from a manifest. */
+export type ToolSource = {
+  air: string;
+  /** The name of its network in the engine's table. */
+  architecture: string;
+  /** Absolute paths by role. */
+  files: Readonly<Record<string, string>>;
+  settings: Readonly<Record<string, unknown>>;
+};

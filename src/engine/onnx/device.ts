@@ -1,0 +1,2 @@
+/** Devices that graphs run on, by the names of ONNX Runtime's execution providers. */
+export type DeviceName = 'cpu' | 'webgpu';

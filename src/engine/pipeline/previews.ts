@@ -1,0 +1,39 @@
+/** Previews of a run: the image that its last evaluation predicts, decoded as cheaply as the model can. */
+import { encodeImage } from '../image/image-codec.ts';
+import type { Velocity } from '../samplers/index.ts';
+import { decode } from './decode.ts';
+import type { Encoded } from './encode.ts';
+import { type Events, staged } from './events.ts';
+import { checkAborted, type Run } from './run.ts';
+
+export type Previews = {
+  /** The same velocity, whose evaluations previews are made from. */
+  watch(velocity: Velocity): Velocity;
+  /** The preview after a step, if the plan asks for one there. */
+  after(index: number): Events;
+};
+
+export function previews({ plan, model, signal, log }: Run, encoded: Encoded): Previews {
+  const { given, canvas } = encoded;
+  const { previewEvery, output } = plan;
+  const able = previewEvery > 0 && model.canPreview(given.ids.length / 3);
+  if (previewEvery > 0 && !able)
+    log('no previews: the decoder does not fit into memory beside the transformer');
+  if (!able) return { watch: (velocity) => velocity, async *after() {} };
+  let x0 = () => new Float32Array(0);
+  return {
+    watch: (velocity) => async (x, sigma) => {
+      const v = await velocity(x, sigma);
+      x0 = () => x.map((value, i) => value - sigma * v[i]!);
+      return v;
+    },
+    async *after(index) {
+      if ((index + 1) % previewEvery !== 0) return;
+      const decoding = decode(plan, { x: x0(), encoded }, model.previewDecoder(canvas));
+      const bitmap = yield* staged('decode', decoding);
+      const image = await encodeImage(bitmap, output.format, output.quality);
+      yield { type: 'preview', index, image };
+      checkAborted(signal);
+    },
+  };
+}
