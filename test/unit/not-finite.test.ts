@@ -80,7 +80,7 @@ describe('a network whose weights are not finite', () => {
       'the decoder',
       'vae',
       /^decoder\.conv_out\.bias$/,
-      /^The picture of the image decoder .+vae is not finite/,
+      /^The image of the image decoder .+vae is not finite/,
     ],
   ])('gives an error and no picture: %s', async (_, component, tensor, message) => {
     for (const value of [Number.NaN, Number.POSITIVE_INFINITY]) {
