@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
+import { engineErrors } from '../src/engine/errors.ts';
 import { errorTables, literalCodes, tableNames } from './fixtures/error-codes.ts';
 import { readSources } from './fixtures/source-files.ts';
 
@@ -18,6 +19,11 @@ const raised = [...new Set([...inTables, ...literals])].sort();
 
 it('knows every table of error codes in the source', () => {
   expect(tableNames(sources).sort()).toEqual(Object.keys(errorTables).sort());
+});
+
+it('the engine raises every code of its table', () => {
+  const engine = literalCodes(sources.filter(({ path }) => path.startsWith('engine/')));
+  expect([...engine.keys()].sort()).toEqual(Object.keys(engineErrors).sort());
 });
 
 it('documents every error code that can be raised', () => {

@@ -9,6 +9,7 @@ import { defaultMemoryLimit, defaultThreads } from './process/limits.ts';
 
 export { RetouchError } from '../error.ts';
 export type { Engine, EngineOptions } from './engine.ts';
+export { type EngineErrorCode, engineErrors } from './errors.ts';
 export { decodeImage, encodeImage, type ImageInfo, probeImage } from './image/image-codec.ts';
 export type { Bitmap } from './image/pixels.ts';
 export { nearestPreferredSize, preferredSizes, type Size } from './image/sizes.ts';

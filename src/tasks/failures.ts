@@ -9,38 +9,45 @@ import {
   failureOf,
 } from '../api/errors.ts';
 import type { PendingReply } from '../api/results.ts';
+import type { EngineErrorCode } from '../engine/errors.ts';
 import { RetouchError } from '../error.ts';
 import type { Log } from '../log.ts';
+import type { NetErrorCode } from '../net/errors.ts';
+import type { QueueErrorCode } from '../queue/queue.ts';
+import type { StoreErrorCode } from '../store/errors.ts';
 
 /** Codes with a counterpart on the wire. Others keep their code, with status 500. */
-const wireCodes: Readonly<Record<string, ApiErrorCode>> = {
+const wireCodes = {
   engineAborted: 'taskCancelled',
   engineClosed: 'serverUnavailable',
   fetchAborted: 'taskCancelled',
   jobAborted: 'taskCancelled',
   queueClosed: 'serverUnavailable',
   queueFull: 'rateLimitExceeded',
-};
+} satisfies Partial<Record<EngineErrorCode | NetErrorCode | QueueErrorCode, ApiErrorCode>>;
 
 /** Found when a LoRA's file is read for the model. */
-const loraFaults: ReadonlySet<string> = new Set([
+const loraFaults: readonly string[] = [
   'loraInvalid',
   'loraMisfit',
   'loraRefused',
   'loraUnknown',
   'loraUnmatched',
-]);
+] satisfies EngineErrorCode[];
 
-const ipAdapterFaults: ReadonlySet<string> = new Set(['ipAdapterMisfit', 'ipAdapterUnsupported']);
+const ipAdapterFaults: readonly string[] = [
+  'ipAdapterMisfit',
+  'ipAdapterUnsupported',
+] satisfies EngineErrorCode[];
 
 /** Failures of the machine: the same request may succeed later. */
-const unavailable: ReadonlySet<string> = new Set([
+const unavailable: readonly string[] = [
   'assetWriteFailed',
   'databaseBusy',
   'databaseFull',
   'inputWriteFailed',
   'notEnoughMemory',
-]);
+] satisfies (EngineErrorCode | StoreErrorCode)[];
 
 /** Turns what reading a late reply throws into a failure: the transport that reads it knows no errors of the stores. */
 export function guardRead(reply: PendingReply, place: ErrorPlace, log: Log): PendingReply {
@@ -57,14 +64,14 @@ export function toFailure(error: unknown, place: ErrorPlace, log: Log): Failure 
     const message = 'The server failed in a way it should not; its log has the details.';
     return { status: 500, error: { code: 'internalServerError', message, ...place } };
   }
-  const code = wireCodes[error.code];
+  const code = (wireCodes as Partial<Record<string, ApiErrorCode>>)[error.code];
   if (code !== undefined)
     return { status: apiErrors[code][0], error: { code, message: error.message, ...place } };
-  if (loraFaults.has(error.code))
+  if (loraFaults.includes(error.code))
     return failure('unsupportedLoraModel', error.message, { parameter: 'lora.model', ...place });
-  if (ipAdapterFaults.has(error.code))
+  if (ipAdapterFaults.includes(error.code))
     return failure('unsupportedIpAdaptersModel', error.message, { parameter: 'ipAdapters.model', ...place });
-  if (error.code === 'guideUndecodable') {
+  if (error.code === ('guideUndecodable' satisfies EngineErrorCode)) {
     const facts = { code: 'invalidIpAdaptersGuideImages', parameter: 'ipAdapters.guideImages' };
     return { status: 400, error: { ...facts, message: error.message, ...place } };
   }
@@ -74,10 +81,17 @@ export function toFailure(error: unknown, place: ErrorPlace, log: Log): Failure 
     return { status: 400, error: { ...facts, message: error.message, ...place } };
   }
   log.error('A task failed.', { taskUUID: place.taskUUID, code: error.code, reason: error.message });
-  const status = unavailable.has(error.code) ? 503 : 500;
+  const status = unavailable.includes(error.code) ? 503 : 500;
   return { status, error: { code: error.code, message: error.message, ...place } };
 }
 
+const imageFaults: readonly string[] = [
+  'imageUndecodable',
+  'imageTooLarge',
+  'imageTooSlow',
+  'maskUnusable',
+] satisfies EngineErrorCode[];
+
 export function isImageFault(code: string): boolean {
-  return ['imageUndecodable', 'imageTooLarge', 'imageTooSlow', 'maskUnusable'].includes(code);
+  return imageFaults.includes(code);
 }

@@ -1,5 +1,5 @@
 /** The detector of faces that a plan names, and the faces it finds. */
-import { RetouchError } from '../../error.ts';
+import { EngineError } from '../errors.ts';
 import type { Bitmap } from '../image/pixels.ts';
 import type { Loadable } from '../networks/loadable.ts';
 import type { ToolSource } from '../networks/tool-source.ts';
@@ -26,7 +26,7 @@ export function faceDetector(source: ToolSource, threads: number): Loadable<Face
   const { air, architecture, files } = source;
   const kind = (detectors as Partial<Record<string, DetectorKind>>)[architecture];
   if (!kind)
-    throw new RetouchError(
+    throw new EngineError(
       'modelConfigInvalid',
       `the face detector ${air} has the architecture '${architecture}'; known are ${detectorNames.join(', ')}`,
       { air, architecture },

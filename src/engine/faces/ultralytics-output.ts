@@ -1,5 +1,5 @@
 /** The layouts in which Ultralytics' exports give their boxes. */
-import { RetouchError } from '../../error.ts';
+import { EngineError } from '../errors.ts';
 import type { Size } from '../image/sizes.ts';
 import type { ToolSource } from '../networks/tool-source.ts';
 import type { Face } from './boxes.ts';
@@ -27,7 +27,7 @@ export function outputSettings({ air, settings }: ToolSource): OutputSettings {
   const number = (name: string, most: number): number | undefined => {
     const value = settings[name];
     if (value === undefined || (typeof value === 'number' && value >= 0 && value <= most)) return value;
-    throw new RetouchError(
+    throw new EngineError(
       'modelConfigInvalid',
       `the manifest of ${air} has settings.${name} = ${JSON.stringify(value)}, expected a number of 0 to ${most}`,
       { air, name },
@@ -64,7 +64,7 @@ export function decodeOutput(
       : decodeCentres(values, channels, count, settings);
     return { candidates, suppressed: false };
   }
-  throw new RetouchError(
+  throw new EngineError(
     'modelConfigInvalid',
     `the face detector ${air} gives [${dims.join(', ')}] for a picture of ${size.width}×${size.height}; expected [1, boxes, 6], [1, 4 + classes, ${priors}] or [1, ${4 * bins} + classes, ${priors}]`,
     { air, dims: [...dims] },

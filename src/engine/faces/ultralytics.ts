@@ -3,7 +3,7 @@
  * Steps: ultralytics `data/augment.py` LetterBox, `utils/nms.py` non_max_suppression.
  */
 import fs from 'node:fs';
-import { RetouchError } from '../../error.ts';
+import { EngineError } from '../errors.ts';
 import { resizeBilinear } from '../image/bilinear.ts';
 import type { Bitmap } from '../image/pixels.ts';
 import type { Size } from '../image/sizes.ts';
@@ -29,7 +29,7 @@ export const ultralytics: DetectorKind = {
   load: async function* (source, threads) {
     const { weights } = source.files;
     if (!fs.existsSync(weights!))
-      throw new RetouchError('modelFileMissing', `no file ${weights}`, { path: weights });
+      throw new EngineError('modelFileMissing', `no file ${weights}`, { path: weights });
     yield { message: 'loading face detector', fraction: 0 };
     const settings = outputSettings(source);
     const session = await ForeignSession.open(weights!, threads);

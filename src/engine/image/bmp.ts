@@ -2,7 +2,8 @@
  * Windows bitmaps, which libvips as shipped with sharp does not read. Follows Microsoft's description of
  * BITMAPCOREHEADER to BITMAPV5HEADER: 1, 2, 4, 8, 16, 24 and 32 bits, palettes, bit fields, RLE4 and RLE8.
  */
-import { RetouchError } from '../../error.ts';
+import type { RetouchError } from '../../error.ts';
+import { EngineError } from '../errors.ts';
 import type { Bitmap } from './pixels.ts';
 
 type Header = {
@@ -183,7 +184,7 @@ function viewOf(bytes: Uint8Array): DataView {
 }
 
 function undecodable(bytes: Uint8Array, reason: string): RetouchError {
-  return new RetouchError(
+  return new EngineError(
     'imageUndecodable',
     `The image begins as a BMP does but cannot be decoded from its ${bytes.length} bytes (${reason}); a whole BMP is expected.`,
     { bytes: bytes.length, format: 'bmp', reason },

@@ -2,7 +2,8 @@
  * The program of the process that decoder.ts forks: decodes one image at a time. It ends itself when one takes too much
  * processor time, so that the limit does not depend on what else the machine does.
  */
-import { RetouchError, toErrorData } from '../../error.ts';
+import { toErrorData } from '../../error.ts';
+import { EngineError } from '../errors.ts';
 import type { FromDecoder, ToDecoder } from './decoder.ts';
 import { decodeImage, prepareUpload, probeImage } from './image-codec.ts';
 import { prepareMask } from './mask.ts';
@@ -21,7 +22,7 @@ process.on('message', (message: ToDecoder) => {
     const { user, system } = process.cpuUsage(before);
     if ((user + system) / 1e6 < message.seconds) return;
     clearInterval(watch);
-    const slow = new RetouchError('imageTooSlow', tooSlow(message.seconds), { seconds: message.seconds });
+    const slow = new EngineError('imageTooSlow', tooSlow(message.seconds), { seconds: message.seconds });
     // Native code cannot be stopped; the answer is sent first.
     process.send?.({ error: toErrorData(slow) } satisfies FromDecoder, undefined, undefined, () =>
       process.kill(process.pid, 'SIGKILL'),

@@ -3,7 +3,8 @@
  * crash. An image that takes longer than the limit ends its process and nothing else.
  */
 import { type ChildProcess, fork } from 'node:child_process';
-import { type ErrorData, fromErrorData, RetouchError } from '../../error.ts';
+import { type ErrorData, fromErrorData, type RetouchError } from '../../error.ts';
+import { EngineError } from '../errors.ts';
 import type { EncodedImage } from '../plan.ts';
 import type { ImageInfo } from './image-codec.ts';
 import type { MaskSense } from './mask.ts';
@@ -139,7 +140,7 @@ class DecoderProcess {
     const late = setTimeout(() => {
       const seconds = patience / 1000;
       const text = `Decoding the image took more than ${seconds} s, which is the limit.`;
-      reject(new RetouchError('imageTooSlow', text, { seconds }));
+      reject(new EngineError('imageTooSlow', text, { seconds }));
       this.end();
     }, patience);
     this.#child.send(message, (error) => error && this.#ended(error.message));
@@ -173,7 +174,7 @@ class DecoderProcess {
 
 function crashed(bytes: Uint8Array, how: string): RetouchError {
   const message = `The image could not be decoded from its ${bytes.length} bytes: the process that decoded it ${how}.`;
-  return new RetouchError('imageUndecodable', message, { bytes: bytes.length });
+  return new EngineError('imageUndecodable', message, { bytes: bytes.length });
 }
 
 function pick(env: NodeJS.ProcessEnv, names: readonly string[]): NodeJS.ProcessEnv {

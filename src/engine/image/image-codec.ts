@@ -1,6 +1,6 @@
 /** Encoded pictures in and out, and the only door to sharp. */
 import sharp, { type Metadata, type Sharp } from 'sharp';
-import { RetouchError } from '../../error.ts';
+import { EngineError } from '../errors.ts';
 import { decodeBmp, probeBmp } from './bmp.ts';
 import type { EncodedImage, ImageFormat } from './formats.ts';
 import { readJpegStructure } from './jpeg-scans.ts';
@@ -51,7 +51,7 @@ async function readHeader(bytes: Uint8Array, format: UploadFormat, pixelLimit: n
           );
   if (format === 'jpg') checkScans(bytes);
   if (width * height <= pixelLimit) return { width, height, deepColours };
-  throw new RetouchError(
+  throw new EngineError(
     'imageTooLarge',
     `The image is ${width}×${height}, ${width * height} pixels; at most ${pixelLimit} pixels are accepted.`,
     { width, height, pixels: width * height, pixelLimit },
@@ -67,7 +67,7 @@ function checkScans(bytes: Uint8Array): void {
   const { scans } = readJpegStructure(bytes);
   if (scans <= scanLimit) return;
   const message = `The image is a JPEG of ${scans} scans; at most ${scanLimit} are decoded.`;
-  throw new RetouchError('imageTooLarge', message, { scans, scanLimit });
+  throw new EngineError('imageTooLarge', message, { scans, scanLimit });
 }
 
 /**
@@ -215,12 +215,12 @@ function setFormat(image: Sharp, format: ImageFormat, quality: number): void {
 
 function throwUnknown(bytes: Uint8Array, expected: string): never {
   const message = `The image ${describeStart(bytes)}; ${expected} is expected.`;
-  throw new RetouchError('imageUndecodable', message, { bytes: bytes.length });
+  throw new EngineError('imageUndecodable', message, { bytes: bytes.length });
 }
 
 function throwUndecodable(bytes: Uint8Array, format: UploadFormat, error: unknown): never {
   const reason = error instanceof Error ? error.message.trim().replace(/\s+/g, ' ') : String(error);
-  throw new RetouchError(
+  throw new EngineError(
     'imageUndecodable',
     `The image begins as a ${format} does but cannot be decoded from its ${bytes.length} bytes (${reason}); a whole picture is expected.`,
     { bytes: bytes.length, format, reason },

@@ -1,6 +1,7 @@
 /** Masks: grey images over a picture, white where it is edited and black where it stays. */
 
-import { RetouchError } from '../../error.ts';
+import type { RetouchError } from '../../error.ts';
+import { EngineError } from '../errors.ts';
 import type { EncodedImage } from '../plan.ts';
 import { decodeAlpha, decodeImage, encodeImage } from './image-codec.ts';
 import type { Bitmap } from './pixels.ts';
@@ -55,5 +56,5 @@ function encode({ width, height }: { width: number; height: number }, grey: (i: 
 }
 
 function unusable(found: string): RetouchError {
-  return new RetouchError('maskUnusable', `The mask ${found}.`);
+  return new EngineError('maskUnusable', `The mask ${found}.`);
 }

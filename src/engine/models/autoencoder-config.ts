@@ -1,5 +1,5 @@
 /** The sizes of an AutoencoderKL, read from its tensors; what they do not tell, from config.json or the metadata `ae_config`. */
-import { RetouchError } from '../../error.ts';
+import { EngineError } from '../errors.ts';
 import { settingsOf } from '../weights/settings.ts';
 import type { WeightSource } from '../weights/source.ts';
 
@@ -47,7 +47,7 @@ export function autoencoderConfig(source: WeightSource): AutoencoderConfig {
   const imageChannels = source.shape('encoder.conv_in.weight')[1]! / patch ** 2;
   const groups = Number(config.norm_num_groups ?? 32);
   const blocks = Number(config.layers_per_block ?? 0);
-  const invalid = (reason: string) => new RetouchError('modelConfigInvalid', `${path}: ${reason}`, { path });
+  const invalid = (reason: string) => new EngineError('modelConfigInvalid', `${path}: ${reason}`, { path });
   if (imageChannels !== 3)
     throw invalid(
       `the first convolution takes ${imageChannels * patch ** 2} channels, expected 3·${patch}² (patch_size ${patch})`,

@@ -1,7 +1,7 @@
 /**
  * CLIP's text encoder (Radford et al., arXiv 2103.00020): transformers/models/clip/modeling_clip.py, CLIPTextModel.
  */
-import { RetouchError } from '../../error.ts';
+import { EngineError } from '../errors.ts';
 import { type Activation, activate, activationNamed } from '../nn/activation.ts';
 import { attention } from '../nn/attention.ts';
 import { linear } from '../nn/linear.ts';
@@ -34,7 +34,7 @@ export function clipConfig(source: WeightSource): ClipConfig {
   const heads = Number(config.num_attention_heads ?? hidden / 64);
   const { path } = source.checkpoint;
   if (!Number.isInteger(hidden / heads) || !Number.isInteger(heads))
-    throw new RetouchError(
+    throw new EngineError(
       'modelConfigInvalid',
       `${path}: ${hidden} channels do not divide into ${heads} heads (num_attention_heads; 64 channels each by default)`,
       { path },

@@ -1,5 +1,5 @@
 /** The sizes of a FLUX transformer, read from its checkpoint: nothing is tied to the 12 B model. */
-import { RetouchError } from '../../error.ts';
+import { EngineError } from '../errors.ts';
 import type { WeightSource } from '../weights/source.ts';
 
 export type FluxConfig = {
@@ -34,7 +34,7 @@ export function fluxConfig(source: WeightSource): FluxConfig {
   const params = metadata.flux_params ? JSON.parse(metadata.flux_params) : {};
   const axes = (config.axes_dims_rope ?? params.axes_dim ?? defaultAxes(headDim)) as number[];
   if (axes.reduce((a, b) => a + b, 0) !== headDim)
-    throw new RetouchError(
+    throw new EngineError(
       'modelConfigInvalid',
       `${path}: rotary axes [${axes}] do not sum to the head width ${headDim}`,
       { path },

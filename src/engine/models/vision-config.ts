@@ -1,5 +1,5 @@
 /** What the encoders of images share: sizes read from a checkpoint, and the cut of a picture into patches. */
-import { RetouchError } from '../../error.ts';
+import { EngineError } from '../errors.ts';
 import { activationNamed } from '../nn/activation.ts';
 import type { Var } from '../onnx/graph.ts';
 import * as op from '../onnx/operators/index.ts';
@@ -45,7 +45,7 @@ export function visionConfig(source: WeightSource, kind: VisionKind): VisionConf
   const side = Math.sqrt(positions - (classToken ? 1 : 0));
   const heads = Number(config.num_attention_heads ?? releasedHeads[hidden]);
   if (!Number.isInteger(hidden / heads) || !Number.isInteger(heads) || !Number.isInteger(side))
-    throw new RetouchError(
+    throw new EngineError(
       'modelConfigInvalid',
       `${path}: ${hidden} channels in ${heads} heads (num_attention_heads of its config.json) or ${positions} positions in a square of patches do not come out even`,
       { path },

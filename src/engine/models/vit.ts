@@ -2,7 +2,7 @@
  * The Vision Transformer as a classifier (Dosovitskiy et al., arXiv 2010.11929): transformers/models/vit/modeling_vit.py,
  * ViTForImageClassification.
  */
-import { RetouchError } from '../../error.ts';
+import { EngineError } from '../errors.ts';
 import { activationNamed } from '../nn/activation.ts';
 import { linear } from '../nn/linear.ts';
 import { layerNorm } from '../nn/norm.ts';
@@ -33,7 +33,7 @@ export function vitConfig(source: WeightSource): VitConfig {
   const heads = Number(config.num_attention_heads ?? hidden / 64);
   const side = Math.sqrt(positions - 1);
   if (!Number.isInteger(hidden / heads) || !Number.isInteger(heads) || !Number.isInteger(side))
-    throw new RetouchError(
+    throw new EngineError(
       'modelConfigInvalid',
       `${path}: ${hidden} channels in ${heads} heads (num_attention_heads of its config.json) or ${positions} positions in a square of patches and one more do not come out even`,
       { path },

@@ -1,5 +1,5 @@
 /** The autoencoder's two halves, each loaded only when it is needed, and the tiny decoder. */
-import { RetouchError } from '../../error.ts';
+import { EngineError } from '../errors.ts';
 import type { Size } from '../image/sizes.ts';
 import { type LatentScale, type LatentShape, scaleLatent, unscaleLatent } from '../latents/packing.ts';
 import { decoderGraph, encoderGraph } from '../models/autoencoder.ts';
@@ -54,7 +54,7 @@ function fullDecoder({ components, compute }: OpenedModel): Decoder {
 
 function tinyDecoder({ components: { tiny }, compute, source: { air } }: OpenedModel): Decoder {
   if (!tiny)
-    throw new RetouchError(
+    throw new EngineError(
       'componentMissing',
       `${air} comes without a tiny autoencoder, which decoder 'tiny' needs; 'full' is available`,
       { air },

@@ -1,7 +1,7 @@
 /** The networks of a model, opened but not loaded: which files they are in and how large they will be. */
 import fs from 'node:fs';
 import path from 'node:path';
-import { RetouchError } from '../../error.ts';
+import { EngineError } from '../errors.ts';
 import { type AutoencoderConfig, autoencoderConfig } from '../models/autoencoder-config.ts';
 import { type AutoencoderTinyConfig, autoencoderTinyConfig } from '../models/autoencoder-tiny.ts';
 import { type ClipConfig, clipConfig } from '../models/clip.ts';
@@ -86,7 +86,7 @@ function checkTogether({ transformer, autoencoder, tiny, clip, t5 }: Components)
   for (const [found, takes, expected, gives, { source }] of joints) {
     if (found === expected) continue;
     const { path } = transformer.source.checkpoint;
-    throw new RetouchError(
+    throw new EngineError(
       'modelConfigInvalid',
       `the transformer of ${path} ${takes} of ${found} channels, but ${gives} with ${expected} (${source.checkpoint.path}): the files are not of one model`,
       { path, found, expected },
@@ -101,7 +101,7 @@ function checkTiny(tiny: Component<AutoencoderTinyConfig>, autoencoder: Componen
   const [found, expected] = [latentOf(tiny.config), latentOf(autoencoder.config)];
   if (found === expected) return;
   const { path } = tiny.source.checkpoint;
-  throw new RetouchError(
+  throw new EngineError(
     'modelConfigInvalid',
     `the tiny autoencoder ${path} has latents of ${found}, but the model's are of ${expected}`,
     { path, found, expected },

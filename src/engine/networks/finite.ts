@@ -1,5 +1,5 @@
 /** Whether a network gives numbers: NaN and infinities would become black pixels. */
-import { RetouchError } from '../../error.ts';
+import { EngineError } from '../errors.ts';
 import { areFinite } from '../weights/finite.ts';
 
 /**
@@ -9,7 +9,7 @@ import { areFinite } from '../weights/finite.ts';
 export function checkFinite(values: Float32Array, what: string, who: string): Float32Array {
   if (areFinite(values)) return values;
   const odd = values.find((value) => !Number.isFinite(value));
-  throw new RetouchError(
+  throw new EngineError(
     'outputNotFinite',
     `${what} of ${who} is not finite (it has ${odd}): its weights or those of a LoRA are damaged, a LoRA's weight is too large, or the precision cannot hold its numbers.`,
     { network: who },

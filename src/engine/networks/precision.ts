@@ -1,5 +1,5 @@
 /** Which arithmetic a model is computed in on a device (docs/precision.md has the measurements). */
-import { RetouchError } from '../../error.ts';
+import { EngineError } from '../errors.ts';
 import type { FluxConfig } from '../models/flux-config.ts';
 import type { DeviceName } from '../onnx/device.ts';
 import type { PrecisionName } from '../weights/prepared.ts';
@@ -38,7 +38,7 @@ export function choosePrecision(
   }
   if (able[precision]) return precision;
   const rest = Object.entries(able).flatMap(([name, right]) => (right ? [name] : []));
-  throw new RetouchError(
+  throw new EngineError(
     'precisionUnsupported',
     `${precision} is not computed on ${device} here, or not rightly; available: ${rest.join(', ')}`,
     { device, precision },

@@ -1,5 +1,6 @@
 /** Which networks stay loaded: all of them when memory allows, otherwise those used last. */
-import { RetouchError } from '../../error.ts';
+import type { RetouchError } from '../../error.ts';
+import { EngineError } from '../errors.ts';
 import type { Loadable, Loading, Network } from './loadable.ts';
 
 type Resident = { bytes: number; value: Network };
@@ -90,7 +91,7 @@ export class Residents {
     const needed = bytes + working + beside;
     const [all, weights, work, loras, limit] = [needed, bytes, working, beside, this.limit].map(inUnits);
     const parts = `${weights} of weights${beside > 0 ? `, ${loras} of LoRAs` : ''} and ${work} to work in`;
-    return new RetouchError(
+    return new EngineError(
       'notEnoughMemory',
       `Not enough memory for the ${key}: ${all} are needed (${parts}), and the engine may use ${limit}. A smaller precision takes less (--precision int8 about a quarter of f32, int4 about a sixth), and --memory-limit allows more.`,
       { needed, limit: this.limit },

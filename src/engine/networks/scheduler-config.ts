@@ -1,5 +1,5 @@
 /** A pipeline's `scheduler/scheduler_config.json`: how its noise levels are shifted. */
-import { RetouchError } from '../../error.ts';
+import { EngineError } from '../errors.ts';
 import { fluxShift, type ShiftConfig } from '../sigmas/index.ts';
 import { readJson } from '../weights/checkpoint.ts';
 
@@ -20,7 +20,7 @@ const neutral: Readonly<Record<string, unknown>> = {
 export function readShift(file: string): ShiftConfig {
   const config = readJson(file);
   const refuse = (key: string, expected: string): never => {
-    throw new RetouchError(
+    throw new EngineError(
       'modelConfigInvalid',
       `${file}: ${key} is ${JSON.stringify(config[key])}, expected ${expected}; take the scheduler of FLUX.1 Kontext [dev]`,
       { path: file, key },

@@ -1,5 +1,5 @@
 /** Activation functions by the names configurations know them by (transformers ACT2FN, diffusers `get_activation`). */
-import { RetouchError } from '../../error.ts';
+import { EngineError } from '../errors.ts';
 import type { Var } from '../onnx/graph.ts';
 import * as op from '../onnx/operators/index.ts';
 
@@ -23,7 +23,7 @@ export function activate(x: Var, name: Activation): Var {
 export function activationNamed(name: string, where: string): Activation {
   if (Object.hasOwn(activations, name)) return name as Activation;
   const known = Object.keys(activations).join(', ');
-  throw new RetouchError(
+  throw new EngineError(
     'modelConfigInvalid',
     `${where}: activation "${name}" is not known; known are ${known}`,
     { path: where, name },

@@ -2,7 +2,8 @@
  * A typed ONNX graph under construction. An operator (operators/*.ts) is a function Var → Var that infers the
  * type and shape of its result when it is called, so a mistake points at the line of the model file that made it.
  */
-import { RetouchError } from '../../error.ts';
+import type { RetouchError } from '../../error.ts';
+import { EngineError } from '../errors.ts';
 import { type Dim, type Shape, shapeText, sizeOf } from './dim.ts';
 import { type DType, dtypes } from './dtype.ts';
 import type { Tensor } from './tensor.ts';
@@ -186,5 +187,5 @@ export function graphError(message: string): RetouchError {
   const trace = new Error().stack?.split('\n').slice(2) ?? [];
   const line = trace.find((frame) => /:\d+:\d+\)?$/.test(frame) && !/engine[\\/](onnx|nn)[\\/]/.test(frame));
   const at = line?.match(/\(?([^()\s]+:\d+:\d+)\)?$/)?.[1]?.replace(/^file:\/\//, '') ?? 'unknown line';
-  return new RetouchError('graphInvalid', `${message} (at ${at})`, { at });
+  return new EngineError('graphInvalid', `${message} (at ${at})`, { at });
 }

@@ -4,13 +4,13 @@
  * (microsoft/onnxruntime#27379). session.ts therefore imports this module before onnxruntime-node.
  */
 import { isMainThread } from 'node:worker_threads';
-import { RetouchError } from '../../error.ts';
+import { EngineError } from '../errors.ts';
 
 const variable = 'ORT_DISABLE_TELEMETRY';
 
 // A worker thread has a copy of the environment: what is set there does not reach the native library.
 if (!isMainThread && process.env[variable] !== '1')
-  throw new RetouchError(
+  throw new EngineError(
     'telemetryOn',
     `ONNX Runtime's telemetry cannot be switched off from a worker thread; set ${variable}=1 in the environment of the process before the thread starts.`,
   );

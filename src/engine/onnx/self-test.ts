@@ -3,7 +3,7 @@
  * answer in f64. Kernels have been seen to give wrong numbers without an error (a fused attention on a software Vulkan
  * device: relative error 0.12), and a wrong picture is worse than none.
  */
-import { RetouchError } from '../../error.ts';
+import { EngineError } from '../errors.ts';
 import type { DeviceName } from './device.ts';
 import type { Case, Need } from './self-test/case.ts';
 import { casesFor } from './self-test/cases.ts';
@@ -43,7 +43,7 @@ export function selfTest(device: DeviceName, threads = 1): Promise<SelfTest> {
 export async function examineDevice(device: DeviceName, threads: number): Promise<SelfTest> {
   const test = await selfTest(device, threads);
   if (test.ok) return test;
-  throw new RetouchError('deviceUnusable', `device ${device} cannot be used: ${test.reason}`, { device });
+  throw new EngineError('deviceUnusable', `device ${device} cannot be used: ${test.reason}`, { device });
 }
 
 export async function examine(device: DeviceName, threads: number, options?: AskOptions): Promise<SelfTest> {

@@ -5,7 +5,7 @@ import './no-telemetry.ts';
 import fs from 'node:fs';
 import path from 'node:path';
 import * as ort from 'onnxruntime-node';
-import { RetouchError } from '../../error.ts';
+import { EngineError } from '../errors.ts';
 import type { DeviceName } from './device.ts';
 import type { Graph } from './graph.ts';
 import { encodeModel } from './model-proto.ts';
@@ -41,7 +41,7 @@ class Result implements Tensor {
   get dtype(): HostType {
     const found = Object.entries(typeNames).find(([, name]) => name === this.inner.type);
     if (found) return found[0] as HostType;
-    throw new RetouchError('graphInvalid', `a result is ${this.inner.type}: only f32 and integers cross`);
+    throw new EngineError('graphInvalid', `a result is ${this.inner.type}: only f32 and integers cross`);
   }
 
   get dims(): readonly number[] {
@@ -101,7 +101,7 @@ export class Session {
       return new Session(graph, inner);
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);
-      throw new RetouchError(
+      throw new EngineError(
         'graphRejected',
         `ONNX Runtime rejected graph ${graph.name}: ${reason}`,
         { graph: graph.name },
@@ -122,7 +122,7 @@ export class Session {
       const fed = feeds.find((each) => each[name] !== undefined);
       const value = fed ? toRuntime(fed[name]!) : this.idle.get(name);
       if (!value)
-        throw new RetouchError('graphInvalid', `graph ${this.graph.name} is not fed its input ${name}`);
+        throw new EngineError('graphInvalid', `graph ${this.graph.name} is not fed its input ${name}`);
       values[name] = value;
     }
     const results = await this.inner.run(values);
@@ -167,7 +167,7 @@ export class ForeignSession {
       extra: { session: { force_spinning_stop: '1' } },
     }).catch((cause: unknown) => {
       const reason = cause instanceof Error ? cause.message : String(cause);
-      throw new RetouchError(
+      throw new EngineError(
         'graphRejected',
         `ONNX Runtime rejected ${file}: ${reason}`,
         { path: file },
@@ -182,7 +182,7 @@ export class ForeignSession {
       value.isTensor ? `${value.name}: ${value.type} [${value.shape.join(', ')}]` : value.name,
     );
     await inner.release();
-    throw new RetouchError(
+    throw new EngineError(
       'modelConfigInvalid',
       `${file} takes ${found.join(' and ') || 'nothing'}; expected one float32 picture [1, 3, height, width]`,
       { path: file },

@@ -1,5 +1,5 @@
 /** Tensors outside graphs: plain values that no runtime needs to be loaded for. */
-import { RetouchError } from '../../error.ts';
+import { EngineError } from '../errors.ts';
 import type { DType } from './dtype.ts';
 
 /** The types that cross the boundary of a graph. */
@@ -32,7 +32,7 @@ export function tensor(dtype: DType, data: HostData, dims: readonly number[]): T
   const array = (arrays as Partial<Record<DType, (typeof arrays)[HostType]>>)[dtype];
   const count = dims.reduce((a, b) => a * b, 1);
   if (!array || !(data instanceof array) || data.length !== count)
-    throw new RetouchError(
+    throw new EngineError(
       'graphInvalid',
       `a ${dtype} tensor of shape [${dims}] needs ${count} elements in ${array?.name ?? 'a type that crosses'}, found ${data.length} in ${data.constructor.name}`,
     );

@@ -1,5 +1,5 @@
 /** One plan under way. */
-import { RetouchError } from '../../error.ts';
+import { EngineError } from '../errors.ts';
 import type { Plan } from '../plan.ts';
 import type { EncodingMemo } from './encode.ts';
 import type { Model } from './model.ts';
@@ -14,5 +14,5 @@ export type Run = {
 
 /** @throws RetouchError `engineAborted` once the signal has fired */
 export function checkAborted(signal: AbortSignal): void {
-  if (signal.aborted) throw new RetouchError('engineAborted', 'The run was stopped.');
+  if (signal.aborted) throw new EngineError('engineAborted', 'The run was stopped.');
 }

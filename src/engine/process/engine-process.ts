@@ -3,7 +3,8 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
-import { fromErrorData, RetouchError } from '../../error.ts';
+import { fromErrorData, type RetouchError } from '../../error.ts';
+import { EngineError } from '../errors.ts';
 import type { EngineEvent, Plan } from '../plan.ts';
 import type { Channel } from './channel.ts';
 import type { FromChild, ToChild } from './messages.ts';
@@ -172,7 +173,7 @@ export class EngineProcess {
 
   #crash({ code, signal, spawnError }: Exit, phase: string): RetouchError {
     if (spawnError) {
-      return new RetouchError(
+      return new EngineError(
         'engineCrashed',
         `The engine process could not be started: ${spawnError.message}.`,
       );
@@ -180,7 +181,7 @@ export class EngineProcess {
     const how = signal ? `signal ${signal}` : `exit code ${code}`;
     const hint =
       signal === 'SIGKILL' ? ' SIGKILL is also how the system ends a process when memory has run out.' : '';
-    return new RetouchError(
+    return new EngineError(
       'engineCrashed',
       `The engine process ended with ${how} while ${phase}; the next run gets a fresh one.${hint}`,
       { signal, exitCode: code, phase, lastLines: [...this.#lastLines] },

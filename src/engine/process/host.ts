@@ -8,7 +8,8 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { backOff } from '../../back-off.ts';
-import { RetouchError } from '../../error.ts';
+import type { RetouchError } from '../../error.ts';
+import { EngineError } from '../errors.ts';
 import type { EngineEvent, Plan } from '../plan.ts';
 import { Channel } from './channel.ts';
 import { EngineProcess, type Exit } from './engine-process.ts';
@@ -148,9 +149,9 @@ export class EngineHost {
 }
 
 function aborted(): RetouchError {
-  return new RetouchError('engineAborted', 'The run was stopped before its image was finished.');
+  return new EngineError('engineAborted', 'The run was stopped before its image was finished.');
 }
 
 function closed(): RetouchError {
-  return new RetouchError('engineClosed', 'The engine was closed before the image was finished.');
+  return new EngineError('engineClosed', 'The engine was closed before the image was finished.');
 }

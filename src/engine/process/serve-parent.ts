@@ -6,8 +6,9 @@
  */
 
 import { setImmediate } from 'node:timers/promises';
-import { RetouchError, toErrorData } from '../../error.ts';
+import { toErrorData } from '../../error.ts';
 import type { CreateEngine, Engine, EngineOptions } from '../engine.ts';
+import { EngineError } from '../errors.ts';
 import type { Plan } from '../plan.ts';
 import type { FromChild, ToChild } from './messages.ts';
 
@@ -52,7 +53,7 @@ export function serveParent(createEngine: CreateEngine): void {
       for await (const event of engine.run(plan, controller.signal)) {
         send({ type: 'event', id, event });
         await hearParent();
-        if (controller.signal.aborted) throw new RetouchError('engineAborted', 'The run was stopped.');
+        if (controller.signal.aborted) throw new EngineError('engineAborted', 'The run was stopped.');
       }
       current = undefined;
       send({ type: 'end', id });

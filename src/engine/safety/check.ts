@@ -1,5 +1,5 @@
 /** The classifier that a plan names, and its verdict on a finished image. */
-import { RetouchError } from '../../error.ts';
+import { EngineError } from '../errors.ts';
 import type { Bitmap } from '../image/pixels.ts';
 import type { Loadable } from '../networks/loadable.ts';
 import type { ToolSource } from '../networks/tool-source.ts';
@@ -25,7 +25,7 @@ export function contentClassifier(source: ToolSource, threads: number): Loadable
   const { air, architecture, files } = source;
   const kind = (classifiers as Partial<Record<string, ClassifierKind>>)[architecture];
   if (!kind)
-    throw new RetouchError(
+    throw new EngineError(
       'modelConfigInvalid',
       `the safety classifier ${air} has the architecture '${architecture}'; known are ${classifierNames.join(', ')}`,
       { air, architecture },

@@ -1,5 +1,5 @@
 /** Which classes count and how much, from the `settings` of a classifier's manifest. */
-import { RetouchError } from '../../error.ts';
+import { EngineError } from '../errors.ts';
 import type { ToolSource } from '../networks/tool-source.ts';
 
 export type UnsafeRule = { unsafe: readonly string[]; threshold: number };
@@ -13,7 +13,7 @@ export function readUnsafe(
   const { unsafe = otherwise.unsafe, threshold = otherwise.threshold } = settings;
   const refuse = (name: string, expected: string): never => {
     const found = JSON.stringify(settings[name]) ?? 'nothing';
-    throw new RetouchError(
+    throw new EngineError(
       'modelConfigInvalid',
       `the manifest of ${air} has settings.${name} = ${found}, expected ${expected}`,
       { air, name },

@@ -4,7 +4,7 @@
  */
 import fs from 'node:fs';
 import path from 'node:path';
-import { RetouchError } from '../../error.ts';
+import { EngineError } from '../errors.ts';
 import type { Bitmap } from '../image/pixels.ts';
 import { resizeBicubic, resizeLanczos, resizeTriangle } from '../image/resample.ts';
 import { vitConfig, vitGraph } from '../models/vit.ts';
@@ -74,7 +74,7 @@ export function readPreparation(folder: string, size: number): (bitmap: Bitmap) 
   const wanted = config.size ?? size;
   const sides = typeof wanted === 'object' ? Object.values(wanted as object) : [wanted];
   if (!resize || !sides.every((side) => side === size))
-    throw new RetouchError(
+    throw new EngineError(
       'modelConfigInvalid',
       `${file}: it resizes to ${JSON.stringify(wanted)} with filter ${config.resample}; expected ${size} and one of ${Object.keys(filters).join(', ')}`,
       { path: file },

@@ -1,7 +1,7 @@
 /** A tokenizer's folder, as diffusers lays it out, read into one tokenizer.json and one tokenizer_config.json. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { RetouchError } from '../../error.ts';
+import { EngineError } from '../errors.ts';
 
 type Json = { [key: string]: Json } | Json[] | string | number | boolean | null | undefined;
 type JsonObject = { [key: string]: Json };
@@ -62,7 +62,7 @@ async function fromVocabulary(folder: string, config: JsonObject): Promise<JsonO
   if (!vocab || merges === undefined) {
     const path = folder;
     const message = `${folder} has no tokenizer: neither tokenizer.json nor vocab.json with merges.txt.`;
-    throw new RetouchError('modelFileMissing', message, { path });
+    throw new EngineError('modelFileMissing', message, { path });
   }
   const start = contentOf(config.bos_token) ?? '<|startoftext|>';
   const end = contentOf(config.eos_token) ?? '<|endoftext|>';
@@ -121,7 +121,7 @@ async function readJson(path: string): Promise<JsonObject | undefined> {
     return JSON.parse(text);
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new RetouchError('modelConfigInvalid', `${path} is not JSON: ${reason}.`, { path }, { cause });
+    throw new EngineError('modelConfigInvalid', `${path} is not JSON: ${reason}.`, { path }, { cause });
   }
 }
 

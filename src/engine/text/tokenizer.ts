@@ -3,7 +3,7 @@
  * plain: no weights in parentheses, as in diffusers.
  */
 import { Tokenizer } from '@huggingface/tokenizers';
-import { RetouchError } from '../../error.ts';
+import { EngineError } from '../errors.ts';
 import { readCharsmap } from './charsmap.ts';
 import { contentOf, readTokenizerFiles, type TokenizerFiles } from './tokenizer-files.ts';
 
@@ -39,13 +39,13 @@ export async function loadTokenizer(folder: string): Promise<PromptTokenizer> {
     const id = tokenizer.token_to_id(content);
     if (id !== undefined) return id;
     const message = `${folder}: ${name} is "${content}", which the vocabulary does not have.`;
-    throw new RetouchError('modelConfigInvalid', message, { path: folder });
+    throw new EngineError('modelConfigInvalid', message, { path: folder });
   };
   const begin = idOf('bos_token');
   const endId = idOf('eos_token');
   if (endId === undefined) {
     const message = `${folder}: tokenizer_config.json names no eos_token, and prompts must end with one.`;
-    throw new RetouchError('modelConfigInvalid', message, { path: folder });
+    throw new EngineError('modelConfigInvalid', message, { path: folder });
   }
   const padId = idOf('pad_token') ?? endId;
   const { model_max_length } = config;
@@ -71,7 +71,7 @@ function build(folder: string, { tokenizer, config }: TokenizerFiles): Library {
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     const message = `${folder} has a tokenizer that cannot be used: ${reason}.`;
-    throw new RetouchError('modelConfigInvalid', message, { path: folder }, { cause });
+    throw new EngineError('modelConfigInvalid', message, { path: folder }, { cause });
   }
 }
 

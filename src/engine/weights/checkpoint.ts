@@ -3,7 +3,7 @@
  */
 import fs from 'node:fs';
 import path from 'node:path';
-import { RetouchError } from '../../error.ts';
+import { EngineError } from '../errors.ts';
 import { isGguf, openGguf } from './gguf.ts';
 import { openSafetensors } from './safetensors.ts';
 import { withScales } from './scales.ts';
@@ -42,7 +42,7 @@ export class Checkpoint {
  */
 export function openCheckpoint(where: string): Checkpoint {
   if (!fs.existsSync(where))
-    throw new RetouchError('modelFileMissing', `no file or folder ${where}`, { path: where });
+    throw new EngineError('modelFileMissing', `no file or folder ${where}`, { path: where });
   if (!fs.statSync(where).isDirectory()) {
     refuseShard(where);
     return assemble(where, [openTensors(where)]);
@@ -76,6 +76,6 @@ export function readJson(file: string): Record<string, unknown> {
     return parseJson(fs.readFileSync(file, 'utf8'));
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new RetouchError('modelConfigInvalid', `cannot read ${file}: ${reason}`, { path: file }, { cause });
+    throw new EngineError('modelConfigInvalid', `cannot read ${file}: ${reason}`, { path: file }, { cause });
   }
 }

@@ -1,5 +1,5 @@
 /** Damaged numbers: NaN and infinities. Rounded to integers they would be others, and nobody would know. */
-import { RetouchError } from '../../error.ts';
+import { EngineError } from '../errors.ts';
 import type { TensorEntry } from './stored.ts';
 
 export function areFinite(values: Float32Array): boolean {
@@ -12,7 +12,7 @@ export function areFinite(values: Float32Array): boolean {
 /** @throws RetouchError `checkpointInvalid` that names the tensor the values are made from */
 export function checkWeights(entry: TensorEntry, values: Float32Array): Float32Array {
   if (areFinite(values)) return values;
-  throw new RetouchError(
+  throw new EngineError(
     'checkpointInvalid',
     `${entry.file}: tensor ${entry.name} has numbers that are not finite (NaN or infinite): the file is damaged`,
     { path: entry.file, tensor: entry.name },

@@ -1,5 +1,5 @@
 /** Stored floating-point bytes as f32. */
-import { RetouchError } from '../../error.ts';
+import { EngineError } from '../errors.ts';
 import { e4m3, e5m2 } from './float8.ts';
 import { blockTypes, dequantize, isBlockType, readGroups } from './ggml-blocks.ts';
 import { readBytes, type StoredType, type TensorEntry } from './stored.ts';
@@ -23,7 +23,7 @@ export function toFloats(bytes: Buffer, dtype: StoredType): Float32Array {
     for (let i = 0; i < half.length; i++) bits[i] = half[i]! << 16;
     return new Float32Array(bits.buffer);
   }
-  throw new RetouchError('dtypeUnsupported', `${dtype} is not a weight type this build reads (${readable})`, {
+  throw new EngineError('dtypeUnsupported', `${dtype} is not a weight type this build reads (${readable})`, {
     dtype,
   });
 }

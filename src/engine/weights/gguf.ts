@@ -3,7 +3,8 @@
  * bytes from the next multiple of the alignment. Source: github.com/ggml-org/ggml, docs/gguf.md.
  */
 import fs from 'node:fs';
-import { RetouchError } from '../../error.ts';
+import type { RetouchError } from '../../error.ts';
+import { EngineError } from '../errors.ts';
 import {
   bytesOf,
   countOf,
@@ -255,7 +256,7 @@ class Cursor {
   }
 
   invalid(reason: string, offset = this.at): RetouchError {
-    return new RetouchError(
+    return new EngineError(
       'checkpointInvalid',
       `${this.path} is not a sound GGUF file: at byte ${offset}, ${reason}`,
       { path: this.path, offset },

@@ -9,7 +9,8 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { formatBytes } from '../../bytes.ts';
-import { RetouchError } from '../../error.ts';
+import type { RetouchError } from '../../error.ts';
+import { EngineError } from '../errors.ts';
 import type { FloatType } from '../onnx/dtype.ts';
 import type { Graph, Var } from '../onnx/graph.ts';
 import { blockSize } from '../onnx/operators/index.ts';
@@ -229,7 +230,7 @@ function cacheFull(file: string, needed: number): RetouchError {
   const folder = path.dirname(file);
   const { bavail, bsize } = fs.statfsSync(folder);
   const free = bavail * bsize;
-  return new RetouchError(
+  return new EngineError(
     'cacheFull',
     `Preparing ${path.basename(file)} takes ${formatBytes(needed)} of disk, and ${folder} has ${formatBytes(free)} free. ` +
       'Make room there, choose a precision that takes less (--precision int4 takes about half of int8), or move the ' +

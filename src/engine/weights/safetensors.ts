@@ -3,7 +3,8 @@
  * Source: github.com/huggingface/safetensors, README "Format".
  */
 import fs from 'node:fs';
-import { RetouchError } from '../../error.ts';
+import type { RetouchError } from '../../error.ts';
+import { EngineError } from '../errors.ts';
 import {
   bytesOf,
   countOf,
@@ -86,5 +87,5 @@ function isEntry(value: unknown): value is HeaderEntry {
 }
 
 function invalid(path: string, reason: string): RetouchError {
-  return new RetouchError('checkpointInvalid', `${path} is not a safetensors file: ${reason}`, { path });
+  return new EngineError('checkpointInvalid', `${path} is not a safetensors file: ${reason}`, { path });
 }

@@ -5,7 +5,7 @@
  * for each row. Scales of activations (`X.scale_input`, `X.input_scale`) are for products computed in the stored type, which
  * these are not: they are left alone.
  */
-import { RetouchError } from '../../error.ts';
+import { EngineError } from '../errors.ts';
 import { toFloats } from './floats.ts';
 import { readBytes, type StoredType, type TensorEntry } from './stored.ts';
 
@@ -51,7 +51,7 @@ function describedType(path: string, entry: TensorEntry, matrix: TensorEntry): S
   try {
     layer = JSON.parse(text) ?? {};
   } catch (cause) {
-    throw new RetouchError(
+    throw new EngineError(
       'checkpointInvalid',
       `${path}: ${entry.name} is not JSON: ${JSON.stringify(text.slice(0, 60))}`,
       { path, tensor: entry.name },
@@ -60,7 +60,7 @@ function describedType(path: string, entry: TensorEntry, matrix: TensorEntry): S
   }
   const format = String(layer.format);
   const refuse = (what: string): never => {
-    throw new RetouchError(
+    throw new EngineError(
       'dtypeUnsupported',
       `${path} stores ${matrix.name} as ${what}, which this build does not read; of ComfyUI's formats it reads ${Object.keys(formats).join(', ')}`,
       { path, tensor: matrix.name, dtype: format },
@@ -81,7 +81,7 @@ function readScale(path: string, entry: TensorEntry, { name, shape, dtype }: Ten
   const count = entry.shape.reduce((product, size) => product * size, 1);
   const perRow = count === rows && entry.shape[0] === rows;
   if (count !== 1 && !perRow)
-    throw new RetouchError(
+    throw new EngineError(
       'dtypeUnsupported',
       `${path}: the scale ${entry.name} has shape [${entry.shape}], expected one number or one for each of the ${rows} rows of ${name} (${dtype} [${shape}]); scales of blocks are not read`,
       { path, tensor: entry.name },
@@ -89,7 +89,7 @@ function readScale(path: string, entry: TensorEntry, { name, shape, dtype }: Ten
   const values = toFloats(readBytes(entry), entry.dtype);
   const odd = values.find((value) => !Number.isFinite(value));
   if (odd === undefined) return values;
-  throw new RetouchError(
+  throw new EngineError(
     'checkpointInvalid',
     `${path}: the scale ${entry.name} has the value ${odd}, expected finite numbers`,
     { path, tensor: entry.name },
@@ -103,7 +103,7 @@ function checkAllScaled(path: string, tensors: ReadonlyMap<string, TensorEntry>,
     if (!isMatrix || !dtype.startsWith('F8_') || scale !== undefined) continue;
     if (/(shared|embed_tokens|token_embedding|relative_attention_bias)\.weight$/.test(name)) continue;
     const missing = name.replace(/weight$/, 'scale_weight');
-    throw new RetouchError(
+    throw new EngineError(
       'tensorMissing',
       `${path} says that its 8-bit weights are scaled (${prefix}${marker}), but has no tensor ${missing}`,
       { path, tensor: missing },

@@ -1,5 +1,5 @@
 /** What a checkpoint says about its network in words: config.json, or JSON in a single file's metadata. */
-import { RetouchError } from '../../error.ts';
+import { EngineError } from '../errors.ts';
 import type { Checkpoint } from './checkpoint.ts';
 
 /** @param key of the metadata that holds the configuration when there is no config.json */
@@ -10,7 +10,7 @@ export function settingsOf({ config, metadata, path }: Checkpoint, key: string):
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw new RetouchError(
+    throw new EngineError(
       'modelConfigInvalid',
       `${path}: its metadata ${key} is not JSON`,
       { path },

@@ -1,7 +1,8 @@
 /** Which files of a folder are its network: one file, or the parts of one that was cut, `NAME-00001-of-00003.safetensors`. */
 import fs from 'node:fs';
 import path from 'node:path';
-import { RetouchError } from '../../error.ts';
+import type { RetouchError } from '../../error.ts';
+import { EngineError } from '../errors.ts';
 
 /** transformers puts a variant's name into the index's: `model.safetensors.index.fp16.json`. */
 const indexName = /\.safetensors\.index(\.\w+)?\.json$/;
@@ -26,7 +27,7 @@ export function shardOf(file: string): Shard | undefined {
 export function refuseShard(file: string): void {
   const shard = shardOf(file);
   if (!shard) return;
-  throw new RetouchError(
+  throw new EngineError(
     'modelFileMissing',
     `${file} is part ${shard.number} of ${shard.of} of a network; name the folder that holds all of them`,
     { path: file },
@@ -53,7 +54,7 @@ export function weightFiles(folder: string, names: readonly string[]): string[] 
     .filter((name) => /\.(safetensors|gguf)$/.test(name))
     .sort((a, b) => a.length - b.length || (a < b ? -1 : 1));
   if (first === undefined)
-    throw new RetouchError(
+    throw new EngineError(
       'modelFileMissing',
       `${folder} holds no .safetensors or .gguf file; it holds: ${names.join(', ') || 'nothing'}`,
       { path: folder },
@@ -67,7 +68,7 @@ export function weightFiles(folder: string, names: readonly string[]): string[] 
 }
 
 function incomplete(folder: string, missing: readonly string[], of: number): RetouchError {
-  return new RetouchError(
+  return new EngineError(
     'modelFileMissing',
     `${folder} lacks ${missing.join(', ')} of the ${of} parts of its network`,
     { path: folder, missing },
@@ -82,6 +83,6 @@ function shardsOf(index: string): string[] {
     table = undefined;
   }
   if (!table?.weight_map)
-    throw new RetouchError('checkpointInvalid', `${index} has no weight_map`, { path: index });
+    throw new EngineError('checkpointInvalid', `${index} has no weight_map`, { path: index });
   return [...new Set(Object.values(table.weight_map))].sort();
 }

@@ -1,7 +1,8 @@
 /**
  * A checkpoint as a network sees it: tensors by the reference implementation's names, with the shapes it expects.
  */
-import { RetouchError } from '../../error.ts';
+import type { RetouchError } from '../../error.ts';
+import { EngineError } from '../errors.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import type { Dialect, Piece } from './dialects/index.ts';
 import { joinFloats, readFloats } from './floats.ts';
@@ -22,7 +23,7 @@ export class WeightSource {
     if (!dialect) {
       const sample = [...this.names].slice(0, 3).join(', ');
       const known = dialects.map(({ name, probe }) => `${name} (has ${probe})`).join(', ');
-      throw new RetouchError(
+      throw new EngineError(
         'checkpointUnknown',
         `${checkpoint.path} has ${this.names.size} tensors (${sample}, …) in none of the layouts known here: ${known}`,
         { path: checkpoint.path },
@@ -89,7 +90,7 @@ export class WeightSource {
     const [part] = this.parts(name);
     const [count = 0, width = 1] = part!.shape;
     if (Number.isNaN(rowsOf(part!, 0, 1).length))
-      throw new RetouchError(
+      throw new EngineError(
         'dtypeUnsupported',
         `rows of ${width} numbers cannot be read from ${part!.name}: it is ${part!.dtype}`,
         { name, dtype: part!.dtype },
@@ -97,7 +98,7 @@ export class WeightSource {
     const out = new Float32Array(indices.length * width);
     indices.forEach((index, i) => {
       if (index < 0 || index >= count)
-        throw new RetouchError('tokenOutOfRange', `row ${index} of ${name}: it has ${count}`, {
+        throw new EngineError('tokenOutOfRange', `row ${index} of ${name}: it has ${count}`, {
           name,
           index,
           count,
@@ -130,7 +131,7 @@ export class WeightSource {
   }
 
   missing(name: string, stored: string): RetouchError {
-    return new RetouchError(
+    return new EngineError(
       'tensorMissing',
       `${this.checkpoint.path} (${this.dialect.name} layout) has no tensor ${stored}, needed for ${name}; it has ${this.names.size} tensors`,
       { path: this.checkpoint.path, tensor: stored },
@@ -138,7 +139,7 @@ export class WeightSource {
   }
 
   misshapen(name: string, found: readonly number[], expected: readonly number[]): RetouchError {
-    return new RetouchError(
+    return new EngineError(
       'tensorMisshapen',
       `tensor ${name} of ${this.checkpoint.path} has shape [${found}], expected [${expected}]`,
       { path: this.checkpoint.path, tensor: name, found, expected },

@@ -1,6 +1,7 @@
 /** Tensors as files hold them, whatever the file's format. */
 import fs from 'node:fs';
-import { RetouchError } from '../../error.ts';
+import type { RetouchError } from '../../error.ts';
+import { EngineError } from '../errors.ts';
 
 /** A type's numbers are stored in blocks of `values` that take `bytes`; most types' blocks are single numbers. */
 export const storedTypes = {
@@ -62,12 +63,12 @@ export function realPath(path: string): string {
   try {
     return fs.realpathSync(path);
   } catch {
-    throw new RetouchError('modelFileMissing', `no file ${path}`, { path });
+    throw new EngineError('modelFileMissing', `no file ${path}`, { path });
   }
 }
 
 export function truncated(path: string, found: number, expected: number): RetouchError {
-  return new RetouchError(
+  return new EngineError(
     'checkpointTruncated',
     `${path} has ${found} bytes, its header promises ${expected}: the download is probably incomplete`,
     { path, found, expected },

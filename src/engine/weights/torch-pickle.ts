@@ -4,7 +4,8 @@
  * Lib/pickletools.py; PyTorch torch/_weights_only_unpickler.py, torch/_utils.py `_rebuild_tensor_v2`.
  */
 import fs from 'node:fs';
-import { RetouchError } from '../../error.ts';
+import type { RetouchError } from '../../error.ts';
+import { EngineError } from '../errors.ts';
 import { bytesOf, countOf, realPath, type StoredType, type TensorEntry, type TensorFile } from './stored.ts';
 import { readZip } from './zip.ts';
 
@@ -304,7 +305,7 @@ function isShape(value: unknown): value is number[] {
 }
 
 function invalid(path: string, what: string): RetouchError {
-  return new RetouchError('checkpointInvalid', `${path} is no checkpoint that is read here: ${what}`, {
+  return new EngineError('checkpointInvalid', `${path} is no checkpoint that is read here: ${what}`, {
     path,
   });
 }

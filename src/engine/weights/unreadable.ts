@@ -2,7 +2,8 @@
  * Formats of quantised weights that are not read, known by tensors that nothing else has. Their weights' shapes and types
  * alone would be told as a damaged file.
  */
-import { RetouchError } from '../../error.ts';
+import type { RetouchError } from '../../error.ts';
+import { EngineError } from '../errors.ts';
 import { readable } from './floats.ts';
 import type { TensorEntry } from './stored.ts';
 
@@ -67,7 +68,7 @@ function scaleOf(name: string, tensors: Tensors): boolean {
 }
 
 function unreadable(path: string, what: string, dtype: string): RetouchError {
-  return new RetouchError(
+  return new EngineError(
     'dtypeUnsupported',
     `${path} stores ${what}, which this build does not read; it reads ${readable}`,
     { path, dtype },

@@ -2,7 +2,7 @@
  * The weights of a module inside a graph under construction: a source seen under a name prefix, which checks the
  * shape asked for (the habit of candle's VarBuilder).
  */
-import { RetouchError } from '../../error.ts';
+import { EngineError } from '../errors.ts';
 import type { DType, FloatType } from '../onnx/dtype.ts';
 import type { Graph, Var } from '../onnx/graph.ts';
 import * as op from '../onnx/operators/index.ts';
@@ -118,7 +118,7 @@ export class Weights {
     // Linear layers are prepared; what else is stored in blocks is small. It is read when the graph is compiled: most
     // graphs are built to be looked at, and a network of them would be dequantised to find out which layers it has.
     if (isBlockType(part.dtype)) return this.graph.deferred(name, 'f32', shape, () => readFloats(part));
-    throw new RetouchError(
+    throw new EngineError(
       'dtypeUnsupported',
       `tensor ${part.name} of ${part.file} is ${part.dtype}; this build reads ${readable}`,
       { tensor: part.name, dtype: part.dtype },

@@ -3,7 +3,8 @@
  * Source: PKWARE APPNOTE.TXT, with the 64-bit records that files above 4 GiB have.
  */
 import fs from 'node:fs';
-import { RetouchError } from '../../error.ts';
+import type { RetouchError } from '../../error.ts';
+import { EngineError } from '../errors.ts';
 import { truncated } from './stored.ts';
 
 export type ZipEntry = { offset: number; length: number };
@@ -79,5 +80,5 @@ function wideFields(extra: Buffer, [compressed, size, offset]: number[]): number
 }
 
 function invalid(path: string, what: string): RetouchError {
-  return new RetouchError('checkpointInvalid', `${path} is no checkpoint: ${what}`, { path });
+  return new EngineError('checkpointInvalid', `${path} is no checkpoint: ${what}`, { path });
 }

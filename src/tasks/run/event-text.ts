@@ -1,18 +1,13 @@
-/** What the engine found out on the way that whoever reads a log may want to know. */
-import type { CacheName, EngineEvent } from '../../engine/plan.ts';
-
-const cacheTitles: Record<CacheName, string> = {
-  tea: 'teaCache',
-  'first-block': 'fbCache',
-  'dual-block': 'dbCache',
-};
+/** Events of the engine as lines of a log. */
+import { caches } from '../../engine/caches/index.ts';
+import type { EngineEvent } from '../../engine/plan.ts';
 
 /** A sentence, or undefined for events that say nothing new. */
 export function eventText(event: EngineEvent): string | undefined {
   if (event.type === 'cache-end') {
     const { cache, evaluations, reused, savedMilliseconds } = event;
     const saved = (savedMilliseconds / 1000).toFixed(2);
-    return `${cacheTitles[cache]} reused ${reused} of ${evaluations} evaluations, which saved about ${saved} s.`;
+    return `${caches[cache].title} reused ${reused} of ${evaluations} evaluations, which saved about ${saved} s.`;
   }
   if (event.type === 'warning') return event.message;
   if (event.type === 'faces-end') {

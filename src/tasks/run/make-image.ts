@@ -1,3 +1,4 @@
+import type { EngineErrorCode } from '../../engine/errors.ts';
 import type { EngineEvent, FinishedImage, Plan } from '../../engine/plan.ts';
 import type { EngineHost } from '../../engine/process/host.ts';
 import { RetouchError } from '../../error.ts';
@@ -15,7 +16,8 @@ export async function makeImage(plan: Plan, options: MakeOptions): Promise<Finis
   try {
     return await runOnce(plan, options);
   } catch (error) {
-    const crashed = error instanceof RetouchError && error.code === 'engineCrashed';
+    const crashed =
+      error instanceof RetouchError && error.code === ('engineCrashed' satisfies EngineErrorCode);
     if (!crashed || options.signal.aborted) throw error;
     return runOnce(plan, options);
   }

@@ -1,6 +1,7 @@
 /** The work of the queue, for one result: Plan → image → stored image → settled result. */
 
 import { failure } from '../../api/errors.ts';
+import type { EngineErrorCode } from '../../engine/errors.ts';
 import type { EngineEvent, Plan } from '../../engine/plan.ts';
 import { RetouchError } from '../../error.ts';
 import type { Log } from '../../log.ts';
@@ -114,7 +115,10 @@ function progressAfter(event: EngineEvent): number | undefined {
 /** The server ends, or its database takes nothing: the job is done another time. */
 function isPassing(error: unknown, signal: AbortSignal): boolean {
   if (signal.aborted && (signal.reason as RetouchError).code === 'queueClosed') return true;
-  const codes: string[] = [...(['databaseBusy', 'databaseFull'] satisfies StoreErrorCode[]), 'engineClosed'];
+  const codes: string[] = ['databaseBusy', 'databaseFull', 'engineClosed'] satisfies (
+    | StoreErrorCode
+    | EngineErrorCode
+  )[];
   return error instanceof RetouchError && codes.includes(error.code);
 }
 

@@ -1,6 +1,7 @@
 /** A plan's IP-Adapters and their guide images as inputs of the transformer, computed once for all steps. */
 import { createHash } from 'node:crypto';
 import { RetouchError } from '../../../error.ts';
+import { EngineError } from '../../errors.ts';
 import type { Box } from '../../image/box.ts';
 import { decodeImage } from '../../image/image-codec.ts';
 import type { Bitmap } from '../../image/pixels.ts';
@@ -84,7 +85,7 @@ async function decodeGuide(bytes: Uint8Array, index: number, { planned }: IpAdap
   } catch (cause) {
     if (!(cause instanceof RetouchError)) throw cause;
     const where = `guide image ${index + 1} of the IP-Adapter ${planned.air}`;
-    throw new RetouchError('guideUndecodable', `${where}: ${cause.message}`, { ...cause.details }, { cause });
+    throw new EngineError('guideUndecodable', `${where}: ${cause.message}`, { ...cause.details }, { cause });
   }
 }
 

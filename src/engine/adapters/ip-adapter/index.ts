@@ -1,5 +1,5 @@
 /** The layouts of IP-Adapters that FLUX can run; adding one is a file and a line here. */
-import { RetouchError } from '../../../error.ts';
+import { EngineError } from '../../errors.ts';
 import { type Checkpoint, openCheckpoint } from '../../weights/checkpoint.ts';
 import { WeightSource } from '../../weights/source.ts';
 import type { IpAdapterConfig, IpAdapterFormat } from './format.ts';
@@ -44,14 +44,14 @@ function checkFit(file: string, format: IpAdapterFormat, config: IpAdapterConfig
   ] as const;
   for (const [found, does, expected, what] of joints) {
     if (found === expected) continue;
-    throw new RetouchError(
+    throw new EngineError(
       'ipAdapterMisfit',
       `the IP-Adapter ${file} (${format.name}) ${does} ${found} ${what} ${expected}`,
       { path: file, found, expected },
     );
   }
   if (!Number.isInteger(config.tokens))
-    throw new RetouchError(
+    throw new EngineError(
       'ipAdapterMisfit',
       `the IP-Adapter ${file} (${format.name}) makes ${config.tokens} tokens of ${config.width} channels: not a whole number`,
       { path: file, found: config.tokens },
@@ -66,7 +66,7 @@ function refuseUnet({ tensors, path }: Checkpoint): void {
   const key = tensors.get('ip_adapter.1.to_k_ip.weight');
   if (!key || tensors.has('ip_adapter.0.to_k_ip.weight')) return;
   const base = unets[key.shape[1]!] ?? `a UNet with texts of ${key.shape[1]} channels`;
-  throw new RetouchError(
+  throw new EngineError(
     'ipAdapterUnsupported',
     `${path} is an IP-Adapter for ${base}: it adds to the cross-attentions of a UNet, and FLUX has none. FLUX needs one of the layouts ${layouts()}; docs/guide/ip-adapters.md says where they are from.`,
     { path },

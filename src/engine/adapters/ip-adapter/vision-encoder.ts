@@ -1,7 +1,7 @@
 /** Guide images to features: an IP-Adapter's image encoder, CLIP's or SigLIP's. */
 import fs from 'node:fs';
 import path from 'node:path';
-import { RetouchError } from '../../../error.ts';
+import { EngineError } from '../../errors.ts';
 import type { Bitmap } from '../../image/pixels.ts';
 import { clipVisionConfig, clipVisionGraph } from '../../models/clip-vision.ts';
 import { siglipVisionConfig, siglipVisionGraph } from '../../models/siglip-vision.ts';
@@ -63,7 +63,7 @@ function normalisation(where: string): Partial<Pick<VisionConfig, 'mean' | 'devi
 function readRgb(name: string, value: unknown, file: string): [number, number, number] {
   if (Array.isArray(value) && value.length === 3 && value.every(Number.isFinite))
     return value as [number, number, number];
-  throw new RetouchError(
+  throw new EngineError(
     'modelConfigInvalid',
     `${file}: its ${name} is ${JSON.stringify(value)}, expected three numbers`,
     { path: file },

@@ -1,5 +1,6 @@
 /** The parts of one layer's update → its product: LoRA, LoHa and LoKr. */
-import { RetouchError } from '../../../error.ts';
+import type { RetouchError } from '../../../error.ts';
+import { EngineError } from '../../errors.ts';
 import { readFloats } from '../../weights/floats.ts';
 import type { TensorEntry } from '../../weights/stored.ts';
 import type { Part } from './parts.ts';
@@ -14,7 +15,7 @@ export type Form = { product: LowRank | Kronecker; rank: number };
 export function readForm(module: string, parts: Parts, path: string): Form {
   const incomplete = (missing: string): never => {
     const found = Object.values(parts).map(({ name }) => name);
-    throw new RetouchError(
+    throw new EngineError(
       'loraInvalid',
       `${path}: layer ${module} has ${found.join(', ')} and no ${missing}`,
       {
@@ -63,7 +64,7 @@ function readMatrix(entry: TensorEntry, path: string): Matrix {
   const [rows = 0, columns = 0, ...rest] = entry.shape;
   if (entry.shape.length >= 2 && rest.every((size) => size === 1))
     return { rows, columns, values: finite(entry, readFloats(entry), path) };
-  throw new RetouchError(
+  throw new EngineError(
     'loraInvalid',
     `${path}: ${entry.name} has shape [${entry.shape}], expected a matrix`,
     {
@@ -77,7 +78,7 @@ function readMatrix(entry: TensorEntry, path: string): Matrix {
 export function finite(entry: TensorEntry, values: Float32Array, path: string): Float32Array {
   const odd = values.findIndex((value) => !Number.isFinite(value));
   if (odd < 0) return values;
-  throw new RetouchError(
+  throw new EngineError(
     'loraInvalid',
     `${path}: element ${odd} of ${entry.name} is ${values[odd]}, expected finite numbers; its training failed or the file is damaged`,
     { path, tensor: entry.name },
@@ -85,7 +86,7 @@ export function finite(entry: TensorEntry, values: Float32Array, path: string): 
 }
 
 function misfit(module: string, a: Matrix, b: Matrix, path: string): RetouchError {
-  return new RetouchError(
+  return new EngineError(
     'loraInvalid',
     `${path}: the matrices of layer ${module} do not multiply: [${a.rows}, ${a.columns}] and [${b.rows}, ${b.columns}]`,
     { path, module },

@@ -1,5 +1,5 @@
 /** Updates as a file has them → per layer what its graph is fed at weight 1. */
-import { RetouchError } from '../../../error.ts';
+import { EngineError } from '../../errors.ts';
 import type { LinearLayer } from '../../onnx/graph.ts';
 import type { KroneckerForm, RowSegment, UpdateForm } from '../../weights/weights.ts';
 import { type Network, networks } from './layers.ts';
@@ -149,7 +149,7 @@ function gainOf({ outputs }: LinearLayer, updates: readonly Update[]): Float32Ar
 
 function prepareKronecker({ target, product, scale, magnitude }: KroneckerUpdate, path: string) {
   if (magnitude)
-    throw new RetouchError(
+    throw new EngineError(
       'loraRefused',
       `${path}: ${target.slot.name} has LoKr factors and magnitudes (DoRA) together`,
       {

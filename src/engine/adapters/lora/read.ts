@@ -1,7 +1,8 @@
 /** A LoRA file of any family → updates of our layers. */
 
 import { formatBytes } from '../../../bytes.ts';
-import { RetouchError } from '../../../error.ts';
+import type { RetouchError } from '../../../error.ts';
+import { EngineError } from '../../errors.ts';
 import { type Checkpoint, openCheckpoint } from '../../weights/checkpoint.ts';
 import { toFloats } from '../../weights/floats.ts';
 import { countOf, readBytes, type TensorEntry } from '../../weights/stored.ts';
@@ -36,7 +37,7 @@ export function readLora(path: string, layers: Layers, room = Number.POSITIVE_IN
         : [product.left.rows * product.right.rows, product.left.columns * product.right.columns];
     const expected = segments.reduce((sum, { count }) => sum + count, 0);
     if (inputs !== slot.inputs || outputs !== expected)
-      throw new RetouchError(
+      throw new EngineError(
         'loraMisfit',
         `${path} updates ${module} as a layer [${outputs}, ${inputs}], and this model's is [${expected}, ${slot.inputs}]: it was made for another model`,
         { path, module },
@@ -57,7 +58,7 @@ function checkRoom(path: string, layers: readonly Layer[], room: number): void {
   // Once as it is read, once as the networks are fed.
   const needed = 2 * 4 * values;
   if (needed <= room) return;
-  throw new RetouchError(
+  throw new EngineError(
     'notEnoughMemory',
     `Not enough memory for ${path}: reading it takes ${formatBytes(needed)}, and ${formatBytes(Math.max(room, 0))} are left of what the engine may use.`,
     { path, needed, room },
@@ -106,7 +107,7 @@ function unmatchedError({ path, tensors }: Checkpoint, family: Family, unmatched
   const shown = unmatched.slice(0, 5).join(', ') + (unmatched.length > 5 ? ', …' : '');
   const kinds = new Set(unmatched.flatMap((name) => refusalOf(name) ?? []));
   const reason = kinds.size > 0 ? `. Not used by this build: ${[...kinds].join('; ')}` : '';
-  return new RetouchError(
+  return new EngineError(
     'loraUnmatched',
     `${path} (${family.name}): ${unmatched.length} of its ${tensors.size} tensors belong to no layer of this model or are of a kind that is not known: ${shown}${reason}`,
     { path, unmatched: unmatched.length },
@@ -126,7 +127,7 @@ function readMagnitude(entry: TensorEntry, outputs: number, path: string): Float
   const values = finite(entry, toFloats(readBytes(entry), entry.dtype), path);
   // [n] or [n, 1]; a magnitude of each input [1, K] is another method, which LyCORIS calls wd_on_out=False.
   if (values.length === outputs && entry.shape[0] === outputs) return values;
-  throw new RetouchError(
+  throw new EngineError(
     'loraRefused',
     `${path}: ${entry.name} has shape [${entry.shape}], expected a magnitude for each of ${outputs} outputs: weights decomposed by their inputs cannot be used`,
     { path, tensor: entry.name },

@@ -1,7 +1,7 @@
 /** What a LoRA says about its scale beside its tensors. */
 import fs from 'node:fs';
 import path from 'node:path';
-import { RetouchError } from '../../../error.ts';
+import { EngineError } from '../../errors.ts';
 import { type Checkpoint, readJson } from '../../weights/checkpoint.ts';
 import { weightFiles } from '../../weights/shards.ts';
 import type { Network } from './layers.ts';
@@ -85,7 +85,7 @@ function layerPattern(key: string, where: string): RegExp {
   try {
     return new RegExp(`^(?:.*\\.)?(?:${key})$`);
   } catch (cause) {
-    throw new RetouchError(
+    throw new EngineError(
       'loraInvalid',
       `${where}: the key ${JSON.stringify(key)} of its alpha_pattern is no regular expression that can be read`,
       { path: where },
@@ -98,7 +98,7 @@ function parse(text: string, where: string): Record<string, unknown> {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw new RetouchError(
+    throw new EngineError(
       'loraInvalid',
       `${where}: its metadata lora_adapter_metadata is not JSON`,
       { path: where },

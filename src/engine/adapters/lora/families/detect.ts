@@ -1,5 +1,5 @@
 /** Which family a file is of. */
-import { RetouchError } from '../../../../error.ts';
+import { EngineError } from '../../../errors.ts';
 import { type Family, families } from './index.ts';
 
 /**
@@ -12,10 +12,10 @@ export function detectFamily(names: readonly string[], path: string): Family {
   const all: Family[] = Object.values(families);
   const owners = new Set(names.flatMap((name) => all.find((family) => family.owns(name)) ?? []));
   const refused = [...owners].find(({ refusal }) => refusal !== undefined);
-  if (refused) throw new RetouchError('loraRefused', `${path} cannot be used: ${refused.refusal}`, { path });
+  if (refused) throw new EngineError('loraRefused', `${path} cannot be used: ${refused.refusal}`, { path });
   if (owners.size > 1) {
     const found = [...owners].map(({ name, probe }) => `${name} (${probe})`).join(' and ');
-    throw new RetouchError(
+    throw new EngineError(
       'loraUnknown',
       `${path} has tensor names of several families of LoRAs, ${found}: it cannot be told which it is`,
       { path },
@@ -26,7 +26,7 @@ export function detectFamily(names: readonly string[], path: string): Family {
   const [owner = all.find(ofText)] = owners;
   if (owner) return owner;
   const known = all.filter(({ refusal }) => !refusal).map(({ name, probe }) => `${name} (${probe})`);
-  throw new RetouchError(
+  throw new EngineError(
     'loraUnknown',
     `${path} has ${names.length} tensors (${names.slice(0, 3).join(', ')}, …) named as no family of LoRAs known here: ${known.join(', ')}`,
     { path },
