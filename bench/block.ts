@@ -92,12 +92,10 @@ function buildGraph(
 
 function prepare(synthetic: Synthetic, kind: string, product: Ceiling): PreparedWeights | undefined {
   const { linears } = buildGraph(synthetic, kind, { precision: 'f32', fused: true });
-  const making = openPrepared(
-    synthetic.source,
-    linears,
-    product,
-    path.join(synthetic.folder, `${kind}-${product}.safetensors`),
-  );
+  const making = openPrepared(synthetic.source, linears, {
+    precision: product,
+    file: path.join(synthetic.folder, `${kind}-${product}.safetensors`),
+  });
   for (;;) {
     const next = making.next();
     if (next.done) return next.value;

@@ -23,8 +23,10 @@ export function toJsonSchema(schema: Schema, options: JsonSchemaOptions = {}): J
 export function toObjectSchema(
   title: string,
   schema: ObjectSchema,
-  constraints: readonly JsonSchema[] = [],
-  options: JsonSchemaOptions = {},
+  {
+    constraints = [],
+    ...options
+  }: JsonSchemaOptions & { constraints?: readonly JsonSchema[] | undefined } = {},
 ): JsonSchema {
   return {
     title,

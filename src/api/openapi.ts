@@ -59,7 +59,7 @@ export function describeApi({ version, maxTasks }: ApiFacts): JsonSchema {
         ...Object.fromEntries(
           types.map(([name, { result }]) => [
             resultName(name),
-            toObjectSchema(`${name} result`, result, [], { open: true }),
+            toObjectSchema(`${name} result`, result, { open: true }),
           ]),
         ),
       },
@@ -74,17 +74,17 @@ export function describeModel(draws: readonly Size[]): JsonSchema {
   return {
     requestSchema: {
       $schema,
-      ...toObjectSchema('imageInference', schema, constraintsFor(draws), { steps: false }),
+      ...toObjectSchema('imageInference', schema, { constraints: constraintsFor(draws), steps: false }),
       description: `Sizes: ${draws.map(sizeName).join(', ')}.`,
     },
-    responseSchema: { $schema, ...toObjectSchema('imageInference result', result, [], { open: true }) },
+    responseSchema: { $schema, ...toObjectSchema('imageInference result', result, { open: true }) },
     documentation,
   };
 }
 
 function describeRequest([name, { schema, constraints, about, documentation, examples }]: Named): JsonSchema {
   return {
-    ...toObjectSchema(name, schema, constraints),
+    ...toObjectSchema(name, schema, { constraints }),
     description: about,
     examples,
     externalDocs: { url: documentation },

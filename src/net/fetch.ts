@@ -35,8 +35,7 @@ export type Sending = { method: 'POST' | 'PUT'; headers: Readonly<Record<string,
 export async function sendTo(
   url: string,
   { method, headers, body }: Sending,
-  limits: SendLimits,
-  signal?: AbortSignal,
+  { signal, ...limits }: SendLimits & { signal?: AbortSignal },
 ): Promise<void> {
   const request = { method, body, headers: { ...headers, 'content-length': String(body.length) } };
   return exchange(url, { request, limits, signal }, async () => {});
@@ -104,8 +103,7 @@ export type StreamLimits = Omit<RouteLimits, 'answerMilliseconds'> & {
 export async function openUrl(
   url: string,
   headers: Readonly<Record<string, string>>,
-  limits: StreamLimits,
-  signal: AbortSignal,
+  { signal, ...limits }: StreamLimits & { signal: AbortSignal },
 ): Promise<Stream> {
   const { idleMilliseconds } = limits;
   const request = { method: 'GET', headers: { ...headers, 'accept-encoding': 'identity' } };

@@ -42,7 +42,11 @@ export async function withTaskMask(wire: unknown, sources: Sources, requester: R
   if (typeof wire !== 'object' || wire === null) return wire;
   const { mask, ...rest } = collectPictures(wire as WireObject);
   if (typeof mask !== 'string') return wire;
-  const { bytes } = await readMask({ text: mask, place: maskPlace }, 'transparent', sources, requester);
+  const { bytes } = await readMask(
+    { text: mask, place: maskPlace, sense: 'transparent' },
+    sources,
+    requester,
+  );
   return { ...rest, mask: `data:image/png;base64,${Buffer.from(bytes).toString('base64')}` };
 }
 

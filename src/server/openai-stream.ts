@@ -62,7 +62,7 @@ export async function openImagesStream({
     for await (const answer of perform(follower)) {
       if ('item' in answer) {
         const item = answer.item as ImageItem;
-        write(completedEvent(kind, request, item, sizes.get(item.imageUUID)));
+        write(completedEvent(kind, request, { item, size: sizes.get(item.imageUUID) }));
       } else if (isAccepted) write(toOpenAIError([answer.failure]).body);
       else refused.push(answer.failure);
     }

@@ -11,7 +11,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { backOff } from '../back-off.ts';
 import { RetouchError } from '../error.ts';
 import type { Stream } from '../net/fetch.ts';
-import { type Hub, type HubFile, type HubRepository, hubError } from './hub.ts';
+import { type Hub, type HubFile, type HubRepository, hubError, type Origin } from './hub.ts';
 
 export type DownloadOptions = {
   signal: AbortSignal;
@@ -30,10 +30,8 @@ const longestPause = 30_000;
  * network.
  */
 export async function download(
-  hub: Hub,
-  repository: HubRepository,
-  file: HubFile,
-  destination: string,
+  { hub, repository }: Origin,
+  { file, destination }: { file: HubFile; destination: string },
   options: DownloadOptions,
 ): Promise<void> {
   const partial = `${destination}.partial`;

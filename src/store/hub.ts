@@ -32,6 +32,9 @@ export type HubRepository = {
   files: HubFile[];
 };
 
+/** A repository, and the hub that files of it are downloaded from. */
+export type Origin = { hub: Hub; repository: HubRepository };
+
 const largestAnswer = 32 * 2 ** 20;
 const mostPages = 1000;
 
@@ -183,7 +186,7 @@ export class Hub {
 
   #open(url: string, headers: Record<string, string>, signal: AbortSignal): Promise<Stream> {
     const authorization = this.#token === undefined ? {} : { authorization: `Bearer ${this.#token}` };
-    return openUrl(url, { ...headers, ...authorization }, this.#limits, signal);
+    return openUrl(url, { ...headers, ...authorization }, { ...this.#limits, signal });
   }
 
   #unreadable(name: string, found: string): RetouchError {

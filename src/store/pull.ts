@@ -4,7 +4,7 @@ import { mkdir, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { formatBytes } from '../bytes.ts';
 import { download } from './download.ts';
-import { type Hub, type HubFile, type HubRepository, hubError } from './hub.ts';
+import { type HubFile, hubError, type Origin } from './hub.ts';
 
 export type PullOptions = {
   signal: AbortSignal;
@@ -21,10 +21,8 @@ const reserve = 256 * 2 ** 20;
 
 /** Throws `diskFull` before anything is downloaded, and the errors of `download`; what is there by then stays. */
 export async function pull(
-  hub: Hub,
-  repository: HubRepository,
-  files: readonly HubFile[],
-  folder: string,
+  origin: Origin,
+  { files, folder }: { files: readonly HubFile[]; folder: string },
   options: PullOptions,
 ): Promise<void> {
   await mkdir(folder, { recursive: true });
@@ -39,11 +37,15 @@ export async function pull(
       const onSize = (bytes: number) => options.onSize(target, bytes);
       const { pause } = options;
       try {
-        await download(hub, repository, target, join(folder, target.path), {
-          signal,
-          onSize,
-          ...(pause === undefined ? {} : { pause }),
-        });
+        await download(
+          origin,
+          { file: target, destination: join(folder, target.path) },
+          {
+            signal,
+            onSize,
+            ...(pause === undefined ? {} : { pause }),
+          },
+        );
       } catch (error) {
         // The others stop on its account; theirs is not the reason.
         failure ??= error;

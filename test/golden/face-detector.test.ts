@@ -56,7 +56,7 @@ describe('raw outputs are those of face-api', () => {
     const side = Math.max(bitmap.width, bitmap.height);
     for (const [index, score, ...edges] of expected[name]!.raw) {
       expect(Math.abs(scores[index]! - score)).toBeLessThan(tolerance);
-      const box = decodeBox(priors, encodings, index, bitmap);
+      const box = decodeBox({ priors, encodings }, index, bitmap);
       for (const [k, edge] of ([box.top, box.left, box.bottom, box.right] as const).entries())
         expect(Math.abs(edge / side - edges[k]!)).toBeLessThan(tolerance);
     }

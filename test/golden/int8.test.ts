@@ -98,7 +98,7 @@ describe('the transformer in int8', () => {
   const file = path.join(folder, 'cache', 'flux-int8.safetensors');
   let first: ReturnType<typeof finish>;
   beforeAll(() => {
-    first = finish(openPrepared(source, linears, 'int8', file));
+    first = finish(openPrepared(source, linears, { precision: 'int8', file }));
   });
 
   test('tells how far the making of its weights is', () => {
@@ -108,19 +108,21 @@ describe('the transformer in int8', () => {
   });
 
   test('makes its weights once, and again when the checkpoint changed', () => {
-    expect(finish(openPrepared(source, linears, 'int8', file)).fractions).toEqual([]);
+    expect(finish(openPrepared(source, linears, { precision: 'int8', file })).fractions).toEqual([]);
     const copy = path.join(folder, 'flux_tiny.safetensors');
     fs.copyFileSync(goldenFile('flux_tiny.safetensors'), copy);
     const changed = new WeightSource(openCheckpoint(copy), fluxDialects);
-    expect(finish(openPrepared(changed, linears, 'int8', file)).fractions).toHaveLength(linears.length);
+    expect(finish(openPrepared(changed, linears, { precision: 'int8', file })).fractions).toHaveLength(
+      linears.length,
+    );
     expect(openSafetensors(file).tensors.size).toBe(2 * linears.length);
-    finish(openPrepared(source, linears, 'int8', file));
+    finish(openPrepared(source, linears, { precision: 'int8', file }));
   });
 
   test.each(['t2i', 'ref', 'ref2_offset'])(
     'stays within its tolerance of the reference: %s',
     async (name) => {
-      const { weights } = finish(openPrepared(source, linears, 'int8', file));
+      const { weights } = finish(openPrepared(source, linears, { precision: 'int8', file }));
       const graph = traceGraph(source, config, { precision: 'int8', fused: true }, weights);
       expect(graph.nodes.filter((node) => node.op === 'MatMulIntegerToFloat')).toHaveLength(linears.length);
       const session = await Session.compile(graph, device);

@@ -60,7 +60,7 @@ describe('the words of an edit', () => {
 
 describe('the flags of an edit', () => {
   const task = (values: object) =>
-    makeTask('make it blue', 'png', { model: 'test:tiny@1', ...values }, models);
+    makeTask({ instruction: 'make it blue', format: 'png' }, { model: 'test:tiny@1', ...values }, models);
 
   it('become a task of the wire, seeds to the last digit', () => {
     expect(
@@ -101,7 +101,9 @@ describe('the flags of an edit', () => {
     expect(() => task({ lora: ['me:ink@1:5'] })).toThrow(/--lora: found 5, expected a number from -4 to 4/);
     expect(() => task({ lora: ['me:ink@1:much'] })).toThrow("--lora is 'much'; expected a number.");
     expect(() => task({ seed: 'lucky' })).toThrow("--seed is 'lucky'; expected a number.");
-    expect(() => makeTask('', 'png', { model: 'test:tiny@1' }, models)).toThrow(/the instruction/);
+    expect(() => makeTask({ instruction: '', format: 'png' }, { model: 'test:tiny@1' }, models)).toThrow(
+      /the instruction/,
+    );
   });
 });
 
@@ -152,7 +154,7 @@ describe('the output', () => {
 
 it('the result is told with its size, model, seed and seconds', () => {
   const image = { bytes: new Uint8Array(), format: 'png', width: 1024, height: 768 } as const;
-  expect(describeResult('a.png', image, scriptedPlan('step'), 42n, 12_345)).toBe(
-    'a.png · 1024×768 · test:scripted@1 · seed 42 · 12.3 s',
-  );
+  expect(
+    describeResult('a.png', image, { plan: scriptedPlan('step'), seed: 42n, milliseconds: 12_345 }),
+  ).toBe('a.png · 1024×768 · test:scripted@1 · seed 42 · 12.3 s');
 });

@@ -155,7 +155,7 @@ describe('files', () => {
 
 describe('a model', () => {
   const addTo = async (paths: string[], options: Parameters<typeof add>[1]) =>
-    add(paths, options, await scan(), { modelsDir: models() });
+    add(paths, options, { store: await scan(), modelsDir: models() });
 
   it('is added where it is, found by the store, and its licence read from its card', async () => {
     await addTo([at('whole')], { air: 'me:whole@1', name: 'Whole' });

@@ -94,7 +94,7 @@ describe('preparing weights', () => {
   const linears = (checkpoint: Checkpoint) => transformerGraphs(checkpoint).flatMap((graph) => graph.linears);
   const prepare = (checkpoint: Checkpoint, file: string) => {
     const source = new WeightSource(checkpoint, fluxDialects);
-    const making = openPrepared(source, linears(checkpoint), 'int8', file);
+    const making = openPrepared(source, linears(checkpoint), { precision: 'int8', file });
     while (!making.next().done);
   };
 

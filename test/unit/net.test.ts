@@ -353,9 +353,9 @@ describe('a stream', () => {
     const url = await listen((request, response) => {
       response.writeHead(request.headers.range ? 206 : 404).end('x'.repeat(100_000));
     });
-    const part = await openUrl(url, { range: 'bytes=5-' }, streaming, never);
+    const part = await openUrl(url, { range: 'bytes=5-' }, { ...streaming, signal: never });
     expect([part.status, await read(part.body)]).toEqual([206, 100_000]);
-    const missing = await openUrl(url, {}, streaming, never);
+    const missing = await openUrl(url, {}, { ...streaming, signal: never });
     expect(missing.status).toBe(404);
     missing.close();
   });
@@ -370,7 +370,7 @@ describe('a stream', () => {
       told.push(request.headers.authorization);
       response.writeHead(302, { location: `${other}/file` }).end();
     });
-    const answer = await openUrl(url, { authorization: 'Bearer secret' }, streaming, never);
+    const answer = await openUrl(url, { authorization: 'Bearer secret' }, { ...streaming, signal: never });
     await read(answer.body);
     expect(told).toEqual(['Bearer secret', undefined]);
   });
@@ -394,7 +394,7 @@ describe('a stream', () => {
   ])('%s is an error', async (_, handler, code) => {
     const url = await listen(handler);
     const short = { ...streaming, connectMilliseconds: 100, idleMilliseconds: 100 };
-    const work = openUrl(url, {}, short, never).then(({ body }) => read(body));
+    const work = openUrl(url, {}, { ...short, signal: never }).then(({ body }) => read(body));
     await expect(work).rejects.toMatchObject({ code });
   });
 
@@ -403,7 +403,7 @@ describe('a stream', () => {
       response.writeHead(302, { location: `http://localhost:${request.socket.localPort}/` }).end();
     });
     const open = (allowPrivate: boolean | string[]) =>
-      openUrl(url, {}, { ...streaming, allowPrivate }, never).catch(({ code }) => code);
+      openUrl(url, {}, { ...streaming, allowPrivate, signal: never }).catch(({ code }) => code);
     expect(await open(false)).toBe('addressRefused');
     expect(await open(['127.0.0.1'])).toBe('addressRefused');
   });

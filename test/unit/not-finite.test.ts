@@ -131,12 +131,10 @@ it.each<PrecisionName>(['int8', 'int8-blocks', 'int4', 'f32'])(
     });
     const source = new WeightSource(openCheckpoint(file), fluxDialects);
     const layer = { name: 'img_in', inputs: 32, outputs: 1, precise: false };
-    const making = openPrepared(
-      source,
-      [layer],
+    const making = openPrepared(source, [layer], {
       precision,
-      path.join(folder, `blocks-${precision}.safetensors`),
-    );
+      file: path.join(folder, `blocks-${precision}.safetensors`),
+    });
     expect(() => {
       while (!making.next().done);
     }).toThrow(/tensor img_in\.weight has numbers that are not finite/);
@@ -147,12 +145,10 @@ it('a sound file is not touched by the check', () => {
   const file = path.join(folder, 'sound.safetensors');
   writeSafetensors(file, { 'img_in.weight': f32([1e38, -1e38, 0, -0], [1, 4]) });
   const source = new WeightSource(openCheckpoint(file), fluxDialects);
-  const making = openPrepared(
-    source,
-    [{ name: 'img_in', inputs: 4, outputs: 1, precise: false }],
-    'int8',
-    `${file}.int8`,
-  );
+  const making = openPrepared(source, [{ name: 'img_in', inputs: 4, outputs: 1, precise: false }], {
+    precision: 'int8',
+    file: `${file}.int8`,
+  });
   while (!making.next().done);
   expect(fs.existsSync(`${file}.int8`)).toBe(true);
 });

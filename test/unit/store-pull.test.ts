@@ -54,7 +54,11 @@ async function pullAll(
   const repository = await hub.describe(name, 'main', never);
   const sizes = new Map<string, number[]>();
   const onSize = ({ path }: HubFile, size: number) => sizes.set(path, [...(sizes.get(path) ?? []), size]);
-  await pull(hub, repository, repository.files, folder, { signal: never, onSize, pause: 1, ...options });
+  await pull(
+    { hub, repository },
+    { files: repository.files, folder },
+    { signal: never, onSize, pause: 1, ...options },
+  );
   return { sizes, repository };
 }
 

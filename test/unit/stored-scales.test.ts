@@ -135,7 +135,10 @@ describe('weights with scales', () => {
   it('in eight-bit integers are copied, not rounded again, when products are computed in int8', () => {
     const source = sourceOf({ 'a.weight': i8(rows, [3, 2]), 'a.weight_scale': f32([0.5, 2, 0.25], [3, 1]) });
     const file = at('copied.safetensors');
-    const making = openPrepared(source, [{ name: 'a', inputs: 2, outputs: 3, precise: false }], 'int8', file);
+    const making = openPrepared(source, [{ name: 'a', inputs: 2, outputs: 3, precise: false }], {
+      precision: 'int8',
+      file,
+    });
     while (!making.next().done);
     const { tensors } = openSafetensors(file);
     const bytes = fs.readFileSync(file).subarray(tensors.get('a.weight.i8')!.offset);

@@ -68,8 +68,7 @@ export function partialEvent(
 export function completedEvent(
   kind: Kind,
   request: ImagesRequest,
-  { imageBase64Data = '', seed }: ImageItem,
-  size: Picture | undefined,
+  { item: { imageBase64Data = '', seed }, size }: { item: ImageItem; size: Picture | undefined },
 ): object {
   const type = `${prefixes[kind]}.completed`;
   const facts = { created_at: seconds(), seed };

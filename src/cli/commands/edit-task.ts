@@ -40,8 +40,7 @@ export type EditValues = { readonly [Name in TaskFlag]?: string } & {
 
 /** Throws `flagInvalid` and the codes of the API, in words of the command line. */
 export function makeTask(
-  instruction: string,
-  format: ImageFormat,
+  { instruction, format }: { instruction: string; format: ImageFormat },
   values: EditValues & { model: string },
   models: ModelStore,
 ): ImageInferenceTask {

@@ -105,8 +105,7 @@ export const edit: Command = {
     const models = await findModels(config);
     const air = values.model ?? (models.find(preferredModel) ?? models.models[0])?.air ?? preferredModel;
     const task = makeTask(
-      instruction,
-      formatOf(output),
+      { instruction, format: formatOf(output) },
       { ...values, ipAdapters, caching, model: air },
       models,
     );
@@ -160,7 +159,7 @@ async function compute(
     await Promise.all(previews);
     await writePicture(output, image.bytes);
     view?.end();
-    console.log(describeResult(output, image, plan, seed, performance.now() - started));
+    console.log(describeResult(output, image, { plan, seed, milliseconds: performance.now() - started }));
     return 0;
   } catch (error) {
     view?.end();
@@ -176,9 +175,7 @@ async function compute(
 export function describeResult(
   output: string,
   { width, height, nsfw }: FinishedImage,
-  { model }: Plan,
-  seed: bigint,
-  milliseconds: number,
+  { plan: { model }, seed, milliseconds }: { plan: Plan; seed: bigint; milliseconds: number },
 ): string {
   const content = nsfw === undefined ? '' : ` · ${nsfw ? 'unsafe content' : 'no unsafe content found'}`;
   return `${output} · ${width}×${height} · ${model.air} · seed ${seed} · ${(milliseconds / 1000).toFixed(1)} s${content}`;

@@ -2,7 +2,6 @@
 
 import { rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import type { Config } from '../../config.ts';
 import { RetouchError } from '../../error.ts';
 import type { Manifest } from '../../store/manifest.ts';
 import type { Model, ModelStore } from '../../store/models.ts';
@@ -31,8 +30,7 @@ export type AddOptions = {
 export async function add(
   paths: readonly string[],
   options: AddOptions,
-  store: ModelStore,
-  { modelsDir }: Pick<Config, 'modelsDir'>,
+  { store, modelsDir }: { store: ModelStore; modelsDir: string },
 ): Promise<Installation> {
   if (paths.length === 0)
     throw cliError('argumentMissing', 'models add needs the folder or the files of a model or adapter.');

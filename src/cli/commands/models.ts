@@ -59,7 +59,7 @@ export const models: Command = {
     const store = await scan(config);
     if (verb === 'list') return list(store, rest, values.json === true);
     if (verb === 'add') {
-      const { folder, manifest } = await add(rest, values, store, config);
+      const { folder, manifest } = await add(rest, values, { store, modelsDir: config.modelsDir });
       if (values.json) console.log(JSON.stringify({ ...manifest, folder }, null, 2));
       else console.log(`${manifest.air} (${manifest.name}) is installed in ${folder}.`);
       return 0;

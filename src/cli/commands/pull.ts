@@ -117,7 +117,7 @@ async function run(target: Target, values: PullValues, signal: AbortSignal): Pro
   const stage = join(modelsDir, `.pulling-${folderName(air)}-${repository.commit.slice(0, 12)}`);
   const license = await agree(hub, repository, files, stage, target, values, signal);
   try {
-    await checkHeaders(hub, repository, { files, folder: stage }, signal);
+    await checkHeaders({ hub, repository }, { files, folder: stage }, signal);
   } catch (error) {
     // Nothing of what is refused stays.
     if (error instanceof RetouchError && error.code === 'dtypeUnsupported')
@@ -193,7 +193,7 @@ async function agree(
   values: PullValues,
   signal: AbortSignal,
 ): Promise<string> {
-  const text = await readLicense(hub, repository, files, stage, signal);
+  const text = await readLicense({ hub, repository }, { files, folder: stage }, signal);
   const name = values.license ?? known?.license ?? repository.license?.name;
   if (name === undefined) throw needLicense();
   const bytes = files.reduce((sum, { size }) => sum + size, 0);
@@ -229,10 +229,14 @@ async function fetchFiles(
   const total = files.reduce((sum, { size }) => sum + size, 0);
   const progress = quiet ? undefined : new DownloadProgress(process.stderr, total);
   try {
-    await pull(hub, repository, files, stage, {
-      signal,
-      onSize: ({ path }, bytes) => progress?.report(path, bytes),
-    });
+    await pull(
+      { hub, repository },
+      { files, folder: stage },
+      {
+        signal,
+        onSize: ({ path }, bytes) => progress?.report(path, bytes),
+      },
+    );
   } catch (error) {
     if (error instanceof RetouchError && error.code === 'hubNotFound')
       await rm(stage, { recursive: true, force: true });

@@ -2,19 +2,17 @@
 
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Hub, HubFile, HubRepository } from '../../store/hub.ts';
+import type { HubFile, Origin } from '../../store/hub.ts';
 import { pull } from '../../store/pull.ts';
 
 /** Throws `hubGated` where the terms must be accepted on the hub first. */
 export async function readLicense(
-  hub: Hub,
-  repository: HubRepository,
-  files: readonly HubFile[],
-  stage: string,
+  origin: Origin,
+  { files, folder }: { files: readonly HubFile[]; folder: string },
   signal: AbortSignal,
 ): Promise<string | undefined> {
   const file = files.find(({ path }) => /^LICENSE/i.test(path));
   if (!file) return undefined;
-  await pull(hub, repository, [file], stage, { signal, onSize: () => {} });
-  return readFile(join(stage, file.path), 'utf8');
+  await pull(origin, { files: [file], folder }, { signal, onSize: () => {} });
+  return readFile(join(folder, file.path), 'utf8');
 }

@@ -3,7 +3,7 @@
 import { mkdir, open, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { RetouchError } from '../../error.ts';
-import type { Hub, HubFile, HubRepository } from '../../store/hub.ts';
+import type { Hub, HubFile, HubRepository, Origin } from '../../store/hub.ts';
 
 const weights = /\.(safetensors|gguf)$/;
 /** Headers are hundreds of kilobytes; a GGUF's may hold a vocabulary. */
@@ -16,11 +16,11 @@ const [firstPiece, largestPiece] = [2 ** 20, 64 * 2 ** 20];
  * @throws RetouchError `dtypeUnsupported`, and the errors of the hub
  */
 export async function checkHeaders(
-  hub: Hub,
-  repository: HubRepository,
+  origin: Origin,
   { files, folder }: { files: readonly HubFile[]; folder: string },
   signal: AbortSignal,
 ): Promise<void> {
+  const { hub, repository } = origin;
   await mkdir(folder, { recursive: true });
   const { refuseUnreadableTypes } = await import('../../engine/weights/unreadable.ts');
   for (const file of files.filter(({ path }) => weights.test(path))) {

@@ -42,7 +42,7 @@ async function* load({ files }: ToolSource, threads: number): Loading<FaceDetect
       const { encodings, scores } = await runSsd(sessions.ssd, bitmap);
       const candidates: Face[] = [];
       for (const [i, score] of scores.entries()) {
-        if (score >= confidence) candidates.push({ ...decodeBox(priors, encodings, i, bitmap), score });
+        if (score >= confidence) candidates.push({ ...decodeBox({ priors, encodings }, i, bitmap), score });
       }
       return suppress(candidates, overlapLimit, most);
     },
@@ -69,8 +69,7 @@ export async function runSsd(
  * Priors are [P, 4]: top, left, bottom, right of the square in 0 … 1; encodings [P, 4]: y, x, height, width.
  */
 export function decodeBox(
-  priors: Float32Array,
-  encodings: Float32Array,
+  { priors, encodings }: { priors: Float32Array; encodings: Float32Array },
   i: number,
   { width, height }: Size,
 ): Box {

@@ -2,6 +2,7 @@
 import { EngineError } from '../errors.ts';
 import type { Size } from '../image/sizes.ts';
 import type { ToolSource } from '../networks/tool-source.ts';
+import { floats, type Tensor } from '../onnx/tensor.ts';
 import type { Face } from './boxes.ts';
 
 /** From the `settings` of the manifest. */
@@ -47,12 +48,12 @@ export function outputSettings({ air, settings }: ToolSource): OutputSettings {
  * - [1, 64+K, N]: the raw head, a distribution over the distance of each side, then a logit for each class.
  */
 export function decodeOutput(
-  values: Float32Array,
-  dims: readonly number[],
+  output: Tensor,
   size: Size,
-  settings: OutputSettings,
-  { air }: ToolSource,
+  { air, settings }: { air: string; settings: OutputSettings },
 ): Decoded {
+  const { dims } = output;
+  const values = floats(output);
   const [, channels = 0, count = 0] = dims;
   const priors = strides.reduce((sum, s) => sum + Math.ceil(size.width / s) * Math.ceil(size.height / s), 0);
   if (dims.length === 3 && count === 6)

@@ -7,9 +7,8 @@ import { EngineError } from '../errors.ts';
 import { resizeBilinear } from '../image/bilinear.ts';
 import type { Bitmap } from '../image/pixels.ts';
 import type { Size } from '../image/sizes.ts';
-import type { ToolSource } from '../networks/tool-source.ts';
 import { ForeignSession } from '../onnx/session.ts';
-import { f32Tensor, floats, type Tensor } from '../onnx/tensor.ts';
+import { f32Tensor } from '../onnx/tensor.ts';
 import type { Face } from './boxes.ts';
 import { suppress } from './boxes.ts';
 import type { DetectorKind } from './types.ts';
@@ -31,10 +30,10 @@ export const ultralytics: DetectorKind = {
     if (!fs.existsSync(weights!))
       throw new EngineError('modelFileMissing', `no file ${weights}`, { path: weights });
     yield { message: 'loading face detector', fraction: 0 };
-    const settings = outputSettings(source);
+    const detector = { air: source.air, settings: outputSettings(source) };
     const session = await ForeignSession.open(weights!, threads);
     return {
-      detect: (bitmap, confidence) => detect(session, settings, bitmap, confidence, source),
+      detect: (bitmap, confidence) => detect(session, detector, { bitmap, confidence }),
       release: () => session.release(),
     };
   },
@@ -42,10 +41,8 @@ export const ultralytics: DetectorKind = {
 
 async function detect(
   session: ForeignSession,
-  settings: OutputSettings,
-  bitmap: Bitmap,
-  confidence: number,
-  source: ToolSource,
+  detector: { air: string; settings: OutputSettings },
+  { bitmap, confidence }: { bitmap: Bitmap; confidence: number },
 ): Promise<Face[]> {
   const [, , high, wide] = session.input;
   const known = (side: number | string | undefined) =>
@@ -53,15 +50,9 @@ async function detect(
   const size = { width: known(wide), height: known(high) };
   const { image, ratio, left, top } = letterbox(bitmap, size);
   const [output] = await session.run(image);
-  const { candidates, suppressed } = decodeOutput(
-    floats(output as Tensor),
-    output!.dims,
-    size,
-    settings,
-    source,
-  );
+  const { candidates, suppressed } = decodeOutput(output!, size, detector);
   const likely = candidates.filter(({ score }) => score >= confidence);
-  const faces = suppressed ? likely : suppress(likely, settings.overlap, most);
+  const faces = suppressed ? likely : suppress(likely, detector.settings.overlap, most);
   return faces.map((face) => ({
     score: face.score,
     left: (face.left - left) / ratio,

@@ -5,7 +5,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { type ErrorData, fromErrorData, type RetouchError } from '../../error.ts';
 import { EngineError } from '../errors.ts';
-import type { EncodedImage } from '../plan.ts';
+import type { EncodedImage } from './formats.ts';
 import type { ImageInfo } from './image-codec.ts';
 import type { MaskSense } from './mask.ts';
 

@@ -2,7 +2,7 @@
 
 import type { RetouchError } from '../../error.ts';
 import { EngineError } from '../errors.ts';
-import type { EncodedImage } from '../plan.ts';
+import type { EncodedImage } from './formats.ts';
 import { decodeAlpha, decodeImage, encodeImage } from './image-codec.ts';
 import type { Bitmap } from './pixels.ts';
 

@@ -72,7 +72,7 @@ async function* prepare<Name extends string>({
     graphs[each].build({ precision: 'f32', fused: true }),
   );
   const linears = built.flatMap((graph) => graph.linears);
-  const making = openPrepared(source, linears, precision, preparedFile);
+  const making = openPrepared(source, linears, { precision, file: preparedFile });
   for (;;) {
     const next = making.next();
     if (next.done) return next.value;

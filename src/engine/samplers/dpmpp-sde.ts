@@ -32,7 +32,7 @@ export function dpmppSde(highest: 1 | 2 | 3, form: 'midpoint' | 'heun' = 'midpoi
       return combine(...terms, [onFirst, now.x0], [-onFirst, before!.x0]);
     }
     const second = exact / (2 * h) - 0.5;
-    const weights = differences(r0, r1, (1 - t) * exact, -(1 - t) * second);
+    const weights = differences({ r0, r1 }, (1 - t) * exact, -(1 - t) * second);
     return combine(...terms, [weights[0], now.x0], [weights[1], before!.x0], [weights[2], earlier!.x0]);
   });
 }

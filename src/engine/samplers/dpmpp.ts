@@ -35,7 +35,7 @@ export function dpmpp(highest: 2 | 3): Sampler {
     // The weight of the second difference is half of Taylor's, as in the paper's code and everywhere since.
     const first = (1 - t) * (Math.expm1(-h) / h + 1);
     const second = -(1 - t) * ((Math.expm1(-h) + h) / h ** 2 - 0.5);
-    const weights = differences(r0, r1, first, second);
+    const weights = differences({ r0, r1 }, first, second);
     return combine(...base, [weights[0], now.x0], [weights[1], before!.x0], [weights[2], earlier!.x0]);
   });
 }
@@ -54,7 +54,11 @@ export function ratios({ s, past }: Interval, h: number): { r0: number; r1: numb
  * first·D1 + second·D2 as weights of the last three predictions. D1 and D2 are the divided differences of a parabola:
  * d0 = (m0-m1)/r0, d1 = (m1-m2)/r1, D1 = d0 + r0/(r0+r1)·(d0-d1), D2 = (d0-d1)/(r0+r1).
  */
-export function differences(r0: number, r1: number, first: number, second: number): [number, number, number] {
+export function differences(
+  { r0, r1 }: { r0: number; r1: number },
+  first: number,
+  second: number,
+): [number, number, number] {
   const onFirst = first + (first * r0 + second) / (r0 + r1);
   const onSecond = -(first * r0 + second) / (r0 + r1);
   return [onFirst / r0, -onFirst / r0 + onSecond / r1, -onSecond / r1];

@@ -42,8 +42,7 @@ export function placeRows({ values, scale }: Columns, weight: Float32Array, row:
 /** Copies rows that are stored as integers with a factor each, or one for all: nothing is rounded again. */
 export function copyRows(
   { values, scale }: Columns,
-  stored: Int8Array,
-  factors: Float32Array,
+  { values: stored, factors }: { values: Int8Array; factors: Float32Array },
   row: number,
 ): void {
   const outputs = scale.length;

@@ -83,10 +83,9 @@ export class PreparedWeights {
 export function* openPrepared(
   source: WeightSource,
   linears: readonly LinearShape[],
-  product: PrecisionName,
-  file: string,
+  { precision, file }: { precision: PrecisionName; file: string },
 ): Generator<number, PreparedWeights | undefined> {
-  const layers = linears.flatMap((linear) => layerOf(source, linear, product) ?? []);
+  const layers = linears.flatMap((linear) => layerOf(source, linear, precision) ?? []);
   if (layers.length === 0) return undefined;
   const origin = originOf(source.checkpoint, layers);
   if (fs.existsSync(path.dirname(file))) removeAbandoned(path.dirname(file));
@@ -114,12 +113,12 @@ type Layer = { tensors: Stored[]; make(): Iterable<ArrayBufferView> };
 function layerOf(
   source: WeightSource,
   { name, inputs, outputs, precise }: LinearShape,
-  product: PrecisionName,
+  precision: PrecisionName,
 ): Layer | undefined {
   const weight = `${name}.weight`;
   const parts = source.parts(weight);
-  const bits = bitsOf[product];
-  if (!precise && product === 'int8')
+  const bits = bitsOf[precision];
+  if (!precise && precision === 'int8')
     return {
       tensors: [
         { name: `${weight}.scale`, dtype: 'F32', shape: [outputs] },
@@ -129,7 +128,7 @@ function layerOf(
         const columns = emptyColumns(outputs, inputs);
         for (const { part, row } of source.pieces(weight))
           if (part.dtype === 'I8' && part.scale)
-            copyRows(columns, new Int8Array(readBytes(part)), part.scale, row);
+            copyRows(columns, { values: new Int8Array(readBytes(part)), factors: part.scale }, row);
           else placeRows(columns, readFinite(part), row);
         return [columns.scale, columns.values];
       },
@@ -161,7 +160,7 @@ function layerOf(
     };
   }
   if (!parts.some(({ dtype }) => isBlockType(dtype))) return undefined;
-  const half = product === 'f16' && !precise;
+  const half = precision === 'f16' && !precise;
   return {
     tensors: [{ name: weight, dtype: half ? 'F16' : 'F32', shape: [outputs, inputs] }],
     *make() {

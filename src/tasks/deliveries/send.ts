@@ -47,13 +47,13 @@ export function createSend({ tasks, assets, webhook, fetch }: SendOptions): Send
       if (!asset) throw apiError('mediaNotFound', 'The picture is no longer stored.');
       const headers = { 'content-type': mediaTypes[format] };
       const sending = { method: 'PUT', headers, body: asset.bytes } as const;
-      await sendTo(terms.uploadEndpoint!, sending, limits(uploadMilliseconds), signal);
+      await sendTo(terms.uploadEndpoint!, sending, { ...limits(uploadMilliseconds), signal });
     } else {
       const reply = (await showResult(result, terms, assets))!;
       const body = Buffer.from(stringifyJson(webhookBody(reply, webhook.body)));
       const headers = webhookHeaders(delivery, body, webhook.secret);
       const sending = { method: 'POST', headers, body } as const;
-      await sendTo(terms.webhookURL!, sending, limits(webhookMilliseconds), signal);
+      await sendTo(terms.webhookURL!, sending, { ...limits(webhookMilliseconds), signal });
     }
   };
 }

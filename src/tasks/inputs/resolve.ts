@@ -74,23 +74,22 @@ async function resolveMask(
   sources: Sources,
   requester: Requester,
 ): Promise<Reference> {
-  const mask = await readMask({ text, place: maskPlace }, 'white', sources, requester);
+  const mask = await readMask({ text, place: maskPlace, sense: 'white' }, sources, requester);
   const { width, height } = await picture;
   if (mask.width === width && mask.height === height) return mask;
   const found = `found a mask of ${mask.width}×${mask.height}, expected the size of the first picture, ${width}×${height}.`;
   throw invalidImage(maskPlace, found);
 }
 
-/** A mask as the engine takes it: white is edited. `sense`: what of the given one is. Throws API errors. */
+/** A mask as the engine takes it: white is edited. `sense` names the edited part of the given one. Throws API errors. */
 export async function readMask(
-  given: { text: string; place: Place },
-  sense: MaskSense,
+  given: { text: string; place: Place; sense: MaskSense },
   sources: Sources,
   requester: Requester,
 ): Promise<Reference> {
   const bytes = await readImage(given, sources, requester);
   try {
-    return await sources.decoder.prepareMask(bytes, sense, sources.maxPixels);
+    return await sources.decoder.prepareMask(bytes, given.sense, sources.maxPixels);
   } catch (error) {
     if (!(error instanceof RetouchError) || !isImageFault(error.code)) throw error;
     throw invalidImage(given.place, error.message);

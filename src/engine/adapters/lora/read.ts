@@ -46,7 +46,7 @@ export function readLora(path: string, layers: Layers, room = Number.POSITIVE_IN
     return {
       target,
       product,
-      scale: Number.isNaN(rank) ? 1 : scaleOf(module, rank, alpha, settings[network]),
+      scale: Number.isNaN(rank) ? 1 : scaleOf(module, { rank, alpha }, settings[network]),
       magnitude: parts.magnitude && readMagnitude(parts.magnitude, expected, path),
     };
   });

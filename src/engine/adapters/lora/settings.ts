@@ -108,13 +108,12 @@ function parse(text: string, where: string): Record<string, unknown> {
 }
 
 /**
- * What a product of rank r is multiplied with: alpha/r, or alpha/√r where it is rank-stabilised (Kalajdzievski,
+ * The factor of a product of rank r: alpha/r, or alpha/√r where it is rank-stabilised (Kalajdzievski,
  * arXiv 2312.03732). A tensor `alpha` comes before the settings; without either alpha is r.
  */
 export function scaleOf(
   module: string,
-  rank: number,
-  alpha: number | undefined,
+  { rank, alpha }: { rank: number; alpha: number | undefined },
   { alpha: general, alphas, rankStabilised }: LoraSettings,
 ): number {
   const own = alphas.find(({ pattern }) => pattern.test(module));
