@@ -63,6 +63,17 @@ export const settings = {
   threads: integer(0, 0, 1024, 'Threads of the engine; 0 is one per core.'),
   'memory-limit': bytes(0, 'Memory that the engine may use, such as 12GB; 0 is most of the machine.'),
   'body-limit': bytes(64 * MiB, 'Largest request body.'),
+  'unauthenticated-body-limit': bytes(
+    MiB,
+    'Largest request body before the API key is known: without one in the header, and first messages of a WebSocket.',
+  ),
+  'bodies-limit': bytes(256 * MiB, 'Request bodies that are held at once, all together.'),
+  'connection-limit': integer(
+    0,
+    0,
+    100_000,
+    'Most connections at once; 0 is as many as the open files that the process may have allow.',
+  ),
   'picture-limit': bytes(32 * MiB, 'Largest picture that a task brings, decoded from base64 or fetched.'),
   'pixel-limit': integer(maxPixels, 1, maxPixels, 'Most pixels of a picture that a task brings.'),
   'batch-limit': integer(100, 1, 10_000, 'Most tasks in one request.'),

@@ -76,6 +76,7 @@ describe('layers', () => {
       'config.ts',
       'metrics.ts',
       'version.ts',
+      'child-environment.ts',
       'tasks',
       'server',
       'mcp',
@@ -86,7 +87,7 @@ describe('layers', () => {
     server: [...base, ...leaves, 'log.ts', 'config.ts', 'metrics.ts', 'version.ts', 'tasks', 'server'],
     tasks: [...base, ...leaves, 'log.ts', 'metrics.ts', 'tasks'],
     api: [...base, 'api'],
-    engine: ['error.ts', 'bytes.ts', 'back-off.ts', 'engine'],
+    engine: ['error.ts', 'bytes.ts', 'back-off.ts', 'child-environment.ts', 'engine'],
     queue: [...base, 'queue', 'store/db.ts'],
     store: [...base, 'store', 'net'],
     net: [...base, 'net'],
@@ -97,6 +98,7 @@ describe('layers', () => {
     'nearest.ts': [],
     'version.ts': [],
     'back-off.ts': [],
+    'child-environment.ts': [],
     'error.ts': [],
   };
 
@@ -122,7 +124,7 @@ describe('layers', () => {
 describe('inside the engine', () => {
   /** Files beside the rooms. */
   const floor = ['index.ts', 'engine.ts', 'errors.ts', 'plan.ts'].map((name) => `engine/${name}`);
-  const common = ['error.ts', 'bytes.ts', 'back-off.ts', 'engine/errors.ts'];
+  const common = ['error.ts', 'bytes.ts', 'back-off.ts', 'child-environment.ts', 'engine/errors.ts'];
   /** Pure arithmetic and data: they know neither networks nor plans. */
   const leaves = ['image', 'text', 'random', 'samplers', 'sigmas', 'caches'];
   const computing = ['onnx', 'weights', 'nn', 'models'];

@@ -56,6 +56,17 @@ export function settle(pending: PendingReply): Reply | Promise<Reply> {
   return 'read' in pending ? pending.read() : pending;
 }
 
+/** Once, when the answer has been sent or its client has gone. */
+export function whenAnswered({ raw }: FastifyReply, act: () => void): void {
+  const end = () => {
+    raw.off('finish', end);
+    raw.off('close', end);
+    act();
+  };
+  raw.on('finish', end);
+  raw.on('close', end);
+}
+
 function asJson(reply: FastifyReply, status: number): FastifyReply {
   return reply.code(status).type('application/json; charset=utf-8');
 }

@@ -4,6 +4,7 @@
  */
 
 import { timingSafeEqual } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
 import type { FastifyRequest } from 'fastify';
 import { apiError } from '../api/errors.ts';
 import type { Parsed } from '../api/parse.ts';
@@ -17,8 +18,18 @@ export type Account = string;
 
 const everyone: Account = 'everyone';
 
+/** Requests whose headers were enough to let them in. */
+const admitted = new WeakSet<IncomingMessage>();
+
+/** Whether the account of a request is known, before its body is read. */
+export function isAdmitted({ raw }: FastifyRequest): boolean {
+  return admitted.has(raw);
+}
+
 /** Throws API errors. */
 export type Gate = {
+  /** Whether the page that asks may read the answer; throws nothing. */
+  allowsOrigin(request: FastifyRequest): boolean;
   /** Looks at the headers, before the body is read; undefined when the tasks have to name a key. */
   checkRequest(request: FastifyRequest): Account | undefined;
   /** An authentication task as the first of the request names the key. */
@@ -53,11 +64,15 @@ export function createGate(config: Config, keys: Pick<KeyStore, 'digests' | 'not
     const open = isOpen();
     if (open) refuseForeignPages(request, config);
     const key = headerKey(request);
-    if (open) return everyone;
-    return key === undefined ? undefined : check(key);
+    if (!open && key === undefined) return undefined;
+    const account = open ? everyone : check(key!);
+    admitted.add(request.raw);
+    return account;
   };
 
   return {
+    // Where a key is asked for, a page that has one may use it, wherever it was loaded from.
+    allowsOrigin: (request) => !isOpen() || isOwnPage(request, config),
     checkRequest,
     checkTasks(tasks) {
       const key = taskKey(tasks);
@@ -103,13 +118,18 @@ function taskKey([first]: readonly Parsed[]): string | undefined {
 
 /**
  * A server without keys trusts this machine, and the browser on it runs the pages of strangers: those may not make it
- * work, directly or under a name that they point here. Programs send no Origin.
+ * work, directly or under a name that they point here.
  */
-function refuseForeignPages(request: FastifyRequest, { publicUrl }: Config): void {
-  const { origin } = request.headers;
-  if (origin === undefined) return;
-  const url = URL.parse(origin);
-  if (url && (isLoopback(url.hostname) || url.origin === URL.parse(publicUrl)?.origin)) return;
+function refuseForeignPages(request: FastifyRequest, config: Config): void {
+  if (isOwnPage(request, config)) return;
+  const { origin = '' } = request.headers;
   const message = `A page of ${origin.slice(0, 100)} asked; without API keys only pages of this machine may.`;
   throw apiError('forbidden', message);
+}
+
+/** Programs send no Origin. */
+function isOwnPage({ headers: { origin } }: FastifyRequest, { publicUrl }: Config): boolean {
+  if (origin === undefined) return true;
+  const url = URL.parse(origin);
+  return url !== null && (isLoopback(url.hostname) || url.origin === URL.parse(publicUrl)?.origin);
 }

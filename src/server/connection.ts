@@ -7,6 +7,7 @@ import type { PendingReply, Reply, ResultOf } from '../api/results.ts';
 import type { Log } from '../log.ts';
 import type { Caller, TaskService } from '../tasks/service.ts';
 import { type Frame, framesOf } from './frames.ts';
+import type { Intake } from './intake.ts';
 import type { Line, Sending, Session, Sessions } from './sessions.ts';
 
 /** Milliseconds. */
@@ -35,18 +36,23 @@ export type ConnectionParts = {
   times: ConnectionTimes;
   /** Who may speak: the owner of the session, or an API error is thrown. */
   authenticate(first: Parsed): string;
+  /** Gives the connection a place among those of known clients; throws `serverUnavailable`. */
+  keep(): void;
+  intake: Intake;
   /** Throws an API error when that owner may no longer. */
   recheck(owner: string): void;
   log: Log;
 };
 
-const closeCodes = { normal: 1000, goingAway: 1001, policy: 1008 } as const;
+const closeCodes = { normal: 1000, goingAway: 1001, policy: 1008, tooLarge: 1009, tryAgain: 1013 } as const;
 /** Messages without a valid key before the connection is closed. */
 const maxRefusals = 3;
 /** Bytes of pongs, refusals and the like that a client leaves unread before it is given up. Results wait in the session. */
 const maxDirectBytes = 16 * 2 ** 20;
 /** Bytes that may wait before a preview: behind more it would only come late. */
 const maxUnsentPreviews = 4 * 2 ** 20;
+/** Milliseconds in which a client may read why its message is refused while it still sends. */
+const refusalTime = 500;
 /** Milliseconds that the closing handshake may take. */
 const closeTime = 5_000;
 /** Milliseconds that a server which shuts down waits for a client to read what is ready for it. */
@@ -83,6 +89,7 @@ export class Connection implements Line {
     setTimeout(() => {
       if (!this.#session) this.#close(closeCodes.policy, 'no authentication task came');
     }, authentication).unref();
+    parts.intake.onRefuse = (error) => this.#refuse(error);
     socket.on('message', (data) => this.#onMessage(data as Buffer));
     socket.on('ping', () => this.#idle.refresh());
     socket.on('pong', (data) => this.#onPong(Number(data.toString())));
@@ -124,14 +131,26 @@ export class Connection implements Line {
     }
   }
 
+  /** A message that is too large is not read to its end, so the connection cannot go on. */
+  #refuse(error: unknown): void {
+    if (this.#end) return;
+    const known = failureOf(error) ?? bug();
+    this.#write([{ failure: known }]);
+    const isTooLarge = known.error.code === 'valueTooLarge';
+    this.#close(isTooLarge ? closeCodes.tooLarge : closeCodes.tryAgain, 'the message is too large');
+    this.#socket.pause();
+    setTimeout(() => this.#socket.terminate(), refusalTime).unref();
+  }
+
   close(): void {
     this.#close(closeCodes.goingAway, 'the server is shutting down');
   }
 
   #onMessage(data: Buffer): void {
     this.#idle.refresh();
-    if (this.#end) return;
-    this.#begin(this.#perform(data));
+    const holding = this.#parts.intake.take();
+    if (this.#end) holding.release();
+    else this.#begin(this.#perform(data).finally(() => holding.release()));
   }
 
   #begin(task: Promise<void>): void {
@@ -150,6 +169,7 @@ export class Connection implements Line {
       this.#say([{ failure: known ?? bug() }]);
       // Some clients take a closed connection for a network that failed, and never look at why: the first answers are
       // left for them to read.
+      if (known?.error.code === 'serverUnavailable') this.#close(closeCodes.tryAgain, 'the server is full');
       if (!this.#session && ++this.#refusals >= maxRefusals)
         this.#close(closeCodes.policy, 'authentication failed');
     }
@@ -161,6 +181,8 @@ export class Connection implements Line {
     const isKey = 'task' in first && first.task.taskType === 'authentication';
     if (this.#session && !isKey) return this.checkKey() ? parsed : [];
     const owner = this.#parts.authenticate(first);
+    if (!this.#session) this.#parts.keep();
+    this.#parts.intake.admit();
     const uuid = isKey ? (first.task as { connectionSessionUUID?: string }).connectionSessionUUID : undefined;
     const session = this.#parts.sessions.open(owner, uuid);
     if (isKey) this.#write([{ item: { taskType: 'authentication', connectionSessionUUID: session.uuid } }]);

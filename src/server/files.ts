@@ -17,6 +17,8 @@ export const files: FastifyPluginAsync<FilesOptions> = async (server, { assets }
     }
     return reply
       .headers({
+        // A page may draw and save a picture whose address it knows.
+        'access-control-allow-origin': '*',
         'cache-control': `public, max-age=${secondsOf(asset)}, immutable`,
         'content-security-policy': "default-src 'none'",
         'cross-origin-resource-policy': 'cross-origin',

@@ -7,20 +7,26 @@ import type { Config } from '../config.ts';
 import type { Caller, TaskService } from '../tasks/service.ts';
 import { answerPending } from './answer.ts';
 import type { Account, Gate } from './auth.ts';
+import type { Connections } from './connections.ts';
+import { refuseForm } from './failures.ts';
 
-export type HttpOptions = { service: TaskService; config: Config; gate: Gate };
+export type HttpOptions = { service: TaskService; config: Config; gate: Gate; connections: Connections };
 
-export const http: FastifyPluginAsync<HttpOptions> = async (server, { service, config, gate }) => {
+export const http: FastifyPluginAsync<HttpOptions> = async (server, options) => {
+  const { service, config, gate, connections } = options;
   const accounts = new WeakMap<FastifyRequest, Account>();
   const onRequest = async (request: FastifyRequest) => {
     const account = gate.checkRequest(request);
     if (account !== undefined) accounts.set(request, account);
+    refuseForm(request);
   };
   const post = async (request: FastifyRequest, reply: FastifyReply) => {
     const body = request.body instanceof Uint8Array ? request.body : new Uint8Array();
     const parsed = parseTasks(body, service.parseContext);
+    const account = accounts.get(request) ?? gate.checkTasks(parsed);
+    if (!accounts.has(request)) connections.keepFor(request, reply);
     const caller = {
-      account: accounts.get(request) ?? gate.checkTasks(parsed),
+      account,
       publicUrl: publicUrlOf(request, config),
       signal: disconnection(reply),
     };

@@ -1,9 +1,8 @@
 /** The Fastify server: its plugins, its limits, and one shape for every error. */
 
 import type { IncomingMessage } from 'node:http';
-import { finished } from 'node:stream/promises';
-import { type FastifyInstance, type FastifyReply, fastify } from 'fastify';
-import { type Failure, failure, failureOf } from '../api/errors.ts';
+import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
+import { apiError, failure } from '../api/errors.ts';
 import type { Config } from '../config.ts';
 import { RetouchError } from '../error.ts';
 import type { Log } from '../log.ts';
@@ -15,10 +14,16 @@ import type { ModelStore } from '../store/models.ts';
 import type { Sources } from '../tasks/inputs/image-source.ts';
 import type { ImageEngine } from '../tasks/run/make-image.ts';
 import type { TaskService } from '../tasks/service.ts';
-import { answer } from './answer.ts';
-import { createGate } from './auth.ts';
+import { Addresses, normalize, pathOf } from './addresses.ts';
+import { answer, whenAnswered } from './answer.ts';
+import { createGate, isAdmitted } from './auth.ts';
+import { Bodies, type Holding } from './bodies.ts';
+import { readBody } from './body.ts';
 import type { ConnectionTimes } from './connection.ts';
+import { Connections } from './connections.ts';
+import { allowOrigin, answerOptions } from './cors.ts';
 import { discovery } from './discovery.ts';
+import { answerUnreadable, closeUpgrade, readToEnd, toFailure } from './failures.ts';
 import { files } from './files.ts';
 import { health } from './health.ts';
 import { http } from './http.ts';
@@ -47,8 +52,10 @@ export type ServerParts = {
   times?: ConnectionTimes;
 };
 
-/** Milliseconds for which a request that is refused already may go on sending. */
-const refusedBodyTime = 5_000;
+/** Milliseconds that a request may take to arrive, its headers alone, and between two looks at the clock. */
+const requestTimes = { requestTimeout: 300_000, headersTimeout: 20_000, connectionsCheckingInterval: 5_000 };
+/** Milliseconds that a client may leave an answer unread before its connection is closed. */
+const stallTime = 120_000;
 
 /** Not listening yet. */
 export function createServer({
@@ -64,28 +71,62 @@ export function createServer({
   log,
   times,
 }: ServerParts): FastifyInstance {
+  const gate = createGate(config, keys);
+  const bodies = new Bodies(config);
+  const connections = new Connections(config.connectionLimit);
+  const addresses = new Addresses();
+  const holdings = new WeakMap<FastifyRequest, Holding>();
   const server = fastify({
     bodyLimit: config.bodyLimit,
-    // For receiving a request; a slow sender must not hold a connection for ever.
-    requestTimeout: 300_000,
+    requestTimeout: requestTimes.requestTimeout,
+    http: { ...requestTimes, shouldUpgradeCallback: isWebSocketRequest },
     forceCloseConnections: 'idle',
-    routerOptions: { maxParamLength: 200, ignoreTrailingSlash: true },
-    frameworkErrors: (error, _request, reply) => {
+    routerOptions: { maxParamLength: 200, ignoreTrailingSlash: true, ignoreDuplicateSlashes: true },
+    clientErrorHandler: (error, socket) => answerUnreadable(error, socket),
+    frameworkErrors: (error, request, reply) => {
+      allowOrigin(request, reply, gate.allowsOrigin(request));
+      closeUpgrade(request, reply);
       answer(reply, [{ failure: failure('routeNotFound', `The address cannot be read: ${error.message}.`) }]);
     },
   });
+  connections.watch(server.server);
+  addresses.watch(server);
+  server.addHook('onRequest', async (request, reply) => {
+    allowOrigin(request, reply, gate.allowsOrigin(request));
+    dropUnreadableType(request);
+    // Node forgets what was received together with an upgrade that is not made: a second request would wait for ever.
+    if (request.headers.upgrade !== undefined && !isWebSocketRequest(request.raw))
+      reply.header('connection', 'close');
+  });
+  // After the routes have looked at the key in the headers, and before the body is read.
+  server.addHook('preParsing', async (request, reply) => {
+    if (request.ws) return;
+    const keyKnown = isAdmitted(request);
+    if (keyKnown) connections.keepFor(request, reply);
+    const holding = bodies.begin({ keyKnown });
+    holdings.set(request, holding);
+    whenAnswered(reply, () => holding.release());
+  });
   // The body is parsed by the API, whatever a client calls it.
   server.removeAllContentTypeParsers();
-  server.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
+  server.addContentTypeParser('*', async (request: FastifyRequest, payload: IncomingMessage) =>
+    readBody(payload, holdings.get(request)!),
+  );
   server.setErrorHandler(async (error, request, reply) => {
     await readToEnd(request.raw);
     const { answerFailure } = request.routeOptions.config;
-    const known = toFailure(error, config, log);
+    const known = toFailure(error, log);
     return answerFailure ? answerFailure(reply, known) : answer(reply, [{ failure: known }]);
   });
   server.setNotFoundHandler((request, reply) => {
-    const message = `Nothing is served at ${request.method} ${request.url.slice(0, 100)}; tasks go to POST /v1.`;
-    return answer(reply, [{ failure: failure('routeNotFound', message) }]);
+    const methods = addresses.methodsOf(pathOf(request.url));
+    const asked = `${request.method} ${request.url.slice(0, 100)}`;
+    if (methods.length > 0 && request.method === 'OPTIONS') return answerOptions(request, reply, methods);
+    if (methods.length > 0) {
+      reply.header('allow', methods.join(', '));
+      throw apiError('methodNotAllowed', `Nothing is served at ${asked}; expected ${methods.join(', ')}.`);
+    }
+    throw apiError('routeNotFound', `Nothing is served at ${asked}; tasks go to POST /v1.`);
   });
   // A connection kept alive would keep the closing server alive, for as long as its client likes.
   let closing = false;
@@ -93,14 +134,15 @@ export function createServer({
     closing = true;
   });
   server.addHook('onSend', async (_request, reply) => {
+    const isEventStream = String(reply.getHeader('content-type')).startsWith('text/event-stream');
+    if (!isEventStream) reply.raw.setTimeout(stallTime, () => reply.raw.destroy());
     if (closing) reply.header('connection', 'close');
     if (reply.statusCode === 429 || reply.statusCode === 503) reply.header('retry-after', service.retryAfter);
   });
   server.addHook('onResponse', async (request, reply) => logRequest(log, request.method, request.url, reply));
-  const gate = createGate(config, keys);
   server.register(playground, { models });
-  server.register(websocket, { service, config, gate, log, ...(times && { times }) });
-  server.register(http, { service, config, gate });
+  server.register(websocket, { service, config, gate, log, bodies, connections, ...(times && { times }) });
+  server.register(http, { service, config, gate, connections });
   server.register(openai, { service, config, gate, models, sources });
   server.register(files, { assets });
   server.register(discovery, { models, maxTasks: config.batchLimit });
@@ -120,35 +162,24 @@ export async function listen(server: FastifyInstance, { host, port }: Config): P
   }
 }
 
-/**
- * Reads on and forgets what a refused request still sends, for a while: a connection that is closed with unread data is
- * reset, and the answer may be lost with it.
- */
-async function readToEnd(request: IncomingMessage): Promise<void> {
-  if (request.complete) return;
-  request.resume();
-  await finished(request, { signal: AbortSignal.timeout(refusedBodyTime) }).catch(() => {});
+/** Other upgrades (h2c, or any at another address) are answered as if they had not been asked for, as HTTP has it. */
+function isWebSocketRequest({ method, url = '/', headers }: IncomingMessage): boolean {
+  const isTaskAddress = ['/', '/v1'].includes(normalize(pathOf(url)));
+  return method === 'GET' && isTaskAddress && /^websocket$/i.test(headers.upgrade ?? '');
 }
 
-function toFailure(error: unknown, config: Config, log: Log): Failure {
-  const known = failureOf(error);
-  if (known) return known;
-  const {
-    code = '',
-    statusCode = 500,
-    message,
-  } = error as { code?: string; statusCode?: number; message: string };
-  if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
-    return failure('valueTooLarge', `The body of the request is larger than ${config.bodyLimit} bytes.`);
-  }
-  if (statusCode >= 400 && statusCode < 500)
-    return { status: statusCode, error: { code: 'invalidBody', message } };
-  log.error('A request failed because of a bug.', { error });
-  return failure('internalServerError', 'The server failed in a way it should not; its log has the details.');
+/** Fastify refuses a Content-Type that it cannot read, and this server does not need it. */
+function dropUnreadableType({ raw }: FastifyRequest): void {
+  const type = raw.headers['content-type'];
+  if (type !== undefined && !/^[\w!#$%&'*+.^`|~-]+\/[\w!#$%&'*+.^`|~-]+\s*(;.*)?$/.test(type))
+    delete raw.headers['content-type'];
 }
 
 function logRequest(log: Log, method: string, url: string, reply: FastifyReply): void {
-  const path = url.split('?', 1)[0]!.slice(0, 100);
+  // The address of an image is its only secret.
+  const path = pathOf(url)
+    .slice(0, 100)
+    .replace(/^(\/+images\/).*/, '$1…');
   // Asked every few seconds by whoever watches the server.
   const write = ['/health', '/ready', '/metrics'].includes(path) ? log.debug : log.info;
   write(`${method} ${path}`, { status: reply.statusCode, milliseconds: Math.round(reply.elapsedTime) });

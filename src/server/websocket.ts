@@ -11,8 +11,11 @@ import type { Config } from '../config.ts';
 import type { Log } from '../log.ts';
 import type { TaskService } from '../tasks/service.ts';
 import type { Gate } from './auth.ts';
+import type { Bodies } from './bodies.ts';
 import { Connection, type ConnectionTimes, connectionTimes } from './connection.ts';
+import type { Connections } from './connections.ts';
 import { publicUrlOf } from './http.ts';
+import { Intake } from './intake.ts';
 import { Sessions } from './sessions.ts';
 
 export type WebSocketOptions = {
@@ -20,6 +23,8 @@ export type WebSocketOptions = {
   config: Config;
   gate: Gate;
   log: Log;
+  bodies: Bodies;
+  connections: Connections;
   times?: ConnectionTimes;
 };
 
@@ -31,7 +36,7 @@ const maxPendingBytes = 16 * 2 ** 20;
 const maxAbsent = 10_000;
 
 const plugin: FastifyPluginAsync<WebSocketOptions> = async (server, options) => {
-  const { service, config, gate, log, times = connectionTimes } = options;
+  const { service, config, gate, log, bodies, connections, times = connectionTimes } = options;
   const { resumption } = service;
   const sessions = new Sessions({
     keepMilliseconds: keepTime,
@@ -40,16 +45,16 @@ const plugin: FastifyPluginAsync<WebSocketOptions> = async (server, options) => 
     earlier: resumption.sessions().map(({ uuid, account }) => ({ uuid, owner: account })),
     onForget: ({ uuid }) => resumption.forget(uuid),
   });
-  const connections = new Set<Connection>();
+  const open = new Set<Connection>();
   // Keys are revoked by another process, which can tell this one nothing.
-  const keyCheck = setInterval(() => checkKeys(connections, log), times.keyCheck).unref();
+  const keyCheck = setInterval(() => checkKeys(open, log), times.keyCheck).unref();
   await server.register(websocketPlugin, {
     options: { maxPayload: config.bodyLimit, perMessageDeflate: false },
     preClose: async () => {
       clearInterval(keyCheck);
       // What is under way may be answered; the shutdown's own time limit ends it otherwise.
-      await Promise.all([...connections].map((connection) => connection.settled()));
-      for (const connection of connections) connection.close();
+      await Promise.all([...open].map((connection) => connection.settled()));
+      for (const connection of open) connection.close();
       sessions.clear();
     },
   });
@@ -57,23 +62,30 @@ const plugin: FastifyPluginAsync<WebSocketOptions> = async (server, options) => 
     server.route({
       method: 'GET',
       url,
+      config: url === '/' ? {} : { allow: [] },
       onRequest: async (request) => {
         if (request.ws) gate.checkRequest(request);
       },
       handler: async (_request, reply) => {
         if (url === '/') return reply.sendPlayground();
+        reply.header('allow', 'POST, OPTIONS');
         const message = `${url} takes POST with a JSON array of tasks, or a WebSocket, not GET.`;
         throw apiError('methodNotAllowed', message);
       },
       wsHandler: (socket, request) => {
+        const { socket: raw } = request.raw;
         const authenticate = (first: Parsed) => ownerOf(request, first);
+        const keep = () => {
+          if (!connections.keep(raw)) throw connections.refusal();
+        };
         const publicUrl = publicUrlOf(request, config);
         const connection = new Connection(socket, {
-          ...{ service, sessions, publicUrl, times, authenticate, log },
+          ...{ service, sessions, publicUrl, times, authenticate, keep, log },
+          intake: new Intake(raw, bodies),
           recheck: gate.recheck,
         });
-        connections.add(connection);
-        socket.once('close', () => connections.delete(connection));
+        open.add(connection);
+        socket.once('close', () => open.delete(connection));
       },
     });
   }

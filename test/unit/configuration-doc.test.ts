@@ -19,7 +19,7 @@ it('docs/reference/configuration.md has every setting with its default, and no o
 
 /** As people write it. */
 function show(name: string, initial: unknown): string {
-  const inBytes = ['body-limit', 'picture-limit'].includes(name);
+  const inBytes = /(body|bodies|picture)-limit$/.test(name);
   if (typeof initial === 'number') return inBytes ? `${initial / 2 ** 20}MB` : String(initial);
   if (initial === false) return '0';
   return typeof initial === 'string' ? initial : '';

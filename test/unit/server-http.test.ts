@@ -237,7 +237,8 @@ describe('other addresses', () => {
   it.each([
     ['GET', '/v1', 405, 'methodNotAllowed'],
     ['GET', '/nothing', 404, 'routeNotFound'],
-    ['PUT', '/v1', 404, 'routeNotFound'],
+    ['PUT', '/v1', 405, 'methodNotAllowed'],
+    ['OPTIONS', '/nothing', 404, 'routeNotFound'],
     ['GET', '/images/../../etc/passwd', 404, 'routeNotFound'],
     ['GET', '/images/..%2f..%2fetc%2fpasswd', 404, 'mediaNotFound'],
     ['GET', `/images/${taskUUID}.png`, 404, 'mediaNotFound'],

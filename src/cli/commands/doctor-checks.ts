@@ -7,6 +7,7 @@ import { createServer } from 'node:net';
 import { arch, cpus, platform, release } from 'node:os';
 import { join } from 'node:path';
 import { formatBytes } from '../../bytes.ts';
+import { childEnvironment } from '../../child-environment.ts';
 import type { Config } from '../../config.ts';
 import type { SelfTest } from '../../engine/onnx/self-test.ts';
 import type { DeviceName } from '../../engine/plan.ts';
@@ -97,6 +98,7 @@ function probeDevice(device: DeviceName): Promise<SelfTest | string> {
   const suffix = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
   const child = fork(new URL(`./device-probe.${suffix}`, import.meta.url), [device], {
     execArgv: [],
+    env: childEnvironment(process.env),
     // NaN is the error of an operator that could not be tried, and JSON has none.
     serialization: 'advanced',
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],

@@ -3,6 +3,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
+import { childEnvironment } from '../../child-environment.ts';
 import { fromErrorData, type RetouchError } from '../../error.ts';
 import { EngineError } from '../errors.ts';
 import type { EngineEvent, Plan } from '../plan.ts';
@@ -54,6 +55,7 @@ export class EngineProcess {
       execPath: process.execPath,
       // The parent's flags (an inspector's port, a test runner's loader) are not for the engine.
       execArgv: [],
+      env: childEnvironment(process.env),
       serialization: 'advanced',
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     });

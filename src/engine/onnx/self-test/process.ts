@@ -4,6 +4,7 @@
  */
 import { fork } from 'node:child_process';
 import { createInterface } from 'node:readline';
+import { childEnvironment } from '../../../child-environment.ts';
 import type { DeviceName } from '../device.ts';
 import { casesFor } from './cases.ts';
 import type { FromChild } from './child.ts';
@@ -58,6 +59,7 @@ function oneProcess(
   const { promise, resolve } = Promise.withResolvers<End>();
   const child = fork(module, args, {
     execArgv: [],
+    env: childEnvironment(process.env),
     serialization: 'advanced',
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
   });

@@ -1,0 +1,50 @@
+/** The addresses that are served and their methods, for 405 and OPTIONS. */
+
+import type { FastifyInstance } from 'fastify';
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The methods that the address is said to take, where the routes say otherwise. */
+    allow?: readonly string[];
+  }
+}
+
+export class Addresses {
+  readonly #methods = new Map<string, Set<string>>();
+
+  /** Before the routes are registered. */
+  watch(server: FastifyInstance): void {
+    server.addHook('onRoute', ({ url, method, config }) => {
+      const methods = this.#methods.get(url) ?? new Set();
+      const { allow } = (config ?? {}) as { allow?: readonly string[] };
+      for (const each of allow ?? [method].flat()) methods.add(each);
+      this.#methods.set(url, methods);
+    });
+  }
+
+  /** Of a path without its query; none when nothing is served there. */
+  methodsOf(path: string): string[] {
+    const wanted = normalize(path);
+    for (const [pattern, methods] of this.#methods) {
+      if (matches(pattern, wanted)) return [...methods, 'OPTIONS'];
+    }
+    return [];
+  }
+}
+
+export function pathOf(url: string): string {
+  return url.split('?', 1)[0]!;
+}
+
+/** As the router reads it: slashes that are doubled or at the end mean nothing. */
+export function normalize(path: string): string {
+  return path.replace(/\/{2,}/g, '/').replace(/(.)\/$/, '$1');
+}
+
+function matches(pattern: string, path: string): boolean {
+  const parts = pattern.split('/');
+  const given = path.split('/');
+  return (
+    parts.length === given.length && parts.every((part, index) => part[0] === ':' || part === given[index])
+  );
+}
