@@ -33,8 +33,9 @@ let copy: string;
 
 beforeAll(async () => {
   copy = await mkdtemp(join(tmpdir(), 'retouch-recipes-'));
-  const isCode = (path: string) => !relative(root, path).startsWith(join('test', 'data'));
-  for (const name of ['src', 'test', 'bench', 'scripts', 'package.json', 'tsconfig.json'])
+  const isCode = (path: string) =>
+    ![join('test', 'data'), join('web', 'dist')].some((folder) => relative(root, path).startsWith(folder));
+  for (const name of ['src', 'test', 'bench', 'scripts', 'web', 'package.json', 'tsconfig.json'])
     await cp(join(root, name), join(copy, name), { recursive: true, filter: isCode });
   await symlink(join(root, 'node_modules'), join(copy, 'node_modules'));
 });
