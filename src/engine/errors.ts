@@ -17,10 +17,10 @@ export const engineErrors = {
   graphInvalid:
     'A network was put together wrongly, in shapes or types: most often a checkpoint of unusual sizes.',
   graphRejected: "ONNX Runtime does not accept a network's graph.",
-  guideUndecodable: 'A guide image of an IP-Adapter is no picture, or is cut short.',
-  imageTooLarge: 'A picture has more pixels than are accepted, or is a JPEG of more than 100 scans.',
-  imageTooSlow: 'Decoding a picture takes more than 10 s of processor time.',
-  imageUndecodable: 'A picture is not a PNG, JPEG or WebP, or is damaged.',
+  guideUndecodable: 'A guide image of an IP-Adapter cannot be decoded, or is cut short.',
+  imageTooLarge: 'An image has more pixels than are accepted, or is a JPEG of more than 100 scans.',
+  imageTooSlow: 'Decoding an image takes more than 10 s of processor time.',
+  imageUndecodable: 'An image is not a PNG, JPEG or WebP, or is damaged.',
   ipAdapterMisfit: "An IP-Adapter's sizes are not those of the model or of its image encoder.",
   ipAdapterUnsupported: "An IP-Adapter's file is made for another network, or of a kind that is not read.",
   loraInvalid:
@@ -34,7 +34,7 @@ export const engineErrors = {
   modelFileMissing: 'A file of the model is not there.',
   notEnoughMemory: 'The model needs more memory than the limit; found before it is loaded.',
   outputNotFinite:
-    'A network gave NaN or an infinity: damaged weights, a LoRA whose weight is too large, or a precision that cannot hold its numbers. No picture is made.',
+    'A network gave NaN or an infinity: damaged weights, a LoRA whose weight is too large, or a precision that cannot hold its numbers. No image is made.',
   precisionUnsupported: 'The device cannot compute in the precision asked for.',
   telemetryOn:
     'The engine is loaded in a worker thread of a process whose environment lacks ORT_DISABLE_TELEMETRY=1: a thread cannot set it, and ONNX Runtime would send telemetry.',

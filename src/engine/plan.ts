@@ -36,10 +36,10 @@ export type {
   ToolSource,
 };
 
-/** How faces found in the finished image are painted again; the wire's `ultralytics`. */
+/** How faces found in the finished image are repainted; the wire's `ultralytics`. */
 export type FaceRefinement = {
   detector: ToolSource;
-  /** 0 … 1: what a face must score. */
+  /** 0 … 1: the least score of a face. */
   confidence: number;
   /** Pixels by which the box grows on each side, and the σ of the blur of its edge. */
   maskPadding: number;
@@ -89,14 +89,14 @@ export type Plan = {
   decoder: 'full' | 'tiny';
   /** Send a preview after every n-th step, decoded by the tiny autoencoder where there is one; 0 is never. */
   previewEvery: number;
-  /** Paint faces again; undefined is no. */
+  /** Repaint faces; undefined is no. */
   faces: FaceRefinement | undefined;
-  /** The classifier that looks at the finished picture; undefined is none. It changes no pixel. */
+  /** The classifier of the finished image; undefined is none. It changes no pixel. */
   safety: ToolSource | undefined;
   output: { format: ImageFormat; quality: number };
 };
 
-/** What a Plan says where nothing is asked for: each of these leaves the picture as it is without the feature. */
+/** The values of a Plan that turn every feature off. */
 export const plainPlan = {
   negativePrompt: '',
   mask: undefined,
@@ -123,7 +123,7 @@ export const plainNumerics = {
 
 export type StageName = 'load' | 'encode' | 'decode' | 'faces' | 'safety';
 
-/** What the engine says while it works. Times are milliseconds. */
+/** Events of a run, in the order of its stages. Times are milliseconds. */
 export type EngineEvent =
   /** Work inside a stage; `fraction` is 0..1. Quantising weights for the first time reports here under `load`. */
   | { type: 'stage-progress'; stage: StageName; message: string; fraction: number }
@@ -139,7 +139,7 @@ export type EngineEvent =
       milliseconds: number;
       reused?: number;
     }
-  /** What a step cache did for the image; the time saved is reckoned from what a computed evaluation took. */
+  /** The step cache's account of the image; the saved time is estimated from the time of computed evaluations. */
   | { type: 'cache-end'; cache: CacheName; evaluations: number; reused: number; savedMilliseconds: number }
   | { type: 'preview'; index: number; image: EncodedImage }
   | { type: 'decode-end'; milliseconds: number }

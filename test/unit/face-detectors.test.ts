@@ -189,13 +189,13 @@ describe('a detector that cannot be used says why', () => {
     const values = new Float32Array(6);
     const odd = await write(values, [1, 1, 6], [1, 4, side, side]);
     await expect(find(odd)).rejects.toThrow(
-      /takes images: float32 \[1, 4, 64, 64\]; expected one float32 picture/,
+      /takes images: float32 \[1, 4, 64, 64\]; expected one float32 image/,
     );
   });
 
   test('outputs in a layout that is not known', async () => {
     const odd = await write(new Float32Array(35), [1, 5, 7]);
-    await expect(find(odd)).rejects.toThrow(/gives \[1, 5, 7\] for a picture of 64×64; expected .*84\]/);
+    await expect(find(odd)).rejects.toThrow(/gives \[1, 5, 7\] for an image of 64×64; expected .*84\]/);
   });
 
   test('settings that are no numbers', async () => {

@@ -41,7 +41,7 @@ describe('a file', () => {
   it.each([
     ['more blocks', { depth: 3 }, 'has keys for 2 blocks, and the transformer has 3'],
     ['other channels', { hidden: 24 }, 'makes keys of 16 channels, and the transformer’s queries have 24'],
-    ['another encoder', { features: 32 }, 'takes pictures of 24 features, and its image encoder gives 32'],
+    ['another encoder', { features: 32 }, 'takes images of 24 features, and its image encoder gives 32'],
   ])('for %s is refused with both numbers', (_, other, says) => {
     writeXlabs(at('x.safetensors'), fit);
     const open = () => openIpAdapter(at('x.safetensors'), { ...fit, ...other });

@@ -1,4 +1,4 @@
-/** What a file or folder of weights is, by the names of its tensors. Reads headers only. */
+/** Tells by the names of its tensors what a file or folder of weights is. Reads headers only. */
 
 import type { Checkpoint } from '../weights/checkpoint.ts';
 import { autoencoderDialects } from '../weights/dialects/autoencoder.ts';

@@ -1,5 +1,5 @@
 /**
- * Step caches reuse what the blocks of the network added to the picture's tokens at an earlier step, where a cheap
+ * Step caches reuse what the blocks of the network added to the image's tokens at an earlier step, where a cheap
  * signal says that they would add nearly the same again. Here are only the decisions, over numbers; the tensors are in
  * `networks/cached-pass.ts`.
  */
@@ -27,7 +27,7 @@ export type Decider = {
   /**
    * Whether what is kept is near enough.
    *
-   * @param distance mean|now - then| / mean|then| of the signals, over all tokens and channels of the picture's stream
+   * @param distance mean|now - then| / mean|then| of the signals, over all tokens and channels of the image's stream
    */
   allows(distance: number): boolean;
   /** All of the network was computed, for whatever reason. */

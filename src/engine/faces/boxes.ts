@@ -17,7 +17,7 @@ export function intersect(a: Box, b: Box): Box {
   };
 }
 
-/** What two boxes share of what they cover together. */
+/** Intersection over union. */
 export function overlap(a: Box, b: Box): number {
   const shared = area(intersect(a, b));
   return shared === 0 ? 0 : shared / (area(a) + area(b) - shared);
@@ -39,11 +39,11 @@ export function bestFaces(faces: readonly Face[], most: number): Face[] {
   return faces.filter((face) => best.has(face));
 }
 
-/** The parts inside the picture, the largest first: the order in which faces are refined. */
+/** The parts inside the image, the largest first: the order in which faces are refined. */
 export function arrange(faces: readonly Face[], { width, height }: Size): Face[] {
-  const picture = { left: 0, top: 0, right: width, bottom: height };
+  const image = { left: 0, top: 0, right: width, bottom: height };
   return faces
-    .map((face) => ({ ...intersect(face, picture), score: face.score }))
+    .map((face) => ({ ...intersect(face, image), score: face.score }))
     .filter((face) => area(face) > 0)
     .sort((a, b) => area(b) - area(a));
 }

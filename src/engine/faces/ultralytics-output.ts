@@ -16,7 +16,8 @@ export type OutputSettings = {
 };
 
 type Decoded = {
-  candidates: Face[] /** Whether the network has left out overlapping boxes itself. */;
+  candidates: Face[];
+  /** Whether the network has left out overlapping boxes itself. */
   suppressed: boolean;
 };
 
@@ -67,7 +68,7 @@ export function decodeOutput(
   }
   throw new EngineError(
     'modelConfigInvalid',
-    `the face detector ${air} gives [${dims.join(', ')}] for a picture of ${size.width}×${size.height}; expected [1, boxes, 6], [1, 4 + classes, ${priors}] or [1, ${4 * bins} + classes, ${priors}]`,
+    `the face detector ${air} gives [${dims.join(', ')}] for an image of ${size.width}×${size.height}; expected [1, boxes, 6], [1, 4 + classes, ${priors}] or [1, ${4 * bins} + classes, ${priors}]`,
     { air, dims: [...dims] },
   );
 }

@@ -14,7 +14,7 @@ import { suppress } from './boxes.ts';
 import type { DetectorKind } from './types.ts';
 import { decodeOutput, type OutputSettings, outputSettings } from './ultralytics-output.ts';
 
-/** Side of the picture where the file leaves it open. */
+/** Side of the image where the file leaves it open. */
 const defaultSide = 640;
 const grey = 114;
 const most = 300;
@@ -62,7 +62,7 @@ async function detect(
   }));
 }
 
-/** The picture in 0 … 1, as large as it fits and in the middle of grey; where it lies and how much it was scaled. */
+/** The image in 0 … 1, scaled to fit and centred on grey; its place there and its scale. */
 export function letterbox(bitmap: Bitmap, { width, height }: Size) {
   const ratio = Math.min(width / bitmap.width, height / bitmap.height);
   const inner = {

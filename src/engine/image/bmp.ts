@@ -128,7 +128,7 @@ function setBgr(data: Uint8Array, to: number, from: Uint8Array, at: number): voi
   data[to + 2] = from[at]!;
 }
 
-/** Laid on white, as every transparent picture here. */
+/** Laid on white, as every transparent image here. */
 function setMasked(data: Uint8Array, to: number, value: number, { masks }: Header): void {
   const alpha = masks[3] === 0 ? 1 : channel(value, masks[3]) / 255;
   for (let i = 0; i < 3; i++) data[to + i] = Math.round(255 + (channel(value, masks[i]!) - 255) * alpha);

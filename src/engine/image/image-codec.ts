@@ -1,4 +1,4 @@
-/** Encoded pictures in and out, and the only door to sharp. */
+/** Encoded images in and out, and the only door to sharp. */
 import sharp, { type Metadata, type Sharp } from 'sharp';
 import { EngineError } from '../errors.ts';
 import { decodeBmp, probeBmp } from './bmp.ts';
@@ -21,7 +21,7 @@ export const defaultPixelLimit = 64 * 1024 * 1024;
 export const scanLimit = 100;
 
 /**
- * What a picture is, from its header alone. Width and height are as seen, after the EXIF orientation.
+ * What an image is, from its header alone. Width and height are as seen, after the EXIF orientation.
  *
  * @throws RetouchError `imageUndecodable` when it is not a PNG, JPEG or WebP, `imageTooLarge` above the limit of pixels
  *   or of scans
@@ -33,7 +33,7 @@ export async function probeImage(bytes: Uint8Array, pixelLimit = defaultPixelLim
   return { width, height, format };
 }
 
-/** What is known of a picture before its pixels are decoded. */
+/** What is known of an image before its pixels are decoded. */
 type Header = Size & {
   /** Of 16 bits per channel, with an embedded colour profile; `grey` has one channel. */
   deepColours: 'rgb' | 'grey' | undefined;
@@ -71,8 +71,8 @@ function checkScans(bytes: Uint8Array): void {
 }
 
 /**
- * A picture as it is stored: one that fits is kept byte for byte, a larger one is made smaller until its longest side
- * fits, and BMP and GIF (its first frame) become PNG. Every picture is decoded wholly, so what is stored can be used.
+ * An image as it is stored: one that fits is kept byte for byte, a larger one is made smaller until its longest side
+ * fits, and BMP and GIF (its first frame) become PNG. Every image is decoded wholly, so what is stored can be used.
  *
  * @throws RetouchError `imageUndecodable`, `imageTooLarge`
  */
@@ -109,7 +109,7 @@ function openBmp(bytes: Uint8Array): Sharp {
 }
 
 /**
- * The picture in sRGB, with its profile applied. Of 16 bits with a profile the upper 8 are taken before the profile is
+ * The image in sRGB, with its profile applied. Of 16 bits with a profile the upper 8 are taken before the profile is
  * applied, as Pillow does: libvips would convert to Display P3 and leave the numbers in it (sharp issues 2037, 4008), and
  * would not convert grey at all.
  */
@@ -133,7 +133,7 @@ function openColours(
 }
 
 /**
- * A picture as 8-bit sRGB: turned as its EXIF orientation says, transparency laid on white, 16 bits, grey, palettes
+ * An image as 8-bit sRGB: turned as its EXIF orientation says, transparency laid on white, 16 bits, grey, palettes
  * and CMYK converted, an embedded colour profile applied, the first frame of an animation.
  *
  * @throws RetouchError as `probeImage` does, and `imageUndecodable` when the file is damaged or cut short
@@ -175,7 +175,7 @@ export async function decodeAlpha(
 
 /**
  * A reference at a size Kontext was trained at: stretched to the preferred size of the nearest aspect ratio, so that
- * nothing of the picture is lost (black-forest-labs/flux and diffusers stretch, ComfyUI crops).
+ * nothing of the image is lost (black-forest-labs/flux and diffusers stretch, ComfyUI crops).
  */
 export function resizeReference(bitmap: Bitmap): Bitmap {
   const { width, height } = nearestPreferredSize(bitmap);

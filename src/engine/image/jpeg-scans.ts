@@ -3,7 +3,7 @@
 const marker = { startOfImage: 0xd8, endOfImage: 0xd9, startOfScan: 0xda } as const;
 
 export type JpegStructure = {
-  /** Passes over the picture: 1 in most baseline files, about 10 in progressive ones. */
+  /** Passes over the image: 1 in most baseline files, about 10 in progressive ones. */
   scans: number;
   /** Whether the end marker is there; some cameras and cut downloads leave it out. */
   ended: boolean;

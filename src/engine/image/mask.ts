@@ -1,4 +1,4 @@
-/** Masks: grey images over a picture, white where it is edited and black where it stays. */
+/** Masks: grey images over an image, white where it is edited and black where it stays. */
 
 import type { RetouchError } from '../../error.ts';
 import { EngineError } from '../errors.ts';

@@ -1,5 +1,5 @@
 /**
- * Text inside encoded pictures: PNG text chunks (PNG specification, 11.3.3), and EXIF in WebP (RFC 9649, 2.7) and JPEG
+ * Text inside encoded images: PNG text chunks (PNG specification, 11.3.3), and EXIF in WebP (RFC 9649, 2.7) and JPEG
  * (CIPA DC-008, 4.7.2).
  * Where it is put is where other programs look: Automatic1111 and those after it read the PNG keyword `parameters` and
  * EXIF's UserComment.
@@ -7,7 +7,7 @@
 import { crc32 } from 'node:zlib';
 import type { EncodedImage } from './formats.ts';
 
-export type PictureTexts = {
+export type ImageTexts = {
   /** For people and other programs. */
   parameters: string;
   /** ASCII. */
@@ -16,13 +16,13 @@ export type PictureTexts = {
 
 const jsonKeyword = 'retouch';
 
-export function embedTexts(image: EncodedImage, texts: PictureTexts): EncodedImage {
+export function embedTexts(image: EncodedImage, texts: ImageTexts): EncodedImage {
   if (image.format === 'png') return { ...image, bytes: embedInPng(image.bytes, texts) };
   if (image.format === 'webp') return { ...image, bytes: embedInWebp(image, texts) };
   return { ...image, bytes: embedInJpeg(image.bytes, texts) };
 }
 
-/** The JSON that `embedTexts` put into a picture, if it is one and has it. */
+/** The JSON that `embedTexts` put into an image, if it is one and has it. */
 export function readJson(bytes: Uint8Array): string | undefined {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (buffer.toString('latin1', 0, 8) === pngSignature) return readFromPng(buffer);
@@ -34,7 +34,7 @@ const pngSignature = '\x89PNG\r\n\x1a\n';
 /** Signature and IHDR, after which text may stand. */
 const pngHeaderEnd = 33;
 
-function embedInPng(bytes: Uint8Array, { parameters, json }: PictureTexts): Uint8Array {
+function embedInPng(bytes: Uint8Array, { parameters, json }: ImageTexts): Uint8Array {
   const chunks = [pngText('parameters', parameters), pngText(jsonKeyword, json)];
   return Buffer.concat([bytes.subarray(0, pngHeaderEnd), ...chunks, bytes.subarray(pngHeaderEnd)]);
 }
@@ -67,12 +67,12 @@ function readFromPng(bytes: Buffer): string | undefined {
   return undefined;
 }
 
-function embedInWebp({ bytes, width, height }: EncodedImage, texts: PictureTexts): Uint8Array {
+function embedInWebp({ bytes, width, height }: EncodedImage, texts: ImageTexts): Uint8Array {
   const chunks = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).subarray(12);
   const isExtended = chunks.toString('latin1', 0, 4) === 'VP8X';
   const header = Buffer.alloc(10);
   if (isExtended) chunks.copy(header, 0, 8, 18);
-  // A lossless picture says in itself whether it is transparent (RFC 9649, 3.4), and then here too.
+  // A lossless image says in itself whether it is transparent (RFC 9649, 3.4), and then here too.
   if (chunks.toString('latin1', 0, 4) === 'VP8L' && (chunks[12]! & 0x10) !== 0) header[0]! |= alphaFlag;
   header[0]! |= exifFlag;
   header.writeUIntLE(width - 1, 4, 3);
@@ -114,7 +114,7 @@ const exifName = 'Exif\0\0';
 const largestSegment = 0xffff - 2;
 
 /** After JFIF's header, where it is expected. A segment is short: what has no room is left out, the JSON last. */
-function embedInJpeg(bytes: Uint8Array, texts: PictureTexts): Uint8Array {
+function embedInJpeg(bytes: Uint8Array, texts: ImageTexts): Uint8Array {
   const image = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const data = [texts, { ...texts, parameters: '' }]
     .map((some) => Buffer.concat([Buffer.from(exifName), makeExif(some)]))
@@ -130,7 +130,7 @@ function embedInJpeg(bytes: Uint8Array, texts: PictureTexts): Uint8Array {
 function readFromJpeg(bytes: Buffer): string | undefined {
   for (let at = 2; at + 4 <= bytes.length; at += 2 + bytes.readUInt16BE(at + 2)) {
     const marker = bytes.readUInt16BE(at);
-    // Behind the headers of a picture there is no text of ours.
+    // Behind the headers of an image there is no text of ours.
     if (marker < 0xff00 || marker === startOfScan) return undefined;
     const data = bytes.subarray(at + 4, at + 2 + bytes.readUInt16BE(at + 2));
     if (marker === app1 && data.toString('latin1', 0, exifName.length) === exifName)
@@ -144,7 +144,7 @@ const types = { ascii: 2, long: 4, undefined: 7 } as const;
 type Field = { tag: number; type: number; data: Buffer };
 
 /** Two directories of TIFF, big-endian: the JSON in ImageDescription, the parameters in UserComment. */
-function makeExif({ parameters, json }: PictureTexts): Buffer {
+function makeExif({ parameters, json }: ImageTexts): Buffer {
   const comment = Buffer.concat([Buffer.from('UNICODE\0'), Buffer.from(parameters, 'utf16le').swap16()]);
   const main = [
     { tag: tags.description, type: types.ascii, data: Buffer.from(`${json}\0`, 'latin1') },

@@ -4,7 +4,7 @@ import { roundToBfloat16 } from '../random/bfloat16.ts';
 export type TimestepRounding = 'none' | 'diffusers_bf16' | 'bfl_bf16';
 
 /**
- * What the sinusoid of the time embedding is fed: 1000·σ, or what the bf16 pipelines make of it. The rounding moves the
+ * The input of the time embedding's sinusoid: 1000·σ, or the rounded value of the bf16 pipelines. The rounding moves the
  * image (t = 0.75 becomes 0.752), so it is a choice and never an accident.
  * diffusers: pipeline_flux_kontext.py casts the timesteps, divides by 1000, and transformer_flux.py multiplies again,
  * each in bf16. black-forest-labs/flux: sampling.py makes t_vec in bf16, layers.py multiplies by 1000.

@@ -11,7 +11,7 @@ export function textIds(length: number): Float32Array {
   return new Float32Array(length * 3);
 }
 
-/** The picture being made is image 0. [rows · columns, 3]. */
+/** The image being made is image 0. [rows · columns, 3]. */
 export function targetIds(grid: TokenGrid): Float32Array {
   return gridIds(grid, 0, 0, 0);
 }

@@ -1,4 +1,4 @@
-/** What an autoencoder needs to run. */
+/** The working memory of an autoencoder. */
 import { type AutoencoderConfig, growth } from './autoencoder-config.ts';
 
 const floatBytes = 4;

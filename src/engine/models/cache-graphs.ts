@@ -1,4 +1,4 @@
-/** The arithmetic of step caches on a picture's tokens [L, D]: graphs without weights. */
+/** The arithmetic of step caches on an image's tokens [L, D]: graphs without weights. */
 
 import { modulatedNorm } from '../nn/norm.ts';
 import { symbol } from '../onnx/dim.ts';
@@ -16,7 +16,7 @@ export function cacheGraph(name: CacheGraphName, config: FluxConfig): Graph {
   const tokens = (input: string) => graph.input(input, 'f32', [symbol('img'), config.hidden]);
   const a = tokens('a');
   if (name === 'modulated') {
-    // What the first block attends with: LN(img)·(1 + scale) + shift.
+    // The input of the first block's attention: LN(img)·(1 + scale) + shift.
     const [shift, scale] = splitModulation(graph.input('img_mod', 'f32', [1, 6 * config.hidden]), config);
     graph.output('out', modulatedNorm(a, shift!, scale!));
   } else if (name === 'difference') graph.output('out', op.sub(a, tokens('b')));

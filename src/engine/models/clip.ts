@@ -52,7 +52,7 @@ export function clipConfig(source: WeightSource): ClipConfig {
   };
 }
 
-/** Rows of the token table, read from disk, and the place of the first end token: what `clipGraph` is fed. */
+/** Rows of the token table, read from disk, and the place of the first end token: the feeds of `clipGraph`. */
 export function clipFeeds(
   source: WeightSource,
   { hidden, endId }: ClipConfig,
@@ -89,7 +89,7 @@ export function clipGraph(
   return graph;
 }
 
-/** What a layer of the encoder needs to know; CLIP's and SigLIP's encoders of images have the same layers. */
+/** The sizes of an encoder layer; CLIP's and SigLIP's encoders of images have the same layers. */
 export type EncoderConfig = Pick<
   ClipConfig,
   'hidden' | 'heads' | 'mlp' | 'layers' | 'activation' | 'epsilon'

@@ -1,7 +1,7 @@
 /**
  * The transformer compiled as a few graphs, cut where a step cache may enter (facts of First-Block Cache,
  * ParaAttention; DBCache, vipshop/cache-dit): embed · first · head · rest · final. Every block's weights are in
- * exactly one of them, so the cut costs nothing when no cache is used. The modulation of the first block's picture is
+ * exactly one of them, so the cut costs nothing when no cache is used. The modulation of the first block's image is
  * computed with the embeddings: it is what TeaCache reads before any block runs.
  */
 import { addDims, symbol } from '../onnx/dim.ts';
@@ -27,7 +27,7 @@ export type SegmentName = 'embed' | 'first' | 'head' | 'rest' | 'final';
 /** Double blocks 0 … headBlocks−1 are computed on every step by DBCache (F8 of cache-dit). */
 const headBlocks = 8;
 
-/** Of a shallow model all double blocks are the head, so long as single ones are left to be reused. */
+/** In a shallow model all double blocks are the head, as long as single blocks are left to be reused. */
 function headOf({ depth, depthSingle }: FluxConfig): number {
   return Math.max(Math.min(headBlocks, depthSingle > 0 ? depth : depth - 1), 1);
 }

@@ -1,6 +1,12 @@
 /**
  * FLUX.1 (Black Forest Labs, 2024; FLUX.1 Kontext, arXiv 2506.15742): flux/model.py, flux/modules/layers.py.
- * Tokens are matrices [S, D]: a pass edits one image.
+ * Tokens are matrices [S, D]: a pass edits one image. The forward pass, which flux-segments.ts cuts into graphs:
+ *
+ *   vec = conditioning(t, g, y)
+ *   img, txt = embedImage(img), embedText(txt)           target and references [L + R, D], text [T, D]
+ *   img, txt = doubleBlock(img, txt, vec, pe)            depth times
+ *   x = singleBlock([txt | img], vec, pe)                depthSingle times
+ *   velocity = finalLayer(x without the text and the references, vec)
  */
 import { attention } from '../nn/attention.ts';
 import { mlpEmbedder } from '../nn/embedding.ts';
@@ -53,7 +59,7 @@ function normalizedQk(q: Var, k: Var, norm: Weights, { hidden, heads }: FluxConf
 /**
  * img [L, D] and txt [T, D] attend to each other and are updated separately.
  *
- * @param imgMod the picture's modulation where another graph has computed it, [1, 6·D]
+ * @param imgMod the image stream's modulation where another graph has computed it, [1, 6·D]
  */
 export function doubleBlock(
   img: Var,
@@ -83,7 +89,7 @@ export function doubleBlock(
   const k = applyRope(op.concat([txtK, imgK], 0), pe, heads, w.compute);
   const attn = attention(q, k, op.concat([txtV, imgV], 0), heads, w.compute);
   const [txtAttn, imgAttn] = op.splitRows(attn, txt);
-  // IP-Adapters ask with the queries before their rotation: guide pictures have no place in the picture.
+  // IP-Adapters use the queries before their rotation: guide images have no position in the image.
   const guided = addImagePrompt(imgAttn, imgQ, 'attention', w, heads);
   const update = (s: 'img' | 'txt', attn: Var) => {
     const [, , gate1, shift2, scale2, gate2] = mods[s] as [Var, Var, Var, Var, Var, Var];

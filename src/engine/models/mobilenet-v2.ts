@@ -9,10 +9,10 @@ import * as op from '../onnx/operators/index.ts';
 import type { WeightSource } from '../weights/source.ts';
 import { type Compute, Weights } from '../weights/weights.ts';
 
-/** Side of the picture it looks at, in pixels. */
+/** Side of the image it looks at, in pixels. */
 export const mobilenetV2Size = 224;
 
-/** Outputs of the blocks after the first, and those that halve the picture. */
+/** Outputs of the blocks after the first, and those that halve the image. */
 const blocks = [24, 24, 32, 32, 32, 64, 64, 64, 64, 96, 96, 96, 160, 160, 160, 320];
 const halving = [1, 3, 6, 13];
 /** How much wider a block is inside. */

@@ -8,13 +8,13 @@ import * as op from '../onnx/operators/index.ts';
 import type { WeightSource } from '../weights/source.ts';
 import { type Compute, Weights } from '../weights/weights.ts';
 
-/** Side of the picture it looks at, in pixels. */
+/** Side of the image it looks at, in pixels. */
 export const ssdSize = 512;
 
-/** What of a picture the priors are: 3 of them at each of 32² places, then 6 at each of 16², 8² … 1². */
+/** Priors: 3 of them at each of 32² places, then 6 at each of 16², 8² … 1². */
 export const ssdPriors = 3 * 32 ** 2 + 6 * (16 ** 2 + 8 ** 2 + 4 ** 2 + 2 ** 2 + 1);
 
-/** Outputs of the thirteen pairs, and which of them halve the picture. */
+/** Outputs of the thirteen pairs, and which of them halve the image. */
 const pairs = [64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024];
 const halving = [2, 4, 6, 12];
 /** The extra layers: a 1×1 convolution and a 3×3 that halves, four times. */
@@ -67,7 +67,7 @@ function mobilenet(image: Var, w: Weights): { eleventh: Var; last: Var } {
   return { eleventh, last: x };
 }
 
-/** The reference calls these pointwise; those with a 3×3 kernel halve the picture. */
+/** The reference calls these pointwise; those with a 3×3 kernel halve the image. */
 function pointwise(x: Var, w: Weights, i: number, outputs: number, kernel: 1 | 3): Var {
   const at = w.at(`Conv2d_${i}_pointwise`);
   return op.relu6(

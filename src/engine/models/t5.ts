@@ -61,7 +61,7 @@ export function t5Config(source: WeightSource): T5Config {
 }
 
 /**
- * What `t5Graph` is fed. The rows of the token table are read from disk: the XXL table is 263 MB in bf16 and a
+ * The feeds of `t5Graph`. The rows of the token table are read from disk: the XXL table is 263 MB in bf16 and a
  * prompt needs 512 of its 32,128 rows, so it is never loaded, nor put on a device that lacks the type.
  */
 export function t5Feeds(

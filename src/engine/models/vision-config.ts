@@ -1,4 +1,4 @@
-/** What the encoders of images share: sizes read from a checkpoint, and the cut of a picture into patches. */
+/** Shared by the encoders of images: sizes read from a checkpoint, and the cut of an image into patches. */
 import { EngineError } from '../errors.ts';
 import { activationNamed } from '../nn/activation.ts';
 import type { Var } from '../onnx/graph.ts';
@@ -11,15 +11,15 @@ import type { EncoderConfig } from './clip.ts';
 type Rgb = readonly [number, number, number];
 
 export type VisionConfig = EncoderConfig & {
-  /** Side of the pictures it takes and of the patches it cuts them into, in pixels. */
+  /** Side of the images it takes and of the patches it cuts them into, in pixels. */
   size: number;
   patch: number;
-  /** Width of what a picture becomes. */
+  /** Width of what an image becomes. */
   features: number;
   /** Subtracted from pixels in 0 … 1, and what the rest is divided by. */
   mean: Rgb;
   deviation: Rgb;
-  /** Whether the middle square of a picture is taken; otherwise all of it is squeezed into the square. */
+  /** Whether the middle square of an image is taken; otherwise all of it is squeezed into the square. */
   crop: boolean;
 };
 
@@ -27,7 +27,7 @@ export type VisionKind = Pick<
   VisionConfig,
   'features' | 'activation' | 'epsilon' | 'mean' | 'deviation' | 'crop'
 > & {
-  /** Whether a token that stands for the whole picture comes before the patches. */
+  /** Whether a token that stands for the whole image comes before the patches. */
   classToken: boolean;
 };
 

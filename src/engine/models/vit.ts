@@ -13,7 +13,7 @@ import { type Compute, Weights } from '../weights/weights.ts';
 import { type EncoderConfig, encoderLayer } from './clip.ts';
 
 export type VitConfig = EncoderConfig & {
-  /** Side of the pictures it takes and of the patches it cuts them into, in pixels. */
+  /** Side of the images it takes and of the patches it cuts them into, in pixels. */
   size: number;
   patch: number;
   /** The names of its classes, in the order of its outputs. */

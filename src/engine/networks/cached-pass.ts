@@ -1,4 +1,4 @@
-/** The tensors of a step cache: what one pass of one image keeps from step to step, and how it is used. */
+/** The tensors that a step cache keeps from step to step for one pass of one image. */
 import { CacheClock, type CachePlan, caches, type StepCache } from '../caches/index.ts';
 import type { CacheGraphName } from '../models/cache-graphs.ts';
 import type { Session } from '../onnx/session.ts';
@@ -6,7 +6,7 @@ import { floats, type Tensor } from '../onnx/tensor.ts';
 
 export type CacheSessions = Record<CacheGraphName, Session>;
 
-/** The picture's tokens [L, D] where the cache looks at them, and what it may read its signal from. */
+/** Tensors that the cache may read its signal from: the image's tokens [L, D] at two places, and a modulation. */
 export type Look = {
   /** After the embedding, before any block. */
   start: Tensor;
@@ -14,7 +14,7 @@ export type Look = {
   img: Tensor;
   /** The modulation of the first block, [1, 6·D]. */
   imgMod: Tensor;
-  /** What makes the network another one: LoRAs come and go with the noise level. */
+  /** Identity of the network under its LoRAs, which come and go with the noise level: a new object, a new network. */
   network: unknown;
 };
 
@@ -25,7 +25,7 @@ export class CachedPass {
   private readonly clock: CacheClock;
   private readonly sessions: CacheSessions;
   private signal: Tensor | undefined;
-  /** What the rest of the blocks added when it was last computed. */
+  /** Sum that the rest of the blocks added at its last computed evaluation. */
   private residual: Tensor | undefined;
   private network: unknown;
 
@@ -35,7 +35,7 @@ export class CachedPass {
     this.sessions = sessions;
   }
 
-  /** The picture's tokens after the last block, without running the rest of the blocks; undefined: they must run. */
+  /** The image's tokens after the last block, without running the rest of the blocks; undefined when they must run. */
   async reuse(step: number, { start, img, imgMod, network }: Look): Promise<Tensor | undefined> {
     if (network !== this.network) this.clock.refresh();
     this.network = network;

@@ -59,7 +59,7 @@ export async function releaseAll(sessions: Partial<Record<string, Session>>): Pr
   for (const session of Object.values(sessions)) await session?.release();
 }
 
-/** Which layers are linears is known once the graphs are built; building them in f32 reads no linear's weights. */
+/** The linear layers are known once the graphs are built; building them in f32 reads no linear's weights. */
 async function* prepare<Name extends string>({
   name,
   source,

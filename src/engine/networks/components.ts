@@ -35,7 +35,7 @@ export type ModelSource = {
         tokenizer: string;
         tokenizer2: string;
       };
-  /** A TAESD of this model's latents, folder or file: previews, and pictures when a plan asks for `tiny`. */
+  /** A TAESD of this model's latents, folder or file: previews, and images when a plan asks for `tiny`. */
   tinyAutoencoder?: string;
   /** Where quantised weights of this model are cached. */
   cacheFolder: string;

@@ -1,12 +1,12 @@
-/** Which arithmetic a model is computed in on a device (docs/precision.md has the measurements). */
+/** Chooses the precision of a model on a device (docs/precision.md has the measurements). */
 import { EngineError } from '../errors.ts';
 import type { FluxConfig } from '../models/flux-config.ts';
 import type { DeviceName } from '../onnx/device.ts';
 import type { PrecisionName } from '../weights/prepared.ts';
 
 /**
- * On the CPU eight-bit products are twice as fast as f32 at real width, but below this width what surrounds the
- * products (finding scales, rounding) costs what they save. Measured; see docs/precision.md.
+ * On the CPU eight-bit products are twice as fast as f32 at real width, but below this width the work around the
+ * products (scales, rounding) costs as much as they save. Measured; see docs/precision.md.
  */
 const narrowestInt8 = 1024;
 
@@ -16,7 +16,7 @@ export type DeviceChoice = { device: DeviceName; precision: PrecisionChoice };
 /** A precision, or whichever was measured to be best for the device and the model's size (docs/precision.md). */
 export type PrecisionChoice = PrecisionName | 'auto';
 
-/** What a device's self-test found it computes rightly, besides f32. */
+/** Precisions besides f32 that a device's self-test found right. */
 export type Abilities = { half: boolean; int8: boolean; blocks8: boolean; blocks4: boolean };
 
 /** @throws RetouchError `precisionUnsupported` when the plan names one that the device cannot be trusted with */
@@ -45,7 +45,7 @@ export function choosePrecision(
   );
 }
 
-/** Bytes that a stored number of `values` weights occupies once loaded. */
+/** Bytes of a weight once it is loaded. */
 export function bytesPerWeight(precision: PrecisionName, device: DeviceName): number {
   if (precision === 'f32') return 4;
   // On the CPU the runtime widens them.

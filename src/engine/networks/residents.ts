@@ -1,4 +1,4 @@
-/** Which networks stay loaded: all of them when memory allows, otherwise those used last. */
+/** Networks that stay loaded: all of them when memory allows, otherwise the most recently used. */
 import type { RetouchError } from '../../error.ts';
 import { EngineError } from '../errors.ts';
 import type { Loadable, Loading, Network } from './loadable.ts';

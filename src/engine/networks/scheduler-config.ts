@@ -3,7 +3,7 @@ import { EngineError } from '../errors.ts';
 import { fluxShift, type ShiftConfig } from '../sigmas/index.ts';
 import { readJson } from '../weights/checkpoint.ts';
 
-/** What diffusers' FlowMatchEulerDiscreteScheduler takes for what a configuration does not say. */
+/** Defaults of diffusers' FlowMatchEulerDiscreteScheduler. */
 const defaults: ShiftConfig = { ...fluxShift, use_dynamic_shifting: false, shift: 1 };
 
 /** Settings that change the levels or the steps in ways that are not computed, and the value that does nothing. */

@@ -56,7 +56,7 @@ type Place = StepCache['after'];
 
 /** Everything that a plan changes about the transformer it needs. */
 export type TransformerUse = {
-  /** Of text, target and references together. */
+  /** Text, target and references together. */
   tokens: number;
   forms: UpdateForms;
   places: readonly ImagePromptPlace[];

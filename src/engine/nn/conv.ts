@@ -12,7 +12,7 @@ export type ConvLayer = {
   padding?: 'same' | 'right-bottom';
 };
 
-/** Always f32: half precision overflows in image autoencoders, which a picture shows as black squares. */
+/** Always f32: half precision overflows in image autoencoders, which an image shows as black squares. */
 export function conv(x: Var, w: Weights, outputs: number, layer: ConvLayer = {}): Var {
   const { kernel = kernelOf(w), stride = 1, bias = true, padding = 'same' } = layer;
   const inputs = x.dim(1);

@@ -58,11 +58,11 @@ function product(x: Var, w: Weights, inputs: number, outputs: number, { precise 
 }
 
 /**
- * For each part the low-rank update x·A·B (Hu et al., arXiv 2106.09685) with its bias. A [K, R] and for each part B [r, N]
- * are fed at run time, so that weights are never merged, and which rows and columns of x·A meet B. The parts' A lie side
- * by side and are multiplied in one product; parts may have the same columns. Unused, R and r are 0 and one row is
- * taken: what comes out is the bias [1, N], and the layer costs what it would without LoRA. Used, the bias is B's
- * last row and meets a column of ones, which saves a pass over [S, N].
+ * For each part the low-rank update x·A·B (Hu et al., arXiv 2106.09685) with its bias. Inputs fed at run time: A [K, R];
+ * for each part B [r, N] and the block of x·A (from, to) that B multiplies. Weights are never merged. The parts' A lie side
+ * by side and are multiplied in one product; parts may share columns. Idle, R and r are 0 and the block is one row: the
+ * result is the bias [1, N], and the layer costs what it would without LoRA. Fed, the bias is B's last row and is
+ * multiplied by a column of ones, which saves a pass over [S, N].
  */
 function loraDeltas(
   x: Var,

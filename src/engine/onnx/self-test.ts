@@ -1,7 +1,7 @@
 /**
- * What a device may be trusted with: every operator the engine relies on is computed there once and compared with the
- * answer in f64. Kernels have been seen to give wrong numbers without an error (a fused attention on a software Vulkan
- * device: relative error 0.12), and a wrong picture is worse than none.
+ * The self-test of a device: every operator the engine relies on is computed there once and compared with the answer in
+ * f64. Kernels have been seen to give wrong numbers without an error (a fused attention on a software Vulkan
+ * device: relative error 0.12), and a wrong image is worse than none.
  */
 import { EngineError } from '../errors.ts';
 import type { DeviceName } from './device.ts';
@@ -32,7 +32,7 @@ export type SelfTest = {
 
 const known = new Map<DeviceName, Promise<SelfTest>>();
 
-/** The self-test of a device, run once per process. Never throws: what is wrong is in the result. */
+/** The self-test of a device, run once per process. Never throws: faults are in the result. */
 export function selfTest(device: DeviceName, threads = 1): Promise<SelfTest> {
   const test = known.get(device) ?? examine(device, threads);
   known.set(device, test);
@@ -47,7 +47,7 @@ export async function examineDevice(device: DeviceName, threads: number): Promis
 }
 
 export async function examine(device: DeviceName, threads: number, options?: AskOptions): Promise<SelfTest> {
-  // The CPU's kernels have the whole process in their hands anyhow.
+  // CPU kernels run in this process anyway: isolating them would gain nothing.
   if (device === 'cpu') return judge(device, await askHere(casesFor(device), device, threads));
   return judge(device, await askInProcess(device, threads, options));
 }

@@ -138,9 +138,9 @@ export class Session {
   }
 }
 
-/** A network someone else exported: an .onnx file with one picture as its input. */
+/** A network someone else exported: an .onnx file with one image as its input. */
 export class ForeignSession {
-  /** The picture's shape [1, 3, H, W] and the shapes of the outputs; an axis left open is a name or -1. */
+  /** The image's shape [1, 3, H, W]; an axis left open is a name or -1. */
   readonly input: readonly (number | string)[];
   readonly outputNames: readonly string[];
   private readonly inner: ort.InferenceSession;
@@ -184,7 +184,7 @@ export class ForeignSession {
     await inner.release();
     throw new EngineError(
       'modelConfigInvalid',
-      `${file} takes ${found.join(' and ') || 'nothing'}; expected one float32 picture [1, 3, height, width]`,
+      `${file} takes ${found.join(' and ') || 'nothing'}; expected one float32 image [1, 3, height, width]`,
       { path: file },
     );
   }

@@ -1,4 +1,4 @@
-/** What a picture says about its making: the Plan without bytes and without where files are. */
+/** The record in an image's metadata of how it was made: the Plan without bytes and file paths. */
 import { createHash } from 'node:crypto';
 import { isAbsolute } from 'node:path';
 import { embedTexts, readJson } from '../image/metadata.ts';
@@ -6,7 +6,7 @@ import type { EncodedImage, Plan } from '../plan.ts';
 
 export type PlanRecord = { readonly [name: string]: unknown };
 
-/** Pictures carry the record; the same plan gives the same bytes still. */
+/** The image with its record; the same plan still gives the same bytes. */
 export function embedPlan(image: EncodedImage, plan: Plan, warnings: readonly string[] = []): EncodedImage {
   const record = { ...describePlan(plan), ...(warnings.length > 0 ? { warnings } : {}) };
   const json = JSON.stringify(record).replace(
@@ -16,7 +16,7 @@ export function embedPlan(image: EncodedImage, plan: Plan, warnings: readonly st
   return embedTexts(image, { parameters: describeParameters(plan), json });
 }
 
-/** The record of a picture that Retouch made. */
+/** The record of an image that Retouch made. */
 export function readPlanRecord(bytes: Uint8Array): PlanRecord | undefined {
   const json = readJson(bytes);
   if (json === undefined) return undefined;
@@ -42,7 +42,7 @@ function scrub(value: unknown, key = ''): unknown {
   return Object.fromEntries(Object.entries(value).map(([name, field]) => [name, scrub(field, name)]));
 }
 
-/** As Automatic1111 and Forge write it, which many programs and galleries read. */
+/** In the form of Automatic1111 and Forge, which many programs and galleries read. */
 function describeParameters(plan: Plan): string {
   const { prompt, negativePrompt, steps, sampler, sigmas, guidance, trueCfg, seed, width, height, model } =
     plan;

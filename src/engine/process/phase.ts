@@ -1,9 +1,9 @@
-/** What a run is doing, in words, so that an error can say where it was cut off. */
+/** The activity of a run in words, so that an error can say where the run was cut off. */
 
 import type { EngineEvent, Plan, StageName } from '../plan.ts';
 
 export type Phase = {
-  /** What follows the last end that was reported: a crash happens in what comes after. */
+  /** Activity after the last reported end: a crash happens there. */
   after: string;
   /** Work reported inside that, such as loading the transformer before the first step. */
   inside?: string;

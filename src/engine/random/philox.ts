@@ -1,7 +1,7 @@
 /**
  * The random stream of torch's CUDA generator, computed on the CPU: Philox4x32-10 (Salmon et al. 2011) with cuRAND's
  * normal transform, one counter for every element. It is the noise of tools that draw it on an NVIDIA GPU, so long as no
- * thread of theirs draws twice; for larger pictures their noise depends on the model of the GPU.
+ * thread of theirs draws twice; for larger images their noise depends on the model of the GPU.
  */
 
 const multipliers = [0xd2511f53, 0xcd9e8d57] as const;

@@ -1,4 +1,4 @@
-/** Which classes count and how much, from the `settings` of a classifier's manifest. */
+/** The unsafe classes and their threshold, from the `settings` of a classifier's manifest. */
 import { EngineError } from '../errors.ts';
 import type { ToolSource } from '../networks/tool-source.ts';
 

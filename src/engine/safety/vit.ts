@@ -1,6 +1,6 @@
 /**
  * An operator's own classifier: ViTForImageClassification of transformers, as Falconsai/nsfw_image_detection is, which
- * black-forest-labs/flux holds pictures against (`content_filters.py`, threshold 0.85).
+ * black-forest-labs/flux holds images against (`content_filters.py`, threshold 0.85).
  */
 import fs from 'node:fs';
 import path from 'node:path';
@@ -63,7 +63,7 @@ const filters: Readonly<Record<number, typeof resizeLanczos>> = {
 };
 
 /**
- * The steps of preprocessor_config.json (transformers' ViTImageProcessor): [3, S, S] from a picture.
+ * The steps of preprocessor_config.json (transformers' ViTImageProcessor): [3, S, S] from an image.
  *
  * @throws RetouchError `modelConfigInvalid` when it asks for another size or filter than can be had
  */

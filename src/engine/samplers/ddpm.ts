@@ -7,7 +7,7 @@ import { stepwise } from './stepwise.ts';
 
 export const ddpm = stepwise(({ x, s, t, now, noise }) => {
   const shrink = (1 - s) / (1 - t);
-  // What a sample at t is noised by on its way back up to s.
+  // Variance of the noise that takes a sample at t back up to s.
   const variance = s * s - (shrink * t) ** 2;
   return combine(
     [(shrink * t * t) / (s * s), x],

@@ -37,7 +37,7 @@ function ordersOf(steps: number, highest: 2 | 3): number[] {
   return [...orders.slice(0, steps - 3), 1, 2, 1];
 }
 
-/** What a step from `start` to t adds for order 2 when `now` lies between. */
+/** The terms that order 2 adds to a step from `start` to t when `now` lies between. */
 function secondOrder(start: Evaluation, now: Evaluation, t: number): [Term, Term] {
   const weight = (1 - t / start.sigma) / 2 / ratio(start, now, t);
   return [

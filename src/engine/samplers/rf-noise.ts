@@ -1,7 +1,7 @@
 /**
  * Fresh noise on a rectified flow. A sample at level σ is (1-σ)·image + σ·noise: unlike in k-diffusion's variance
  * exploding form the image shrinks as noise grows, so a sample taken down to level d must be scaled as well as noised to
- * stand at t. Adding noise by the other rule gives pictures of the wrong contrast, the more the more steps.
+ * stand at t. Adding noise by the other rule gives images of the wrong contrast, the more the more steps.
  * ComfyUI `sample_euler_ancestral_RF`.
  */
 export type Renoising = {

@@ -1,4 +1,4 @@
-/** What samplers share: the loop over the levels, and what they remember of earlier evaluations. */
+/** Shared by the samplers: the loop over the levels, and the memory of earlier evaluations. */
 import { combine } from './combine.ts';
 import type { Sampler, Velocity } from './types.ts';
 
@@ -9,19 +9,20 @@ export type Evaluation = { sigma: number; v: Float32Array; x0: Float32Array };
 export type Interval = {
   s: number;
   t: number;
+  /** 0 for the first step. */
   index: number;
-  /** The step before this one; 0 for the first. */
+  /** Number of steps of the run. */
   steps: number;
   x: Float32Array;
   /** The present evaluation, at x and s. */
   now: Evaluation;
-  /** Those before it, the latest first. */
+  /** Earlier evaluations, the latest first. */
   past: readonly Evaluation[];
   velocity: Velocity;
   noise: () => Float32Array;
 };
 
-/** No formula here looks further back. */
+/** Evaluations kept; no formula here looks further back. */
 const remembered = 3;
 
 /**

@@ -40,7 +40,7 @@ export type SamplerEntry = {
   run: Sampler;
   /** The method, in a few words. */
   title: string;
-  /** Of the formula, as its authors state it; an arrow where the first steps have less. */
+  /** The formula's order as its authors state it; an arrow where the first steps have less. */
   order: string;
   /**
    * The power of the step length with which a run's error falls, of the spread of its samples where it draws noise. The
@@ -52,6 +52,6 @@ export type SamplerEntry = {
   evaluations: (steps: number) => number;
   /** Whether it draws noise after the first. */
   stochastic: boolean;
-  /** Whether it was made for distilled models and blurs the pictures of others. */
+  /** Whether it was made for distilled models and blurs the images of others. */
   distilled: boolean;
 };

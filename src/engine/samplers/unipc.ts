@@ -24,7 +24,7 @@ export function unipc(highest: 2 | 3): Sampler {
       const now = { lambda: halfLogSnr(s), x0 };
       if (taken) {
         const corrected = advance(taken.x, taken.s, s, past, taken.order, now);
-        // What the caller changed in the predicted sample stays changed in the corrected one.
+        // A change that the caller made to the predicted sample is kept in the corrected one.
         x = x === taken.predicted ? corrected : combine([1, corrected], [1, x], [-1, taken.predicted]);
       }
       past = [now, ...past].slice(0, highest);

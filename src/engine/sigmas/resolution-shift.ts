@@ -1,6 +1,6 @@
 import type { ShiftConfig } from './types.ts';
 
-/** What FLUX.1 [dev] and Kontext ship, for checkpoints that come without a scheduler configuration. */
+/** The configuration that FLUX.1 [dev] and Kontext ship, for checkpoints that come without one. */
 export const fluxShift: ShiftConfig = {
   use_dynamic_shifting: true,
   time_shift_type: 'exponential',

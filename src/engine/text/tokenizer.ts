@@ -113,7 +113,7 @@ function makeSplitter(tokens: Map<string, number>): (text: string) => (string | 
   };
 }
 
-/** What is used of the library, whose own declarations do not resolve under `nodenext`. */
+/** The parts of the library that are used; its own declarations do not resolve under `nodenext`. */
 type Library = {
   normalizer: LibraryNormalizer | null;
   pre_tokenizer: LibraryPreTokenizer | null;

@@ -1,4 +1,4 @@
-/** How several guide pictures become one, before they are projected to tokens (ComfyUI_IPAdapter_plus `combine_embeds`). */
+/** How several guide images become one, before they are projected to tokens (ComfyUI_IPAdapter_plus `combine_embeds`). */
 
 type Combination = (features: readonly Float32Array[]) => Float32Array[];
 
@@ -13,8 +13,8 @@ export const combineMethods = {
   },
   average: (features) => [sum(features).map((value) => value / features.length)],
   /**
-   * The norm that each is divided by runs over the pictures, not over a picture's features: the reference's, and what
-   * others reproduce.
+   * The norm that each is divided by runs over the images, not over one image's features: as in the reference, and as
+   * others reproduce it.
    */
   norm_average: (features) => {
     const squares = sum(features.map((each) => each.map((value) => value ** 2)));
@@ -25,7 +25,7 @@ export const combineMethods = {
 
 export type CombineMethod = keyof typeof combineMethods;
 
-/** Encoded pictures, one or several, to those that are projected. One picture is itself by every method. */
+/** Encoded images, one or several, to those that are projected. One image is unchanged by every method. */
 export function combine(features: readonly Float32Array[], method: CombineMethod): Float32Array[] {
   return features.length > 1 ? combineMethods[method](features) : [...features];
 }

@@ -1,11 +1,11 @@
-/** What the layouts of FLUX IP-Adapters have in common. */
+/** The interface of a layout of FLUX IP-Adapters. */
 import type { Var } from '../../onnx/graph.ts';
 import type { Dialect } from '../../weights/dialects/index.ts';
 import type { WeightSource } from '../../weights/source.ts';
 import type { ImagePromptPlace, Weights } from '../../weights/weights.ts';
 
 export type IpAdapterConfig = {
-  /** Width of an encoded picture, what a picture becomes in tokens [T, C], and the keys' width. */
+  /** Width of an encoded image, its tokens [T, C], and the keys' width. */
   features: number;
   tokens: number;
   width: number;
@@ -18,11 +18,11 @@ export type IpAdapterConfig = {
 export type IpAdapterFormat = {
   name: string;
   dialects: readonly Dialect[];
-  /** Where the attention to guide pictures is added, and to which blocks. */
+  /** Where the attention to guide images is added, and to which blocks. */
   place: ImagePromptPlace;
   blocks: 'double' | 'all';
   configure(source: WeightSource): IpAdapterConfig;
-  /** Encoded pictures [n, E] to tokens [n·T, C]. */
+  /** Encoded images [n, E] to tokens [n·T, C]. */
   project(features: Var, w: Weights, config: IpAdapterConfig): Var;
   /** Keys and values of one block for tokens [N, C]: two of [N, H·D]. */
   keyValue(

@@ -1,4 +1,4 @@
-/** An IP-Adapter's own part: pictures to keys and values. They do not depend on the step and are computed once. */
+/** An IP-Adapter's own network: image features to keys and values. They do not depend on the step. */
 import { symbol } from '../../onnx/dim.ts';
 import { Graph } from '../../onnx/graph.ts';
 import { type Compute, Weights } from '../../weights/weights.ts';

@@ -10,7 +10,7 @@ export const ipAdapterFormats = { xlabs, instantx } as const satisfies Record<st
 
 export type OpenIpAdapter = { format: IpAdapterFormat; source: WeightSource; config: IpAdapterConfig };
 
-/** What an adapter must fit: the blocks and widths of the transformer, and the width of its encoder's features. */
+/** Sizes that an adapter must fit: blocks and width of the transformer, and the width of its encoder's features. */
 export type Fit = { depth: number; depthSingle: number; hidden: number; features: number };
 
 /**
@@ -40,7 +40,7 @@ function checkFit(file: string, format: IpAdapterFormat, config: IpAdapterConfig
   const joints = [
     [config.layers, 'has keys for', blocks, 'blocks, and the transformer has'],
     [config.hidden, 'makes keys of', fit.hidden, 'channels, and the transformer’s queries have'],
-    [config.features, 'takes pictures of', fit.features, 'features, and its image encoder gives'],
+    [config.features, 'takes images of', fit.features, 'features, and its image encoder gives'],
   ] as const;
   for (const [found, does, expected, what] of joints) {
     if (found === expected) continue;

@@ -1,5 +1,5 @@
 /**
- * What a weight multiplies, keys or values (ComfyUI_IPAdapter_plus `embeds_scaling`). Its penalty C is the width of a
+ * How a weight is applied to keys and values (ComfyUI_IPAdapter_plus `embeds_scaling`). Its penalty C is the width of a
  * block over that of the widest one: FLUX's are all as wide, so C is 1 and `kv_penalty_c` is `kv`.
  */
 

@@ -1,4 +1,4 @@
-/** The LoRAs of one plan, read: what each network is compiled for, and what it is fed at a noise level. */
+/** The LoRAs of one plan, read: the forms that networks are compiled for, and their feeds at a noise level. */
 import type { Feeds } from '../../onnx/tensor.ts';
 import type { KroneckerForm, UpdateForm } from '../../weights/weights.ts';
 import { arraysOf, layerFeed, type Weighted } from './feed.ts';
@@ -17,43 +17,43 @@ export class ActiveLoras {
 
   constructor(uses: readonly LoraUse[]) {
     this.uses = uses;
-    // All that a run will ask for, so that what it takes in memory is known before the networks are loaded.
+    // Everything that a run will ask for, so that its memory is known before the networks are loaded.
     for (const sigma of stageLevels) this.transformer(sigma);
     this.text();
   }
 
-  /** What it keeps in memory, of the files and made of them. */
+  /** Arrays held in memory: the files' own and those derived from them. */
   arrays(): Float32Array[] {
     const feeds = [...this.feeds.values()].flatMap(arraysOf);
     return [...this.uses.flatMap(({ prepared }) => preparedArrays(prepared)), ...feeds];
   }
 
-  /** For an evaluation of the transformer at noise level `sigma`; the same object as long as the same LoRAs act. */
+  /** Feeds of the transformer at noise level `sigma`; the same object as long as the same LoRAs act. */
   transformer(sigma: number): Feeds {
     const active = activeAt(this.uses, sigma);
     const key = this.uses.map((use) => Number(active.includes(use))).join('');
     return this.memoized(`transformer ${key}`, () => this.stack(active, 'transformer'));
   }
 
-  /** Prompts are encoded once, before any step: text encoders' parts act whatever the stage. */
+  /** Feeds of the text encoders. Prompts are encoded once, before any step: these parts act whatever the stage. */
   text(): Record<'clip' | 't5', Feeds> {
     const of = (network: Network) => this.memoized(network, () => this.stack(this.uses, network));
     return { clip: of('clip'), t5: of('t5') };
   }
 
-  /** Of what an evaluation of the transformer is fed: on a GPU a copy of it. */
+  /** Bytes of the transformer's feeds at one noise level: on a GPU they are copied to its memory. */
   transformerBytes(): number {
     const stages = stageLevels.map((sigma) => arraysOf(this.transformer(sigma)));
     return Math.max(...stages.map((arrays) => bytesOf(new Set(arrays))));
   }
 
-  /** What an encoded prompt depends on: the files that change a text encoder, and their weights. */
+  /** Key of encoded prompts: the files that change a text encoder, and their weights. */
   textKey(): string {
     const changing = this.uses.filter(({ prepared }) => prepared.clip.size + prepared.t5.size > 0);
     return JSON.stringify(changing.map(({ file, weight }) => [file, weight]));
   }
 
-  /** What layers of a network must be compiled for; empty for LoRAs that are plain products. */
+  /** Forms that layers of a network must be compiled for; empty for LoRAs that are low-rank products. */
   forms(network: Network): ReadonlyMap<string, UpdateForm> {
     const forms = new Map<string, UpdateForm>();
     for (const [name, list] of this.byLayer([], network)) {

@@ -1,4 +1,4 @@
-/** LoRAs that were read stay read, the most recently used within a limit: choosing another for a request loads nothing. */
+/** Keeps LoRAs that were read, the most recently used within a limit, so that a request that switches between them reads nothing. */
 import fs from 'node:fs';
 import { RetouchError } from '../../../error.ts';
 import type { Components } from '../../networks/components.ts';
@@ -22,7 +22,7 @@ export class LoraCache {
   private readonly memory: number;
   /** In the order of use, the least recent first. */
   private readonly entries = new Map<string, Entry>();
-  /** The results of one task ask for the same set: what it feeds the networks is made once. */
+  /** The last set: the results of one task have the same, and its feeds are made once. */
   private last: { set: string; active: ActiveLoras } | undefined;
   private named: { model: string; layers: Layers } | undefined;
 
@@ -37,7 +37,7 @@ export class LoraCache {
     this.memory = memory;
   }
 
-  /** What was read and what the run under way feeds its networks. */
+  /** Bytes of the LoRAs that were read and of the feeds of the run under way. */
   get bytes(): number {
     const arrays = new Set([
       ...[...this.entries.values()].flatMap(({ prepared }) => preparedArrays(prepared)),
@@ -46,7 +46,7 @@ export class LoraCache {
     return bytesOf(arrays);
   }
 
-  /** Forgets what the run under way does not use. */
+  /** Frees the LoRAs that the run under way does not use. */
   trim(): void {
     for (const [key, { prepared }] of [...this.entries])
       if (!this.last?.active.uses.some((use) => use.prepared === prepared)) this.entries.delete(key);
@@ -108,7 +108,7 @@ function bytesOfUses(uses: readonly LoraUse[]): number {
   return bytesOf(new Set(uses.flatMap(({ prepared }) => preparedArrays(prepared))));
 }
 
-/** Clients know a LoRA by its id, and files by nothing. */
+/** Adds the LoRA's id to an error: clients do not know its file. */
 function named<T>(air: string, read: () => T): T {
   try {
     return read();
@@ -123,7 +123,7 @@ function named<T>(air: string, read: () => T): T {
   }
 }
 
-/** A file that was replaced is another one. */
+/** Key of a file; a file that was replaced has another. */
 function identity(file: string): string {
   const stat = fs.statSync(file, { throwIfNoEntry: false });
   return stat ? `${file}:${stat.size}:${stat.mtimeMs}` : file;

@@ -1,4 +1,4 @@
-/** What a layer is fed for the LoRAs that update it: one product for all of them, and what their forms have besides. */
+/** The feeds of a layer for the LoRAs that update it: one low-rank product for all of them, and the tensors of other forms. */
 import { loraInput, partFeed } from '../../nn/lora.ts';
 import { type Feeds, f32Tensor, floats, type Tensor } from '../../onnx/tensor.ts';
 import { joinFloats } from '../../weights/floats.ts';

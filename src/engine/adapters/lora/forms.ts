@@ -74,7 +74,7 @@ function readMatrix(entry: TensorEntry, path: string): Matrix {
   );
 }
 
-/** @throws RetouchError `loraInvalid` for a training that failed: its numbers would make every picture black */
+/** @throws RetouchError `loraInvalid` for a training that failed: its numbers would make every image black */
 export function finite(entry: TensorEntry, values: Float32Array, path: string): Float32Array {
   const odd = values.findIndex((value) => !Number.isFinite(value));
   if (odd < 0) return values;

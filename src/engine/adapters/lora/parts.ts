@@ -1,4 +1,4 @@
-/** What a tensor of a LoRA file is, told by the end of its name: the same few endings in every family. */
+/** The role of a tensor in a LoRA file, by the end of its name: the same few endings in every family. */
 
 /** `up·down` is a LoRA's product; `w1` and `w2` are a LoKr's or LoHa's factors, `_a·_b` when they are products too. */
 export type Part =

@@ -1,4 +1,4 @@
-/** Updates as a file has them → per layer what its graph is fed at weight 1. */
+/** Updates as a file has them → the feeds of each layer's graph at weight 1. */
 import { EngineError } from '../../errors.ts';
 import type { LinearLayer } from '../../onnx/graph.ts';
 import type { KroneckerForm, RowSegment, UpdateForm } from '../../weights/weights.ts';
@@ -15,7 +15,7 @@ export type PreparedLayer = {
   slot: LinearLayer;
   /** As many as the slot has; a part that is not updated has rank 0. */
   parts: readonly PreparedPart[];
-  /** DoRA: what the layer's own product is multiplied with, less 1 [N]. */
+  /** DoRA: the factor of the layer's own product, less 1 [N]. */
   gain: Float32Array | undefined;
   /** LoKr: left [a, b] with the scale inside, and right transposed, [d, c]. */
   kroneckers: { form: KroneckerForm; left: Float32Array; right: Float32Array }[];
@@ -24,7 +24,7 @@ export type PreparedLayer = {
 /** By network and layer. */
 export type Prepared = Readonly<Record<Network, ReadonlyMap<string, PreparedLayer>>>;
 
-/** What it keeps in memory. */
+/** Arrays held in memory. */
 export function preparedArrays(prepared: Prepared): Float32Array[] {
   const layers = networks.flatMap((network) => [...prepared[network].values()]);
   return layers.flatMap(({ parts, gain, kroneckers }) => [
@@ -38,7 +38,7 @@ export function bytesOf(arrays: ReadonlySet<Float32Array>): number {
   return [...arrays].reduce((sum, { byteLength }) => sum + byteLength, 0);
 }
 
-/** What a layer has to be compiled for; undefined is nothing but a low-rank update. */
+/** The form that a layer must be compiled for; undefined for a plain low-rank update. */
 export function formOf({ gain, kroneckers }: PreparedLayer): UpdateForm | undefined {
   if (!gain && kroneckers.length === 0) return undefined;
   return { scaled: gain !== undefined, kroneckers: kroneckers.map(({ form }) => form) };

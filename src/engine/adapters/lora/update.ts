@@ -13,7 +13,7 @@ export type Kronecker = { kind: 'kronecker'; left: Matrix; right: Matrix };
 export type Update = {
   target: Target;
   product: LowRank | Kronecker;
-  /** The product is multiplied with it; the request's weight comes on top. */
+  /** Factor of the product; the request's weight comes on top. */
   scale: number;
   /** DoRA's magnitudes [n]: the length of each row of the layer's weight after the update. */
   magnitude: Float32Array | undefined;

@@ -1,7 +1,7 @@
 import type { Var } from '../graph.ts';
 import type { Values } from './reference.ts';
 
-/** What fails with a case: the device itself, or one of the choices that the engine can do without. */
+/** The ability that fails with a case: the device as such, or one that the engine can do without. */
 export type Need = 'device' | 'fused' | 'half' | 'fused half' | 'int8' | 'blocks8' | 'blocks4';
 
 /** One question to a device. */

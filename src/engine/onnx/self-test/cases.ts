@@ -1,5 +1,5 @@
 /**
- * What a device is asked. Sizes are odd on purpose: kernels work in tiles of 16, 32 or 64 and go wrong at the edges.
+ * The cases of the self-test. Sizes are odd on purpose: kernels work in tiles of 16, 32 or 64 and go wrong at the edges.
  */
 
 import type { DeviceName } from '../device.ts';
@@ -166,7 +166,7 @@ const movements: Case[] = [
 
 const all = [...arithmetic, ...products, ...movements, ...imageCases, ...fusedCases];
 
-/** Those that the device cannot do without come first. No f16 is computed on the CPU, and eight bits nowhere else. */
+/** Cases that a device cannot do without come first. No f16 is computed on the CPU, and eight bits nowhere else. */
 export function casesFor(device: DeviceName): Case[] {
   return all.filter(({ need }) => (device === 'cpu' ? !need.endsWith('half') : need !== 'int8'));
 }

@@ -1,4 +1,4 @@
-/** What a device is asked about the operators that the engine has another form of, and about lower precision. */
+/** Cases of operators that have a plain form to fall back on, and of lower precision. */
 import type { DType } from '../dtype.ts';
 import type { Var } from '../graph.ts';
 import * as op from '../operators/index.ts';
@@ -6,7 +6,7 @@ import { type Case, exact } from './case.ts';
 import * as reference from './reference.ts';
 import { pattern, Values } from './reference.ts';
 
-/** f16 sums of a thousand products; more would cost a picture more than eight bits do. */
+/** f16 sums of a thousand products; more would cost an image more than eight bits do. */
 const coarse = 1e-2;
 
 const [queries, keys, heads] = [197, 131, 2];

@@ -1,4 +1,4 @@
-/** What a device is asked about operators on images. */
+/** Cases of operators on images. */
 import type { Var } from '../graph.ts';
 import * as op from '../operators/index.ts';
 import { type Case, exact } from './case.ts';
