@@ -78,6 +78,7 @@ export const settings = {
   'pixel-limit': integer(maxPixels, 1, maxPixels, 'Most pixels of a picture that a task brings.'),
   'batch-limit': integer(100, 1, 10_000, 'Most tasks in one request.'),
   'key-limit': integer(0, 0, 1_000_000, 'Most images of one API key that wait at once; 0 is no limit.'),
+  'key-storage': bytes(0, 'Most bytes of stored images of one API key; 0 is no limit.'),
   'queue-limit': integer(1000, 1, 1_000_000, 'Most images that wait for the engine.'),
   'fetch-timeout': integer(10, 1, 600, 'Seconds that fetching a picture from its URL may take.'),
   'sync-timeout': integer(

@@ -57,6 +57,7 @@ export const apiErrors = {
     503,
     'The server is shutting down, or holds as many connections or bytes as it takes; try again.',
   ],
+  storageLimitExceeded: [403, 'The stored images of the key are as many bytes as it may have; delete some.'],
   taskCancelled: [409, 'The task was cancelled before its image was finished.'],
   taskFailed: [500, 'The server ended again and again while it made the image, which is not tried any more.'],
   taskNotFound: [404, 'No task has this taskUUID, or its results are no longer kept.'],

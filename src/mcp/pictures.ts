@@ -21,10 +21,10 @@ export function pictureUri(uuid: string): string {
 }
 
 export function listPictures({ lifetimes }: Desk, { account }: Client): Resource[] {
-  return lifetimes.recent(account, Date.now(), listed).map(({ uuid, used }) => ({
+  return lifetimes.recent(account, listed).map(({ uuid, used }) => ({
     uri: pictureUri(uuid),
     name: uuid,
-    description: `Last used ${new Date(used).toISOString().slice(0, 16)}Z.`,
+    description: `Last used ${new Date(Date.now() - used).toISOString().slice(0, 16)}Z.`,
   }));
 }
 

@@ -15,8 +15,12 @@ export const netErrors = {
 
 export type NetErrorCode = keyof typeof netErrors;
 
-export function netError(code: NetErrorCode, message: string, options?: ErrorOptions): RetouchError {
-  return new RetouchError(code, message, {}, options);
+export function netError(
+  code: NetErrorCode,
+  message: string,
+  { details = {}, ...options }: ErrorOptions & { details?: Record<string, unknown> } = {},
+): RetouchError {
+  return new RetouchError(code, message, details, options);
 }
 
 /** URLs may carry tokens in their query, which belong in no message or log. */

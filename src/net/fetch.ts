@@ -76,10 +76,11 @@ async function exchange<Answer>(
   }
 }
 
-function checkStatus({ statusCode = 0 }: IncomingMessage, url: URL): void {
+function checkStatus({ statusCode = 0, headers }: IncomingMessage, url: URL): void {
   if (statusCode >= 200 && statusCode <= 299) return;
   const message = `${short(url.href)} answered with HTTP status ${statusCode}; expected 200.`;
-  throw netError('statusRefused', message);
+  const details = { status: statusCode, retryAfter: headers['retry-after'] };
+  throw netError('statusRefused', message, { details });
 }
 
 /** An answer of any status and size, as it arrives. */

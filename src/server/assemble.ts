@@ -7,6 +7,7 @@ import type { Log } from '../log.ts';
 import { Metrics } from '../metrics.ts';
 import { createSqliteQueue } from '../queue/sqlite.ts';
 import { FileAssetStore } from '../store/assets-fs.ts';
+import { Clock, type TimeSource } from '../store/clock.ts';
 import { Database, lockFolder } from '../store/db.ts';
 import { DeliveryStore } from '../store/deliveries.ts';
 import { InputStore } from '../store/inputs.ts';
@@ -36,22 +37,25 @@ export type AssembleOptions = {
   engine: ImageEngine;
   /** Folder of the embedded model, where it is not the package's own. */
   embedded?: string;
+  /** Tests turn the clock. */
+  time?: TimeSource;
 };
 
 /** A server without its transports: `start()` begins to make images, `close()` releases the data directory. */
 export type Assembly = Awaited<ReturnType<typeof assemble>>;
 
 /** Throws `dataDirectoryUnusable`, `dataDirectoryInUse` and the errors of the database. */
-export async function assemble({ config, log, engine, embedded }: AssembleOptions) {
+export async function assemble({ config, log, engine, embedded, time }: AssembleOptions) {
   const { dataDir } = config;
   const lock = lockFolder(dataDir);
   const db = Database.open(join(dataDir, 'retouch.db'));
-  const tasks = new TaskStore(db);
-  const deliveries = new DeliveryStore(db);
+  const clock = new Clock(db, time);
+  const tasks = new TaskStore(db, clock);
+  const deliveries = new DeliveryStore(db, clock);
+  const lifetimes = new Lifetimes(db, clock);
   const usage = new UsageStore(db);
   const keys = new KeyStore(db);
   const inputs = new InputStore(join(dataDir, 'inputs'));
-  const lifetimes = new Lifetimes(db);
   const assets = await FileAssetStore.open(join(dataDir, 'images'), lifetimes);
   const models = await ModelStore.scan({
     models: config.modelsDir,
@@ -79,12 +83,17 @@ export async function assemble({ config, log, engine, embedded }: AssembleOption
     ...{ engine, tasks, inputs, assets, usage, settlement, tracker, log },
     metrics: taskMetrics,
   });
-  const acceptance = new Acceptance({ tasks, inputs, queue, usage, models, keyLimit: config.keyLimit });
+  const quota = config.keyStorage === 0 ? undefined : config.keyStorage;
+  const acceptance = new Acceptance({
+    ...{ tasks, inputs, queue, usage, models, lifetimes, quota },
+    keyLimit: config.keyLimit,
+  });
   const fetch = fetchLimits(config);
   const decoder = new ImageDecoder();
   const sources = {
     ...{ assets, fetch, decoder },
     ...{ maxImageBytes: config.pictureLimit, maxPixels: config.pixelLimit },
+    ...(quota === undefined ? {} : { quota }),
   };
   const waiting = { tasks, assets, tracker, syncTimeout: config.syncTimeout * 1000 };
   const service = new TaskService({
@@ -102,7 +111,7 @@ export async function assemble({ config, log, engine, embedded }: AssembleOption
   });
   const webhook = { body: config.webhookBody, secret: config.webhookSecret };
   const send = createSend({ tasks, assets, fetch, webhook });
-  const expiry = new Expiry({ tasks, assets, retention: config.retention * 86_400_000, log });
+  const expiry = new Expiry({ clock, tasks, assets, retention: config.retention * 86_400_000, log });
 
   const start = async () => {
     await restoreTasks({ tasks, inputs, queue, log });
@@ -113,6 +122,13 @@ export async function assemble({ config, log, engine, embedded }: AssembleOption
   const close = () => {
     expiry.close();
     decoder.close();
+    try {
+      clock.save();
+    } catch (error) {
+      log.warn('The clock of expiries could not be saved; the time since the last sweep is not counted.', {
+        error,
+      });
+    }
     db.close();
     lock.release();
   };

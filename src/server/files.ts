@@ -29,8 +29,7 @@ export const files: FastifyPluginAsync<FilesOptions> = async (server, { assets }
   });
 };
 
-/** A picture never changes, so a year; one that goes must not live on in caches. */
-function secondsOf({ expires }: Asset): number {
-  const left = expires === undefined ? Number.POSITIVE_INFINITY : (expires - Date.now()) / 1000;
-  return Math.max(0, Math.min(31_536_000, Math.floor(left)));
+/** An image never changes, so a year; caches must not keep one beyond its expiry. */
+function secondsOf({ ttl = Number.POSITIVE_INFINITY }: Asset): number {
+  return Math.max(0, Math.min(31_536_000, Math.floor(ttl / 1000)));
 }

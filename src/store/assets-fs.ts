@@ -1,20 +1,20 @@
 import { randomUUID } from 'node:crypto';
-import { closeSync, existsSync, fsync, mkdirSync, openSync, renameSync, write } from 'node:fs';
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { closeSync, fsync, mkdirSync, openSync, renameSync, write } from 'node:fs';
+import { mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { RetouchError } from '../error.ts';
-import { type Asset, type AssetFormat, type AssetStore, assetFormats } from './assets.ts';
+import { type Asset, type AssetFormat, type AssetStore, assetFormats, type PutOptions } from './assets.ts';
 import type { StoreErrorCode } from './errors.ts';
 import { fileMode, folderMode, reasonOf, writeSynced } from './files.ts';
-import type { Lifetimes } from './lifetimes.ts';
+import type { Lifetime, Lifetimes } from './lifetimes.ts';
 
 const writeSome = promisify(write);
 const syncFile = promisify(fsync);
 
 const draftEnding = '.tmp';
 
-/** Pictures as files: `<folder>/3f/3f0c5c8e-….png`. */
+/** Images as files: `<folder>/3f/3f0c5c8e-….png`. */
 export class FileAssetStore implements AssetStore {
   readonly #folder: string;
   readonly #lifetimes: Lifetimes;
@@ -24,30 +24,35 @@ export class FileAssetStore implements AssetStore {
     this.#lifetimes = lifetimes;
   }
 
-  /** Throws `dataDirectoryUnusable`. Drafts of an earlier process, which ended before it named them, go. */
+  /** Throws `dataDirectoryUnusable`. Removes drafts of a process that ended before it named them. */
   static async open(folder: string, lifetimes: Lifetimes): Promise<FileAssetStore> {
     await probeFolder(folder);
     const drafts = (await readdir(folder, { recursive: true })).filter((name) => name.endsWith(draftEnding));
     await Promise.all(drafts.map((name) => rm(join(folder, name), { force: true })));
-    return new FileAssetStore(folder, lifetimes);
+    const store = new FileAssetStore(folder, lifetimes);
+    for (const uuid of lifetimes.unmeasured()) lifetimes.measure(uuid, (await store.#sizeOf(uuid)) ?? 0);
+    return store;
   }
 
-  async put({ uuid, format, bytes, expires, account }: Asset, { durable = false } = {}): Promise<void> {
+  async put(
+    { uuid, format, bytes, ttl, account }: Asset,
+    { durable = false, quota }: PutOptions = {},
+  ): Promise<void> {
     const path = this.#path(uuid, format);
     const draft = `${path}.${randomUUID()}${draftEnding}`;
     try {
-      // Making and naming a file takes microseconds; handing it to another thread and back takes more.
+      // Creating and renaming a file take microseconds; the way to another thread and back takes more.
       const file = create(draft);
       try {
         const written = writeAll(file, bytes);
         try {
-          // Before the picture has its name: a lifetime without a picture ends by itself, a picture without one never would.
-          this.#lifetimes.begin(uuid.toLowerCase(), Date.now(), { expires, account });
+          // Before the image has its name: a lifetime without an image ends by itself, an image without one never would.
+          this.#lifetimes.begin(uuid.toLowerCase(), { account, ttl, bytes: bytes.length, quota });
         } finally {
           await written;
         }
         renameSync(draft, path);
-        // After the naming, so that one wait for the disk is for both. Before it ends nobody knows of the picture.
+        // After the renaming, so that one fsync covers both. No client knows of the image before it returns.
         await syncFile(file);
       } finally {
         closeSync(file);
@@ -61,33 +66,30 @@ export class FileAssetStore implements AssetStore {
     }
   }
 
-  async has(uuid: string): Promise<boolean> {
-    if (!isUuid(uuid)) return false;
-    const expires = this.#lifetimes.find(uuid.toLowerCase())?.expires;
-    if (typeof expires === 'number' && expires <= Date.now()) return false;
-    return assetFormats.some((format) => existsSync(this.#path(uuid, format)));
-  }
-
   async get(uuid: string): Promise<Asset | undefined> {
     if (!isUuid(uuid)) return undefined;
     const name = uuid.toLowerCase();
     const lifetime = this.#lifetimes.find(name);
-    const expires = lifetime?.expires ?? undefined;
-    if (expires !== undefined && expires <= Date.now()) return undefined;
+    if (isOver(lifetime)) return undefined;
     for (const format of assetFormats) {
       const bytes = await readIfThere(this.#path(name, format));
       if (!bytes) continue;
-      // A file that a lost database does not know is taken in again.
-      if (lifetime) this.#lifetimes.touch(name, Date.now());
-      else this.#lifetimes.begin(name, Date.now());
-      const account = lifetime?.account ?? undefined;
+      // A file that a lost database does not know is registered again.
+      if (lifetime) this.#lifetimes.touch(name);
+      else this.#lifetimes.begin(name, { bytes: bytes.length });
+      const { ttl, account } = lifetime ?? {};
       return {
         ...{ uuid: name, format, bytes },
-        ...(expires === undefined ? {} : { expires }),
+        ...(ttl === undefined ? {} : { ttl }),
         ...(account === undefined ? {} : { account }),
       };
     }
     return undefined;
+  }
+
+  async has(uuid: string): Promise<boolean> {
+    const name = uuid.toLowerCase();
+    return isUuid(uuid) && !isOver(this.#lifetimes.find(name)) && (await this.#sizeOf(name)) !== undefined;
   }
 
   async delete(uuid: string): Promise<void> {
@@ -96,14 +98,27 @@ export class FileAssetStore implements AssetStore {
     this.#lifetimes.end(uuid.toLowerCase());
   }
 
-  async sweep(unusedSince: number): Promise<void> {
-    for (const uuid of this.#lifetimes.over(Date.now(), unusedSince)) await this.delete(uuid);
+  async sweep(retention: number): Promise<void> {
+    for (const uuid of this.#lifetimes.over(retention)) await this.delete(uuid);
+  }
+
+  /** Bytes; undefined for an image without a file. */
+  async #sizeOf(name: string): Promise<number | undefined> {
+    for (const format of assetFormats) {
+      const found = await stat(this.#path(name, format)).catch(() => undefined);
+      if (found) return found.size;
+    }
+    return undefined;
   }
 
   #path(uuid: string, format: AssetFormat): string {
     const name = uuid.toLowerCase();
     return join(this.#folder, name.slice(0, 2), `${name}.${format}`);
   }
+}
+
+function isOver(lifetime: Lifetime | undefined): boolean {
+  return lifetime?.ttl !== undefined && lifetime.ttl <= 0;
 }
 
 /** A new file, and the folder for it where there is none yet. */

@@ -1,4 +1,4 @@
-/** Stored pictures, each under a UUID: what was made, and what clients upload. */
+/** Stored images, each under a UUID: made images and uploads. */
 
 export const assetFormats = ['jpg', 'png', 'webp'] as const;
 export type AssetFormat = (typeof assetFormats)[number];
@@ -7,20 +7,27 @@ export type Asset = {
   uuid: string;
   format: AssetFormat;
   bytes: Uint8Array;
-  /** When it goes whether it is used or not, in milliseconds since 1970. */
-  expires?: number;
-  /** Whose it is; not known for one that was found without its record. */
+  /** Milliseconds until it expires, used or not; undefined for an image that stays as long as it is used. */
+  ttl?: number;
+  /** Owner; unknown for an image that was found without its record. */
   account?: string;
 };
 
+export type PutOptions = {
+  /** Survives a power failure as well. */
+  durable?: boolean;
+  /** Most bytes that the owner may have stored with this image. */
+  quota?: number;
+};
+
 export interface AssetStore {
-  /** Complete or not there at all, also after a crash; `durable`: also after a power failure. Throws `assetWriteFailed`. */
-  put(asset: Asset, options?: { durable?: boolean }): Promise<void>;
-  /** Whether `get` would find it; does not count as a use. */
-  has(uuid: string): Promise<boolean>;
-  /** Counts as a use. Undefined from the moment a picture expires. */
+  /** Complete or absent, also after a crash. Throws `assetWriteFailed`, `storageLimitReached`. */
+  put(asset: Asset, options?: PutOptions): Promise<void>;
+  /** Counts as a use. Undefined once the image has expired. */
   get(uuid: string): Promise<Asset | undefined>;
+  /** Whether `get` would find it; no use. */
+  has(uuid: string): Promise<boolean>;
   delete(uuid: string): Promise<void>;
-  /** Removes what has expired, and what has no time of its own and was not used since. */
-  sweep(unusedSince: number): Promise<void>;
+  /** Removes images past their expiry, and those without one that were not used for `retention` milliseconds. */
+  sweep(retention: number): Promise<void>;
 }

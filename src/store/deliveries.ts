@@ -1,6 +1,7 @@
-/** The outbox: what is still to be sent for a result, and what was given up. Times are milliseconds since 1970. */
+/** The outbox: webhooks and uploads that are still to be sent, and those that were given up, by the time of `Clock`. */
 
 import { randomUUID } from 'node:crypto';
+import type { Clock } from './clock.ts';
 import type { Database } from './db.ts';
 
 export type DeliveryKind = 'upload' | 'webhook';
@@ -9,34 +10,67 @@ export type Delivery = {
   uuid: string;
   kind: DeliveryKind;
   result: string;
-  /** That failed. */
+  /** Owner of the task. */
+  account: string;
+  /** Host name of the receiver. */
+  host: string;
+  /** Tries that failed. */
   attempts: number;
-  due: number;
+};
+
+export type NewDelivery = Pick<Delivery, 'kind' | 'result' | 'account' | 'host'>;
+
+/** Deliveries, accounts and hosts that are not to be chosen. */
+export type Exclusions = {
+  deliveries: readonly string[];
+  accounts: readonly string[];
+  hosts: readonly string[];
 };
 
 export class DeliveryStore {
   readonly #db: Database;
+  readonly #clock: Clock;
 
-  constructor(db: Database) {
+  constructor(db: Database, clock: Clock) {
     this.#db = db;
+    this.#clock = clock;
   }
 
-  add(kind: DeliveryKind, result: string): void {
+  add({ kind, result, account, host }: NewDelivery): void {
     this.#db.run(
-      'INSERT INTO deliveries (uuid, kind, result, due) VALUES (?, ?, ?, ?)',
-      ...[randomUUID(), kind, result, Date.now()],
+      'INSERT INTO deliveries (uuid, kind, result, account, host, due) VALUES (?, ?, ?, ?, ?, ?)',
+      ...[randomUUID(), kind, result, account, host, this.#clock.now()],
     );
   }
 
-  /** The earliest first, whether they are due or not. */
-  pending(limit: number): Delivery[] {
+  /**
+   * Deliveries that are due: the oldest of each account, then the second of each, and so on. `wait`: milliseconds until the
+   * next one becomes due; undefined when there is none.
+   */
+  next(limit: number, exclusions: Exclusions): { due: Delivery[]; wait: number | undefined } {
+    // One look at the clock: a delivery that became due between two would be in neither answer.
+    const now = this.#clock.now();
+    const sql = 'SELECT min(due) AS next FROM deliveries WHERE failure IS NULL AND due > ?';
+    const { next } = this.#db.get<{ next: number | null }>(sql, now)!;
+    return { due: this.#due(now, limit, exclusions), wait: next === null ? undefined : next - now };
+  }
+
+  #due(now: number, limit: number, { deliveries, accounts, hosts }: Exclusions): Delivery[] {
     return this.#db.all(
-      `SELECT uuid, kind, result, attempts, due FROM deliveries WHERE failure IS NULL ORDER BY due LIMIT ?`,
-      limit,
+      `SELECT uuid, kind, result, account, host, attempts FROM (
+         SELECT *, row_number() OVER (PARTITION BY account ORDER BY due, uuid) AS turn FROM deliveries
+         WHERE failure IS NULL AND due <= ?
+           AND uuid NOT IN (SELECT value FROM json_each(?))
+           AND account NOT IN (SELECT value FROM json_each(?))
+           AND host NOT IN (SELECT value FROM json_each(?)))
+       ORDER BY turn, due LIMIT ?`,
+      ...[now, ...[deliveries, accounts, hosts].map((list) => JSON.stringify(list)), limit],
     );
   }
 
-  postpone(uuid: string, due: number): void {
+  /** By so many milliseconds, after a try that failed. */
+  postpone(uuid: string, milliseconds: number): void {
+    const due = this.#clock.now() + Math.round(milliseconds);
     this.#db.run('UPDATE deliveries SET attempts = attempts + 1, due = ? WHERE uuid = ?', due, uuid);
   }
 

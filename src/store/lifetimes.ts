@@ -1,61 +1,114 @@
-/** Whose stored pictures are, when they were last used, and which go at a time of their own. Milliseconds since 1970. */
+/** Owner, size, last use and expiry of every stored image, by the time of `Clock`. */
 
+import { RetouchError } from '../error.ts';
+import type { Clock } from './clock.ts';
 import type { Database } from './db.ts';
+import type { StoreErrorCode } from './errors.ts';
 
-/** Uses are written down to the hour, so that looking at a picture seldom writes. */
+/** Uses are written to the hour, so that reading an image seldom writes. */
 const useInterval = 3_600_000;
 
-export type Lifetime = { used: number; expires: number | null; account: string | null };
+/** A hundred years, in milliseconds: clients ask for 2^53 − 1 seconds and mean "for ever". */
+const longestTtl = 100 * 365 * 86_400_000;
 
-export type Beginning = { expires?: number | undefined; account?: string | undefined };
+/** `ttl`: milliseconds until the expiry; undefined for an image that stays as long as it is used. */
+export type Lifetime = { account: string | undefined; ttl: number | undefined };
+
+export type Beginning = {
+  account?: string | undefined;
+  ttl?: number | undefined;
+  bytes: number;
+  /** Most bytes that the account may have stored with this image. */
+  quota?: number | undefined;
+};
 
 export class Lifetimes {
   readonly #db: Database;
+  readonly #clock: Clock;
 
-  constructor(db: Database) {
+  constructor(db: Database, clock: Clock) {
     this.#db = db;
+    this.#clock = clock;
   }
 
-  begin(uuid: string, now: number, { expires, account }: Beginning = {}): void {
-    this.#db.run(
-      'INSERT OR REPLACE INTO assets (uuid, used, expires, account) VALUES (?, ?, ?, ?)',
-      ...[uuid, now, expires ?? null, account ?? null],
-    );
+  /** Throws `storageLimitReached` when the image does not fit into the quota. */
+  begin(uuid: string, { account, ttl, bytes, quota }: Beginning): void {
+    const now = this.#clock.now();
+    const expires = ttl === undefined ? null : now + Math.min(ttl, longestTtl);
+    this.#db.transaction(() => {
+      if (quota !== undefined && account !== undefined) refuseExcess(this.bytesOf(account), bytes, quota);
+      this.#db.run(
+        'INSERT OR REPLACE INTO assets (uuid, used, expires, account, bytes) VALUES (?, ?, ?, ?, ?)',
+        ...[uuid, now, expires, account ?? null, bytes],
+      );
+    });
   }
 
-  /** Resolves when a power failure does not undo either what was begun. Throws `dataDirectoryUnusable`. */
+  /** Resolves when every lifetime begun so far survives a power failure. Throws `dataDirectoryUnusable`. */
   flush(): Promise<void> {
     return this.#db.flush();
   }
 
-  /** Undefined for a picture that is not known, `expires` null for one that stays as long as it is used. */
+  /** Undefined for an image that is not known. */
   find(uuid: string): Lifetime | undefined {
-    return this.#db.get('SELECT used, expires, account FROM assets WHERE uuid = ?', uuid);
+    const row = this.#db.get<{ expires: number | null; account: string | null }>(
+      'SELECT expires, account FROM assets WHERE uuid = ?',
+      uuid,
+    );
+    if (!row) return undefined;
+    const ttl = row.expires === null ? undefined : row.expires - this.#clock.now();
+    return { account: row.account ?? undefined, ttl };
   }
 
-  /** The newest pictures of an account by their last use, without those that have expired. */
-  recent(account: string, now: number, limit: number): { uuid: string; used: number }[] {
+  /** The newest images of an account by their last use, without expired ones. `used`: milliseconds since the last use. */
+  recent(account: string, limit: number): { uuid: string; used: number }[] {
+    const now = this.#clock.now();
     return this.#db.all(
-      `SELECT uuid, used FROM assets WHERE account = ? AND (expires IS NULL OR expires > ?)
-       ORDER BY used DESC, uuid LIMIT ?`,
-      ...[account, now, limit],
+      `SELECT uuid, ? - used AS used FROM assets WHERE account = ? AND (expires IS NULL OR expires > ?)
+       ORDER BY assets.used DESC, uuid LIMIT ?`,
+      ...[now, account, now, limit],
     );
   }
 
-  touch(uuid: string, now: number): void {
+  touch(uuid: string): void {
+    const now = this.#clock.now();
     this.#db.run('UPDATE assets SET used = ? WHERE uuid = ? AND used < ?', now, uuid, now - useInterval);
   }
 
-  /** Pictures that are to go. */
-  over(now: number, unusedSince: number): string[] {
+  /** Images past their expiry, and those without one that were not used for `retention` milliseconds. */
+  over(retention: number): string[] {
+    const now = this.#clock.now();
     const rows = this.#db.all<{ uuid: string }>(
       'SELECT uuid FROM assets WHERE expires <= ? OR (expires IS NULL AND used < ?)',
-      ...[now, unusedSince],
+      ...[now, now - retention],
     );
     return rows.map(({ uuid }) => uuid);
+  }
+
+  /** Bytes of all stored images of an account. */
+  bytesOf(account: string): number {
+    const sql = 'SELECT coalesce(sum(bytes), 0) AS bytes FROM assets WHERE account = ?';
+    return this.#db.get<{ bytes: number }>(sql, account)!.bytes;
+  }
+
+  /** Images of a version that did not record sizes. */
+  unmeasured(): string[] {
+    return this.#db
+      .all<{ uuid: string }>('SELECT uuid FROM assets WHERE bytes IS NULL')
+      .map(({ uuid }) => uuid);
+  }
+
+  measure(uuid: string, bytes: number): void {
+    this.#db.run('UPDATE assets SET bytes = ? WHERE uuid = ?', bytes, uuid);
   }
 
   end(uuid: string): void {
     this.#db.run('DELETE FROM assets WHERE uuid = ?', uuid);
   }
+}
+
+function refuseExcess(stored: number, bytes: number, quota: number): void {
+  if (stored + bytes <= quota) return;
+  const message = `This key has ${stored} bytes of stored images, and the new one has ${bytes}; expected at most ${quota} together. Delete some with mediaStorage.`;
+  throw new RetouchError('storageLimitReached' satisfies StoreErrorCode, message);
 }

@@ -111,4 +111,18 @@ export const migrations: readonly string[] = [
    WHERE sequence = job;
    CREATE INDEX jobs_by_round ON jobs (round, sequence);
    CREATE INDEX jobs_by_account ON jobs (account, round);`,
+
+  // Expiry by a clock that does not jump (clock.ts), sizes of images, owner and host of deliveries. An expiry beyond the
+  // year 275760 was asked for as "never", and cannot be read by JavaScript.
+  `CREATE TABLE clock (id INTEGER PRIMARY KEY CHECK (id = 1), now INTEGER NOT NULL, wall INTEGER NOT NULL) STRICT;
+   UPDATE assets SET expires = NULL WHERE expires > 8640000000000000;
+   ALTER TABLE assets ADD COLUMN bytes INTEGER;
+   CREATE INDEX assets_by_account ON assets (account, bytes);
+   ALTER TABLE deliveries ADD COLUMN account TEXT NOT NULL DEFAULT '';
+   ALTER TABLE deliveries ADD COLUMN host TEXT NOT NULL DEFAULT '';
+   UPDATE deliveries SET account = coalesce(
+     (SELECT account FROM results JOIN tasks ON tasks.uuid = task WHERE results.uuid = deliveries.result), '');`,
+
+  // Warnings about an image: a JSON array of {code, message}.
+  `ALTER TABLE results ADD COLUMN warnings TEXT;`,
 ];

@@ -1,5 +1,6 @@
 /** Accepted tasks and the result of each of their images. The JSON in them is defined in `tasks/`. */
 
+import type { Clock } from './clock.ts';
 import type { Database } from './db.ts';
 
 /** `request` is as the client wrote it, `terms` how the results are delivered. Both are JSON. */
@@ -13,6 +14,7 @@ export type StoredTask = {
   type: string;
   request: string;
   terms: string;
+  /** By the time of `Clock`. */
   accepted: number;
 };
 
@@ -39,14 +41,17 @@ const unmade = `${open} AND made IS NULL`;
 
 export class TaskStore {
   readonly #db: Database;
+  readonly #clock: Clock;
 
-  constructor(db: Database) {
+  constructor(db: Database, clock: Clock) {
     this.#db = db;
+    this.#clock = clock;
   }
 
   /** `session`: of the client that is to be told the results; undefined where it asks for them itself. */
-  add(task: StoredTask, results: readonly NewResult[], session: string | undefined): void {
-    const { uuid, taskUUID, account, type, request, terms, accepted } = task;
+  add(task: Omit<StoredTask, 'accepted'>, results: readonly NewResult[], session: string | undefined): void {
+    const { uuid, taskUUID, account, type, request, terms } = task;
+    const accepted = this.#clock.now();
     this.#db.transaction(() => {
       this.#db.run(
         `INSERT INTO tasks (uuid, taskUUID, account, type, request, terms, accepted, used)
@@ -144,19 +149,20 @@ export class TaskStore {
     return this.#db.get<{ open: number; failed: number }>(sql, task)!;
   }
 
-  /** Forgets tasks that were not used since, with their results; those with something left to do stay. */
-  sweep(unusedSince: number): void {
+  /** Forgets tasks not used for `retention` milliseconds, with their results; those with open results or deliveries stay. */
+  sweep(retention: number): void {
     this.#db.run(
       `DELETE FROM tasks WHERE used < ?
          AND NOT EXISTS (SELECT 1 FROM results WHERE task = tasks.uuid AND ${open})
          AND NOT EXISTS (SELECT 1 FROM deliveries JOIN results ON results.uuid = deliveries.result
                          WHERE results.task = tasks.uuid AND deliveries.failure IS NULL)`,
-      unusedSince,
+      this.#clock.now() - retention,
     );
   }
 
   /** Keeps the task for the whole of its retention again. To the hour, so that polling does not write. */
-  touch(uuid: string, now: number): void {
+  touch(uuid: string): void {
+    const now = this.#clock.now();
     this.#db.run('UPDATE tasks SET used = ? WHERE uuid = ? AND used < ?', now, uuid, now - 3_600_000);
   }
 }

@@ -24,7 +24,8 @@ const wireCodes = {
   jobAborted: 'taskCancelled',
   queueClosed: 'serverUnavailable',
   queueFull: 'rateLimitExceeded',
-} satisfies Partial<Record<EngineErrorCode | NetErrorCode | QueueErrorCode, ApiErrorCode>>;
+  storageLimitReached: 'storageLimitExceeded',
+} satisfies Partial<Record<EngineErrorCode | NetErrorCode | QueueErrorCode | StoreErrorCode, ApiErrorCode>>;
 
 /** Found when a LoRA's file is read for the model. */
 const loraFaults: readonly string[] = [

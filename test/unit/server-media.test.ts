@@ -183,7 +183,7 @@ describe('an upload', () => {
   const day = 86_400_000;
 
   it('goes when nobody used it for the time configured, and its use counts', async () => {
-    vi.useFakeTimers({ toFake: ['Date'] });
+    vi.useFakeTimers({ toFake: ['Date', 'performance'] });
     await using folder = await temporaryFolder();
     let server = await openBench(folder.path, { retention: '3' });
     const upload = async () => {
@@ -193,9 +193,9 @@ describe('an upload', () => {
     };
     try {
       const [left, used] = [await upload(), await upload()];
-      vi.setSystemTime(Date.now() + 2 * day);
+      vi.advanceTimersByTime(2 * day);
       await server.post([{ ...task, inputs: { referenceImages: [used] } }]);
-      vi.setSystemTime(Date.now() + 2 * day);
+      vi.advanceTimersByTime(2 * day);
       // What is over is removed at a start.
       await server.close();
       server = await openBench(folder.path, { retention: '3' });
@@ -207,6 +207,29 @@ describe('an upload', () => {
       expect(gone.body.error?.code).toBe('mediaNotFound');
     } finally {
       vi.useRealTimers();
+      await server.close();
+    }
+  });
+});
+
+describe('a quota of stored bytes', () => {
+  it('refuses an upload beyond it, and takes it again after a deletion', async () => {
+    const image = await drawPicture(64, 48);
+    const server = await createBench({ 'key-storage': String(2 * image.length) });
+    const upload = async () =>
+      server.post([{ taskType: 'imageUpload', taskUUID: randomUUID(), image: image.toString('base64') }]);
+    try {
+      const answers = await Promise.all([upload(), upload(), upload(), upload()]);
+      expect(answers.map(({ status }) => status).sort()).toEqual([200, 200, 403, 403]);
+      const refused = answers.find(({ status }) => status === 403)!.body.error!;
+      expect(refused.code).toBe('storageLimitExceeded');
+      expect(refused.message).toContain(`at most ${2 * image.length} together`);
+      // A made image counts as well, and its size is not known before: at the quota no task is accepted.
+      expect((await server.post([{ ...task }])).body.error?.code).toBe('storageLimitExceeded');
+      const media = answers.find(({ status }) => status === 200)!.body.data[0]!.imageUUID;
+      await server.post([{ taskType: 'mediaStorage', taskUUID: randomUUID(), operation: 'delete', media }]);
+      expect((await upload()).status).toBe(200);
+    } finally {
       await server.close();
     }
   });

@@ -10,8 +10,8 @@ let folder: string;
 let bench: Bench;
 
 beforeEach(async () => {
-  // The clock of dates only: the server's own waiting goes on.
-  vi.useFakeTimers({ toFake: ['Date'], now: new Date('2026-01-01') });
+  // The clocks only: the server's own timers go on.
+  vi.useFakeTimers({ toFake: ['Date', 'performance'], now: new Date('2026-01-01') });
   folder = await mkdtemp(join(tmpdir(), 'retouch-retention-'));
   bench = await openBench(folder);
 });
@@ -28,7 +28,9 @@ async function restart(flags: Record<string, string> = {}): Promise<void> {
   bench = await openBench(folder, flags);
 }
 
-const pass = (milliseconds: number) => vi.setSystemTime(Date.now() + milliseconds);
+const pass = (milliseconds: number) => vi.advanceTimersByTime(milliseconds);
+/** The wall clock is set, and no time passes. */
+const jump = (milliseconds: number) => vi.setSystemTime(Date.now() + milliseconds);
 const files = async () =>
   (await readdir(join(folder, 'images'), { recursive: true })).filter((name) => name.includes('.'));
 const poll = () => bench.post([{ taskType: 'getResponse', taskUUID }]);
@@ -64,7 +66,7 @@ describe('a picture with a ttl', () => {
     expect(body.error?.code).toBe('mediaNotFound');
   });
 
-  it('goes at its time however often it is used, and the result says where it was', async () => {
+  it('goes at its time however often it is used, and its result is an error then', async () => {
     const { path } = await draw({ ttl: 100_000 });
     for (let hour = 0; hour < 27; hour++) {
       pass(3600 * second);
@@ -73,7 +75,8 @@ describe('a picture with a ttl', () => {
     expect((await look(path)).statusCode).toBe(200);
     pass(3600 * second);
     expect((await look(path)).statusCode).toBe(404);
-    expect((await poll()).body.data).toMatchObject([{ status: 'success', imageURL: expect.any(String) }]);
+    const { data, errors } = (await poll()).body;
+    expect([data, errors?.map(({ code }) => code)]).toEqual([[], ['mediaNotFound']]);
   });
 
   it.each([59, 0, -1, 60.5])('of %d is refused', async (ttl) => {
@@ -130,5 +133,76 @@ describe('a result', () => {
     await restart();
     expect((await poll()).body.error?.code).toBe('taskNotFound');
     expect((await bench.post([task])).status).toBe(200);
+  });
+});
+
+describe('a wall clock that is set', () => {
+  it.each([
+    ['a month forward', 31 * day],
+    ['ten years forward', 3650 * day],
+    ['an hour back', -3600 * second],
+    ['to 1970', -20_000 * day],
+  ])('%s and back again deletes nothing', async (_, milliseconds) => {
+    const { path } = await draw();
+    const short = await draw({ taskUUID: crypto.randomUUID(), ttl: 3600 });
+    jump(milliseconds);
+    pass(66 * second);
+    const during = await draw({ taskUUID: crypto.randomUUID(), ttl: 3600 });
+    jump(-milliseconds);
+    pass(66 * second);
+    await restart();
+    for (const kept of [path, short.path, during.path]) expect((await look(kept)).statusCode).toBe(200);
+    expect((await poll()).body.data).toMatchObject([{ status: 'success' }]);
+    pass(3600 * second);
+    const statuses = [await look(path), await look(short.path), await look(during.path)];
+    expect(statuses.map(({ statusCode }) => statusCode)).toEqual([200, 404, 404]);
+  });
+
+  it.each([
+    ['years ahead', 3650 * day],
+    ['in 1970', -20_000 * day],
+  ])(
+    'is %s at a start deletes nothing that is not due within a day, and what comes then is kept',
+    async (_, milliseconds) => {
+      const { path } = await draw();
+      await bench.close();
+      jump(milliseconds);
+      bench = await openBench(folder);
+      expect((await look(path)).statusCode).toBe(200);
+      const during = await draw({ taskUUID: crypto.randomUUID() });
+      jump(-milliseconds);
+      await restart();
+      pass(28 * day);
+      await restart();
+      expect((await look(path)).statusCode).toBe(200);
+      expect((await look(during.path)).statusCode).toBe(200);
+      pass(31 * day);
+      await restart();
+      expect(await files()).toEqual([]);
+    },
+  );
+
+  it('lets an image with a ttl expire while the server is down', async () => {
+    const { path } = await draw({ ttl: 3600 });
+    await bench.close();
+    jump(3600 * second);
+    bench = await openBench(folder);
+    expect((await look(path)).statusCode).toBe(404);
+  });
+});
+
+describe('a ttl beyond any date', () => {
+  it.each([8e12, 9_006_000_000_000, Number.MAX_SAFE_INTEGER])('of %d means for ever', async (ttl) => {
+    const { path, uuid } = await draw({ ttl });
+    expect((await look(path)).statusCode).toBe(200);
+    const inputs = { referenceImages: [uuid] };
+    expect(
+      (await bench.post([{ ...task, taskUUID: crypto.randomUUID(), inputs }])).body.error?.code,
+    ).not.toBe('internalServerError');
+    const { status } = await bench.post([
+      { taskType: 'mediaStorage', taskUUID: crypto.randomUUID(), operation: 'delete', media: uuid },
+    ]);
+    expect(status).toBe(200);
+    expect((await look(path)).statusCode).toBe(404);
   });
 });

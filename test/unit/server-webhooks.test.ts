@@ -4,8 +4,9 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { RetouchError } from '../../src/error.ts';
+import { Database } from '../../src/store/db.ts';
 import { type Bench, openBench, task, taskUUID } from './server-fixture.ts';
 
 type Received = {
@@ -55,7 +56,7 @@ beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'retouch-webhooks-'));
   receiver = new Receiver();
   await receiver.listen();
-  bench = await openBench(folder, { 'allow-private-network': '127.0.0.1' });
+  bench = await openBench(folder, { 'allow-private-network': '127.0.0.1,localhost' });
 });
 
 afterEach(async () => {
@@ -66,7 +67,7 @@ afterEach(async () => {
 
 async function reopen(flags: Record<string, string> = {}): Promise<void> {
   await bench.close();
-  bench = await openBench(folder, { 'allow-private-network': '127.0.0.1', ...flags });
+  bench = await openBench(folder, { 'allow-private-network': '127.0.0.1,localhost', ...flags });
 }
 
 async function poll(): Promise<{ data: Record<string, unknown>[]; errors?: Record<string, unknown>[] }> {
@@ -120,7 +121,7 @@ describe('a task with a webhook', () => {
   });
 
   it('is sent again, under the same id, until it is received', async () => {
-    receiver.answers.push(500, (response) => response.destroy(), 404);
+    receiver.answers.push(500, (response) => response.destroy(), 429);
     await bench.post([{ ...task, webhookURL: receiver.url() }]);
     await expect.poll(() => receiver.received.length, { timeout: 20_000 }).toBe(4);
     const ids = receiver.received.map(({ headers }) => headers['x-retouch-delivery']);
@@ -163,6 +164,62 @@ describe('a task with a webhook', () => {
     await bench.post([{ ...task, webhookURL: receiver.url() }]);
     await expect.poll(() => receiver.received.length, { timeout: 20_000 }).toBe(2);
     expect(bench.logged.join()).not.toContain('token=secret');
+  });
+});
+
+describe('a receiver that refuses', () => {
+  it.each([400, 401, 403, 404, 410, 422])('with %d is not asked again', async (status) => {
+    receiver.answers.push(status);
+    await bench.post([{ ...task, webhookURL: receiver.url() }]);
+    await expect.poll(() => bench.logged.join()).toContain('A webhook was given up.');
+    expect(receiver.received).toHaveLength(1);
+  });
+
+  it('an upload is not waited for by the client of a sync task', async () => {
+    receiver.answers.push(403);
+    const { body } = await bench.post([{ ...task, uploadEndpoint: receiver.url('/put') }]);
+    expect(body.data).toMatchObject([{ uploadError: { code: 'statusRefused' } }]);
+    expect(receiver.received).toHaveLength(1);
+  });
+
+  it.each([429, 503])('with %d and Retry-After is asked again after that time', async (status) => {
+    receiver.answers.push((response) => response.writeHead(status, { 'retry-after': '0' }).end());
+    receiver.answers.push((response) => response.writeHead(status, { 'retry-after': '3600' }).end());
+    await bench.post([{ ...task, webhookURL: receiver.url() }]);
+    await expect.poll(() => receiver.received.length).toBe(2);
+    await reopen();
+    const db = Database.open(join(folder, 'retouch.db'));
+    const { wait } = db.get<{ wait: number }>('SELECT due - now AS wait FROM deliveries, clock')!;
+    db.close();
+    expect(wait).toBeGreaterThan(3_500_000);
+    expect(wait).toBeLessThanOrEqual(3_600_000);
+  });
+
+  it('with an error of ours tells the client neither stack nor path', async () => {
+    await reopen({ 'delivery-attempts': '1' });
+    vi.spyOn(bench.assets, 'get').mockRejectedValueOnce(new TypeError(`no such thing at ${folder}`));
+    const { body } = await bench.post([{ ...task, uploadEndpoint: receiver.url('/put') }]);
+    const { uploadError } = body.data[0]!;
+    expect(JSON.stringify(uploadError)).not.toMatch(/src\/|node:|\/tmp|at /);
+    expect(bench.logged.join()).toContain('no such thing');
+  });
+});
+
+describe('a receiver that never answers', () => {
+  it('delays no delivery to another host, however many wait for it', async () => {
+    const path = await bench.post([{ ...task }]);
+    expect(path.status).toBe(200);
+    const silent = () => {};
+    receiver.answers.push(...Array(8).fill(silent));
+    for (let count = 0; count < 40; count++) {
+      const webhookURL = receiver.url(`/silent/${count}`);
+      await bench.post([{ ...task, taskUUID: randomUUID(), webhookURL }]);
+    }
+    await expect.poll(() => receiver.received.length).toBe(8);
+    const other = receiver.url('/other').replace('127.0.0.1', 'localhost');
+    await bench.post([{ ...task, taskUUID: randomUUID(), webhookURL: other }]);
+    await expect.poll(() => receiver.received.map(({ path }) => path)).toContain('/other');
+    expect(receiver.received).toHaveLength(9);
   });
 });
 
@@ -214,7 +271,12 @@ describe('a task with an uploadEndpoint', () => {
     expect(body.data).toMatchObject([{ seed: 1, imageURL: expect.any(String) }]);
     expect(body.data[0]).not.toHaveProperty('uploadError');
     expect(receiver.received).toMatchObject([{ method: 'PUT', path: '/put?signature=x' }]);
-    expect(receiver.received[0]!.headers).toMatchObject({ 'content-type': type, 'content-length': '6' });
+    expect(receiver.received[0]!.headers).toMatchObject({
+      'content-type': type,
+      'content-length': '6',
+      // Azure's Put Blob answers 400 without it.
+      'x-ms-blob-type': 'BlockBlob',
+    });
     expect(receiver.received[0]!.body.toString()).toBe('seed 1');
   });
 

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FileAssetStore } from '../../src/store/assets-fs.ts';
+import { Clock } from '../../src/store/clock.ts';
 import { Database } from '../../src/store/db.ts';
 import { Lifetimes } from '../../src/store/lifetimes.ts';
 
@@ -18,7 +19,7 @@ beforeEach(async () => {
 
 afterEach(() => rm(folder, { recursive: true }));
 
-const openStore = () => FileAssetStore.open(folder, new Lifetimes(db));
+const openStore = () => FileAssetStore.open(folder, new Lifetimes(db, new Clock(db)));
 
 describe('the asset store', () => {
   it('gives back what was put, and nothing once it is deleted', async () => {
@@ -64,7 +65,7 @@ describe('the asset store', () => {
   it('does not open where it cannot write', async () => {
     const file = join(folder, 'file');
     await writeFile(file, '');
-    const opening = FileAssetStore.open(join(file, 'images'), new Lifetimes(db));
+    const opening = FileAssetStore.open(join(file, 'images'), new Lifetimes(db, new Clock(db)));
     await expect(opening).rejects.toMatchObject({
       code: 'dataDirectoryUnusable',
       message: expect.stringContaining(file),

@@ -7,6 +7,7 @@ import type { WireObject } from '../../api/task-type.ts';
 import type { ImageInferenceTask } from '../../api/tasks/image-inference.ts';
 import type { Queue } from '../../queue/queue.ts';
 import type { InputStore } from '../../store/inputs.ts';
+import type { Lifetimes } from '../../store/lifetimes.ts';
 import type { ModelStore } from '../../store/models.ts';
 import type { NewResult, TaskStore } from '../../store/tasks.ts';
 import type { UsageStore } from '../../store/usage.ts';
@@ -21,8 +22,11 @@ export type AcceptanceOptions = {
   queue: Queue;
   usage: UsageStore;
   models: Pick<ModelStore, 'find'>;
+  lifetimes: Pick<Lifetimes, 'bytesOf'>;
   /** Images of one account that may wait or run; 0 is no limit. */
   keyLimit: number;
+  /** Most bytes of stored images of one account; undefined is no limit. */
+  quota: number | undefined;
 };
 
 export class Acceptance {
@@ -61,7 +65,6 @@ export class Acceptance {
       type: task.taskType,
       request: stringifyJson(withoutImages(wire)),
       terms: stringifyJson(termsOf(task, caller, models.find(task.model)?.price)),
-      accepted: Date.now(),
     };
     // The client of a sync task is still connected, and sees a power failure itself: no fsync before the work begins.
     const awaited = task.deliveryMethod === 'sync' && task.webhookURL === undefined;
@@ -88,7 +91,12 @@ export class Acceptance {
   }
 
   #refuseExcess(asked: number, account: string): void {
-    const { keyLimit, tasks } = this.#options;
+    const { keyLimit, tasks, lifetimes, quota } = this.#options;
+    const stored = quota === undefined ? 0 : lifetimes.bytesOf(account);
+    if (quota !== undefined && stored >= quota) {
+      const message = `This key has ${stored} bytes of stored images; expected fewer than ${quota}. Delete some with mediaStorage.`;
+      throw apiError('storageLimitExceeded', message);
+    }
     if (keyLimit === 0) return;
     const open = tasks.countOpen(account);
     if (open + asked <= keyLimit) return;

@@ -1,10 +1,14 @@
 /**
- * What is sent to others: webhooks and uploads. They are written down in the transaction that makes them due, and stay
- * until they were received or given up, so that a crash delays them and loses none. One that was received in the moment
- * of a crash is sent again: at least once, under the same id.
+ * Sends webhooks and uploads. They are written in the transaction that makes them due, and stay until they were received
+ * or given up, so that a crash delays them and loses none. One that was received in the moment of a crash is sent again:
+ * at least once, under the same id.
+ *
+ * Accounts take turns, and neither an account nor a receiving host has more than its share of the places, so that
+ * receivers that do not answer delay their own deliveries only.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { ApiErrorCode } from '../../api/errors.ts';
 import { backOff } from '../../back-off.ts';
 import { RetouchError } from '../../error.ts';
 import type { Log } from '../../log.ts';
@@ -30,13 +34,19 @@ export type OutboxHandlers = {
   onEnd: (delivery: Delivery, error: RetouchError | undefined) => void;
 };
 
-/** Receivers that hang hold up others only when there are as many of them. */
-const maxAtOnce = 32;
+/** A receiver may ask for a longer wait; an hour is what a client may have to wait for. */
+const longestRetryAfter = 3_600_000;
+
+/** Milliseconds; longer timers fire at once. */
+const longestTimer = 2 ** 31 - 1;
+
+/** Requests at once: in all, for one account, and to one host. */
+const places = { all: 64, account: 32, host: 8 };
 
 export class Outbox {
   readonly #options: Required<OutboxOptions>;
   readonly #closing = new AbortController();
-  readonly #underWay = new Map<string, Promise<void>>();
+  readonly #underWay = new Map<string, { delivery: Delivery; work: Promise<void> }>();
   #handlers: OutboxHandlers | undefined;
   #timer: NodeJS.Timeout | undefined;
 
@@ -65,26 +75,35 @@ export class Outbox {
   async close(): Promise<void> {
     this.#closing.abort();
     clearTimeout(this.#timer);
-    await Promise.all(this.#underWay.values());
+    await Promise.all([...this.#underWay.values()].map(({ work }) => work));
   }
 
   #sendDue(handlers: OutboxHandlers): void {
-    const now = Date.now();
-    const pending = this.#options.deliveries
-      .pending(2 * maxAtOnce)
-      .filter(({ uuid }) => !this.#underWay.has(uuid));
-    for (const delivery of pending) {
-      if (this.#underWay.size >= maxAtOnce) return;
-      if (delivery.due > now) {
-        this.#timer = setTimeout(() => this.wake(), delivery.due - now);
-        return;
+    const { deliveries } = this.#options;
+    let wait: number | undefined;
+    // Each round may fill the share of an account or a host, which the next one then leaves out.
+    for (let begun = true; begun && this.#underWay.size < places.all; ) {
+      begun = false;
+      const running = [...this.#underWay.values()].map(({ delivery }) => delivery);
+      const shares = new Shares(running);
+      const exclusions = { deliveries: running.map(({ uuid }) => uuid), ...shares.full() };
+      const next = deliveries.next(places.all - running.length, exclusions);
+      wait = next.wait;
+      for (const delivery of next.due) {
+        if (!shares.take(delivery)) continue;
+        begun = true;
+        this.#begin(delivery, handlers);
       }
-      const work = this.#try(delivery, handlers).finally(() => {
-        this.#underWay.delete(delivery.uuid);
-        this.wake();
-      });
-      this.#underWay.set(delivery.uuid, work);
     }
+    if (wait !== undefined) this.#timer = setTimeout(() => this.wake(), Math.min(wait, longestTimer));
+  }
+
+  #begin(delivery: Delivery, handlers: OutboxHandlers): void {
+    const work = this.#try(delivery, handlers).finally(() => {
+      this.#underWay.delete(delivery.uuid);
+      this.wake();
+    });
+    this.#underWay.set(delivery.uuid, { delivery, work });
   }
 
   /** Never rejects. */
@@ -94,7 +113,7 @@ export class Outbox {
       await send(delivery, this.#closing.signal);
     } catch (error) {
       if (this.#closing.signal.aborted) return;
-      failure = toRetouchError(error);
+      failure = this.#toRetouchError(error);
     }
     try {
       this.#end(delivery, failure, onEnd);
@@ -117,14 +136,24 @@ export class Outbox {
       return;
     }
     const { code, message: reason } = failure;
-    if (attempts + 1 >= maxAttempts || isPermanent(code)) {
+    if (attempts + 1 >= maxAttempts || isPermanent(failure)) {
       log.warn(`A ${kind} was given up.`, { delivery: uuid, attempts: attempts + 1, code, reason });
       onEnd(delivery, failure);
       deliveries.giveUp(uuid, `${code}: ${reason}`);
     } else {
       log.info(`A ${kind} failed and is tried again.`, { delivery: uuid, attempts: attempts + 1, code });
-      deliveries.postpone(uuid, Date.now() + this.#delay(attempts));
+      deliveries.postpone(uuid, retryAfterOf(failure) ?? this.#delay(attempts));
     }
+  }
+
+  /** A client may read it: no stack and no path. */
+  #toRetouchError(error: unknown): RetouchError {
+    if (error instanceof RetouchError) return error;
+    this.#options.log.error('A delivery failed because of a bug.', { error });
+    return new RetouchError(
+      'internalServerError' satisfies ApiErrorCode,
+      'The server failed in a way it should not; its log has the details.',
+    );
   }
 
   /** With jitter, so that many that failed together do not come back together. */
@@ -134,16 +163,51 @@ export class Outbox {
   }
 }
 
-/** Another time gives the same. */
-function isPermanent(code: string): boolean {
-  const codes: string[] = ['addressRefused', 'urlRefused'] satisfies NetErrorCode[];
-  return codes.includes(code) || code === 'mediaNotFound';
+/** How many of its places each account and each host has taken. */
+class Shares {
+  readonly #accounts = new Map<string, number>();
+  readonly #hosts = new Map<string, number>();
+
+  constructor(running: readonly Delivery[]) {
+    for (const delivery of running) this.#count(delivery);
+  }
+
+  /** False when there is no place left for this one. */
+  take(delivery: Delivery): boolean {
+    const { account, host } = delivery;
+    if ((this.#accounts.get(account) ?? 0) >= places.account) return false;
+    if ((this.#hosts.get(host) ?? 0) >= places.host) return false;
+    this.#count(delivery);
+    return true;
+  }
+
+  full(): { accounts: string[]; hosts: string[] } {
+    const atLimit = (counts: Map<string, number>, limit: number) =>
+      [...counts].flatMap(([name, count]) => (count >= limit ? [name] : []));
+    return { accounts: atLimit(this.#accounts, places.account), hosts: atLimit(this.#hosts, places.host) };
+  }
+
+  #count({ account, host }: Delivery): void {
+    this.#accounts.set(account, (this.#accounts.get(account) ?? 0) + 1);
+    this.#hosts.set(host, (this.#hosts.get(host) ?? 0) + 1);
+  }
 }
 
-function toRetouchError(error: unknown): RetouchError {
-  if (error instanceof RetouchError) return error;
-  return new RetouchError(
-    'internalError',
-    error instanceof Error ? (error.stack ?? error.message) : String(error),
-  );
+/** A 4xx says that the request is wrong, and the same request stays wrong; these are about the moment. */
+const passingStatuses = [408, 425, 429];
+
+/** The same request would fail again. */
+function isPermanent({ code, details: { status } }: RetouchError): boolean {
+  const codes: string[] = ['addressRefused', 'urlRefused'] satisfies NetErrorCode[];
+  if (codes.includes(code) || code === 'mediaNotFound') return true;
+  return typeof status === 'number' && status >= 400 && status < 500 && !passingStatuses.includes(status);
+}
+
+/** Milliseconds that the receiver asked to wait (RFC 9110, 10.2.3), within bounds. */
+function retryAfterOf({ details: { retryAfter } }: RetouchError): number | undefined {
+  if (typeof retryAfter !== 'string') return undefined;
+  const milliseconds = /^\d+$/.test(retryAfter)
+    ? Number(retryAfter) * 1000
+    : Date.parse(retryAfter) - Date.now();
+  return Number.isNaN(milliseconds) ? undefined : Math.min(Math.max(milliseconds, 0), longestRetryAfter);
 }

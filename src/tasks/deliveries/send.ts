@@ -44,8 +44,9 @@ export function createSend({ tasks, assets, webhook, fetch }: SendOptions): Send
     if (delivery.kind === 'upload') {
       const { format } = parseJson(result.made!) as KeptItem;
       const asset = await assets.get(result.uuid);
-      if (!asset) throw apiError('mediaNotFound', 'The picture is no longer stored.');
-      const headers = { 'content-type': mediaTypes[format] };
+      if (!asset) throw apiError('mediaNotFound', 'The image is no longer stored.');
+      // Azure's Put Blob refuses a request without its header; other stores ignore it.
+      const headers = { 'content-type': mediaTypes[format], 'x-ms-blob-type': 'BlockBlob' };
       const sending = { method: 'PUT', headers, body: asset.bytes } as const;
       await sendTo(terms.uploadEndpoint!, sending, { ...limits(uploadMilliseconds), signal });
     } else {
@@ -65,7 +66,11 @@ export function webhookBody(reply: Reply, style: WebhookStyle['body']): object {
 }
 
 /** The signature covers the time, so that a receiver can refuse a replay. */
-export function webhookHeaders({ uuid }: Delivery, body: Uint8Array, secret: string): Record<string, string> {
+export function webhookHeaders(
+  { uuid }: Pick<Delivery, 'uuid'>,
+  body: Uint8Array,
+  secret: string,
+): Record<string, string> {
   const timestamp = String(Math.floor(Date.now() / 1000));
   const headers = { 'content-type': 'application/json', 'x-retouch-delivery': uuid };
   if (secret === '') return headers;

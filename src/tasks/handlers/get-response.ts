@@ -24,7 +24,7 @@ export async function* getResponse(
   }
   const { uuid, type, terms } = findTask({ taskUUID, taskType }, caller, tasks);
   const view = { outputType: terms.outputType, publicUrl: caller.publicUrl };
-  tasks.touch(uuid, Date.now());
+  tasks.touch(uuid);
   for (const result of tasks.results(uuid)) {
     const reply = await offerResult(result, view, assets);
     if (reply) {

@@ -15,7 +15,7 @@ export async function* getTaskDetails(
   { tasks, assets }: Uses,
 ): AsyncGenerator<Reply> {
   const task = findTask({ taskUUID, taskType }, caller, tasks);
-  tasks.touch(task.uuid, Date.now());
+  tasks.touch(task.uuid);
   // By URL, however the task asked for its images: twenty of them would make an answer of 50 MB.
   const view = { outputType: 'URL', publicUrl: caller.publicUrl } as const;
   const shown = tasks.results(task.uuid).map((result) => showResult(result, view, assets));

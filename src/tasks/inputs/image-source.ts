@@ -15,6 +15,8 @@ export type Sources = {
   decoder: Pick<ImageDecoder, 'check' | 'prepareMask' | 'prepareUpload'>;
   /** Bytes of one encoded image; 32 MiB by default. */
   maxImageBytes?: number;
+  /** Most bytes of stored images of one account; undefined is no limit. */
+  quota?: number;
   /** Width × height of one image; the engine's limit by default. */
   maxPixels?: number;
 };

@@ -22,7 +22,9 @@ export async function keepUpload(
   const given = await readImage({ text, place }, sources, caller);
   const { bytes, format } = await prepare(given, place, sources);
   const uuid = randomUUID();
-  await sources.assets.put({ uuid, format, bytes, account: caller.account }, { durable: true });
+  const { assets, quota } = sources;
+  const asset = { uuid, format, bytes, account: caller.account };
+  await assets.put(asset, { durable: true, ...(quota === undefined ? {} : { quota }) });
   return { uuid, url: `${caller.publicUrl}/images/${uuid}.${format}` };
 }
 

@@ -2,9 +2,11 @@
 
 import type { Log } from '../../log.ts';
 import type { AssetStore } from '../../store/assets.ts';
+import type { Clock } from '../../store/clock.ts';
 import type { TaskStore } from '../../store/tasks.ts';
 
 export type ExpiryOptions = {
+  clock: Clock;
   tasks: TaskStore;
   assets: AssetStore;
   /** Milliseconds for which tasks and images are kept after their last use. */
@@ -33,10 +35,11 @@ export class Expiry {
   }
 
   async #sweep(): Promise<void> {
-    const { tasks, assets, retention, log } = this.#options;
+    const { clock, tasks, assets, retention, log } = this.#options;
     try {
-      tasks.sweep(Date.now() - retention);
-      await assets.sweep(Date.now() - retention);
+      tasks.sweep(retention);
+      await assets.sweep(retention);
+      clock.save();
     } catch (error) {
       log.error('Expired tasks and images could not be removed; the next sweep tries again.', { error });
     }

@@ -64,7 +64,10 @@ async function showImage(
   const tell = (image: Partial<ImageItem>): Reply => ({
     item: { taskType, taskUUID, imageUUID, ...image, seed, ...rest },
   });
-  if (outputType === 'URL') return tell({ imageURL: `${publicUrl}/images/${imageUUID}.${format}` });
+  if (outputType === 'URL') {
+    if (!(await assets.has(imageUUID))) return noLongerStored(facts);
+    return tell({ imageURL: `${publicUrl}/images/${imageUUID}.${format}` });
+  }
   const asset = await assets.get(imageUUID);
   if (!asset) return noLongerStored(facts);
   const data = toBase64(asset.bytes);
@@ -73,7 +76,7 @@ async function showImage(
 }
 
 function noLongerStored({ taskType, taskUUID, imageUUID }: Omit<KeptItem, 'format'>): Reply {
-  const message = `The picture ${imageUUID} was made, and is no longer stored.`;
+  const message = `The image ${imageUUID} was made, and is no longer stored.`;
   return { failure: failure('mediaNotFound', message, { taskType, taskUUID }) };
 }
 

@@ -3,7 +3,7 @@
 import { parseJson, stringifyJson } from '../../api/json.ts';
 import type { RetouchError } from '../../error.ts';
 import type { Log } from '../../log.ts';
-import type { Delivery, DeliveryStore } from '../../store/deliveries.ts';
+import type { Delivery, DeliveryKind, DeliveryStore, NewDelivery } from '../../store/deliveries.ts';
 import type { InputStore } from '../../store/inputs.ts';
 import type { TaskStore } from '../../store/tasks.ts';
 import type { Outbox } from '../deliveries/outbox.ts';
@@ -36,17 +36,17 @@ export class Settlement {
     also: () => void = () => {},
   ): boolean {
     const { tasks, inputs, deliveries, outbox, tracker, metrics, log } = this.#options;
-    const withWebhook = task.terms.webhookURL !== undefined;
+    const { webhookURL } = task.terms;
     let left = { open: 0, failed: 0 };
     const settled = tasks.settle(result, writeOutcome(outcome as Outcome), () => {
-      if (withWebhook) deliveries.add('webhook', result);
+      if (webhookURL !== undefined) deliveries.add(newDelivery(task, 'webhook', { result, url: webhookURL }));
       also();
       left = tasks.tally(task.uuid);
     });
     tracker.setProgress(result, undefined);
     if (!settled) return false;
     tracker.announce(task.uuid);
-    if (withWebhook) outbox.wake();
+    if (webhookURL !== undefined) outbox.wake();
     if (left.open === 0) {
       metrics.taskEnded(task.type, left.failed > 0 ? 'failure' : 'success');
       // Inputs that could not be removed are removed at the next start.
@@ -58,9 +58,10 @@ export class Settlement {
   /** The image is stored: its result is settled now, or after its upload. False and `also` as with `settle`. */
   conclude(task: KnownTask, end: { result: string; item: KeptItem }, also: () => void): boolean {
     const { tasks, deliveries, outbox } = this.#options;
-    if (task.terms.uploadEndpoint === undefined) return this.settle(task, end, also);
+    const { uploadEndpoint: url } = task.terms;
+    if (url === undefined) return this.settle(task, end, also);
     const held = tasks.hold(end.result, stringifyJson(end.item), () => {
-      deliveries.add('upload', end.result);
+      deliveries.add(newDelivery(task, 'upload', { result: end.result, url }));
       also();
     });
     if (held) outbox.wake();
@@ -77,4 +78,12 @@ export class Settlement {
     const uploadError = error && { uploadError: { code: error.code, message: error.message } };
     this.settle(knownTask(found.task), { result, item: { ...made, ...uploadError } });
   }
+}
+
+function newDelivery(
+  { account }: KnownTask,
+  kind: DeliveryKind,
+  { result, url }: { result: string; url: string },
+): NewDelivery {
+  return { kind, result, account, host: new URL(url).hostname };
 }

@@ -10,8 +10,7 @@ export async function storeImage(
   assets: AssetStore,
 ): Promise<KeptItem> {
   const { ttl, taskUUID } = terms;
-  const expiry = ttl === undefined ? {} : { expires: Date.now() + ttl * 1000 };
-  await assets.put({ uuid, format, bytes, account, ...expiry });
+  await assets.put({ uuid, format, bytes, account, ...(ttl === undefined ? {} : { ttl: ttl * 1000 }) });
   const checked = nsfw === undefined ? {} : { NSFWContent: nsfw };
   return { taskType: 'imageInference', taskUUID, imageUUID: uuid, ...checked, format };
 }
