@@ -1,10 +1,12 @@
 import { createHmac, randomUUID } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import WebSocket from 'ws';
 import { RetouchError } from '../../src/error.ts';
 import { Database } from '../../src/store/db.ts';
 import { type Bench, openBench, task, taskUUID } from './server-fixture.ts';
@@ -90,6 +92,32 @@ describe('a task with a webhook', () => {
     expect(receiver.received[0]).toMatchObject({ method: 'POST', path: '/hook?token=secret' });
     expect(receiver.received[0]!.headers).toMatchObject({ 'content-type': 'application/json' });
     expect(receiver.received[0]!.headers).not.toHaveProperty('x-retouch-signature');
+  });
+
+  it('over a WebSocket, with sync delivery, pushes each image without an acknowledgement and sends it as well', async () => {
+    const address = await bench.server.listen({ port: 0, host: '127.0.0.1' });
+    const socket = new WebSocket(`${address.replace('http', 'ws')}/v1`);
+    const frames: { data: Record<string, unknown>[] }[] = [];
+    socket.on('message', (data) => frames.push(JSON.parse(String(data))));
+    await once(socket, 'open');
+    const asked = { ...task, numberResults: 2, webhookURL: receiver.url() };
+    socket.send(
+      JSON.stringify([
+        { taskType: 'authentication', apiKey: 'k' },
+        { ...asked, deliveryMethod: 'sync' },
+      ]),
+    );
+    await expect.poll(() => frames.length).toBe(3);
+    const images = frames.slice(1).flatMap(({ data }) => data);
+    for (const item of images) expect(item).toMatchObject({ taskUUID, imageURL: expect.any(String) });
+    await expect.poll(() => receiver.bodies.length).toBe(2);
+    expect(receiver.bodies).toEqual(expect.arrayContaining(images.map((item) => ({ data: [item] }))));
+    const other = randomUUID();
+    socket.send(JSON.stringify([{ ...asked, taskUUID: other, deliveryMethod: 'async' }]));
+    await expect
+      .poll(() => frames.slice(3))
+      .toEqual([{ data: [{ taskType: 'imageInference', taskUUID: other }] }]);
+    socket.terminate();
   });
 
   it('that fails sends its errors', async () => {

@@ -7,6 +7,7 @@ import type { Log } from '../../log.ts';
 import type { ModelStore } from '../../store/models.ts';
 import type { Acceptance } from '../accept/acceptance.ts';
 import { checkReceivers, refuseRepeat } from '../accept/check-task.ts';
+import { isAwaited } from '../accept/is-awaited.ts';
 import type { Sources } from '../inputs/image-source.ts';
 import { resolveInputs } from '../inputs/resolve.ts';
 import { type Arithmetic, makePlans } from '../plan/plan.ts';
@@ -45,7 +46,7 @@ export async function* imageInference(
     follower?.onAccept();
     for (const warning of plans[0]!.warnings) uses.log.warn(warning, { taskUUID });
   }
-  if (task.deliveryMethod === 'async' || task.webhookURL !== undefined) {
+  if (!isAwaited(task, caller)) {
     yield { item: { taskType, taskUUID } };
   } else {
     yield* awaitResults({ uuid, taskType, taskUUID, outputType, deadline }, caller, uses);
