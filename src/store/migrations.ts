@@ -123,6 +123,6 @@ export const migrations: readonly string[] = [
    UPDATE deliveries SET account = coalesce(
      (SELECT account FROM results JOIN tasks ON tasks.uuid = task WHERE results.uuid = deliveries.result), '');`,
 
-  // Warnings about an image: a JSON array of {code, message}.
+  // Warnings about an image: a JSON array of sentences.
   `ALTER TABLE results ADD COLUMN warnings TEXT;`,
 ];

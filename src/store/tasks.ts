@@ -29,13 +29,15 @@ export type StoredResult = {
   failure: string | null;
   /** The item of a stored image that waits for its upload; the result is open. */
   made: string | null;
+  /** A JSON array of sentences about the request and the run; null when there are none. */
+  warnings: string | null;
 };
 
-export type NewResult = { uuid: string; seed: string; plan: string };
+export type NewResult = { uuid: string; seed: string; plan: string; warnings: readonly string[] };
 
 export type StoredOutcome = { item: string } | { failure: string };
 
-const resultColumns = 'uuid, task, position, seed, item, failure, made';
+const resultColumns = 'uuid, task, position, seed, item, failure, made, warnings';
 const open = 'item IS NULL AND failure IS NULL';
 const unmade = `${open} AND made IS NULL`;
 
@@ -60,8 +62,10 @@ export class TaskStore {
       );
       for (const [position, result] of results.entries()) {
         this.#db.run(
-          'INSERT INTO results (uuid, task, position, seed, plan, session) VALUES (?, ?, ?, ?, ?, ?)',
+          `INSERT INTO results (uuid, task, position, seed, plan, session, warnings)
+           VALUES (?, ?, ?, ?, ?, ?, ?)`,
           ...[result.uuid, uuid, position, result.seed, result.plan, session ?? null],
+          result.warnings.length > 0 ? JSON.stringify(result.warnings) : null,
         );
       }
     });
@@ -123,6 +127,23 @@ export class TaskStore {
       if (this.#db.run(sql, value, result) === 0) return false;
       also();
       return true;
+    });
+  }
+
+  /** Adds a warning to those of a result, each sentence once. */
+  warn(result: string, message: string): void {
+    this.#db.transaction(() => {
+      const found = this.#db.get<{ warnings: string | null }>(
+        'SELECT warnings FROM results WHERE uuid = ?',
+        result,
+      );
+      const earlier = JSON.parse(found?.warnings ?? '[]') as string[];
+      if (!found || earlier.includes(message)) return;
+      this.#db.run(
+        'UPDATE results SET warnings = ? WHERE uuid = ?',
+        JSON.stringify([...earlier, message]),
+        result,
+      );
     });
   }
 

@@ -28,6 +28,8 @@ export class FakeEngine implements ImageEngine {
   readonly plans: Plan[] = [];
   readonly status = { state: 'ready', pid: 1, restarts: 0 } as const;
   script: (plan: Plan, signal: AbortSignal) => Promise<void> = async () => {};
+  /** Sentences that the engine gives as warnings of a run. */
+  warnings: string[] = [];
   steps: (plan: Plan) => AsyncIterable<{ index: number; steps: number }> = async function* ({ steps }) {
     yield { index: steps - 1, steps };
   };
@@ -35,6 +37,7 @@ export class FakeEngine implements ImageEngine {
   async *run(plan: Plan, signal = new AbortController().signal): AsyncGenerator<EngineEvent> {
     this.plans.push(plan);
     await this.script(plan, signal);
+    for (const message of this.warnings) yield { type: 'warning', message };
     for await (const step of this.steps(plan)) yield { type: 'step-end', ...step, sigma: 1, milliseconds: 1 };
     const bytes = Buffer.from(`seed ${plan.seed}`);
     const { width, height, output } = plan;

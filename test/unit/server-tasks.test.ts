@@ -214,6 +214,18 @@ describe('getTaskDetails', () => {
     expect(await details()).toEqual([{ ...own, response: { data: [item] } }]);
   });
 
+  it('lists the warnings of the plan and of the run, each once for each image', async () => {
+    bench.engine.warnings = ['The prompt is cut.', 'The prompt is cut.'];
+    await bench.post([{ ...asked, numberResults: 2, CFGScale: 1, negativePrompt: 'fog' }]);
+    const { data } = await done();
+    const [details] = (await bench.post([{ taskType: 'getTaskDetails', taskUUID }])).body.data;
+    const expected = data.flatMap(({ imageUUID }) => [
+      { imageUUID, message: expect.stringContaining("'negativePrompt'") },
+      { imageUUID, message: 'The prompt is cut.' },
+    ]);
+    expect(details!.warnings).toEqual(expected);
+  });
+
   it('keeps seeds exact, and pictures out', async () => {
     const picture = (await drawPicture(400, 300)).toString('base64').padEnd(5000, '=');
     const request = { ...asked, seed: 9223372036854775807n, inputs: { referenceImages: [picture] } };

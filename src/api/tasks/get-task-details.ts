@@ -27,6 +27,16 @@ const result = {
         errors: { type: 'array', items: { type: 'object', properties: {} } },
       },
     },
+    warnings: {
+      type: 'array',
+      items: {
+        type: 'object',
+        properties: {
+          imageUUID: { type: 'string', required: true, format: 'uuid' },
+          message: { type: 'string', required: true },
+        },
+      },
+    },
   },
 } as const satisfies ObjectSchema;
 

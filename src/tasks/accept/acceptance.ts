@@ -15,6 +15,7 @@ import type { Call } from '../handlers/handler.ts';
 import type { PlannedImage } from '../plan/plan.ts';
 import { writePlan } from '../plan/plan-json.ts';
 import { termsOf } from '../results/terms.ts';
+import { isAwaited } from './is-awaited.ts';
 
 export type AcceptanceOptions = {
   tasks: TaskStore;
@@ -37,8 +38,8 @@ export class Acceptance {
   }
 
   /**
-   * Writes task, results, jobs and usage in one commit. `uuid` is the server's own id of the task. Throws `queueFull`, `rateLimitExceeded`, and the codes of the
-   * stores; then nothing is left of the task.
+   * Writes task, results, jobs and usage in one commit. `uuid` is the server's own id of the task. Throws `queueFull`,
+   * `rateLimitExceeded`, `storageLimitExceeded` and the codes of the stores; then nothing of the task is kept.
    */
   async accept(
     task: ImageInferenceTask,
@@ -49,10 +50,11 @@ export class Acceptance {
     const { account } = caller;
     const files: Uint8Array[] = [];
     const results = images.map(
-      ({ plan, seed }): NewResult => ({
+      ({ plan, seed, warnings }): NewResult => ({
         uuid: randomUUID(),
         seed: seed.toString(),
         plan: writePlan(plan, files),
+        warnings,
       }),
     );
     // Before anything is written, and again inside the transaction: other tasks are accepted during the write.
@@ -67,7 +69,7 @@ export class Acceptance {
       terms: stringifyJson(termsOf(task, caller, models.find(task.model)?.price)),
     };
     // The client of a sync task is still connected, and sees a power failure itself: no fsync before the work begins.
-    const awaited = task.deliveryMethod === 'sync' && task.webhookURL === undefined;
+    const awaited = isAwaited(task, caller);
     const jobs = results.map((result) => result.uuid);
     const record = () => {
       this.#refuseExcess(images.length, account);

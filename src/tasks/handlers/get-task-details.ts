@@ -2,7 +2,7 @@ import { parseJson } from '../../api/json.ts';
 import { type Reply, toEnvelope } from '../../api/results.ts';
 import type { GetTaskDetailsTask } from '../../api/tasks/get-task-details.ts';
 import type { AssetStore } from '../../store/assets.ts';
-import type { TaskStore } from '../../store/tasks.ts';
+import type { StoredResult, TaskStore } from '../../store/tasks.ts';
 import { findTask } from '../results/lookup.ts';
 import { showResult } from '../results/outcome.ts';
 import type { Call } from './handler.ts';
@@ -18,10 +18,20 @@ export async function* getTaskDetails(
   tasks.touch(task.uuid);
   // By URL, however the task asked for its images: twenty of them would make an answer of 50 MB.
   const view = { outputType: 'URL', publicUrl: caller.publicUrl } as const;
-  const shown = tasks.results(task.uuid).map((result) => showResult(result, view, assets));
+  const results = tasks.results(task.uuid);
+  const shown = results.map((result) => showResult(result, view, assets));
   const replies = (await Promise.all(shown)).filter((reply) => reply !== undefined);
   const { data, errors } = toEnvelope(replies).body;
   const response = { ...(data.length > 0 || !errors ? { data } : {}), ...(errors ? { errors } : {}) };
   const request = [parseJson(task.request) as object];
-  yield { item: { taskType, taskUUID: task.terms.taskUUID, request, response } };
+  const warnings = results.flatMap(warningsOf);
+  const facts = { request, response, ...(warnings.length > 0 ? { warnings } : {}) };
+  yield { item: { taskType, taskUUID: task.terms.taskUUID, ...facts } };
+}
+
+type Warning = { imageUUID: string; message: string };
+
+function warningsOf({ uuid, warnings }: StoredResult): Warning[] {
+  if (warnings === null) return [];
+  return (parseJson(warnings) as string[]).map((message) => ({ imageUUID: uuid, message }));
 }

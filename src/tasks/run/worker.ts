@@ -76,7 +76,7 @@ export class Worker {
     task: KnownTask,
     { result, plan: planText, signal }: { result: string; plan: string; signal: AbortSignal },
   ): Promise<Made> {
-    const { engine, inputs, assets, metrics, tracker, log } = this.#options;
+    const { engine, tasks, inputs, assets, metrics, tracker, log } = this.#options;
     const accepted = readPlan<Plan>(planText, await inputs.read(task.uuid));
     const plan = withPreviews(accepted, tracker.previews(task.uuid));
     let seconds = 0;
@@ -86,6 +86,7 @@ export class Worker {
       if (progress !== undefined) tracker.setProgress(result, progress);
       tracker.tell(task.uuid, result, event);
       const text = eventText(event);
+      if (event.type === 'warning') tasks.warn(result, event.message);
       if (text) log[event.type === 'warning' ? 'warn' : 'info'](text, { taskUUID: task.terms.taskUUID });
       if (event.type === 'image') seconds = event.milliseconds / 1000;
     };
