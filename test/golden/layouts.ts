@@ -9,7 +9,7 @@ import { t5Config, t5Graph } from '../../src/engine/models/t5.ts';
 import { openComponents } from '../../src/engine/networks/components.ts';
 import type { ModelSource } from '../../src/engine/plan.ts';
 import { openCheckpoint } from '../../src/engine/weights/checkpoint.ts';
-import { type Part, WeightSource } from '../../src/engine/weights/source.ts';
+import { type TensorEntry, WeightSource } from '../../src/engine/weights/source.ts';
 import { readBytes } from '../../src/engine/weights/stored.ts';
 import { traceGraph } from './flux-trace.ts';
 
@@ -21,12 +21,12 @@ export function writeUnsharded(from: string, to: string): void {
   const folder = path.join(to, 'transformer');
   const { tensors } = openCheckpoint(path.join(from, 'transformer'));
   for (const name of fs.readdirSync(folder)) if (name !== 'config.json') fs.rmSync(path.join(folder, name));
-  const parts = [...tensors].map(([name, entry]): [string, Part[]] => [name, [entry]]);
+  const parts = [...tensors].map(([name, entry]): [string, TensorEntry[]] => [name, [entry]]);
   writeTensors(path.join(folder, 'diffusion_pytorch_model.safetensors'), parts, {});
 }
 
 type Network = 'transformer' | 'autoencoder' | 'clip' | 't5';
-type Recorded = { tensors: Map<string, Part[]>; metadata: Record<string, string> };
+type Recorded = { tensors: Map<string, TensorEntry[]>; metadata: Record<string, string> };
 
 /** Single files in the names of black-forest-labs/flux and transformers, as ComfyUI wants them. */
 export async function writeSplit(from: string, to: string): Promise<ModelSource['files']> {
@@ -58,7 +58,10 @@ export async function writeAllInOne(from: string, to: string): Promise<ModelSour
   const networks = await record(from);
   const file = path.join(to, 'all-in-one.safetensors');
   const tensors = Object.entries(networks).flatMap(([network, { tensors }]) =>
-    [...tensors].map(([name, parts]): [string, Part[]] => [prefixes[network as Network] + name, parts]),
+    [...tensors].map(([name, parts]): [string, TensorEntry[]] => [
+      prefixes[network as Network] + name,
+      parts,
+    ]),
   );
   writeTensors(file, tensors, Object.assign({}, ...Object.values(networks).map(({ metadata }) => metadata)));
   return { layout: 'split', transformer: file, autoencoder: file, clip: file, t5: file, ...tokenizers(from) };
@@ -102,9 +105,9 @@ type Ask = (source: WeightSource) => void;
 
 /** What a network asks for while it is built is what its file must hold, and the names it asks by are BFL's. */
 class RecordingSource extends WeightSource {
-  readonly asked = new Map<string, Part[]>();
+  readonly asked = new Map<string, TensorEntry[]>();
 
-  override parts(name: string): Part[] {
+  override parts(name: string): TensorEntry[] {
     const parts = super.parts(name);
     this.asked.set(name, parts);
     return parts;
@@ -114,7 +117,7 @@ class RecordingSource extends WeightSource {
 /** Tensors of parts joined along the first axis. */
 function writeTensors(
   file: string,
-  tensors: Iterable<[string, Part[]]>,
+  tensors: Iterable<[string, TensorEntry[]]>,
   metadata: Record<string, string>,
 ): void {
   const header: Record<string, unknown> = { __metadata__: metadata };

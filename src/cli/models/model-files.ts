@@ -11,7 +11,7 @@ import { cliError } from '../flags/arguments.ts';
 /** What a checkpoint is put together from. */
 const roles = ['transformer', 'autoencoder', 'clip', 't5', 'tokenizer', 'tokenizer2'] as const;
 type Role = (typeof roles)[number];
-type Part = WeightKind | Role;
+type ModelPart = WeightKind | Role;
 
 export type Found =
   | { category: 'checkpoint'; layout: 'diffusers'; folder: string }
@@ -60,8 +60,8 @@ export async function findFiles(
 }
 
 /** Adapters are installed alone: what else was named would be left out. */
-function refuseMixture(adapter: AdapterCategory, parts: ReadonlyMap<Part, string>): void {
-  const own: readonly Part[] = adapter === 'ip-adapter' ? ['ip-adapter', 'image-encoder'] : ['lora'];
+function refuseMixture(adapter: AdapterCategory, parts: ReadonlyMap<ModelPart, string>): void {
+  const own: readonly ModelPart[] = adapter === 'ip-adapter' ? ['ip-adapter', 'image-encoder'] : ['lora'];
   const others = [...parts].filter(([part]) => !own.includes(part));
   if (others.length === 0 || !parts.has(own[0]!)) return;
   const list = others.map(([part, path]) => `${basename(path)} (${part})`).join(', ');
@@ -110,14 +110,14 @@ function isComponent(folder: string): boolean {
   );
 }
 
-async function sort(paths: readonly string[]): Promise<Map<Part, string>> {
+async function sort(paths: readonly string[]): Promise<Map<ModelPart, string>> {
   const { openCheckpoint, readJson } = await import('../../engine/weights/checkpoint.ts');
   const { refuseUnreadableTypes } = await import('../../engine/weights/unreadable.ts');
-  const found = new Map<Part, string>();
+  const found = new Map<ModelPart, string>();
   for (const path of paths) {
     const tokenizer = tokenizerKind(path, readJson);
     const checkpoint = tokenizer ? undefined : openCheckpoint(path);
-    const kinds: Part[] = tokenizer ? [tokenizer] : identify(checkpoint!);
+    const kinds: ModelPart[] = tokenizer ? [tokenizer] : identify(checkpoint!);
     if (checkpoint) refuseUnreadableTypes(path, checkpoint.tensors);
     if (kinds.length === 0) {
       const names = [...checkpoint!.tensors.keys()].slice(0, 3).join(', ');
@@ -149,7 +149,7 @@ function tokenizerKind(
   return /^CLIP/i.test(named) || names.includes('merges.txt') ? 'tokenizer' : 'tokenizer2';
 }
 
-function checkpoint(parts: ReadonlyMap<Part, string>, base: Model | undefined): Found {
+function checkpoint(parts: ReadonlyMap<ModelPart, string>, base: Model | undefined): Found {
   const given = base ? partsOf(base) : undefined;
   const files: Partial<Record<Role, string>> = {};
   for (const role of roles) {

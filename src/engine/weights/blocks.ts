@@ -8,7 +8,7 @@ import { blockSize } from '../onnx/operators/index.ts';
 import { checkWeights } from './finite.ts';
 import { readFloats } from './floats.ts';
 import { type BlockTypeName, blockTypes, isBlockType, readGroups } from './ggml-blocks.ts';
-import type { Part } from './source.ts';
+import type { TensorEntry } from './stored.ts';
 import { readBytes, type StoredType } from './stored.ts';
 
 export type Bits = 4 | 8;
@@ -18,13 +18,13 @@ export type Blocks = { values: Uint8Array; scale: Float32Array; offset: Float32A
 const fourBits: readonly StoredType[] = ['Q4_0', 'Q4_1', 'Q4_K'];
 
 /** Whether a tensor's stored blocks are blocks of so many bits already. */
-function isExact({ dtype, shape, scale }: Part, bits: Bits): boolean {
+function isExact({ dtype, shape, scale }: TensorEntry, bits: Bits): boolean {
   if (!isBlockType(dtype) || scale || shape.at(-1)! % blockSize !== 0) return false;
   return blockTypes[dtype].group === blockSize && (bits === 8 || fourBits.includes(dtype));
 }
 
 /** Whether some of these parts' blocks have offsets. */
-export function haveOffsets(parts: readonly Part[], bits: Bits): boolean {
+export function haveOffsets(parts: readonly TensorEntry[], bits: Bits): boolean {
   return parts.some((part) => isExact(part, bits) && blockTypes[part.dtype as BlockTypeName].offset);
 }
 
@@ -32,13 +32,13 @@ export function haveOffsets(parts: readonly Part[], bits: Bits): boolean {
  * @param offsets whether to give offsets, of zero where a part has none
  * @throws RetouchError `checkpointInvalid` for numbers that are not finite
  */
-export function toBlocks(part: Part, bits: Bits, offsets: boolean): Blocks {
+export function toBlocks(part: TensorEntry, bits: Bits, offsets: boolean): Blocks {
   if (isExact(part, bits)) return copyBlocks(part, bits, offsets);
   const blocks = quantizeBlocks(checkWeights(part, readFloats(part)), part.shape.at(-1)!, bits);
   return { ...blocks, offset: offsets ? new Float32Array(blocks.scale.length) : undefined };
 }
 
-function copyBlocks(part: Part, bits: Bits, offsets: boolean): Blocks {
+function copyBlocks(part: TensorEntry, bits: Bits, offsets: boolean): Blocks {
   const { q, scale, offset } = readGroups(readBytes(part), part.dtype as BlockTypeName);
   checkWeights(part, scale);
   if (offset) checkWeights(part, offset);

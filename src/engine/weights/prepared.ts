@@ -22,7 +22,7 @@ import { joinFloats, readFloats } from './floats.ts';
 import { isBlockType } from './ggml-blocks.ts';
 import { partialName, removeAbandoned } from './partial-files.ts';
 import { openSafetensors } from './safetensors.ts';
-import type { Part, WeightSource } from './source.ts';
+import type { WeightSource } from './source.ts';
 import { bytesOf, countOf, readBytes, type StoredType, type TensorEntry } from './stored.ts';
 
 export type LinearShape = { name: string; inputs: number; outputs: number; precise: boolean };
@@ -172,7 +172,7 @@ function layerOf(
   };
 }
 
-function readFinite(part: Part): Float32Array {
+function readFinite(part: TensorEntry): Float32Array {
   return checkWeights(part, readFloats(part));
 }
 

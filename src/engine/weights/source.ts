@@ -8,9 +8,6 @@ import type { Dialect, Piece } from './dialects/index.ts';
 import { joinFloats, readFloats } from './floats.ts';
 import { countOf, rowsOf, type TensorEntry } from './stored.ts';
 
-/** A stored byte range with the shape it has in the network. */
-export type Part = TensorEntry;
-
 export class WeightSource {
   readonly checkpoint: Checkpoint;
   readonly dialect: Dialect;
@@ -43,7 +40,7 @@ export class WeightSource {
   }
 
   /** The byte ranges that, joined along the first axis, are tensor `name`. */
-  parts(name: string): Part[] {
+  parts(name: string): TensorEntry[] {
     return this.dialect.locate(name, this.names).map(({ name: stored, half }) => {
       const entry = this.checkpoint.tensors.get(stored);
       if (!entry) throw this.missing(name, stored);
@@ -71,7 +68,7 @@ export class WeightSource {
    * The parts of tensor `name` in pieces of whole rows that have at most about `largest` numbers, so that a matrix can be read
    * without holding it; a part whose rows cannot be told apart is one piece. `row` is where a piece begins in the tensor.
    */
-  *pieces(name: string, largest = 1 << 22): Generator<{ part: Part; row: number }> {
+  *pieces(name: string, largest = 1 << 22): Generator<{ part: TensorEntry; row: number }> {
     let row = 0;
     for (const part of this.parts(name)) {
       const [rows = 1] = part.shape;

@@ -9,7 +9,8 @@ import * as op from '../onnx/operators/index.ts';
 import { readable, readFloats } from './floats.ts';
 import { isBlockType } from './ggml-blocks.ts';
 import type { PrecisionName, PreparedLinear, PreparedWeights } from './prepared.ts';
-import type { Part, WeightSource } from './source.ts';
+import type { WeightSource } from './source.ts';
+import type { TensorEntry } from './stored.ts';
 
 /** How a network computes: `precision` is that of its matrix products; everything between them is f32. */
 export type Compute = {
@@ -47,7 +48,7 @@ export type KroneckerForm = {
 /** Rows [stored, stored + count) of a matrix are the rows from `at` on of the layer's weight. */
 export type RowSegment = { stored: number; at: number; count: number };
 
-const stored: Partial<Record<Part['dtype'], DType>> = {
+const stored: Partial<Record<TensorEntry['dtype'], DType>> = {
   F32: 'f32',
   F16: 'f16',
   BF16: 'bf16',
@@ -108,7 +109,7 @@ export class Weights {
     return op.constant.f32(this.graph, factors, shape);
   }
 
-  private part(part: Part, shape: readonly number[]): Var {
+  private part(part: TensorEntry, shape: readonly number[]): Var {
     const name = `${part.name}@${part.offset}`;
     const dtype = stored[part.dtype];
     if (dtype && (dtype !== 'i8' || part.scale)) {
