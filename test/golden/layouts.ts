@@ -9,7 +9,8 @@ import { t5Config, t5Graph } from '../../src/engine/models/t5.ts';
 import { openComponents } from '../../src/engine/networks/components.ts';
 import type { ModelSource } from '../../src/engine/plan.ts';
 import { openCheckpoint } from '../../src/engine/weights/checkpoint.ts';
-import { type TensorEntry, WeightSource } from '../../src/engine/weights/source.ts';
+import { WeightSource } from '../../src/engine/weights/source.ts';
+import type { TensorEntry } from '../../src/engine/weights/stored.ts';
 import { readBytes } from '../../src/engine/weights/stored.ts';
 import { traceGraph } from './flux-trace.ts';
 
