@@ -33,6 +33,7 @@ export type ConnectionParts = {
   service: TaskService;
   sessions: Sessions;
   publicUrl: string;
+  wholePolls: boolean;
   times: ConnectionTimes;
   /** Who may speak: the owner of the session, or an API error is thrown. */
   authenticate(first: Parsed): string;
@@ -205,7 +206,8 @@ export class Connection implements Line {
   /** Work goes on without the client, which may come back for it. */
   get #caller(): Caller {
     const { owner: account, uuid: session } = this.#session!;
-    return { account, session, publicUrl: this.#parts.publicUrl, signal: new AbortController().signal };
+    const { publicUrl, wholePolls } = this.#parts;
+    return { account, session, publicUrl, wholePolls, signal: new AbortController().signal };
   }
 
   async #answer(parsed: Parsed): Promise<void> {

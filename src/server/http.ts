@@ -29,6 +29,7 @@ export const http: FastifyPluginAsync<HttpOptions> = async (server, options) => 
       account,
       publicUrl: publicUrlOf(request, config),
       signal: disconnection(reply),
+      wholePolls: pollsWhole(request),
     };
     return answerPending(reply, await performAll(parsed, service, caller));
   };
@@ -67,6 +68,16 @@ export function disconnection({ raw }: FastifyReply): AbortSignal {
     if (!raw.writableFinished) gone.abort();
   });
   return gone.signal;
+}
+
+/**
+ * Runware's Python SDK appends the finished images of every poll, and its ComfyUI nodes stop at the first: neither reads
+ * a batch that is done in part. SDKs before 0.5 send no name, only the user agent of the websockets library.
+ */
+export function pollsWhole({ headers }: FastifyRequest): boolean {
+  const name = String(headers['x-sdk-name'] ?? '').toLowerCase();
+  if (name !== '') return name === 'python' || name.includes('comfy');
+  return /\bwebsockets\//.test(headers['user-agent'] ?? '');
 }
 
 /** A client reaches the server's pictures the way it reached the server, unless the configuration knows better. */

@@ -14,7 +14,7 @@ import type { Gate } from './auth.ts';
 import type { Bodies } from './bodies.ts';
 import { Connection, type ConnectionTimes, connectionTimes } from './connection.ts';
 import type { Connections } from './connections.ts';
-import { publicUrlOf } from './http.ts';
+import { pollsWhole, publicUrlOf } from './http.ts';
 import { Intake } from './intake.ts';
 import { Sessions } from './sessions.ts';
 
@@ -83,6 +83,7 @@ const plugin: FastifyPluginAsync<WebSocketOptions> = async (server, options) => 
           ...{ service, sessions, publicUrl, times, authenticate, keep, log },
           intake: new Intake(raw, bodies),
           recheck: gate.recheck,
+          wholePolls: pollsWhole(request),
         });
         open.add(connection);
         socket.once('close', () => open.delete(connection));

@@ -85,6 +85,25 @@ describe('an async task', () => {
     expect((await poll()).body.data).toEqual(finished);
   });
 
+  it.each([
+    [{ 'x-sdk-name': 'python' }, ['processing', 'processing']],
+    [{ 'x-sdk-name': 'comfyui' }, ['processing', 'processing']],
+    [{ 'user-agent': 'Python/3.11 websockets/15.0' }, ['processing', 'processing']],
+    [{ 'x-sdk-name': 'js' }, ['success', 'processing']],
+  ])('whose client sends %o and is done in part is shown as %o', async (headers, expected) => {
+    const gate = Promise.withResolvers<void>();
+    bench.engine.script = async ({ seed }) => {
+      if (seed !== 1n) await gate.promise;
+    };
+    await bench.post([{ ...asked, numberResults: 2 }]);
+    const ask = async (own: Record<string, string>) =>
+      (await bench.post([{ taskType: 'getResponse', taskUUID }], own)).body.data.map(({ status }) => status);
+    await expect.poll(() => ask({})).toEqual(['success', 'processing']);
+    expect(await ask(headers)).toEqual(expected);
+    gate.resolve();
+    await expect.poll(() => ask(headers)).toEqual(['success', 'success']);
+  });
+
   it('is told its real progress', async () => {
     const gate = Promise.withResolvers<void>();
     bench.engine.steps = async function* (plan: Plan) {

@@ -25,13 +25,15 @@ export async function* getResponse(
   const { uuid, type, terms } = findTask({ taskUUID, taskType }, caller, tasks);
   const view = { outputType: terms.outputType, publicUrl: caller.publicUrl };
   tasks.touch(uuid);
-  for (const result of tasks.results(uuid)) {
-    const reply = await offerResult(result, view, assets);
+  const results = tasks.results(uuid);
+  const held = caller.wholePolls && results.some(({ item, failure }) => item === null && failure === null);
+  for (const result of results) {
+    const reply = held ? undefined : await offerResult(result, view, assets);
     if (reply) {
       if ('read' in reply) yield { ...reply, read: async () => withStatus(await reply.read()) };
       else yield withStatus(reply);
     } else {
-      const progress = result.made === null ? tracker.progress(result.uuid) : 100;
+      const progress = result.made === null && result.item === null ? tracker.progress(result.uuid) : 100;
       const id = { taskType: type, taskUUID: terms.taskUUID, imageUUID: result.uuid };
       yield { item: { ...id, status: 'processing', progress } };
     }

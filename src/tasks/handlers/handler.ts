@@ -18,6 +18,8 @@ export type Caller = {
   follower?: Follower;
   /** Its connection is kept alive while it waits, so that it waits for as long as the images take. */
   patient?: boolean;
+  /** It cannot read a poll of which some images are done: all are `processing` until every one is. */
+  wholePolls?: boolean;
 };
 
 /** `wire` is the task as the client wrote it. */
