@@ -14,6 +14,8 @@ export const engineErrors = {
   engineClosed: 'The engine was closed while the run was under way or waiting, or before it was asked for.',
   engineCrashed:
     "The engine's process died during the run: the message says how and at which step. The next run gets a fresh process. When the signal is SIGKILL, the system most likely ran out of memory.",
+  engineHung:
+    'The engine said nothing for so much longer than it ever took that its process was replaced, and the second try hung as well.',
   graphInvalid:
     'A network was put together wrongly, in shapes or types: most often a checkpoint of unusual sizes.',
   graphRejected: "ONNX Runtime does not accept a network's graph.",

@@ -59,6 +59,7 @@ export const health: FastifyPluginAsync<HealthOptions> = async (server, options)
 function unreadiness({ engine, queue, config, models }: HealthOptions): string | undefined {
   if (models.models.length === 0) return 'No model is installed.';
   if (engine.status.state === 'backing-off') return 'The engine crashed and is about to be started again.';
+  if (engine.status.stalled !== undefined) return engine.status.stalled;
   if (queue.depth >= config.queueLimit) return `The queue has ${queue.depth} images, as many as it takes.`;
   return undefined;
 }

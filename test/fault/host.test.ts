@@ -196,6 +196,52 @@ describe('a crash', () => {
   });
 });
 
+describe('a child that hangs', () => {
+  const watchdog = { factor: 10, least: 300, leastLoad: 300, unmeasured: 300 };
+
+  it('in a step is replaced without a back-off, and the host says before that the run is stalled', async () => {
+    open({ watchdog, firstDelay: 3_600_000, longestDelay: 3_600_000 });
+    await collect(host.run(scriptedPlan('step step')));
+    const { pid } = host.status;
+    const running = failure(collect(host.run(scriptedPlan('step hang step'))));
+    await until(() => host.status.stalled !== undefined);
+    expect(host.status.stalled).toMatch(
+      /^The engine has been silent for \d+\.\d s while computing step 2 of 3; it is replaced after \d+\.\d s\.$/,
+    );
+    expect((await running).code).toBe('engineHung');
+    expect(host.status.stalled).toBeUndefined();
+    expect((await collect(host.run(scriptedPlan('step')))).at(-1)?.type).toBe('image');
+    expect(isRunning(pid!)).toBe(false);
+    expect(host.status.restarts).toBe(1);
+    expect(lines.join('\n')).toContain(`Killing process ${pid}.`);
+  });
+
+  it('because it was stopped from outside is replaced as well', async () => {
+    open({ watchdog });
+    const running = failure(collect(host.run(scriptedPlan('step slow slow slow slow slow slow slow slow'))));
+    await until(() => host.status.state === 'busy');
+    process.kill(host.status.pid!, 'SIGSTOP');
+    expect((await running).code).toBe('engineHung');
+  });
+
+  it('is told from a slow one by what was measured: ten times the longest step is allowed', async () => {
+    open({ watchdog: { ...watchdog, least: 1, factor: 20, unmeasured: 60_000 } });
+    await collect(host.run(scriptedPlan('slow')));
+    // A step of 200 ms was measured, so one of 200 ms and none of 4 s is within the limit.
+    expect((await collect(host.run(scriptedPlan('slow slow')))).at(-1)?.type).toBe('image');
+    expect(host.status.restarts).toBe(0);
+  });
+
+  it('in another model is not judged by the steps of the first', async () => {
+    open({ watchdog: { ...watchdog, least: 1, leastLoad: 1, unmeasured: 60_000 } });
+    await collect(host.run(scriptedPlan('step')));
+    const other = scriptedPlan('slow slow');
+    const model = { ...other.model, air: 'test:slow@1' };
+    expect((await collect(host.run({ ...other, model }))).at(-1)?.type).toBe('image');
+    expect(host.status.restarts).toBe(0);
+  });
+});
+
 describe('stopping', () => {
   it('by signal ends the run between two steps, and the child stays for the next', async () => {
     open();

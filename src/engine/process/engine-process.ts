@@ -98,10 +98,10 @@ export class EngineProcess {
 
   /**
    * Sends the run's events to `events`. Resolves when the child has finished the plan; rejects with its error, or
-   * `engineCrashed`. After `signal` the
-   * child is told to stop, and this settles when it has: only then may the next run begin.
+   * `engineCrashed`. After `signal` the child is told to stop, and this settles when it has: only then may the next run
+   * begin.
    */
-  run(plan: Plan, signal: AbortSignal, events: Channel<EngineEvent>): Promise<void> {
+  run(plan: Plan, signal: AbortSignal, events: Pick<Channel<EngineEvent>, 'push'>): Promise<void> {
     const id = ++this.#runs;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     let phase = firstPhase;

@@ -14,6 +14,7 @@ import type { EngineEvent, Plan } from '../plan.ts';
 import { Channel } from './channel.ts';
 import { EngineProcess, type Exit } from './engine-process.ts';
 import { defaultMemoryLimit, defaultThreads } from './limits.ts';
+import { type Watch, Watchdog, type WatchdogOptions, watchdogDefaults } from './watchdog.ts';
 
 export type EngineHostOptions = {
   threads?: number;
@@ -27,12 +28,16 @@ export type EngineHostOptions = {
   /** Milliseconds before the restart after the first crash in a row, doubled by each further one. */
   firstDelay?: number;
   longestDelay?: number;
+  /** When a silent child is taken for hung and replaced. */
+  watchdog?: Partial<WatchdogOptions>;
 };
 
 export type EngineStatus = {
   state: 'idle' | 'starting' | 'ready' | 'busy' | 'backing-off';
   pid: number | undefined;
   restarts: number;
+  /** A sentence while the child is silent for longer than it should be. */
+  stalled?: string;
 };
 
 export class EngineHost {
@@ -44,6 +49,8 @@ export class EngineHost {
   #crashes = 0;
   #notBefore = 0;
   #lastTurn: Promise<void> = Promise.resolve();
+  readonly #watchdog: Watchdog;
+  #watch: Watch | undefined;
 
   constructor(options: EngineHostOptions = {}) {
     this.#options = {
@@ -55,19 +62,26 @@ export class EngineHost {
       stopTimeout: 60_000,
       firstDelay: 250,
       longestDelay: 30_000,
+      watchdog: {},
       ...options,
     };
+    this.#watchdog = new Watchdog({ ...watchdogDefaults, ...options.watchdog });
   }
 
   get status(): EngineStatus {
     const backingOff = this.#state === 'idle' && performance.now() < this.#notBefore;
     const state = backingOff ? 'backing-off' : this.#state;
-    return { state, pid: this.#child?.pid, restarts: Math.max(this.#started - 1, 0) };
+    const stalled = this.#watch?.stalled;
+    return {
+      ...{ state, pid: this.#child?.pid, restarts: Math.max(this.#started - 1, 0) },
+      ...(stalled === undefined ? {} : { stalled }),
+    };
   }
 
   /**
    * The events of one plan, after those of every run asked for earlier. Throws `engineAborted` once `signal` fires,
-   * `engineCrashed` when the process died, `engineClosed`, or what the engine threw. Leaving the loop stops the run.
+   * `engineCrashed` when the process died, `engineHung` when it was silent for so long that it was replaced,
+   * `engineClosed`, or what the engine threw. Leaving the loop stops the run.
    */
   async *run(plan: Plan, signal?: AbortSignal): AsyncGenerator<EngineEvent> {
     const left = new AbortController();
@@ -112,13 +126,40 @@ export class EngineHost {
       const child = this.#child ?? (await this.#start(stop));
       if (stop.aborted) return;
       this.#state = 'busy';
-      await child.run(plan, stop, channel);
+      await this.#runWatched(child, plan, { stop, channel });
       this.#crashes = 0;
       channel.end();
     } catch (error) {
       channel.end({ error });
     } finally {
       this.#state = this.#child ? 'ready' : 'idle';
+    }
+  }
+
+  /** A silent child is killed; the next run gets a fresh one. Throws `engineHung` then. */
+  async #runWatched(
+    child: EngineProcess,
+    plan: Plan,
+    { stop, channel }: { stop: AbortSignal; channel: Channel<EngineEvent> },
+  ): Promise<void> {
+    let hung: string | undefined;
+    const watch = this.#watchdog.watch(plan, (sentence) => {
+      hung = sentence;
+      this.#options.log(`${sentence} Killing process ${child.pid}.`);
+      child.kill();
+    });
+    this.#watch = watch;
+    const push = (event: EngineEvent) => {
+      watch.note(event);
+      channel.push(event);
+    };
+    try {
+      await child.run(plan, stop, { push });
+    } catch (error) {
+      throw hung === undefined ? error : new EngineError('engineHung', hung);
+    } finally {
+      watch.end();
+      this.#watch = undefined;
     }
   }
 

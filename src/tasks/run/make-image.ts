@@ -8,17 +8,18 @@ export type ImageEngine = Pick<EngineHost, 'run' | 'status'>;
 
 export type MakeOptions = { engine: ImageEngine; signal: AbortSignal; onEvent(event: EngineEvent): void };
 
+const engineFaults: readonly string[] = ['engineCrashed', 'engineHung'] satisfies EngineErrorCode[];
+
 /**
- * Plan → image. A crash is seldom the plan's fault: memory may have run out, or the process died between two runs. So a
- * plan whose engine died is tried once more on a fresh process.
+ * Plan → image. A crash is seldom the plan's fault: memory may have run out, a driver may hang, or the process died between
+ * two runs. So a plan whose engine died or hung is tried once more on a fresh process.
  */
 export async function makeImage(plan: Plan, options: MakeOptions): Promise<FinishedImage> {
   try {
     return await runOnce(plan, options);
   } catch (error) {
-    const crashed =
-      error instanceof RetouchError && error.code === ('engineCrashed' satisfies EngineErrorCode);
-    if (!crashed || options.signal.aborted) throw error;
+    if (!(error instanceof RetouchError) || !engineFaults.includes(error.code) || options.signal.aborted)
+      throw error;
     return runOnce(plan, options);
   }
 }

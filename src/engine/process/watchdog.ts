@@ -1,0 +1,143 @@
+/** Notices a hung engine: one that is silent for much longer than it ever was in the same activity. */
+
+import type { EngineEvent, Plan } from '../plan.ts';
+import { firstPhase, phaseAfter, phaseText } from './phase.ts';
+
+export type WatchdogOptions = {
+  /** A silence is a hang when it is so many times as long as the longest one measured. */
+  factor: number;
+  /** Milliseconds that any silence may last. */
+  least: number;
+  /** The same for loading, whose time depends on what the system has in its cache. */
+  leastLoad: number;
+  /** For an activity that was never measured. */
+  unmeasured: number;
+};
+
+export const watchdogDefaults: WatchdogOptions = {
+  factor: 10,
+  least: 60_000,
+  leastLoad: 600_000,
+  unmeasured: 1_800_000,
+};
+
+/** A silence is counted in so many ticks: when the whole server was suspended, that costs one tick and looks like no hang. */
+const ticks = 20;
+
+type Activity = 'load' | 'encode' | 'step' | 'decode' | 'faces' | 'safety' | 'finish';
+
+export class Watchdog {
+  readonly #options: WatchdogOptions;
+  /** Longest silence by model, arithmetic and activity: milliseconds for each pixel of the work. */
+  readonly #longest = new Map<string, number>();
+
+  constructor(options: WatchdogOptions) {
+    this.#options = options;
+  }
+
+  /** Milliseconds that a silence in this activity of the plan may last. */
+  allowance(plan: Plan, activity: Activity): number {
+    const { factor, least, leastLoad, unmeasured } = this.#options;
+    const longest = this.#longest.get(keyOf(plan, activity));
+    if (longest === undefined) return unmeasured;
+    return Math.max(activity === 'load' ? leastLoad : least, factor * longest * pixelsOf(plan));
+  }
+
+  measure(plan: Plan, activity: Activity, milliseconds: number): void {
+    const key = keyOf(plan, activity);
+    this.#longest.set(key, Math.max(this.#longest.get(key) ?? 0, milliseconds / pixelsOf(plan)));
+  }
+
+  /** `onHang` is called once, with a sentence. */
+  watch(plan: Plan, onHang: (sentence: string) => void): Watch {
+    return new Watch(this, plan, onHang);
+  }
+}
+
+/** One run under the eyes of the watchdog; to be ended. */
+export class Watch {
+  readonly #watchdog: Watchdog;
+  readonly #plan: Plan;
+  readonly #onHang: (sentence: string) => void;
+  #phase = firstPhase;
+  /** Activity after the last reported end, and reported inside of it. */
+  #after: Activity = 'load';
+  #inside: Activity | undefined;
+  #since = performance.now();
+  #left = ticks;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(watchdog: Watchdog, plan: Plan, onHang: (sentence: string) => void) {
+    this.#watchdog = watchdog;
+    this.#plan = plan;
+    this.#onHang = onHang;
+    this.#listen();
+  }
+
+  /** A sentence when the silence has lasted for half of the time that it may. */
+  get stalled(): string | undefined {
+    return this.#left <= ticks / 2 ? this.#sentence() : undefined;
+  }
+
+  note(event: EngineEvent): void {
+    this.#watchdog.measure(this.#plan, this.#activity, performance.now() - this.#since);
+    this.#phase = phaseAfter(event, this.#plan, this.#phase);
+    this.#after = activityAfter(event) ?? this.#after;
+    this.#inside = event.type === 'stage-progress' && event.fraction < 1 ? event.stage : undefined;
+    this.#listen();
+  }
+
+  end(): void {
+    clearInterval(this.#timer);
+  }
+
+  get #activity(): Activity {
+    return this.#inside ?? this.#after;
+  }
+
+  #listen(): void {
+    clearInterval(this.#timer);
+    this.#since = performance.now();
+    this.#left = ticks;
+    const tick = () => {
+      if (--this.#left > 0) return;
+      clearInterval(this.#timer);
+      this.#onHang(this.#sentence());
+    };
+    this.#timer = setInterval(tick, this.#watchdog.allowance(this.#plan, this.#activity) / ticks);
+    this.#timer.unref();
+  }
+
+  #sentence(): string {
+    const seconds = (performance.now() - this.#since) / 1000;
+    const limit = this.#watchdog.allowance(this.#plan, this.#activity) / 1000;
+    return `The engine has been silent for ${seconds.toFixed(1)} s while ${phaseText(this.#phase)}; it is replaced after ${limit.toFixed(1)} s.`;
+  }
+}
+
+function activityAfter(event: EngineEvent): Activity | undefined {
+  switch (event.type) {
+    case 'load-end':
+      return 'encode';
+    case 'encode-end':
+      return 'step';
+    case 'step-end':
+      return event.index + 1 < event.steps ? 'step' : 'decode';
+    case 'decode-end':
+    case 'faces-end':
+    case 'image':
+      return 'finish';
+    default:
+      return undefined;
+  }
+}
+
+/** Times are compared within one model and arithmetic: a step of another takes a thousand times as long. */
+function keyOf({ model, numerics }: Plan, activity: Activity): string {
+  return [model.air, numerics.device, numerics.precision, activity].join(' ');
+}
+
+/** Of the image and its references, which are fitted to its size. */
+function pixelsOf({ width, height, references }: Plan): number {
+  return width * height * (1 + references.length);
+}
