@@ -15,6 +15,7 @@ import { KeyStore } from '../store/keys.ts';
 import { Lifetimes } from '../store/lifetimes.ts';
 import { ModelStore } from '../store/models.ts';
 import { SessionResults } from '../store/session-results.ts';
+import { StorageProbe } from '../store/storage-probe.ts';
 import { TaskStore } from '../store/tasks.ts';
 import { UsageStore } from '../store/usage.ts';
 import { Acceptance } from '../tasks/accept/acceptance.ts';
@@ -111,6 +112,7 @@ export async function assemble({ config, log, engine, embedded, time }: Assemble
   });
   const webhook = { body: config.webhookBody, secret: config.webhookSecret };
   const send = createSend({ tasks, assets, fetch, webhook });
+  const storage = new StorageProbe(join(dataDir, 'images'), clock);
   const expiry = new Expiry({ clock, tasks, assets, retention: config.retention * 86_400_000, log });
 
   const start = async () => {
@@ -132,7 +134,21 @@ export async function assemble({ config, log, engine, embedded, time }: Assemble
     db.close();
     lock.release();
   };
-  return { assets, lifetimes, sources, models, keys, metrics, engine, queue, outbox, service, start, close };
+  return {
+    assets,
+    lifetimes,
+    sources,
+    models,
+    keys,
+    metrics,
+    engine,
+    queue,
+    outbox,
+    storage,
+    service,
+    start,
+    close,
+  };
 }
 
 function fetchLimits({ fetchTimeout, allowPrivateNetwork }: Config) {

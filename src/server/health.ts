@@ -11,6 +11,7 @@ import { defaultMemoryLimit } from '../engine/process/limits.ts';
 import { Gauge, type Metrics } from '../metrics.ts';
 import type { Queue } from '../queue/queue.ts';
 import type { ModelStore } from '../store/models.ts';
+import type { StorageProbe } from '../store/storage-probe.ts';
 import type { ImageEngine } from '../tasks/run/make-image.ts';
 import { answer } from './answer.ts';
 import type { Gate } from './auth.ts';
@@ -19,6 +20,7 @@ export type HealthOptions = {
   config: Config;
   engine: ImageEngine;
   queue: Pick<Queue, 'depth'>;
+  storage: Pick<StorageProbe, 'problem'>;
   models: ModelStore;
   metrics: Metrics;
   gate: Gate;
@@ -43,7 +45,7 @@ export const health: FastifyPluginAsync<HealthOptions> = async (server, options)
 
   // Once it closes, Fastify itself answers 503.
   server.get('/ready', async (_request, reply) => {
-    const reason = unreadiness(options);
+    const reason = unreadiness(options) ?? (await options.storage.problem());
     if (reason === undefined) return { status: 'ready' };
     return answer(reply, [{ failure: failure('serverUnavailable', reason) }]);
   });

@@ -11,6 +11,7 @@ import type { Queue } from '../queue/queue.ts';
 import type { AssetStore } from '../store/assets.ts';
 import type { KeyStore } from '../store/keys.ts';
 import type { ModelStore } from '../store/models.ts';
+import type { StorageProbe } from '../store/storage-probe.ts';
 import type { Sources } from '../tasks/inputs/image-source.ts';
 import type { ImageEngine } from '../tasks/run/make-image.ts';
 import type { TaskService } from '../tasks/service.ts';
@@ -47,6 +48,7 @@ export type ServerParts = {
   metrics: Metrics;
   engine: ImageEngine;
   queue: Pick<Queue, 'depth'>;
+  storage: Pick<StorageProbe, 'problem'>;
   log: Log;
   /** Of WebSocket connections; the protocol's by default. */
   times?: ConnectionTimes;
@@ -68,6 +70,7 @@ export function createServer({
   metrics,
   engine,
   queue,
+  storage,
   log,
   times,
 }: ServerParts): FastifyInstance {
@@ -146,7 +149,7 @@ export function createServer({
   server.register(openai, { service, config, gate, models, sources });
   server.register(files, { assets });
   server.register(discovery, { models, maxTasks: config.batchLimit });
-  server.register(health, { config, engine, queue, models, metrics, gate });
+  server.register(health, { config, engine, queue, storage, models, metrics, gate });
   return server;
 }
 

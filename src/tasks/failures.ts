@@ -57,6 +57,18 @@ export function guardRead(reply: PendingReply, place: ErrorPlace, log: Log): Pen
   return { ...reply, read };
 }
 
+/** Clients learn the names of files at most: where they lie is the operator's. */
+export function withoutPaths(message: string): string {
+  return message.replace(
+    /(?<![\w.:/-])(?:[A-Za-z]:)?[\\/](?:[^\s'"`,;:()\\/]+[\\/])+([^\s'"`,;:()\\/]*)/g,
+    '$1',
+  );
+}
+
+export function isDamage(error: unknown): boolean {
+  return error instanceof RetouchError && error.code === ('databaseCorrupt' satisfies StoreErrorCode);
+}
+
 export function toFailure(error: unknown, place: ErrorPlace, log: Log): Failure {
   const known = failureOf(error);
   if (known) return { status: known.status, error: { ...known.error, ...place } };
@@ -65,25 +77,25 @@ export function toFailure(error: unknown, place: ErrorPlace, log: Log): Failure 
     const message = 'The server failed in a way it should not; its log has the details.';
     return { status: 500, error: { code: 'internalServerError', message, ...place } };
   }
+  const message = withoutPaths(error.message);
   const code = (wireCodes as Partial<Record<string, ApiErrorCode>>)[error.code];
-  if (code !== undefined)
-    return { status: apiErrors[code][0], error: { code, message: error.message, ...place } };
+  if (code !== undefined) return { status: apiErrors[code][0], error: { code, message, ...place } };
   if (loraFaults.includes(error.code))
-    return failure('unsupportedLoraModel', error.message, { parameter: 'lora.model', ...place });
+    return failure('unsupportedLoraModel', message, { parameter: 'lora.model', ...place });
   if (ipAdapterFaults.includes(error.code))
-    return failure('unsupportedIpAdaptersModel', error.message, { parameter: 'ipAdapters.model', ...place });
+    return failure('unsupportedIpAdaptersModel', message, { parameter: 'ipAdapters.model', ...place });
   if (error.code === ('guideUndecodable' satisfies EngineErrorCode)) {
     const facts = { code: 'invalidIpAdaptersGuideImages', parameter: 'ipAdapters.guideImages' };
-    return { status: 400, error: { ...facts, message: error.message, ...place } };
+    return { status: 400, error: { ...facts, message, ...place } };
   }
   // Every image was decoded once before it reached the engine: its copy on the disk is damaged.
   if (isImageFault(error.code)) {
     const facts = { code: 'invalidReferenceImages', parameter: 'inputs.referenceImages' };
-    return { status: 400, error: { ...facts, message: error.message, ...place } };
+    return { status: 400, error: { ...facts, message, ...place } };
   }
   log.error('A task failed.', { taskUUID: place.taskUUID, code: error.code, reason: error.message });
   const status = unavailable.includes(error.code) ? 503 : 500;
-  return { status, error: { code: error.code, message: error.message, ...place } };
+  return { status, error: { code: error.code, message, ...place } };
 }
 
 const imageFaults: readonly string[] = [

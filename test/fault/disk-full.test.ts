@@ -86,6 +86,11 @@ describe.runIf(canMount)('a disk that is full', () => {
       else expect([status, refusals]).toEqual([503, expect.arrayContaining([body.error?.code])]);
     }
     expect((await server.health()).status).toBe('ok');
+    const ready = await fetch(new URL('/ready', server.url));
+    expect([ready.status, JSON.stringify(await ready.json())]).toEqual([
+      503,
+      expect.stringMatching(/the disk is full/i),
+    ]);
 
     await free();
     for (const task of accepted) {

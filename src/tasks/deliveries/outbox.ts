@@ -199,7 +199,7 @@ const passingStatuses = [408, 425, 429];
 /** The same request would fail again. */
 function isPermanent({ code, details: { status } }: RetouchError): boolean {
   const codes: string[] = ['addressRefused', 'urlRefused'] satisfies NetErrorCode[];
-  if (codes.includes(code) || code === 'mediaNotFound') return true;
+  if (codes.includes(code) || code === 'mediaNotFound' || code === 'databaseCorrupt') return true;
   return typeof status === 'number' && status >= 400 && status < 500 && !passingStatuses.includes(status);
 }
 

@@ -2,7 +2,7 @@
 
 import { createHmac } from 'node:crypto';
 import { apiError } from '../../api/errors.ts';
-import { parseJson, stringifyJson } from '../../api/json.ts';
+import { stringifyJson } from '../../api/json.ts';
 import { type Reply, toEnvelope } from '../../api/results.ts';
 import { type FetchLimits, type SendLimits, sendTo } from '../../net/fetch.ts';
 import type { AssetStore } from '../../store/assets.ts';
@@ -10,7 +10,7 @@ import type { Delivery } from '../../store/deliveries.ts';
 import type { TaskStore } from '../../store/tasks.ts';
 import { knownTask } from '../results/lookup.ts';
 import { mediaTypes } from '../results/media-types.ts';
-import { type KeptItem, showResult } from '../results/outcome.ts';
+import { readItem, showResult } from '../results/outcome.ts';
 import type { Send } from './outbox.ts';
 
 /** The protocol's limit for a webhook's receiver. */
@@ -42,7 +42,7 @@ export function createSend({ tasks, assets, webhook, fetch }: SendOptions): Send
     const { result } = found;
     const { terms } = knownTask(found.task);
     if (delivery.kind === 'upload') {
-      const { format } = parseJson(result.made!) as KeptItem;
+      const { format } = readItem(result.made!);
       const asset = await assets.get(result.uuid);
       if (!asset) throw apiError('mediaNotFound', 'The image is no longer stored.');
       // Azure's Put Blob refuses a request without its header; other stores ignore it.

@@ -1,10 +1,10 @@
-import { parseJson } from '../../api/json.ts';
 import { type Reply, toEnvelope } from '../../api/results.ts';
 import type { GetTaskDetailsTask } from '../../api/tasks/get-task-details.ts';
 import type { AssetStore } from '../../store/assets.ts';
 import type { StoredResult, TaskStore } from '../../store/tasks.ts';
 import { findTask } from '../results/lookup.ts';
 import { showResult } from '../results/outcome.ts';
+import { readStored } from '../results/stored-json.ts';
 import type { Call } from './handler.ts';
 
 type Uses = { tasks: TaskStore; assets: AssetStore };
@@ -23,7 +23,7 @@ export async function* getTaskDetails(
   const replies = (await Promise.all(shown)).filter((reply) => reply !== undefined);
   const { data, errors } = toEnvelope(replies).body;
   const response = { ...(data.length > 0 || !errors ? { data } : {}), ...(errors ? { errors } : {}) };
-  const request = [parseJson(task.request) as object];
+  const request = [readStored<object>(task.request, 'the request of a task')];
   const warnings = results.flatMap(warningsOf);
   const facts = { request, response, ...(warnings.length > 0 ? { warnings } : {}) };
   yield { item: { taskType, taskUUID: task.terms.taskUUID, ...facts } };
@@ -33,5 +33,8 @@ type Warning = { imageUUID: string; message: string };
 
 function warningsOf({ uuid, warnings }: StoredResult): Warning[] {
   if (warnings === null) return [];
-  return (parseJson(warnings) as string[]).map((message) => ({ imageUUID: uuid, message }));
+  return readStored<string[]>(warnings, 'the warnings of an image').map((message) => ({
+    imageUUID: uuid,
+    message,
+  }));
 }

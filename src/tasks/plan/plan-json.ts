@@ -4,6 +4,7 @@
  */
 
 import { RetouchError } from '../../error.ts';
+import { readStored } from '../results/stored-json.ts';
 
 /** Marks what JSON has no word for; no key of a Plan begins with it. */
 const mark = '$';
@@ -42,7 +43,7 @@ export function readPlan<Plan>(text: string, files: readonly Uint8Array[]): Plan
     if (key === `${mark}file`) return files[content] ?? missing(content);
     return Object.fromEntries(entries.map(([name, field]) => [name, decode(field)]));
   };
-  return decode(JSON.parse(text)) as Plan;
+  return readStored<Plan>(text, 'a plan', (text) => decode(JSON.parse(text)));
 }
 
 function unknown(what: string): RetouchError {

@@ -1,9 +1,9 @@
 /** Finding a task by the UUID that a client gave. */
 
 import { apiError } from '../../api/errors.ts';
-import { parseJson } from '../../api/json.ts';
 import type { StoredTask, TaskStore } from '../../store/tasks.ts';
 import type { Caller } from '../handlers/handler.ts';
+import { readStored } from './stored-json.ts';
 import type { Terms } from './terms.ts';
 
 export type KnownTask = Omit<StoredTask, 'terms'> & { terms: Terms };
@@ -20,6 +20,17 @@ export function findTask(
   throw apiError('taskNotFound', message, { parameter: 'taskUUID', taskType, taskUUID });
 }
 
+/** Throws `databaseCorrupt`. */
 export function knownTask(task: StoredTask): KnownTask {
-  return { ...task, terms: parseJson(task.terms) as Terms };
+  return { ...task, terms: readStored<Terms>(task.terms, 'a task') };
+}
+
+/** A task whose terms may be damaged, for settling its results: nothing can be delivered by terms that are lost. */
+export function salvagedTask(task: StoredTask): KnownTask {
+  try {
+    return knownTask(task);
+  } catch {
+    const terms = { taskUUID: task.taskUUID, publicUrl: '', outputType: 'URL', includeCost: false } as const;
+    return { ...task, terms };
+  }
 }

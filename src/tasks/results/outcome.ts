@@ -1,11 +1,12 @@
 /** A settled result as clients see it. */
 
 import { type Failure, failure } from '../../api/errors.ts';
-import { parseJson, stringifyJson } from '../../api/json.ts';
+import { stringifyJson } from '../../api/json.ts';
 import type { ImageItem, PendingReply, Reply } from '../../api/results.ts';
 import type { AssetStore } from '../../store/assets.ts';
 import type { StoredOutcome, StoredResult } from '../../store/tasks.ts';
 import { mediaTypes } from './media-types.ts';
+import { readSeed, readStored } from './stored-json.ts';
 import type { Terms } from './terms.ts';
 
 /**
@@ -24,8 +25,14 @@ export function writeOutcome(outcome: Outcome): StoredOutcome {
     : { failure: stringifyJson(outcome.failure) };
 }
 
+/** Throws `databaseCorrupt`. */
+export function readItem(text: string): KeptItem {
+  return readStored(text, 'an image');
+}
+
+/** Throws `databaseCorrupt`. */
 export function readFailure(text: string): Failure {
-  return parseJson(text) as Failure;
+  return readStored(text, 'the error of an image');
 }
 
 /** The form of an answer: how the image is given, and by which address its reader reaches the server. */
@@ -48,7 +55,7 @@ export async function offerResult(
   assets: AssetStore,
 ): Promise<PendingReply | undefined> {
   if (result.item === null || view.outputType === 'URL') return showResult(result, view, assets);
-  const item = parseJson(result.item) as KeptItem;
+  const item = readItem(result.item);
   if (!(await assets.has(item.imageUUID))) return noLongerStored(item);
   return { imageUUID: item.imageUUID, read: () => showImage(result, view, assets) };
 }
@@ -58,9 +65,9 @@ async function showImage(
   { outputType, publicUrl }: View,
   assets: AssetStore,
 ): Promise<Reply> {
-  const { format, ...facts } = parseJson(result.item!) as KeptItem;
+  const { format, ...facts } = readItem(result.item!);
   const { taskType, taskUUID, imageUUID, ...rest } = facts;
-  const seed = BigInt(result.seed);
+  const seed = readSeed(result.seed);
   const tell = (image: Partial<ImageItem>): Reply => ({
     item: { taskType, taskUUID, imageUUID, ...image, seed, ...rest },
   });

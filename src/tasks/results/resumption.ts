@@ -9,7 +9,7 @@ import type { Receipt, SessionResults } from '../../store/session-results.ts';
 import type { StoredTask } from '../../store/tasks.ts';
 import { guardRead, toFailure } from '../failures.ts';
 import type { Caller } from '../handlers/handler.ts';
-import { knownTask } from './lookup.ts';
+import { knownTask, salvagedTask } from './lookup.ts';
 import { awaitResults, type WaitOptions } from './wait.ts';
 
 export type ResumedTask = { taskUUID: string; replies: AsyncIterable<PendingReply> };
@@ -41,7 +41,7 @@ export class Resumption {
     return this.#options.results
       .tasks(session)
       .filter(({ account }) => account === caller.account)
-      .map((task) => ({ taskUUID: knownTask(task).terms.taskUUID, replies: this.#await(task, caller) }));
+      .map((task) => ({ taskUUID: salvagedTask(task).terms.taskUUID, replies: this.#await(task, caller) }));
   }
 
   /** Never throws: a receipt that cannot be written costs a repetition after the next start. */

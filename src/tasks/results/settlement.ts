@@ -1,15 +1,16 @@
 /** The end of one image: written once, whatever else happens, and told to everyone who waits for it. */
 
-import { parseJson, stringifyJson } from '../../api/json.ts';
+import { stringifyJson } from '../../api/json.ts';
 import type { RetouchError } from '../../error.ts';
 import type { Log } from '../../log.ts';
 import type { Delivery, DeliveryKind, DeliveryStore, NewDelivery } from '../../store/deliveries.ts';
 import type { InputStore } from '../../store/inputs.ts';
 import type { TaskStore } from '../../store/tasks.ts';
 import type { Outbox } from '../deliveries/outbox.ts';
+import { isDamage, toFailure, withoutPaths } from '../failures.ts';
 import type { TaskMetrics } from '../metrics/task-metrics.ts';
-import { type KnownTask, knownTask } from './lookup.ts';
-import { type KeptItem, type Outcome, writeOutcome } from './outcome.ts';
+import { type KnownTask, salvagedTask } from './lookup.ts';
+import { type KeptItem, type Outcome, readItem, writeOutcome } from './outcome.ts';
 import type { Tracker } from './tracker.ts';
 
 export type SettlementOptions = {
@@ -74,9 +75,18 @@ export class Settlement {
     metrics.deliveryEnded(kind, error ? 'failure' : 'success');
     const found = kind === 'upload' ? tasks.result(result) : undefined;
     if (!found?.result.made) return;
-    const made = parseJson(found.result.made) as KeptItem;
-    const uploadError = error && { uploadError: { code: error.code, message: error.message } };
-    this.settle(knownTask(found.task), { result, item: { ...made, ...uploadError } });
+    const task = salvagedTask(found.task);
+    try {
+      const made = readItem(found.result.made);
+      const uploadError = error && {
+        uploadError: { code: error.code, message: withoutPaths(error.message) },
+      };
+      this.settle(task, { result, item: { ...made, ...uploadError } });
+    } catch (damage) {
+      if (!isDamage(damage)) throw damage;
+      const place = { taskType: task.type, taskUUID: task.terms.taskUUID };
+      this.settle(task, { result, failure: toFailure(damage, place, this.#options.log) });
+    }
   }
 }
 

@@ -15,7 +15,7 @@ import { toFailure } from '../failures.ts';
 import type { TaskMetrics } from '../metrics/task-metrics.ts';
 import { readPlan } from '../plan/plan-json.ts';
 import { costOf } from '../results/cost.ts';
-import { type KnownTask, knownTask } from '../results/lookup.ts';
+import { type KnownTask, knownTask, salvagedTask } from '../results/lookup.ts';
 import type { KeptItem } from '../results/outcome.ts';
 import type { Settlement } from '../results/settlement.ts';
 import { storeImage } from '../results/store-image.ts';
@@ -55,11 +55,13 @@ export class Worker {
     const job = tasks.job(result);
     // Cancelled, forgotten, or settled by a process that ended before it took the job out of the queue.
     if (!job) return;
-    const task = knownTask(job.task);
+    // Damaged terms are found below, inside of what settles the result.
+    const task = salvagedTask(job.task);
     const place = { taskType: task.type, taskUUID: task.terms.taskUUID };
     let made: Made;
     try {
       if (attempt > maxAttempts) throw abandoned(attempt - 1);
+      knownTask(job.task);
       made = await this.#make(task, { result, plan: job.plan, signal });
     } catch (error) {
       if (isPassing(error, signal)) throw error;
