@@ -41,7 +41,7 @@ async function run(file: string, words: readonly string[], cwd = folder) {
 }
 
 it('holds what runs and nothing else', () => {
-  const expected = /^(dist\/.+\.(js|d\.ts)|web\/dist\/.+|bin\/retouch\.js|examples\/scene-car\.png)$/;
+  const expected = /^(dist\/.+\.(js|d\.ts)|web\/dist\/.+|bin\/retouch\.js|examples\/scene-(car|house)\.png)$/;
   const ofModel = /^model\/(?!training|conversion|\.retouch).+(\.json|\.safetensors|LICENSE)$/;
   expect(packed).toContain('web/dist/index.html');
   const others = packed.filter((path) => !expected.test(path) && !ofModel.test(path));

@@ -70,7 +70,7 @@ export function weightFiles(folder: string, names: readonly string[]): string[] 
 function incomplete(folder: string, missing: readonly string[], of: number): RetouchError {
   return new EngineError(
     'modelFileMissing',
-    `${folder} lacks ${missing.join(', ')} of the ${of} parts of its network`,
+    `${folder} lacks ${missing.join(', ')} of the ${of} parts of its network; expected ${missing.map((name) => path.join(folder, name)).join(', ')}`,
     { path: folder, missing },
   );
 }
@@ -80,7 +80,7 @@ function shardsOf(index: string): string[] {
   try {
     table = JSON.parse(fs.readFileSync(index, 'utf8'));
   } catch {
-    table = undefined;
+    throw new EngineError('modelConfigInvalid', `${index} is not JSON`, { path: index });
   }
   if (!table?.weight_map)
     throw new EngineError('checkpointInvalid', `${index} has no weight_map`, { path: index });
