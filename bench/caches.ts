@@ -19,7 +19,7 @@ const steps = 28;
 
 type Accelerator = NonNullable<Parameters<typeof cachePlan>[0]>;
 
-/** What the schema fills in where a request says nothing. */
+/** The schema's defaults of an absent `acceleratorOptions`. */
 const defaults: Accelerator = {
   cacheEndStep: undefined,
   cacheEndStepPercentage: undefined,
@@ -101,13 +101,13 @@ function makePlan(model: Plan['model'], file: string, prompt: string): Plan {
 
 type Measured = {
   milliseconds: number;
-  /** Of the processor: the same whatever else runs on the machine, where there is one thread. */
+  /** Processor time: with one thread it hardly depends on other load on the machine. */
   processor: number;
   reused: number;
   picture: Bitmap;
 };
 
-/** By cache, the steps of the fastest of some runs of each edit: in turns, so that no cache has all of a disturbance. */
+/** By cache, the steps of the fastest run of each edit. They take turns, so that a disturbance hits all. */
 async function measureAll(
   engine: Engine,
   plans: readonly Plan[],

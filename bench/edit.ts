@@ -23,7 +23,7 @@ export async function edit({ threads, runs }: Options): Promise<Row[]> {
   const rows: Row[] = [{ run: 'cold, command line', ...(await commandLine(folder)) }];
   const host = new EngineHost({ threads });
   rows.push({ run: 'first of a server', ...(await measured(host, plan)) });
-  // Another sentence each time: the engine would not encode the same one again.
+  // Another sentence each time, since the engine caches the encoding of a prompt.
   for (const [i, colour] of ['green', 'white', 'yellow', 'purple'].slice(0, runs).entries())
     rows.push({
       run: `warm ${i + 1}`,

@@ -38,7 +38,7 @@ export async function openAI(url: string): Promise<Client> {
   return { name: 'OpenAI generations', send: async () => check(await post(asked), '"url"'), close };
 }
 
-/** The acknowledgement: the task is written down when it comes. */
+/** The acknowledgement, which comes after the task is committed. */
 export async function async(url: string): Promise<Client> {
   const { post, close } = poster(url);
   const send = async () => {
@@ -48,7 +48,7 @@ export async function async(url: string): Promise<Client> {
   return { name: 'HTTP async, acknowledged', send, close };
 }
 
-/** Of a task that is done. */
+/** Polls a finished task. */
 export async function polling(url: string): Promise<Client> {
   const { post, close } = poster(url);
   const asked = task();

@@ -1,5 +1,5 @@
 /**
- * The floor of `bench http`, as a process of its own: what any server must do that keeps what it promises. A bare HTTP
+ * The floor of `bench http`, as a process of its own: the least work of any server with the same durability. A bare HTTP
  * server that reads JSON, makes one commit, writes and syncs the same picture, and answers; each in the fastest way found.
  */
 
@@ -77,7 +77,7 @@ await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
 const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 process.send!({ url });
 
-// Everything is done when it is answered.
+// All work is done before the answer.
 process.on('message', (message) => process.send!(message));
 
 process.on('disconnect', () => {

@@ -2,7 +2,7 @@
 
 import { encodeImage } from '../src/engine/image/image-codec.ts';
 
-/** Noise does not compress, so a quarter of the side is about a photograph's weight. */
+/** Noise does not compress, so a quarter of the side gives about a photograph's file size. */
 const side = 256;
 
 export function picture(): Promise<{ bytes: Uint8Array }> {

@@ -1,4 +1,4 @@
-/** A server of these benchmarks, as a process of its own. */
+/** Runs a benchmark's server as a process of its own. */
 
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 
 export type ServerProcess = {
   url: string;
-  /** What the process says when it is asked for it. */
+  /** The process's reply to a message. */
   ask(what: 'idle' | 'memory'): Promise<unknown>;
   end(): Promise<void>;
 };

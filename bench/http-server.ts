@@ -1,4 +1,4 @@
-/** The server with an engine that takes no time, as a process of its own, for `bench http`. */
+/** Entry of a process for `bench http`: the server with an engine that takes no time. */
 
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

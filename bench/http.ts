@@ -1,7 +1,7 @@
 /**
- * What the server costs over the engine: `npm run bench -- http`. The engine in place takes no time, so that everything
- * measured is the server's: validation, the database, the stored picture, the queue, the answer. The floor is a bare server
- * that keeps the same promises. Client and server are two processes and share the machine.
+ * The server's overhead over the engine: `npm run bench -- http`. The engine is replaced by one that takes no time, so the
+ * measured time is the server's: validation, database, stored image, queue, answer. The floor is a bare server with the same
+ * durability. Client and server are two processes and share the machine.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { async, type Client, flood, inFlight, openAI, polling, sync, webSocket } from './http-clients.ts';
@@ -12,7 +12,7 @@ import { type Row, round } from './measure.ts';
 const pace = 100;
 const seconds = 10;
 
-/** Without a pace. The first warm the server up: a just-in-time compiler takes some thousand requests to be done with it. */
+/** Counts without a pace. The first requests warm the server up: the JIT compiler needs some thousand of them. */
 const warmUp = 2000;
 const counted = 2000;
 
@@ -24,12 +24,12 @@ export async function http(): Promise<Row[]> {
   try {
     const rows: Row[] = [];
     for (const open of [sync, async, polling, webSocket]) {
-      // One after the other, so that what else the machine does in the meantime befalls both.
+      // The two take turns, so that other load on the machine affects both.
       const least = await measure(floor, open);
       const found = await measure(server, open);
       rows.push(row(`${found.name}, floor`, least), row(found.name, found, least));
     }
-    // The cost of the other door, over the native request measured in the same minute; no floor speaks it.
+    // OpenAI's door is compared with the native request measured in the same minute, as the floor has no such door.
     const native = await measure(server, sync);
     const door = await measure(server, openAI);
     rows.push(row('HTTP sync, again', native), row(door.name, door, undefined, native));
@@ -61,7 +61,7 @@ async function measure(
   const begin = performance.now();
   await flood(client.send, counted);
   const perSecond = (1000 * counted) / (performance.now() - begin);
-  // What was only acknowledged is still being made.
+  // Waits for tasks that were acknowledged but are not finished.
   await ask('idle');
   const times = await paced(client);
   await ask('idle');
@@ -69,7 +69,7 @@ async function measure(
   return { name: client.name, ...times, perSecond };
 }
 
-/** Requests start at their time whether or not those before have ended, so that waiting is measured too. */
+/** Requests start on schedule even if earlier ones have not ended, so that queueing is measured too. */
 async function paced({ send }: Client): Promise<Omit<Times, 'perSecond'>> {
   const times: number[] = [];
   const running: Promise<void>[] = [];
@@ -78,7 +78,7 @@ async function paced({ send }: Client): Promise<Omit<Times, 'perSecond'>> {
     const due = begin + (i * 1000) / pace;
     const wait = due - performance.now();
     if (wait > 0) await sleep(wait);
-    // From when it starts: timers are late by up to a millisecond, and that is not the server's.
+    // Measured from the actual start: timers are late by up to a millisecond, which is not the server's time.
     const started = performance.now();
     running.push(send().then(() => void times.push(performance.now() - started)));
   }

@@ -1,7 +1,7 @@
 /**
- * What a LoRA of rank 16 on every block's layers costs a step: of a real-width transformer of one double and two single
- * blocks, and of the embedded model. `fused`: one A for a fused layer, as kohya's and ComfyUI's files have it; `cut`: one
- * for each of q, k, v and the MLP, as diffusers' have it.
+ * The cost per step of a LoRA of rank 16 on every layer of every block, for a real-width transformer of one double and two
+ * single blocks and for the embedded model. `fused`: one A per fused layer, as in kohya's and ComfyUI's files; `cut`: one A
+ * each for q, k, v and the MLP, as in diffusers' files.
  */
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -25,7 +25,7 @@ type Kind = 'fused' | 'cut';
 /** Tokens on a side of the target and of its one reference, and of text. */
 type Size = { side: number; text: number };
 
-/** What FLUX.1 has at 256×256, and the embedded model at 1024×1024. */
+/** Token counts of FLUX.1 at 256×256 and of the embedded model at 1024×1024. */
 const quarter: Size = { side: 16, text: textTokens };
 const own: Size = { side: 8, text: 24 };
 
@@ -89,7 +89,7 @@ export async function measure(
     );
     const tokens = text + 2 * grid.rows * grid.columns;
     const base = (config.depth + config.depthSingle) * blockOperations(config, tokens);
-    // A and B are multiplied in f32, whatever the precision: at the speed that f32 had.
+    // A and B are multiplied in f32 at every precision, so the prediction uses the measured f32 speed.
     if (precision === 'f32')
       for (const key of [model, `${model} ${tokens}`]) speeds.set(key, base / times.none);
     const speed = speeds.get(`${model} ${tokens}`) ?? speeds.get(model)!;
@@ -111,8 +111,8 @@ export async function measure(
 }
 
 /**
- * Milliseconds of processor time, the least of each, in turns: on a machine that does other things too, it is disturbed
- * less than the clock's, and equal to it with one thread and nothing else running.
+ * Minimum processor time of each in milliseconds, measured in turns. Other load disturbs processor time less than wall time;
+ * with one thread on an idle machine the two are equal.
  */
 async function interleaved<Name extends string>(
   feeds: Record<Name, Feeds>,
@@ -125,7 +125,7 @@ async function interleaved<Name extends string>(
       const begin = process.cpuUsage();
       await work(updates);
       const { user, system } = process.cpuUsage(begin);
-      // The first of each warms up.
+      // The first run of each is a warm-up.
       if (run > 0) best[name] = Math.min(best[name]!, (user + system) / 1000);
     }
   return best as Record<Name, number>;
@@ -146,7 +146,7 @@ function feedsOf(slots: readonly LinearLayer[], kind: Kind): Feeds {
   return Object.assign({}, ...feeds);
 }
 
-/** Multiplications and additions of x·A·B over the tokens that each layer sees, and of adding what comes out. */
+/** Multiplications and additions of x·A·B over the tokens that each layer sees, and of adding the result. */
 function operations(slots: readonly LinearLayer[], kind: Kind, tokens: number, text: number): number {
   return slots.filter(inBlock).reduce((sum, slot) => {
     const { name, inputs, outputs, parts } = slot;

@@ -1,6 +1,6 @@
 /**
- * What the server keeps in memory of tasks that are done: `npm run bench -- memory`. What fills caches of a fixed size and
- * what the allocator holds back ends by itself, so that the slope over the second half is what counts.
+ * Memory that the server retains per finished task: `npm run bench -- memory`. Fixed-size caches and allocator reserves fill
+ * up early, so the slope over the second half is the result.
  */
 import { flood, sync } from './http-clients.ts';
 import { startProcess } from './http-process.ts';
@@ -11,7 +11,7 @@ const samples = 16;
 
 type Memory = ReturnType<typeof process.memoryUsage>;
 
-/** The heap grows by steps to the size its young objects are given, whatever lives in it, so it is told apart. */
+/** V8 grows the heap in steps with its young generation, independently of live objects, so it is listed separately. */
 const columns: Record<string, (memory: Memory) => number> = {
   resident: ({ rss }) => rss,
   'of it heap': ({ heapTotal }) => heapTotal,
@@ -52,7 +52,7 @@ function row(tasks: string, value: (read: (memory: Memory) => number) => number)
   return { tasks, ...Object.fromEntries(cells) };
 }
 
-/** Of the line nearest to the points. */
+/** Slope of the least-squares line. */
 function slopeOf(xs: readonly number[], ys: readonly number[]): number {
   const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
   const [x, y] = [mean(xs), mean(ys)];

@@ -1,7 +1,7 @@
 /**
  * `npm run pictures -- CHECKOUT [CHECKOUT] [--only TEXT]`: the SHA-256 of the pixels that a checkout draws for a fixed list of
- * tasks, over HTTP; of two checkouts, which tasks differ. A change that is meant to keep every byte is compared with the
- * commit before it. Both checkouts need their node_modules.
+ * tasks, over HTTP; with two checkouts, the tasks that differ. Compare a change that must keep every byte with the commit
+ * before it. Both checkouts need their node_modules.
  */
 
 import { spawn } from 'node:child_process';

@@ -33,7 +33,7 @@ function luma({ width, height, data }: Bitmap): Float64Array {
   });
 }
 
-/** Sums of all above and to the left, with a row and a column of zeros before. */
+/** Summed-area table, with a leading row and column of zeros. */
 function integral(values: Float64Array, width: number): Float64Array {
   const stride = width + 1;
   const table = new Float64Array(stride * (values.length / width + 1));

@@ -1,4 +1,4 @@
-/** Checkpoints of any size with random weights: what a network costs does not depend on what it has learnt. */
+/** Checkpoints of any size with random weights: a network's cost does not depend on its weights' values. */
 import fs from 'node:fs';
 import type { FluxConfig } from '../src/engine/models/flux-config.ts';
 

@@ -1,4 +1,4 @@
-/** A real-width FLUX transformer with random weights on disk, and what its parts cost in arithmetic. */
+/** A real-width FLUX transformer with random weights on disk, and the operation counts of its parts. */
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';

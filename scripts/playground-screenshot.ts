@@ -24,7 +24,7 @@ try {
   const slider = page.getByRole('slider', { name: /picture before/ });
   await slider.fill('81');
   await page.getByRole('tab', { name: 'Code' }).click();
-  // Its colours fade over.
+  // Waits for the colour transition to end.
   await page.waitForTimeout(500);
   const picture = await page.screenshot();
   const { size } = await sharp(picture).resize(1600).webp({ quality: 80 }).toFile(target);

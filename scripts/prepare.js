@@ -1,5 +1,5 @@
-// Builds the playground when the development dependencies are there; an installed package brings it built. Plain
-// JavaScript, since the Node of whoever installs may be older than the one the project runs on.
+// Builds the playground when the development dependencies are installed; the published package contains it built. Plain
+// JavaScript, since the installing Node may be older than the one the project runs on.
 
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';

@@ -55,7 +55,7 @@ await sharp({ create: { width: columns * tile, height, channels: 3, background: 
   .webp({ quality: 80 })
   .toFile(file('docs/reference/schedulers.webp').pathname);
 
-/** Long names are set smaller rather than cut. */
+/** Long names get a smaller font instead of being cut. */
 function label(name: string): Buffer {
   const size = Math.min(12, (tile - 6) / (0.58 * name.length)).toFixed(1);
   const text = `<text x="${tile / 2}" y="14" font-family="sans-serif" font-size="${size}" text-anchor="middle">${name}</text>`;

@@ -1,4 +1,4 @@
-/** docs/reference/schedulers.md, from the tables that the server runs by. */
+/** Writes docs/reference/schedulers.md from the server's own tables. */
 import { schedulers } from '../src/api/schedulers.ts';
 import { type SamplerEntry, type SamplerName, samplers } from '../src/engine/samplers/index.ts';
 import {
@@ -18,7 +18,7 @@ const rows: Row[] = (Object.keys(schedulers) as Name[]).map((name) => {
   return { name, sampler, spacing: sigmas };
 });
 
-/** What must be said of a name beside its row. */
+/** Notes on single names, beside their rows. */
 const remarks: Partial<Record<Name, string>> = {
   DDIM: 'η = 0: on a flow it is Euler',
   DDIMScheduler: 'η = 0: on a flow it is Euler',

@@ -1,6 +1,6 @@
 /**
  * Every setting of the server: from `RETOUCH_DATA_DIR` in the environment or `--data-dir` on the command line, which
- * wins. One table says all of them.
+ * wins. One table declares all settings.
  */
 
 import { homedir } from 'node:os';
@@ -17,17 +17,17 @@ export const configErrors = {
 } as const;
 
 const MiB = 2 ** 20;
-/** What the engine decodes at most. */
+/** The largest images that the engine decodes. */
 const maxPixels = 64 * MiB;
 const devices = ['cpu', 'webgpu'] as const;
 const webhookBodies = ['wrapped', 'flat'] as const;
 const referenceIds = ['offset', 'index'] as const;
 const precisions = ['auto', 'f32', 'f16', 'int8', 'int8-blocks', 'int4'] as const;
 
-/** `read` gives undefined for text it cannot use; `expected` then says what it could. */
+/** `read` returns undefined for invalid text; `expected` describes valid text. */
 type Setting<T> = { about: string; expected: string; initial: T; read(text: string): T | undefined };
 
-/** Name on the command line → setting. In the environment the name is RETOUCH_ and capitals. */
+/** Name on the command line → setting. The environment variable is RETOUCH_ and the name in capitals. */
 export const settings = {
   host: text('127.0.0.1', 'Address to listen on; beyond this machine only with API keys.'),
   port: integer(7100, 0, 65535, 'Port to listen on; 0 takes any free one.'),
@@ -123,7 +123,7 @@ export function loadConfig({ env, flags = {} }: ConfigSources): Config {
     const key = name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase());
     const flag = flags[name];
     if (flag !== undefined && flag !== false) return [key, readSetting(setting, textOf(flag), `--${name}`)];
-    // Compose files and shells leave empty variables for "not set".
+    // Compose files and shells pass unset variables as empty strings.
     const variable = env[variableOf(name)];
     return [key, variable ? readSetting(setting, variable, variableOf(name)) : setting.initial];
   });
@@ -137,7 +137,7 @@ function homeDataDir(): string {
   try {
     return join(homedir(), '.retouch');
   } catch (cause) {
-    // Without HOME the system is asked, and a container's user need not be in its list.
+    // Without HOME, homedir() reads the user database, which need not list a container's user.
     const message =
       'This user has no home directory (HOME is not set, and the system knows no such user); set RETOUCH_DATA_DIR.';
     throw new RetouchError('homeMissing', message, {}, { cause });
@@ -153,7 +153,7 @@ export function variableOf(name: string): string {
   return `RETOUCH_${name.toUpperCase().replaceAll('-', '_')}`;
 }
 
-/** `storedKeys`: how many the database has. Throws `keysRequired`. */
+/** `storedKeys`: the number of keys in the database. Throws `keysRequired`. */
 export function requireKeys({ host, apiKeys }: Config, storedKeys: number): void {
   if (apiKeys.length + storedKeys > 0 || isLoopback(host)) return;
   const message = `The host ${host} can be reached from other machines, and no API key is configured`;
@@ -182,7 +182,7 @@ function refuseUnknown(env: ConfigSources['env'], flags: object): void {
 function readSetting(setting: Setting<unknown>, value: string, name: string): unknown {
   const read = setting.read(value.trim());
   if (read !== undefined) return read;
-  // Keys belong on no terminal and in no log.
+  // Keys must not appear on a terminal or in a log.
   const found = /key|secret/i.test(name) ? 'unusable' : `'${value.slice(0, 100)}'`;
   throw new RetouchError('settingInvalid', `${name} is ${found}; expected ${setting.expected}.`);
 }

@@ -10,14 +10,14 @@ interface Family {
   samples(): Iterable<readonly [suffix: string, labels: Labels, value: number]>;
 }
 
-/** Goes up only. */
+/** A monotonic counter. */
 export class Counter implements Family {
   readonly type = 'counter';
   readonly name: string;
   readonly help: string;
   readonly #values = new Map<string, { labels: Labels; value: number }>();
 
-  /** `initial`: label sets that are shown as 0 before anything happened. */
+  /** `initial`: label sets that are reported as 0 before their first event. */
   constructor(name: string, help: string, initial: readonly Labels[] = [{}]) {
     this.name = name;
     this.help = help;
@@ -36,14 +36,14 @@ export class Counter implements Family {
   }
 }
 
-/** Read when it is asked for. */
+/** A value read at scrape time. */
 export class Gauge implements Family {
   readonly type: 'gauge' | 'counter';
   readonly name: string;
   readonly help: string;
   readonly #read: () => number;
 
-  /** `type`: counter for a count that someone else keeps. */
+  /** `type`: `counter` for a monotonic count kept elsewhere. */
   constructor(name: string, help: string, read: () => number, type: 'gauge' | 'counter' = 'gauge') {
     this.name = name;
     this.help = help;
@@ -61,11 +61,11 @@ export class Histogram implements Family {
   readonly name: string;
   readonly help: string;
   readonly #bounds: readonly number[];
-  /** One more than bounds: above the last. */
+  /** One more element than `bounds`: the last counts values above every bound. */
   readonly #counts: number[];
   #sum = 0;
 
-  /** `bounds` ascend; each bucket holds what is at most its bound. */
+  /** `bounds` ascend; a bucket counts values up to and including its bound. */
   constructor(name: string, help: string, bounds: readonly number[]) {
     this.name = name;
     this.help = help;
@@ -93,7 +93,7 @@ export class Histogram implements Family {
 export class Metrics {
   readonly #families: Family[] = [];
 
-  /** Shown from now on, and given back. */
+  /** Registers a metric and returns it. */
   add<F extends Family>(family: F): F {
     if (this.#families.some(({ name }) => name === family.name)) {
       throw new TypeError(`There are two metrics of the name ${family.name}.`);

@@ -1,4 +1,4 @@
-/** Words and facts about schemas and values, for error objects. */
+/** Describes schemas and values for error objects. */
 
 import type { ErrorObject } from './errors.ts';
 import type { Schema } from './schema.ts';
@@ -8,7 +8,7 @@ export function publicType(schema: Schema): string {
   return schema.type === 'long' ? 'integer' : schema.type;
 }
 
-/** The facts of a parameter that an error object carries. */
+/** The members of an error object that describe its parameter. */
 export function describe(schema: Schema): Partial<ErrorObject> {
   const facts: Partial<ErrorObject> = { type: publicType(schema) };
   if (schema.type === 'string') {
@@ -26,7 +26,7 @@ export function describe(schema: Schema): Partial<ErrorObject> {
   return facts;
 }
 
-/** What would have been right, to stand after "expected". */
+/** The text after "expected" in an error message: the valid values. */
 export function expectation(schema: Schema): string {
   switch (schema.type) {
     case 'string':
@@ -66,7 +66,7 @@ function bounds(min: number | bigint | undefined, max: number | bigint | undefin
   return max === undefined ? '' : ` of at most ${max}`;
 }
 
-/** A value as a sentence can hold it: short, whatever a client sent. */
+/** A value as quoted in a message, shortened to a fixed length. */
 export function show(value: unknown): string {
   if (typeof value === 'string')
     return value.length > 60 ? `a string of ${value.length} characters` : `'${value}'`;

@@ -8,7 +8,7 @@ import { RetouchError } from '../error.ts';
 export type ErrorObject = {
   code: string;
   message: string;
-  /** A path such as `inputs.referenceImages`; several when a rule joins them. */
+  /** A path such as `inputs.referenceImages`; several for a rule between parameters. */
   parameter?: string | string[];
   type?: string;
   min?: number | bigint;
@@ -80,12 +80,12 @@ export const apiErrors = {
 
 export type ApiErrorCode = keyof typeof apiErrors;
 
-/** Codes beside the table are of one parameter: the client's fault. */
+/** Codes outside the table name one parameter, which is the client's fault: 400. */
 export function statusOf(code: string): number {
   return Object.hasOwn(apiErrors, code) ? apiErrors[code as ApiErrorCode][0] : 400;
 }
 
-/** What joins an error to its place in the request. */
+/** The members that tie an error to its task in the request. */
 export type ErrorPlace = Partial<Omit<ErrorObject, 'code' | 'message'>>;
 
 export function failure(code: ApiErrorCode, message: string, place: ErrorPlace = {}): Failure {

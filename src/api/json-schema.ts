@@ -8,8 +8,8 @@ export type JsonSchemaOptions = {
   /** Objects may have further properties: answers gain some from version to version, requests may not have any. */
   open?: boolean;
   /**
-   * Whether steps are said as `multipleOf`. Validators that compute 0.29 / 0.01 in binary refuse 0.29, so for clients
-   * whose validator we do not choose they are left to the server.
+   * Whether steps become `multipleOf`. Validators that compute 0.29 / 0.01 in binary refuse 0.29, so schemas for clients
+   * with an unknown validator omit it, and the server checks the step.
    */
   steps?: boolean;
 };
@@ -19,7 +19,7 @@ export function toJsonSchema(schema: Schema, options: JsonSchemaOptions = {}): J
   return { ...shape(schema, options), ...given({ description, default: initial }) };
 }
 
-/** A task or a result, under its title and with the rules that join its properties. */
+/** A task or a result, with its title and the rules between its properties. */
 export function toObjectSchema(
   title: string,
   schema: ObjectSchema,
@@ -44,7 +44,7 @@ function shape(schema: Schema, options: JsonSchemaOptions): JsonSchema {
       return { type: 'string', ...given({ minLength, maxLength }), ...(format ? formats[format] : {}) };
     }
     case 'integer': {
-      // Every integer that a number holds exactly.
+      // The range in which a double holds every integer exactly.
       const { min = Number.MIN_SAFE_INTEGER, max = Number.MAX_SAFE_INTEGER } = schema;
       return { type: 'integer', minimum: min, maximum: max };
     }

@@ -14,9 +14,9 @@ const { rawJSON } = JSON as unknown as { rawJSON(text: string): unknown };
 const longInteger = /\d{16}/;
 const integerLiteral = /^-?\d+$/;
 
-/** Throws SyntaxError for what is not JSON and RangeError for nesting too deep to walk. */
+/** Throws SyntaxError for text that is not JSON and RangeError for nesting too deep to walk. */
 export function parseJson(text: string): unknown {
-  // The reviver visits every value, so it is kept for the few texts that need it.
+  // The reviver visits every value, so only the few texts with long integers are parsed with it.
   return longInteger.test(text) ? parse(text, keepInteger) : parse(text);
 }
 

@@ -67,7 +67,7 @@ export function describeApi({ version, maxTasks }: ApiFacts): JsonSchema {
   };
 }
 
-/** What newer SDKs fetch of a model: `draws` are its sizes, where they are not all of the wire's. */
+/** The schema of one model, which newer SDKs fetch. `draws`: the model's sizes where they differ from the API's list. */
 export function describeModel(draws: readonly Size[]): JsonSchema {
   const { schema, result, documentation } = taskTypes.imageInference;
   const $schema = 'https://json-schema.org/draft/2019-09/schema';

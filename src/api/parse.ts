@@ -1,4 +1,4 @@
-/** Request body → Tasks, each valid or with everything that is wrong with it. */
+/** Request body → Tasks, each valid or with all of its errors. */
 
 import { nearest } from '../nearest.ts';
 import { show } from './describe.ts';
@@ -9,14 +9,14 @@ import type { Renamed, TaskType, WireObject } from './task-type.ts';
 import { type Task, type TaskName, taskTypes } from './tasks/index.ts';
 import { codeOf, isUuid, Reader } from './validate.ts';
 
-/** What the rules need to know about this server. */
+/** The properties of this server that the rules depend on. */
 export type ParseContext = {
   maxTasks: number;
-  /** The sizes that an installed model draws where they are not the listed ones. */
+  /** The sizes of an installed model, where they differ from the API's list. */
   sizesOf?(air: string): readonly Size[] | undefined;
-  /** A sentence when the model is not installed. */
+  /** An error sentence when the model is not installed. */
   explainMissingModel(air: string): string | undefined;
-  /** What is wrong with using an adapter for a model that is installed; without it all are taken for good. */
+  /** An error when an adapter cannot be used with an installed model; without this function every adapter passes. */
   explainAdapter?(
     category: AdapterCategory,
     air: string,
@@ -28,14 +28,14 @@ export type ParseContext = {
 const adapterParameters = { lora: 'lora', ipAdapters: 'ip-adapter' } as const;
 type AdapterCategory = (typeof adapterParameters)[keyof typeof adapterParameters];
 
-/** `wire` is the element of the request as it came. */
+/** `wire`: the element of the request as received. */
 export type ValidTask = { task: Task; wire: WireObject };
 export type Parsed = ValidTask | { failures: Failure[] };
 
 /** A million separators are far more than the longest sensible request has, and few enough to parse at once. */
 const maxSeparators = 1_000_000;
 
-/** Throws an API error when the body is not an array of one to `maxTasks` elements; their faults are in the answer. */
+/** Throws an API error when the body is not an array of one to `maxTasks` elements. Errors of elements are returned. */
 export function parseTasks(body: Uint8Array, context: ParseContext): Parsed[] {
   const elements = parseArray(body, context.maxTasks);
   const seen = new Set<string>();
@@ -67,7 +67,7 @@ function parseArray(body: Uint8Array, maxTasks: number): unknown[] {
   throw apiError('maxTasksExceeded', `The request has ${value.length} tasks; expected at most ${maxTasks}.`);
 }
 
-/** JSON of a body. Throws `invalidBody`; `expected` is what its message asks for. */
+/** JSON of a body. Throws `invalidBody`; `expected`: the description of a valid body in its message. */
 export function parseText(body: Uint8Array, expected = 'a JSON array of tasks'): unknown {
   if (body.length === 0)
     throw apiError('invalidBody', `The body of the request is empty; expected ${expected}.`);
@@ -91,7 +91,7 @@ function countSeparators(body: Uint8Array): number {
   return count;
 }
 
-/** One element; `index` is where it stands in the request, for messages. */
+/** Parses one element; `index` is its position in the request, for messages. */
 export function parseTask(element: unknown, index: number, context: ParseContext): Parsed {
   if (typeof element !== 'object' || element === null || Array.isArray(element)) {
     const message = `Element ${index} of the request is ${show(element)}; expected a task object.`;
@@ -160,7 +160,7 @@ function atTask(error: ErrorObject, wire: WireObject, page: string): Failure {
   return { status: statusOf(error.code), error: { ...error, documentation, ...place(wire) } };
 }
 
-/** Every error says whose it is: clients match errors to calls by taskUUID. */
+/** Every error names its task: clients match errors to calls by taskUUID. */
 function place(wire: WireObject): Partial<ErrorObject> {
   const uuid = taskUuid(wire);
   const type = Object.hasOwn(wire, 'taskType') ? wire.taskType : undefined;

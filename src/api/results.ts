@@ -8,10 +8,10 @@ import type { TaskName, taskTypes } from './tasks/index.ts';
 export type ResultOf<Name extends TaskName> = Output<(typeof taskTypes)[Name]['result']>;
 
 export type ImageItem = ResultOf<'imageInference'>;
-/** An element of modelSearch's `results`; what is not known of a model is left out. */
+/** An element of modelSearch's `results`; unknown properties are omitted. */
 export type FoundModel = ResultOf<'modelSearch'>['results'][number];
 
-/** Acknowledges a task whose results are polled for or sent to its webhook. */
+/** Acknowledges a task whose results are polled or sent to its webhook. */
 export type AcceptedItem = Pick<ImageItem, 'taskType' | 'taskUUID'>;
 
 /** A finished image in the answer to getResponse. */

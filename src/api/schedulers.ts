@@ -1,4 +1,4 @@
-/** The scheduler names of the wire and what each is in the engine: a sampler and a spacing of sigmas. */
+/** The API's scheduler names, each with the engine's sampler and sigma spacing. */
 
 /**
  * Letter by letter as the model page lists them, its `Euler DiscreteScheduler` included; `EulerDiscreteScheduler` is the

@@ -1,15 +1,15 @@
 /**
- * What a parameter may be, as plain data: one declaration says what is validated, what an error quotes and what the
- * JSON Schema shows. `validate.ts` reads values against it.
+ * Parameter schemas as plain data: one declaration serves validation (`validate.ts`), error messages and the published
+ * JSON Schema.
  */
 
 type Common<T> = {
   readonly required?: true;
-  /** What it is for, in a sentence or two; the documents that describe the API show it. */
+  /** The parameter's purpose in a sentence or two, for the API's documents. */
   readonly about?: string;
-  /** Taken when the parameter is absent. */
+  /** The value of an absent parameter. */
   readonly default?: T;
-  /** Shown as the default, though absent stays absent: a rule between parameters decides what that means. */
+  /** Shown as the default, but not filled in: a rule between parameters interprets absence. */
   readonly implied?: T;
   /** The valid values this version acts on; absent is all of them, `[]` is none. Others are `unsupportedParameter`. */
   readonly supported?: readonly T[];
@@ -17,7 +17,7 @@ type Common<T> = {
 
 export type StringSchema = Common<string> & {
   readonly type: 'string';
-  /** In code points. */
+  /** Length in code points. */
   readonly minLength?: number;
   readonly maxLength?: number;
   readonly allowed?: readonly string[];
@@ -41,7 +41,7 @@ export type FloatSchema = Common<number> & {
   readonly type: 'float';
   readonly min?: number;
   readonly max?: number;
-  /** The value is a multiple of it. */
+  /** The value must be a multiple of this. */
   readonly step?: number;
 };
 
@@ -70,7 +70,7 @@ export type Schema =
 
 type Present = { readonly required: true } | { readonly default: unknown };
 
-/** The type of an answer. An optional property may be left out, and is never undefined. */
+/** The type of an answer. An optional property may be absent but is never undefined. */
 export type Output<S> = S extends { readonly type: 'object'; readonly properties: infer Properties }
   ? Simplify<
       { -readonly [Name in RequiredNames<Properties>]: Output<Properties[Name]> } & {
@@ -86,7 +86,7 @@ type RequiredNames<Properties> = {
 }[keyof Properties];
 type Simplify<T> = { [Name in keyof T]: T[Name] } & {};
 
-/** The type of a valid value. An optional property is there and undefined. */
+/** The type of a valid value. An optional property is always present, and undefined when it was not given. */
 export type Infer<S> = S extends { readonly allowed: readonly (infer Value)[] }
   ? Value
   : S extends { readonly type: 'string' }

@@ -1,4 +1,4 @@
-/** Reads JSON values against a schema and reports everything that is wrong with them, not only the first. */
+/** Validates JSON values against a schema and reports every error, not only the first. */
 
 import { nearest } from '../nearest.ts';
 import { describe, expectation, publicType, range, show } from './describe.ts';
@@ -24,7 +24,7 @@ export class Reader {
     this.#spelling = spelling;
   }
 
-  /** The value with defaults filled in; what is invalid is reported and undefined. */
+  /** The value with defaults filled in; invalid values are reported and become undefined. */
   read(schema: Schema, value: unknown, path: Path): unknown {
     // Clients send null for "not given" (a documented departure from the hosted service, which refuses it).
     if (value === undefined || value === null) {
@@ -43,7 +43,7 @@ export class Reader {
     );
   }
 
-  /** A hostile task could have a million wrong fields; nobody reads more than these. */
+  /** Bounds the errors of one task: a hostile task could have a million wrong fields. */
   get #full(): boolean {
     return this.errors.length >= 50;
   }
@@ -85,7 +85,7 @@ export class Reader {
   }
 
   #readNumber(schema: IntegerSchema | FloatSchema, value: unknown, path: Path): unknown {
-    // An integer too long for a number can only be out of range or a float; adding 0 makes −0 plain.
+    // A bigint is out of range for an integer and is converted for a float. Adding 0 turns −0 into 0.
     const number =
       typeof value === 'bigint' ? Number(value) : typeof value === 'number' ? value + 0 : Number.NaN;
     const { min = Number.NEGATIVE_INFINITY, max = Number.POSITIVE_INFINITY } = schema;

@@ -1,14 +1,14 @@
-/** What a file of this folder gives to the dispatch table. */
+/** One command, as the dispatch table holds it. */
 
 import type { Flags } from './flags/arguments.ts';
 
 export type Command = {
   summary: string;
-  /** Lines as one types them, after `retouch `. */
+  /** Usage lines, without the leading `retouch `. */
   usage: readonly string[];
   /** Paragraphs for the command's own help. */
   details?: readonly string[];
   flags: Flags;
-  /** Resolves with the exit code, or with undefined when the process goes on by itself. */
+  /** Resolves with the exit code, or with undefined when the process keeps running. */
   run(words: readonly string[]): Promise<number | undefined>;
 };

@@ -16,7 +16,7 @@ export const cliErrors = {
 
 export type CliErrorCode = keyof typeof cliErrors;
 
-/** Faults of the command line itself, for which the help is the remedy. */
+/** Usage errors, after which the command points to its help. */
 export const usageErrors: readonly string[] = [
   'argumentMissing',
   'argumentUnexpected',

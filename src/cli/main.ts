@@ -1,4 +1,4 @@
-/** The dispatch table of the command line, and how any command ends. */
+/** The dispatch table of the command line and the handling of errors and exit codes. */
 
 import { existsSync } from 'node:fs';
 import { RetouchError } from '../error.ts';
@@ -11,7 +11,7 @@ import { looksLikePicture } from './flags/formats.ts';
 import { allSettings, configFrom, settingFlags } from './flags/settings.ts';
 import { commandHelp, generalHelp } from './terminal/help.ts';
 
-/** Loaded when asked for: the server's modules are no business of an edit, and none of them of `--help`. */
+/** Commands are imported on demand, so that `edit` does not load the server and `--help` loads neither. */
 const commands: Readonly<Record<string, { summary: string; load: () => Promise<Command> }>> = {
   edit: {
     summary: 'Edit a picture as a sentence says.',
@@ -63,7 +63,7 @@ const serve: Command = {
 export async function main(words: readonly string[]): Promise<void> {
   try {
     const code = await dispatch(words);
-    // Not process.exit: output to a pipe may still be on its way.
+    // Not process.exit, which would lose output still buffered for a pipe.
     if (code !== undefined) process.exitCode = code;
   } catch (error) {
     process.exitCode = report(error, words);

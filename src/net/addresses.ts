@@ -1,4 +1,4 @@
-/** Which hosts may be reached: every address of a name is checked before a connection is made. */
+/** Checks every address of a host name before a connection is made. */
 
 import { lookup as lookupAll } from 'node:dns/promises';
 import { BlockList, isIP } from 'node:net';
@@ -9,7 +9,7 @@ export type Address = { address: string; family: number };
 export type AddressRules = {
   /** Whether private addresses may be reached: all of them, none, or those of these host names. */
   allowPrivate: boolean | readonly string[];
-  /** Name resolution; tests give their own. */
+  /** Name resolution; tests replace it. */
   resolve?: (hostname: string) => Promise<Address[]>;
 };
 
@@ -33,7 +33,7 @@ function refused(url: URL, hostname: string) {
 const loopbackName =
   /^(.*\.)?localhost$|^localhost6?\.localdomain6?$|^localhost[46]$|^ip6-(localhost|loopback)$/;
 
-/** Also where no resolver knows the name. A trailing dot makes a name absolute and no other. */
+/** Applies even where no resolver knows the name. A trailing dot makes a name absolute but does not change the host. */
 export function isLoopbackName(hostname: string): boolean {
   return loopbackName.test(hostname.replace(/\.+$/, '').toLowerCase());
 }
@@ -55,7 +55,7 @@ async function addressesOf(
   throw netError('hostNotFound', `The host ${hostname} has no address.`);
 }
 
-/** A name server may be silent, and a lookup cannot be stopped. */
+/** A name server may not answer, and a lookup cannot be aborted. */
 function orAborted<T>(work: Promise<T>, stop: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     const abandon = () => reject(stop.reason);

@@ -1,4 +1,4 @@
-/** The body of an answer, within a limit of bytes, decompressed where its host compressed it. */
+/** Reads a response body up to a limit of bytes and decompresses it by its Content-Encoding. */
 
 import type { IncomingMessage } from 'node:http';
 import { PassThrough, pipeline, type Readable, type Transform } from 'node:stream';
@@ -14,8 +14,8 @@ import { netError, short } from './errors.ts';
 type Decompress = (first: number) => Transform;
 
 /**
- * By the name in Content-Encoding. Hosts compress although the request asks for `identity`, as storage does that holds
- * compressed objects. Names that are not here leave the body as it is, as in browsers (S3's `aws-chunked`).
+ * Decompressors by Content-Encoding. Some hosts compress although the request asks for `identity`, such as storage of
+ * compressed objects. An unlisted encoding leaves the body as it is, as in browsers (S3's `aws-chunked`).
  */
 const encodings: Readonly<Record<string, Decompress>> = {
   gzip: () => createGunzip(),

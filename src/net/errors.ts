@@ -23,7 +23,7 @@ export function netError(
   return new RetouchError(code, message, details, options);
 }
 
-/** URLs may carry tokens in their query, which belong in no message or log. */
+/** A URL's query may hold a token, which must not appear in messages and logs. */
 export function short(url: string): string {
   const plain = url.split(/[?#]/, 1)[0]!.replace(/\/\/[^/@]*@/, '//');
   return plain.length > 100 ? `${plain.slice(0, 100)}…` : plain;

@@ -1,4 +1,4 @@
-/** The only door for requests to other machines. */
+/** Every request to another machine goes through this file. */
 
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { RetouchError } from '../error.ts';
@@ -8,7 +8,7 @@ import { netError, short } from './errors.ts';
 import { follow, parseUrl, type Request, type RouteLimits, silent } from './request.ts';
 
 export type SendLimits = Omit<RouteLimits, 'answerMilliseconds'> & {
-  /** For everything together, redirects included. */
+  /** Deadline of the whole exchange, redirects included. */
   totalMilliseconds: number;
 };
 
@@ -83,12 +83,12 @@ function checkStatus({ statusCode = 0, headers }: IncomingMessage, url: URL): vo
   throw netError('statusRefused', message, { details });
 }
 
-/** An answer of any status and size, as it arrives. */
+/** A streamed response of any status and size. */
 export type Stream = {
   status: number;
   headers: IncomingHttpHeaders;
   body: AsyncIterable<Uint8Array>;
-  /** Lets the connection go, whether or not the body was read. */
+  /** Closes the connection, whether or not the body was read. */
   close(): void;
 };
 

@@ -1,7 +1,6 @@
 /**
- * One request and the redirects that follow it. A server that fetches URLs for strangers must not be talked into reading
- * its own network: the name is resolved once, every address of it is checked, the connection goes to those addresses and
- * no others, and each redirect passes the same checks.
+ * One request and its redirects. To prevent server-side request forgery the host name is resolved once, every address is
+ * checked, the connection goes only to the checked addresses, and each redirect passes the same checks.
  */
 
 import { type IncomingMessage, request as requestHttp } from 'node:http';
@@ -14,7 +13,7 @@ export type Request = { method: string; headers: Readonly<Record<string, string>
 
 export type RouteLimits = AddressRules & {
   connectMilliseconds: number;
-  /** For the start of each answer, once there is a connection; absent leaves it to the caller's signal. */
+  /** Deadline of each response's headers after the connection is made; absent leaves it to the caller's signal. */
   answerMilliseconds?: number;
   maxRedirects: number;
 };
@@ -46,13 +45,13 @@ export async function follow(
   }
 }
 
-/** Where to ask next. The other redirections of a request with a body would make a GET of it. */
+/** The URL of a redirect. For a request with a body only 307 and 308 count: the others would turn it into a GET. */
 function redirection({ statusCode = 0, headers }: IncomingMessage, { body }: Request): string | undefined {
   const follows = body ? statusCode === 307 || statusCode === 308 : statusCode >= 300 && statusCode < 400;
   return follows && headers.location !== undefined ? decodeHeader(headers.location) : undefined;
 }
 
-/** Node reads headers as Latin-1. Hosts send raw UTF-8, which browsers take as such. */
+/** Node decodes headers as Latin-1, but hosts send raw UTF-8, which browsers accept. */
 function decodeHeader(text: string): string {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.from(text, 'latin1'));
@@ -74,7 +73,7 @@ function send(
   const secure = url.protocol === 'https:';
   return new Promise((resolve, reject) => {
     const own = { 'user-agent': 'retouch', ...headers };
-    // A connection of its own: a pooled one may have been made under other rules.
+    // No pooling: a pooled connection may have been checked by other rules.
     const options = { method, agent: false, lookup, headers: own, signal: stop };
     const request = (secure ? requestHttps : requestHttp)(url, options);
     const fail = (message: string) => request.destroy(netError('fetchTimeout', message));
@@ -90,7 +89,7 @@ function send(
       });
     });
     request.once('close', () => clearTimeout(timer));
-    // A receiver may answer and leave before it has read everything; the answer counts.
+    // A receiver may answer and close before it has read the whole body; the answer is used.
     request.on('error', reject);
     request.once('response', (response) => {
       clearTimeout(timer);
@@ -104,13 +103,13 @@ export function silent(url: string, milliseconds: number): string {
   return `${short(url)} sent nothing for ${milliseconds / 1000} s.`;
 }
 
-/** Delimiters of URLs that a reader of the text may take for the end of the host: `http://127.0.0.1%2f@example.com`. */
+/** Percent-encoded URL delimiters that other parsers take for the end of the host: `http://127.0.0.1%2f@example.com`. */
 const misleading = /%(2f|5c|23|3f)/i;
 
 /** Throws `urlRefused`. */
 export function parseUrl(text: string, base?: URL): URL {
   const url = URL.parse(text, base?.href);
-  // The WHATWG parser takes the x of http:///x for the host.
+  // For http:///x the WHATWG parser takes x as the host.
   if (url === null || /^\s*https?:(?!\/\/[^/\\])/i.test(text))
     throw netError('urlRefused', `${short(text)} is not a URL.`);
   if (url.protocol !== 'http:' && url.protocol !== 'https:')

@@ -21,7 +21,7 @@ export type ImagesAnswer = {
 export type Made = {
   items: readonly ImageItem[];
   failures: readonly Failure[];
-  /** The true size; not known of images that another process made. */
+  /** The image's size in pixels; unknown for images that an earlier process made. */
   size: Picture | undefined;
 };
 

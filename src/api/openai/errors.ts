@@ -7,14 +7,14 @@ export type OpenAIError = {
   error: { message: string; type: string; param: string | null; code: string } & Record<string, unknown>;
 };
 
-/** One error: clients read no others. Its message is that of all of them; the rest is of the first. */
+/** OpenAI's clients read one error. Its message joins the messages of all; its other members are the first error's. */
 export function toOpenAIError(failures: readonly [Failure, ...Failure[]]): {
   status: number;
   body: OpenAIError;
 } {
   const words = failures.map(inClientWords);
   const { status, error } = words[0]!;
-  // Ours beside OpenAI's: allowedValues, min, max, default, taskUUID.
+  // Members that OpenAI's errors do not have: allowedValues, min, max, default, taskUUID.
   const { message: _, parameter, code, type: __, taskType: ___, documentation: ____, ...facts } = error;
   const messages = words.map(({ error }) => error.message);
   return {
@@ -38,7 +38,7 @@ function typeOf(status: number): string {
   return status >= 500 ? 'server_error' : 'invalid_request_error';
 }
 
-/** Names of the Task's parameters, alone or quoted in a message, become those of the request. */
+/** Replaces the names of the Task's parameters, alone or quoted in a message, by the request's names. */
 export function inClientWords({ status, error }: Failure): Failure {
   const { parameter } = error;
   const names = typeof parameter === 'string' ? [parameter] : parameter?.map(String);

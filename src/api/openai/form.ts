@@ -1,4 +1,4 @@
-/** Multipart fields, which are all text, → the JSON that they stand for. */
+/** Multipart fields, which are all text, → the equivalent JSON. */
 
 import { parseJson } from '../json.ts';
 import type { ObjectSchema, Schema } from '../schema.ts';
@@ -9,7 +9,7 @@ export type FormField = { name: string; value: string };
 
 /**
  * SDKs write lists as `image[]` repeated, and lists of objects as `lora[][model]`, in the order of the objects. An empty
- * text is a parameter that was not given: forms have no null.
+ * text counts as an absent parameter, since forms have no null.
  */
 export function readForm(fields: readonly FormField[], { properties }: ObjectSchema): WireObject {
   const object: WireObject = {};
@@ -31,7 +31,7 @@ export function readForm(fields: readonly FormField[], { properties }: ObjectSch
   return object;
 }
 
-/** The last object goes on until a member comes twice. */
+/** Members belong to the last object of the list; a repeated member begins the next object. */
 function addMember(list: WireObject[], name: string, value: string, { properties }: ObjectSchema) {
   const schema = Object.hasOwn(properties, name) ? properties[name] : undefined;
   const member = { [name]: schema === undefined ? value : readText(value, schema) };
@@ -41,7 +41,7 @@ function addMember(list: WireObject[], name: string, value: string, { properties
     : [...list, member];
 }
 
-/** As its schema has it; text that is none of it stays text, which is then refused with what was expected. */
+/** Converts a text to its schema's type. Other text stays as it is; validation then refuses it. */
 function readText(text: string, { type }: Schema): unknown {
   if (type === 'string' || (type === 'array' && !text.startsWith('['))) return text;
   try {

@@ -151,7 +151,7 @@ function getModels(summary: string, schema: string): JsonSchema {
   };
 }
 
-/** The schema of the request with the ways in which its pictures may be given. */
+/** The schema of the request, with every accepted form of its images. */
 function body(kind: Kind, pictures: JsonSchema): JsonSchema {
   const { properties, ...schema } = toObjectSchema(titles[kind], requestSchemas[kind]);
   const { image: _, mask: __, ...rest } = properties as Record<string, unknown>;

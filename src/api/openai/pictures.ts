@@ -1,4 +1,4 @@
-/** The pictures of an edit, by the many names that clients give them. */
+/** Collects an edit's images from the parameters that different clients use. */
 
 import type { WireObject } from '../task-type.ts';
 
@@ -19,7 +19,7 @@ function toList(value: unknown): unknown[] {
   return Array.isArray(value) ? value : [value];
 }
 
-/** `{"image_url": "…"}`; what has none stays as it is and is refused. */
+/** `{"image_url": "…"}`; any other object stays as it is, and validation refuses it. */
 function textOf(value: unknown): unknown {
   if (typeof value !== 'object' || value === null) return value;
   const { image_url: url } = value as { image_url?: unknown };

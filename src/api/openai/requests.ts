@@ -11,11 +11,11 @@ export type Kind = (typeof kinds)[number];
 
 const native = imageInference.schema.properties;
 
-/** OpenAI's, and those of the older DALL·E models. */
+/** Qualities of OpenAI's current models and of the older DALL·E models. */
 const qualities = ['auto', 'low', 'medium', 'standard', 'high', 'hd', 'xhigh', 'max'] as const;
 export type Quality = (typeof qualities)[number];
 
-/** Clients send them as a matter of course. Nothing here depends on them. */
+/** Parameters that clients send by default; accepted and ignored. */
 const ignored = {
   complexity: { type: 'string', allowed: ['low', 'medium', 'high'] },
   input_fidelity: { type: 'string', allowed: ['low', 'high'] },

@@ -1,4 +1,4 @@
-/** A request of the Images API → the wire's own task, which is then parsed as any other. */
+/** A request of the Images API → a task of the task API, which is then parsed as any other. */
 
 import { show } from '../describe.ts';
 import { type Failure, statusOf } from '../errors.ts';
@@ -10,12 +10,12 @@ import { inClientWords } from './errors.ts';
 import { collectPictures } from './pictures.ts';
 import { type ImagesRequest, type Kind, type Quality, requestSchemas } from './requests.ts';
 
-/** The facts of a model that a request is translated with. */
+/** The properties of a model that the translation needs. */
 export type ModelFacts = { air: string; sizes: readonly Size[]; steps: number };
 
 export type Translation = {
   taskUUID: string;
-  /** Without a name the server's own choice; undefined when no model has it. */
+  /** Without a name, the server's default model; undefined when no model has the name. */
   findModel(name: string | undefined): ModelFacts | undefined;
   context: ParseContext;
 };
@@ -73,7 +73,7 @@ function makeTask(
 
 const most = 50;
 
-/** The model's own number is `medium`. */
+/** `medium` is the model's default number of steps. */
 function stepsOf(quality: Quality, own: number): number {
   const factors: Partial<Record<Quality, number>> = { low: 0.5, high: 1.5, hd: 1.5, xhigh: 2, max: 2 };
   return Math.min(Math.ceil((factors[quality] ?? 1) * own), most);

@@ -1,4 +1,4 @@
-/** accountManagement: who asks and how much they used. */
+/** accountManagement: the requesting account and its usage. */
 
 import type { Infer, ObjectSchema } from '../schema.ts';
 import type { TaskType } from '../task-type.ts';

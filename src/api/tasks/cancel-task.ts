@@ -1,4 +1,4 @@
-/** cancelTask, an extension of ours: images that wait are not begun, one that is being made stops at its next step. */
+/** cancelTask, an extension of ours: drops the task's queued images and stops a running one at its next step. */
 
 import type { Infer, ObjectSchema } from '../schema.ts';
 import type { TaskType } from '../task-type.ts';

@@ -1,4 +1,4 @@
-/** getResponse: what is known of a task by now, for clients that poll. */
+/** getResponse: the current state and results of a task, for clients that poll. */
 
 import type { Infer, ObjectSchema } from '../schema.ts';
 import type { TaskType } from '../task-type.ts';
@@ -13,7 +13,7 @@ const schema = {
 
 export type GetResponseTask = Infer<typeof schema>;
 
-/** Of each image; once it is there, with what its own task type answers. */
+/** The state of each image; a finished image also has the members of its task type's result. */
 const result = {
   type: 'object',
   properties: {

@@ -1,4 +1,4 @@
-/** getTaskDetails: a task as it was asked for, and what came of it. */
+/** getTaskDetails: a task's request and its results. */
 
 import type { Infer, ObjectSchema } from '../schema.ts';
 import type { TaskType } from '../task-type.ts';

@@ -19,7 +19,7 @@ const moved: readonly (readonly [from: string, to: string])[] = [
   ['acceleratorOptions.cacheStopStepPercentage', 'acceleratorOptions.cacheEndStepPercentage'],
 ];
 
-/** Parameters of other models at a value that asks for nothing; every other value stays and is unknown. */
+/** Parameters of other models, dropped at a value without effect. With another value they are unknown parameters. */
 const withoutEffect: Readonly<Record<string, (value: unknown) => boolean>> = {
   acceleration: (value) => value === 'none',
   clipSkip: (value) => value === 0,
@@ -29,7 +29,7 @@ const withoutEffect: Readonly<Record<string, (value: unknown) => boolean>> = {
   refiner: () => false,
   seedImage: (value) => value === '',
   maskImage: (value) => value === '',
-  // Of a seed image, which there is none: all of the noise.
+  // `strength` applies to a seed image, which this model does not have; 1 is full noise.
   strength: (value) => value === 1,
   useCache: (value) => value === false,
   vae: (value) => value === '',
@@ -40,7 +40,7 @@ const withoutEffect: Readonly<Record<string, (value: unknown) => boolean>> = {
   'ultralytics.inpaintSize': (value) => Number.isInteger(value) && (value as number) > 0,
 };
 
-/** A copy of the task with new names. Of two spellings that differ the newer stays, and both are in `clashes`. */
+/** A copy of the task with new names. When two spellings have different values the newer stays, and `clashes` lists both. */
 export function renameLegacy(wire: WireObject): Renamed {
   const task = { ...wire };
   for (const folder of ['inputs', 'safety', 'acceleratorOptions', 'ultralytics'])
@@ -59,7 +59,7 @@ export function renameLegacy(wire: WireObject): Renamed {
     const old = read(task, from);
     if (old === undefined) continue;
     const place = split(to)[0];
-    // A folder that is no object is the reader's to report.
+    // Validation reports a parent that is not an object.
     if (place !== undefined && !isObject(task[place] ?? {})) continue;
     const current = read(task, to);
     if (isAbsent(old) || isSame(old, current)) remove(task, from);
@@ -76,12 +76,12 @@ export function renameLegacy(wire: WireObject): Renamed {
   if (typeof task.outputFormat === 'string') task.outputFormat = modernFormat(task.outputFormat);
   const type = task.outputType;
   if (Array.isArray(type) && type.length === 1) task.outputType = type[0];
-  // For images the hosted service's two modes are one.
+  // For images, both modes of the hosted service do the same.
   if (read(task, 'safety.mode') === 'full') write(task, 'safety.mode', 'fast');
   return { task, spelling, clashes };
 }
 
-/** `guideImage`, of each adapter, is the list of one. */
+/** Each adapter's `guideImage` becomes `guideImages` with one element. */
 function renameGuides(
   task: WireObject,
   spelling: Map<string, string>,
@@ -102,7 +102,7 @@ function renameGuides(
   });
 }
 
-/** Some clients wrap a reference into an object, beside fields that they leave empty. */
+/** Some clients wrap a reference in an object with further, empty fields. */
 function plainImage(reference: unknown): unknown {
   if (!isObject(reference) || typeof reference.image !== 'string') return reference;
   const { image, ...rest } = reference;
@@ -144,7 +144,7 @@ function isAbsent(value: unknown): boolean {
   return value === undefined || value === null || isEmptyList(value);
 }
 
-/** Of scalars and lists of them; objects are never the same. */
+/** Equality of scalars and of lists of scalars; objects never compare equal. */
 function isSame(a: unknown, b: unknown): boolean {
   if (Array.isArray(a) && Array.isArray(b))
     return a.length === b.length && a.every((value, index) => isSame(value, b[index]));

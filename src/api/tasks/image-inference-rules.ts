@@ -1,4 +1,4 @@
-/** Rules that join parameters of imageInference; each speaks only when its parameters are valid alone. */
+/** Rules between parameters of imageInference; each applies only when its parameters are valid alone. */
 
 import type { JsonSchema } from '../json-schema.ts';
 import { hasSize, listedSizes, type Size, sizeName } from '../sizes.ts';
@@ -10,7 +10,7 @@ type AcceleratorOptions = { [Name in Bound]?: number | undefined } & {
   [Name in Cache]?: boolean | undefined;
 };
 
-/** Of an ImageInferenceTask, the fields that rules look at. */
+/** The fields of an ImageInferenceTask that the rules read. */
 type Fields = {
   width?: number | undefined;
   height?: number | undefined;
@@ -38,7 +38,7 @@ export function checkTogether(task: Fields, reader: Reader, sizes: readonly Size
   checkWindow(task.acceleratorOptions, task.steps, reader);
 }
 
-/** What the two parameters of `safety` mean together: an explicit mode wins over `checkContent`. */
+/** Combines the two parameters of `safety`: an explicit mode wins over `checkContent`. */
 export function safetyMode({ safety }: Fields): 'none' | 'fast' {
   return safety?.mode ?? (safety?.checkContent ? 'fast' : 'none');
 }
@@ -95,7 +95,7 @@ function checkWindow(options: AcceleratorOptions, steps: number | undefined, rea
   exclude('cacheEndStep', 'cacheEndStepPercentage');
   order('cacheStartStep', 'cacheEndStep', 1);
   order('cacheStartStepPercentage', 'cacheEndStepPercentage', 1);
-  // Without 'steps' the model decides how many there are, and with it whether a step lies before a percentage.
+  // Without 'steps' the number of steps is the model's, so a step cannot be compared with a percentage here.
   if (steps === undefined) return;
   order('cacheStartStep', 'cacheEndStepPercentage', steps / 100);
   order('cacheStartStepPercentage', 'cacheEndStep', 100 / steps);
@@ -125,7 +125,7 @@ function report(reader: Reader, names: Bound[], message: string): void {
   reader.report('incompatibleParameters', message, ['acceleratorOptions'], { parameter });
 }
 
-/** The rules above in JSON Schema, but for the order of a window's bounds, which it cannot say. */
+/** The rules above in JSON Schema, except the order of a window's bounds, which JSON Schema cannot express. */
 export function constraintsFor(sizes: readonly Size[]): JsonSchema[] {
   const exclusive = [
     ['cacheStartStep', 'cacheStartStepPercentage'],

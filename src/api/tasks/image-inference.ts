@@ -25,7 +25,7 @@ const unit = { ...hundredths, min: 0, max: 1 } as const;
 const count = { type: 'integer', min: 1 } as const satisfies IntegerSchema;
 const prompt = { type: 'string', minLength: 2, maxLength: 3000 } as const;
 
-/** How many references this version puts into one sequence. */
+/** The maximum number of references in one sequence. */
 const maxReferences = 4;
 /** The page has no limit; each adapter and each guide image costs memory. */
 const maxAdapters = 32;
@@ -156,7 +156,7 @@ const ultralytics = {
       max: 20,
       default: 5,
     },
-    // The page says no length; nobody's text encoder reads more.
+    // The page gives no maximum length; no text encoder reads more.
     negativePrompt: {
       about: "Of the faces; the picture's without it.",
       type: 'string',
@@ -278,7 +278,7 @@ const schema = {
       type: 'integer',
     },
     height: { about: 'Pixels; comes with width.', type: 'integer' },
-    // The page's maximum is 2^63 − 1 as JavaScript prints it; taken to the letter, and 2^63 − 1 is inside.
+    // The page's maximum is 2^63 − 1 as JavaScript prints it. This is the printed number, which includes 2^63 − 1.
     seed: {
       about:
         'Where the noise begins: the same request with the same seed gives the same bytes. Random without it.',

@@ -1,4 +1,4 @@
-/** imageUpload: keeps a picture for later tasks; the older name of mediaStorage's upload. */
+/** imageUpload: stores an image for later tasks; the older form of mediaStorage's upload. */
 
 import type { Infer, ObjectSchema } from '../schema.ts';
 import type { TaskType } from '../task-type.ts';

@@ -1,4 +1,4 @@
-/** mediaStorage: keeps a picture for later tasks, or deletes one. */
+/** mediaStorage: stores an image for later tasks, or deletes one. */
 
 import { show } from '../describe.ts';
 import type { Infer, ObjectSchema } from '../schema.ts';

@@ -1,9 +1,9 @@
-/** modelSearch: which models and adapters there are. */
+/** modelSearch: lists the installed models and adapters. */
 
 import type { Infer, ObjectSchema } from '../schema.ts';
 import type { Renamed, TaskType, WireObject } from '../task-type.ts';
 
-/** The hosted service's categories, and then ours of adapters. */
+/** The hosted service's categories, followed by this server's adapter categories. */
 export const searchCategories = [
   'checkpoint',
   'lora',
@@ -16,7 +16,7 @@ export const searchCategories = [
   'safety-classifier',
 ] as const;
 
-/** As clients name them; both names of FLUX.1 Kontext [dev] are in use. */
+/** Architecture names that clients send; both names of FLUX.1 Kontext [dev] are in use. */
 const architectures = [
   'flux-1-kontext-dev',
   'flux1d',

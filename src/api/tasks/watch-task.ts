@@ -1,6 +1,5 @@
 /**
- * watchTask, an extension: progress of a task's images while they wait and are made. Clients that do not send it receive
- * no such message.
+ * watchTask, an extension: reports the progress of a task's queued and running images, only to clients that send it.
  */
 
 import type { Infer, ObjectSchema } from '../schema.ts';

@@ -1,4 +1,4 @@
-/** Tests one device and tells the parent: a process of its own, since a driver may abort instead of failing. */
+/** Tests one device and reports to the parent. It runs in its own process, since a driver may abort instead of failing. */
 
 import { selfTest } from '../../engine/onnx/self-test.ts';
 import type { DeviceName } from '../../engine/plan.ts';

@@ -1,4 +1,4 @@
-/** What `retouch doctor` looks at, a function per line of its report. Only `problem` makes the command fail. */
+/** The checks of `retouch doctor`, one function per line of its report. Only `problem` makes the command fail. */
 
 import { fork } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
@@ -40,11 +40,11 @@ export async function checkProcessor(config: Config): Promise<Finding> {
   return { level: 'good', name: 'Processor', text };
 }
 
-/** Those that the runtime has kernels for. */
+/** CPU features that ONNX Runtime has kernels for. */
 const telling = ['avx2', 'avx512f', 'avx512_vnni', 'avx_vnni', 'amx_int8', 'asimd', 'asimddp', 'i8mm', 'sve'];
 
 async function simdFeatures(): Promise<string[]> {
-  // Only Linux tells without a native library.
+  // Only Linux reports CPU features without a native library.
   const text = await readFile('/proc/cpuinfo', 'utf8').catch(() => '');
   const words = new Set(/^(?:flags|Features)\s*:(.*)$/m.exec(text)?.[1]?.trim().split(/\s+/));
   return telling.filter((feature) => words.has(feature));
@@ -58,7 +58,7 @@ export function checkMemory(config: Config): Finding {
 
 export function checkRuntime(): Finding {
   try {
-    // Its version alone: loading the library is the device tests' business.
+    // Reads only the version; the device tests load the library.
     const { version } = createRequire(import.meta.url)('onnxruntime-node/package.json');
     return { level: 'good', name: 'ONNX Runtime', text: version };
   } catch (error) {
@@ -67,7 +67,7 @@ export function checkRuntime(): Finding {
   }
 }
 
-/** The device that is configured must work; the others are told for information. */
+/** The configured device must work; the others are reported for information. */
 export async function checkDevice(device: DeviceName, config: Config): Promise<Finding> {
   const name = `Device ${device}`;
   const failure = config.device === device ? 'problem' : 'warning';
@@ -87,7 +87,7 @@ export async function checkDevice(device: DeviceName, config: Config): Promise<F
   return { level: 'good', name, text: `${passed}${half}${replaced}` };
 }
 
-/** The runtime puts the place in its own source before the sentence, and the driver's stack after it. */
+/** ONNX Runtime puts its source location before the sentence, and the driver's stack after it. */
 function shorten(reason: string | undefined): string | undefined {
   const [line] = reason?.split('\n') ?? [];
   return line?.replace(/^.*\bwas false\. /, '').slice(0, 200);
@@ -126,7 +126,7 @@ export async function checkModels(config: Config): Promise<Finding[]> {
     ];
   }
   const models = await Promise.all(store.models.map((model) => checkModel(model, config)));
-  // One sound model is enough to work with.
+  // One usable model is enough.
   const sound = models.some(({ level }) => level === 'good');
   const judged = models.map((found) =>
     sound && found.level === 'problem' ? { ...found, level: 'warning' as const } : found,
@@ -163,7 +163,7 @@ async function checkModel(model: Model, { device, precision }: Config): Promise<
   }
 }
 
-/** Wherever the files are: a manifest may name them elsewhere. */
+/** Follows the manifest, which may name files outside the model's folder. */
 async function weightBytes(model: Model): Promise<number> {
   const sizes = await Promise.all([...new Set(pathsOf(model))].map((path) => folderBytes(path)));
   return sizes.reduce((sum, size) => sum + size, 0);
@@ -178,7 +178,7 @@ export async function checkDataFolder({ dataDir }: Config): Promise<Finding> {
   }
 }
 
-/** A taken port is no fault: most likely the server itself runs there. */
+/** A port in use is not a problem: most likely this server is running on it. */
 export async function checkPort({ host, port }: Config): Promise<Finding> {
   const reason = await new Promise<string | undefined>((resolve) => {
     const server = createServer()

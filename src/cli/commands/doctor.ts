@@ -1,4 +1,4 @@
-/** `retouch doctor`: what this machine can do, and what is wrong. */
+/** `retouch doctor`: reports the capabilities and problems of this machine. */
 
 import type { Config } from '../../config.ts';
 import type { Command } from '../command.ts';
@@ -43,7 +43,7 @@ export const doctor: Command = {
   },
 };
 
-/** Each as soon as it is known. */
+/** Yields each finding as soon as its check ends. */
 async function* examine(config: Config): AsyncGenerator<Finding> {
   yield checkNode();
   yield await checkProcessor(config);

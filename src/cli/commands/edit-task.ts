@@ -1,4 +1,4 @@
-/** The flags of an edit → a Task, through the wire's own rules, so that both doors allow the same values. */
+/** The flags of an edit → a Task, validated by the API's rules, so that command line and server accept the same values. */
 
 import { randomUUID } from 'node:crypto';
 import { parseTasks } from '../../api/parse.ts';
@@ -38,7 +38,7 @@ export type EditValues = { readonly [Name in TaskFlag]?: string } & {
   readonly check?: boolean;
 };
 
-/** Throws `flagInvalid` and the codes of the API, in words of the command line. */
+/** Throws `flagInvalid` and the API's codes; messages name flags instead of parameters. */
 export function makeTask(
   { instruction, format }: { instruction: string; format: ImageFormat },
   values: EditValues & { model: string },
@@ -82,7 +82,7 @@ export function makeTask(
   );
 }
 
-/** An AIR ends with a version after its @, so what follows a colon there is the weight. */
+/** An AIR ends with a version after its @, so a colon after the @ begins the weight. */
 function readLora(text: string): Record<string, unknown> {
   const [, model = text, weight, stage] = text.match(/^([^@]+@[^:]+)(?::([^:]*))?(?::([^:]*))?$/) ?? [];
   return {
@@ -92,7 +92,7 @@ function readLora(text: string): Record<string, unknown> {
   };
 }
 
-/** As written, since a seed may have more digits than a number holds. */
+/** Keeps the digits as written, since a seed may exceed 2^53. */
 function exactNumber(name: string, text: string): unknown {
   if (!/^-?(0|[1-9]\d*)(\.\d+)?$/.test(text)) {
     throw cliError('flagInvalid', `--${name} is '${text}'; expected a number.`);

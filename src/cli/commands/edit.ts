@@ -79,7 +79,7 @@ const flags = {
 
 const allFlags = { ...flags, ...(settingFlags(engineSettings) as Record<string, never>) };
 
-/** FLUX.1 Kontext [dev]; it is no error of a user that named no model when it is not there. */
+/** The default model, FLUX.1 Kontext [dev]. Its absence is not an error when the user named no model. */
 const preferredModel = 'runware:106@1';
 
 export const edit: Command = {
@@ -133,7 +133,7 @@ async function compute(
   const interrupt = new AbortController();
   let exitCode = 0;
   const stop = (signal: NodeJS.Signals) => {
-    // Asked twice: leave at once; the engine's process ends with its parent.
+    // A second signal exits at once; the engine's process ends with its parent.
     if (interrupt.signal.aborted) process.exit(exitCode);
     exitCode = signal === 'SIGINT' ? 130 : 143;
     interrupt.abort();
@@ -181,7 +181,7 @@ export function describeResult(
   return `${output} · ${width}×${height} · ${model.air} · seed ${seed} · ${(milliseconds / 1000).toFixed(1)} s${content}`;
 }
 
-/** The instruction comes last; every word before it is a picture. */
+/** The last argument is the instruction; every argument before it is an image file. */
 export function readPositionals(words: readonly string[]): { inputs: string[]; instruction: string } {
   const example = 'for example: retouch edit photo.jpg "make the sky pink" -o pink.jpg';
   const last = words.at(-1);

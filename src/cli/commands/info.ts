@@ -1,4 +1,4 @@
-/** `retouch info`: what a picture says about its making. */
+/** `retouch info`: prints the generation parameters in an image's metadata. */
 
 import { readFile } from 'node:fs/promises';
 import { readPlanRecord } from '../../engine/pipeline/plan-record.ts';

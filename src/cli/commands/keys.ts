@@ -1,4 +1,4 @@
-/** `retouch keys`: makes, lists and revokes the API keys of the server. It may run meanwhile. */
+/** `retouch keys`: makes, lists and revokes the API keys of the server. The server may be running. */
 
 import { join } from 'node:path';
 import { Database } from '../../store/db.ts';
@@ -9,7 +9,7 @@ import { configFrom, settingFlags } from '../flags/settings.ts';
 
 const flags = settingFlags(['data-dir'], true);
 
-/** Letters that shells, logs and tables leave alone. */
+/** Characters that shells, logs and tables need not escape. */
 const namePattern = /^[\w.@-]{1,60}$/;
 
 export const keys: Command = {
@@ -62,7 +62,7 @@ function act(store: KeyStore, action: 'add' | 'list' | 'revoke', name: string): 
   }
   const { key } = store.add(name);
   console.error('Keep this key: it is not shown again. Clients send it as their API key.');
-  // Alone on its line, for programs.
+  // The key stands alone on its line, so that programs can read it.
   console.log(key);
 }
 

@@ -59,11 +59,11 @@ export const mcp: Command = {
     );
     process.once('SIGTERM', () => void close());
     process.once('SIGINT', () => void close());
-    // The transport does not say that its input has ended.
+    // The transport does not report the end of its input.
     process.stdin.once('end', () => void close());
     await closed;
     await behind.close();
-    // A picture may be on its way to a client that has gone.
+    // An image may still be written to a client that has closed the pipe.
     process.exit(0);
   },
 };
@@ -87,7 +87,7 @@ async function openOwn(config: Config, info: ServerInfo) {
   await parts.start();
   const close = async () => {
     parts.service.close();
-    // A step of a large model takes longer than a client waits for the end of this process.
+    // A client waits less for the end of this process than one step of a large model takes.
     const stopped = parts.queue.close(0);
     await engine.close();
     await stopped;

@@ -1,4 +1,4 @@
-/** `retouch models add`: from files on this machine to an installed model. */
+/** `retouch models add`: installs a model from local files. */
 
 import { rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
@@ -72,7 +72,7 @@ export function checkFree(store: ModelStore, air: string): void {
   );
 }
 
-/** Reads headers and configurations as the engine will: what does not fit together is not installed. */
+/** Reads headers and configurations as the engine does, and refuses files that do not fit together. */
 export async function checkOpens(found: Found, air: string): Promise<void> {
   if (found.category !== 'checkpoint') return;
   const { openComponents } = await import('../../engine/networks/components.ts');

@@ -1,4 +1,4 @@
-/** `retouch models remove`: what would go, and whether something else needs it. */
+/** `retouch models remove`: shows the files to be removed and the models that depend on them. */
 
 import { lstat, realpath, rm } from 'node:fs/promises';
 import { join, relative } from 'node:path';
@@ -34,7 +34,7 @@ export async function removalOf(store: ModelStore, air: string, modelsDir: strin
   return { air, name, folder, bytes: link ? 0 : await folderBytes(await realpath(folder), true) };
 }
 
-/** A link is removed, not what it leads to. */
+/** Removes a link, not its target. */
 export async function remove({ folder }: Removal): Promise<void> {
   await rm(folder, { recursive: true });
 }

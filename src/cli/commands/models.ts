@@ -1,4 +1,4 @@
-/** `retouch models`: what is installed, and adding and removing it. */
+/** `retouch models`: lists, adds and removes models. */
 
 import { join } from 'node:path';
 import { formatBytes } from '../../bytes.ts';

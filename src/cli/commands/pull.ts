@@ -1,4 +1,4 @@
-/** `retouch pull`: a model from a hub, with its licence first, to a folder of the models directory. */
+/** `retouch pull`: downloads a model from a hub into the models directory, after showing its licence. */
 
 import { rm } from 'node:fs/promises';
 import { basename, isAbsolute, join, relative, sep } from 'node:path';
@@ -108,18 +108,18 @@ async function run(target: Target, values: PullValues, signal: AbortSignal): Pro
   const hub = new Hub({
     endpoint: checkEndpoint(named ?? defaultEndpoint),
     token: values.token ?? process.env.HF_TOKEN,
-    // Whoever starts this on a command line names the host himself.
+    // The user names the host on the command line, so private addresses are allowed.
     allowPrivate: named !== undefined,
   });
   const repository = await hub.describe(target.repository, target.revision, signal);
   const files = selectFiles(repository, values.file ?? []);
-  // Hidden from the store until it is whole, and named after the commit: another one begins anew.
+  // Hidden from the store until complete. Named after the commit, so that a download of another commit starts afresh.
   const stage = join(modelsDir, `.pulling-${folderName(air)}-${repository.commit.slice(0, 12)}`);
   const license = await agree(hub, repository, files, stage, target, values, signal);
   try {
     await checkHeaders({ hub, repository }, { files, folder: stage }, signal);
   } catch (error) {
-    // Nothing of what is refused stays.
+    // A refused download leaves no files.
     if (error instanceof RetouchError && error.code === 'dtypeUnsupported')
       await rm(stage, { recursive: true, force: true });
     throw error;
@@ -149,7 +149,7 @@ async function run(target: Target, values: PullValues, signal: AbortSignal): Pro
   console.log(`${air} (${name}) is installed in ${folder}.`);
 }
 
-/** A single file of a repository is another model than the repository's pipeline. */
+/** A single file of a repository is a different model from the repository's pipeline. */
 function airOf({ air, repository, revision }: Target, files: readonly string[] | undefined): string {
   if (files === undefined) return air;
   const stem = basename(files[0]!).replace(/\.(safetensors|gguf)$/, '');
@@ -160,7 +160,7 @@ function weightsOf(files: readonly HubFile[]): string[] {
   return files.map(({ path }) => path).filter((path) => /\.(safetensors|gguf)$/.test(path));
 }
 
-/** The folder is moved when it is whole: paths inside it are written relative to it. */
+/** The folder is moved when complete, so paths in it are relative to it. */
 function relativeTo(stage: string, manifest: Record<string, unknown>): Record<string, unknown> {
   const { files } = manifest;
   const shorten = (path: string) => {
@@ -183,7 +183,7 @@ function checkEndpoint(text: string): string {
   throw cliError('flagInvalid', `The endpoint is '${text}'; expected an http or https URL.`);
 }
 
-/** Shows the licence and waits for a yes. Gives its name. */
+/** Shows the licence and asks for consent. Returns the licence's name. */
 async function agree(
   hub: Hub,
   repository: HubRepository,
@@ -211,7 +211,7 @@ async function agree(
   return name;
 }
 
-/** Cards link to a page or to a file of the repository. */
+/** A model card's licence link is a web page or a file of the repository. */
 function linkOf({ endpoint }: Hub, { name, commit, license }: HubRepository): string {
   const { link } = license ?? {};
   if (link === undefined) return '';

@@ -1,4 +1,4 @@
-/** `retouch serve`: starts a server, says its address, and ends it cleanly when told to. */
+/** `retouch serve`: starts a server, prints its address, and stops it cleanly on a signal. */
 
 import type { Config } from '../../config.ts';
 import type { EngineHostOptions } from '../../engine/process/host.ts';
@@ -7,7 +7,7 @@ import { mcpHttp } from '../../mcp/http.ts';
 import { type RunningServer, startServer } from '../../server/start.ts';
 import { readVersion } from '../../version.ts';
 
-/** Tests give another `engine`. Throws what `startServer` throws. */
+/** Tests pass another `engine`. Throws the errors of `startServer`. */
 export async function serve(config: Config, engine: EngineHostOptions = {}): Promise<RunningServer> {
   const info = { name: 'retouch', version: await readVersion() };
   const server = await startServer(config, {
@@ -20,7 +20,7 @@ export async function serve(config: Config, engine: EngineHostOptions = {}): Pro
   return server;
 }
 
-/** The first signal ends the server with status 0 when its work is done, a second one at once. */
+/** The first signal drains the server and exits with status 0; a second one exits at once. */
 function closeOnSignal(close: () => Promise<void>, log: Log): void {
   let closing = false;
   const stop = (signal: NodeJS.Signals) => {
@@ -37,6 +37,6 @@ function closeOnSignal(close: () => Promise<void>, log: Log): void {
   };
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
-  // Says that the terminal or the parent is gone, perhaps after a signal that is being obeyed: it hurries nobody.
+  // SIGHUP means that the terminal or the parent is gone, often after another signal: it does not count as the second.
   process.on('SIGHUP', (signal) => closing || stop(signal));
 }

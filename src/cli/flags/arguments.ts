@@ -1,4 +1,4 @@
-/** The words of a command line, checked against a command's table of flags. */
+/** Parses a command line against a command's table of flags. */
 
 import { parseArgs } from 'node:util';
 import { RetouchError } from '../../error.ts';
@@ -7,7 +7,7 @@ import type { CliErrorCode } from '../errors.ts';
 
 export type Flag = {
   about: string;
-  /** What stands for the value in the help (`FILE`); a flag without one is a switch. */
+  /** The value's placeholder in the help (`FILE`); a flag without one is a switch. */
   value?: string;
   short?: string;
   /** May be given several times. */
@@ -35,7 +35,7 @@ export function parseArguments<const F extends Flags>(words: readonly string[], 
       { type: value === undefined ? 'boolean' : 'string', ...(short ? { short } : {}) } as const,
     ]),
   );
-  // Its strict mode would throw first, with sentences that name no alternative.
+  // parseArgs' strict mode throws messages that name no alternatives.
   const { tokens, positionals } = parseArgs({
     args: [...words],
     options,

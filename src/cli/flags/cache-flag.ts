@@ -1,8 +1,8 @@
-/** `--cache tea|fb|db[:VALUE]` → acceleratorOptions, whose own rules then check the value. */
+/** `--cache tea|fb|db[:VALUE]` → acceleratorOptions, which the API's rules then validate. */
 
 import { cliError } from './arguments.ts';
 
-/** Name → the switch of the wire and what its value is there. */
+/** Name → the API's switch and the parameter that takes the value. */
 const switches = {
   tea: ['teaCache', 'teaCacheDistance'],
   fb: ['fbCache', 'fbCacheThreshold'],

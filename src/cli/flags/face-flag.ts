@@ -17,7 +17,7 @@ export const faceParameters = {
 
 const texts = ['prompt', 'negative'];
 
-/** Undefined where neither flag is given. `exactNumber` reads a number of the flag named. */
+/** Undefined where neither flag is given. `exactNumber` parses a number and names the flag in its error. */
 export function readFaces(
   faces: boolean | undefined,
   settings: readonly string[] | undefined,

@@ -1,4 +1,4 @@
-/** Which names of files are pictures, and of which format. */
+/** Image formats by file name suffix. */
 
 import { extname } from 'node:path';
 import type { ImageFormat } from '../../engine/plan.ts';

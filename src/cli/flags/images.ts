@@ -31,7 +31,7 @@ export function defaultOutput(input: string): string {
   return join(dirname(input), `${stem}.retouch${looksLikePicture(input) ? suffix : '.png'}`);
 }
 
-/** Asked before minutes of computing. Throws `outputUnusable`. */
+/** Checked before minutes of computing. Throws `outputUnusable`. */
 export async function checkOutput(
   path: string,
   inputs: readonly string[],
@@ -54,7 +54,7 @@ export async function checkOutput(
   });
 }
 
-/** Whole or not at all: nobody sees half a picture. */
+/** Writes a temporary file and renames it, so that no reader sees a partial image. */
 export async function writePicture(path: string, bytes: Uint8Array): Promise<void> {
   const part = join(dirname(path), `.${basename(path)}.${randomUUID().slice(0, 8)}.part`);
   try {

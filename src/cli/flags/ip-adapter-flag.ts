@@ -6,7 +6,7 @@ import { readPicture } from './images.ts';
 
 export type FlaggedIpAdapter = { model: string; weight: string | undefined; files: string[] };
 
-/** An AIR ends with a version after its @, so what follows a colon there is the weight. */
+/** An AIR ends with a version after its @, so a colon after the @ begins the weight. */
 export function readIpAdapter(text: string): FlaggedIpAdapter {
   const [, model, weight, files] = text.match(/^([^@=]+@[^:=]+)(?::([^=]*))?=(.+)$/) ?? [];
   if (model !== undefined && files !== undefined) return { model, weight, files: files.split(',') };

@@ -27,7 +27,7 @@ const placeholders: Partial<Record<SettingName, string>> = {
 
 export const allSettings = Object.keys(settings) as SettingName[];
 
-/** What decides how a picture is computed, for commands that do not listen. */
+/** The settings of the computation, for commands that start no server. */
 export const engineSettings = [
   'data-dir',
   'models-dir',
@@ -50,7 +50,7 @@ export function settingFlags(names: readonly SettingName[], withVariables = fals
   );
 }
 
-/** Empty where the setting's own sentence says what happens without it. */
+/** The default, as the help shows it; empty where the setting's description states it. */
 function defaultOf(name: SettingName): string {
   const { initial } = settings[name];
   if (placeholders[name] === 'SIZE' && typeof initial === 'number' && initial > 0)
@@ -60,7 +60,7 @@ function defaultOf(name: SettingName): string {
     : `default ${initial}`;
 }
 
-/** Of a command's values, those that are settings, over the environment. */
+/** Reads the settings among a command's values; they override the environment. */
 export function configFrom(
   values: Readonly<Record<string, string | boolean | string[] | undefined>>,
 ): Config {

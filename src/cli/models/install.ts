@@ -17,7 +17,7 @@ export function folderName(air: string): string {
   return air.replace(/[^\w.@-]+/g, '-').replace(/^\.+/, '');
 }
 
-/** What a manifest says of the files; paths as they are given. */
+/** The files of a manifest, with paths as the user gave them. */
 export function makeManifest(found: Found, { air, name, license }: Identity, more: object = {}) {
   if (found.category !== 'checkpoint') {
     const { category, files } = found;
@@ -39,9 +39,9 @@ export function makeManifest(found: Found, { air, name, license }: Identity, mor
 }
 
 /**
- * Writes the folder beside its place and moves it there last. `staged` is such a folder with files in it already.
+ * Writes the folder beside its place and moves it there last. `staged`: a folder beside it that already holds files.
  *
- * @throws RetouchError `modelInstalled`, and whatever reading the finished manifest throws
+ * @throws RetouchError `modelInstalled`, and the errors of reading the finished manifest
  */
 export async function install(
   models: string,
@@ -68,7 +68,7 @@ export async function install(
   return { folder, manifest };
 }
 
-/** Copies the files into the draft of the model's folder, sharing blocks where the disk can; gives their new names. */
+/** Copies the files into the draft of the model's folder, as reflinks where the file system can; returns their new names. */
 export async function copyFiles(found: Found, draft: string): Promise<Found> {
   const copy = async (path: string, name: string) => {
     await cp(path, join(draft, name), {
@@ -93,7 +93,7 @@ export async function copyFiles(found: Found, draft: string): Promise<Found> {
   };
   const config = adapterConfig(found);
   if (config !== undefined && found.category === 'lora') {
-    // PEFT's configuration is known by its file's name.
+    // PEFT's configuration is recognized by its file name.
     const weights = await copy(found.files.weights!, basename(found.files.weights!));
     await copy(config, basename(config));
     return { ...found, files: { weights } };
@@ -109,7 +109,7 @@ export async function copyFiles(found: Found, draft: string): Promise<Found> {
   };
 }
 
-/** The file beside a LoRA that PEFT saved, which its scale is in. */
+/** The configuration file beside a LoRA saved by PEFT, which holds its scale. */
 function adapterConfig(found: Found): string | undefined {
   if (found.category !== 'lora') return undefined;
   const weights = found.files.weights!;
@@ -119,7 +119,7 @@ function adapterConfig(found: Found): string | undefined {
     : undefined;
 }
 
-/** The licence that a model's own papers name: its card's, or its file's metadata. */
+/** The licence named by a model's card or by its file's metadata. */
 export function findLicense(found: Found): string | undefined {
   if (found.category !== 'checkpoint' || found.layout !== 'diffusers') return undefined;
   const card = join(found.folder, 'README.md');

@@ -1,4 +1,4 @@
-/** The text of a repository's licence, to be read before anything large is downloaded. */
+/** The text of a repository's licence, shown before the download. */
 
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';

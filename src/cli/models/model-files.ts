@@ -1,4 +1,4 @@
-/** From paths that a user names to the files of a model or an adapter, by what they hold. */
+/** Identifies the files of a model or an adapter by their content, from the paths that a user names. */
 
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
@@ -8,7 +8,7 @@ import { type AdapterCategory, adapterCategories } from '../../store/manifest.ts
 import type { Model } from '../../store/models.ts';
 import { cliError } from '../flags/arguments.ts';
 
-/** What a checkpoint is put together from. */
+/** The files of a checkpoint, by role. */
 const roles = ['transformer', 'autoencoder', 'clip', 't5', 'tokenizer', 'tokenizer2'] as const;
 type Role = (typeof roles)[number];
 type ModelPart = WeightKind | Role;
@@ -19,9 +19,9 @@ export type Found =
   | { category: AdapterCategory; files: Record<string, string> };
 
 export type FindOptions = {
-  /** What the files are, when their tensors' names do not tell. */
+  /** The files' role, where the tensors' names do not identify it. */
   category?: string;
-  /** A model that gives what is missing. */
+  /** An installed model that supplies the missing files. */
   base?: Model;
 };
 
@@ -59,7 +59,7 @@ export async function findFiles(
   return { category: adapter, files: { adapter: weights, imageEncoder } };
 }
 
-/** Adapters are installed alone: what else was named would be left out. */
+/** Adapters are installed alone, since other named files would be ignored. */
 function refuseMixture(adapter: AdapterCategory, parts: ReadonlyMap<ModelPart, string>): void {
   const own: readonly ModelPart[] = adapter === 'ip-adapter' ? ['ip-adapter', 'image-encoder'] : ['lora'];
   const others = [...parts].filter(([part]) => !own.includes(part));
@@ -83,7 +83,7 @@ function existing(path: string): string {
   throw new RetouchError('modelFileMissing', `no file or folder ${path}`, { path });
 }
 
-/** A folder of things is the things in it. */
+/** Expands a folder into its files and component folders. */
 function expand(path: string): string[] {
   if (!statSync(existing(path)).isDirectory() || isComponent(path)) return [resolve(path)];
   const inside = readdirSync(path, { withFileTypes: true })

@@ -1,4 +1,4 @@
-/** What the header of a file on a hub says, before the file is downloaded. */
+/** Reads the headers of weight files on a hub before they are downloaded. */
 
 import { mkdir, open, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
@@ -10,9 +10,9 @@ const weights = /\.(safetensors|gguf)$/;
 const [firstPiece, largestPiece] = [2 ** 20, 64 * 2 ** 20];
 
 /**
- * Reads the beginning of every file of weights that is to be downloaded and refuses formats that are not read.
+ * Reads the beginning of every weight file to be downloaded and refuses unsupported formats.
  *
- * @param folder for the beginnings, which are deleted again
+ * @param folder temporary folder for the beginnings, which are deleted afterwards
  * @throws RetouchError `dtypeUnsupported`, and the errors of the hub
  */
 export async function checkHeaders(
@@ -34,7 +34,7 @@ export async function checkHeaders(
   }
 }
 
-/** Undefined where a header does not end within what is read for it: the download will tell. */
+/** Undefined where the header is longer than the part read; it is then checked after the download. */
 async function readHeader(
   hub: Hub,
   repository: HubRepository,
@@ -48,7 +48,7 @@ async function readHeader(
     const target = await open(draft, 'w');
     try {
       await target.write(bytes);
-      // As long as the whole file, without its numbers: what is read of it must be its header.
+      // A sparse file of the full length that holds only the beginning, so that the reader's bounds checks pass.
       await target.truncate(file.size);
     } finally {
       await target.close();

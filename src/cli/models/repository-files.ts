@@ -1,4 +1,4 @@
-/** Which files of a repository a model is made of. */
+/** Selects the files of a repository that make up a model. */
 
 import { formatBytes } from '../../bytes.ts';
 import { shardOf } from '../../engine/weights/shards.ts';
@@ -14,15 +14,15 @@ const folders = [
   'transformer',
   'vae',
 ];
-/** In their folders: configurations, vocabularies and weights. */
+/** File types in the component folders: configurations, vocabularies and weights. */
 const kept = /\.(json|txt|safetensors)$/;
-/** At the top: the index, the licence and the card that names it. */
+/** File types at the top: the index, the licence and the card that names it. */
 const papers = /^(model_index\.json|LICENSE(\.\w+)?|README\.md)$/i;
 const weights = /\.(safetensors|gguf)$/;
 
 /**
  * @param wanted paths that the user named; without any, a diffusers pipeline's files, or the only file of weights
- * @throws RetouchError `modelFilesUnknown` that lists what there is
+ * @throws RetouchError `modelFilesUnknown`, which lists the available files
  */
 export function selectFiles({ name, files }: HubRepository, wanted: readonly string[]): HubFile[] {
   const top = files.filter(({ path }) => papers.test(path));
@@ -65,7 +65,7 @@ function withAdapterConfigs(chosen: readonly HubFile[], all: readonly HubFile[])
   return [...chosen, ...configs];
 }
 
-/** `model.fp16.safetensors` beside `model.safetensors` is the same again, rounded. */
+/** `model.fp16.safetensors` beside `model.safetensors` holds the same weights, rounded. */
 function isVariant(path: string, files: readonly HubFile[]): boolean {
   const plain = path.replace(/\.(fp16|bf16|fp32|non_ema)(?=[.-])/, '');
   return plain !== path && files.some((file) => file.path === plain);

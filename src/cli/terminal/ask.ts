@@ -1,4 +1,4 @@
-/** Questions to whoever sits at the terminal. */
+/** Questions to the user at the terminal. */
 
 import { createInterface } from 'node:readline/promises';
 
@@ -6,7 +6,7 @@ export function canAsk(): boolean {
   return process.stdin.isTTY === true && process.stderr.isTTY === true;
 }
 
-/** Only a clear yes is one; leaving the question (Ctrl-C, Ctrl-D) is a no. */
+/** Only an explicit yes counts; aborting the question (Ctrl-C, Ctrl-D) is a no. */
 export async function ask(question: string, signal?: AbortSignal): Promise<boolean> {
   const reader = createInterface({ input: process.stdin, output: process.stderr });
   const left = new Promise<string>((resolve) => reader.once('close', () => resolve('')));

@@ -1,10 +1,10 @@
-/** How far a download is, as a line of text. */
+/** A download's progress as a line of text. */
 
 import { formatBytes } from '../../bytes.ts';
 import { formatDuration } from './progress.ts';
 import type { ProgressStream } from './progress-view.ts';
 
-/** Milliseconds that the rate is measured over: shorter it jumps, longer it lags. */
+/** Window of the rate in milliseconds: a shorter one is noisy, a longer one lags. */
 const window = 10_000;
 const clearLine = '\r\x1b[K';
 
@@ -24,12 +24,12 @@ export class DownloadProgress {
     this.#now = now;
   }
 
-  /** `path` has so many bytes now. The first report of a file is what was there before. */
+  /** `path` has so many bytes now. The first report of a file counts the bytes of an earlier run. */
   report(path: string, bytes: number): void {
     const now = this.#now();
     const known = this.#sizes.get(path);
     this.#sizes.set(path, bytes);
-    // What an earlier run left is no speed.
+    // Bytes of an earlier run do not count towards the rate.
     if (known === undefined || bytes < known) this.#samples = [];
     if (bytes > (known ?? 0)) this.#current = path;
     this.#samples.push([now, this.done]);
@@ -41,7 +41,7 @@ export class DownloadProgress {
     this.#show();
   }
 
-  /** The last state, which stays where it is a log. */
+  /** Writes the last state; a log keeps it. */
   end(): void {
     if (this.#stream.isTTY) this.#stream.write(clearLine);
     else this.#show();

@@ -10,7 +10,7 @@ export type InstalledRow = {
   name: string;
   category: string;
   architecture: string | undefined;
-  /** Of the files, wherever they are. */
+  /** Total size of the files in bytes, inside or outside the model's folder. */
   bytes: number;
   license: string;
   folder: string;
@@ -27,7 +27,7 @@ export async function describeInstalled({ models, adapters }: ModelStore): Promi
   );
 }
 
-/** The files and folders that a model is made of. */
+/** The files and folders of a model. */
 export function pathsOf(model: Model | Adapter): string[] {
   if (model.category !== 'checkpoint') return Object.values(model.files);
   const { files, tinyAutoencoder } = model;
@@ -36,9 +36,9 @@ export function pathsOf(model: Model | Adapter): string[] {
 }
 
 /**
- * What is not there counts nothing: doctor and the engine say so, a list need not.
+ * Size of a file or folder in bytes. Missing files count 0; doctor and the engine report them.
  *
- * @param hidden whether to count what begins with a dot, which is where prepared weights are kept
+ * @param hidden whether to count names that begin with a dot, such as the folder of prepared weights
  */
 export async function folderBytes(path: string, hidden = false): Promise<number> {
   const found = await stat(path).catch(() => undefined);

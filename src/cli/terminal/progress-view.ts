@@ -1,4 +1,4 @@
-/** Shows progress on a stream: one line, redrawn, on a terminal; a plain line now and then elsewhere. */
+/** Shows progress on a stream: on a terminal one line that is redrawn, elsewhere an occasional plain line. */
 
 import type { EngineEvent } from '../../engine/plan.ts';
 import { follow, formatPlain, formatProgress, isNews, noProgress, type Progress } from './progress.ts';
@@ -27,7 +27,7 @@ export class ProgressView {
     else if (isNews(this.#written, this.#progress, this.#now() - this.#writtenAt)) this.#writeLine();
   }
 
-  /** A line that stays, above the progress. */
+  /** Writes a permanent line above the progress. */
   note(line: string): void {
     this.#stream.write(this.#stream.isTTY ? `${clearLine}${line}\n` : `${line}\n`);
     if (this.#stream.isTTY) this.#draw();

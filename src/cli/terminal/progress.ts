@@ -1,15 +1,15 @@
-/** What an edit is doing, as a line of text: pure functions of the engine's events. */
+/** An edit's progress as a line of text: pure functions of the engine's events. */
 
 import type { EngineEvent } from '../../engine/plan.ts';
 
 export type Progress = {
-  /** By the ends reported so far. */
+  /** The current stage, by the end events received so far. */
   stage: Stage;
   /** Work reported inside it, such as loading the transformer before the first step. */
   inside: { stage: Stage; message: string; fraction: number } | undefined;
   step: number;
   steps: number;
-  /** Of the last steps, milliseconds. */
+  /** Durations of the last steps in milliseconds. */
   recent: readonly number[];
 };
 
@@ -34,7 +34,7 @@ export function follow(progress: Progress, event: EngineEvent): Progress {
     case 'stage-progress': {
       const { message, fraction } = event;
       const stage = stages[event.stage];
-      // Decoding a preview is a part of editing.
+      // Decoding a preview counts as editing, not as the decoding stage.
       if (fraction >= 1 || (stage === 'Decoding' && progress.stage === 'Editing'))
         return within(progress.stage);
       return { ...progress, inside: { stage, message, fraction } };
@@ -96,7 +96,7 @@ export function formatDuration(seconds: number): string {
   return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
 }
 
-/** Whether a log wants a line: a new stage, each quarter of the steps, and after a long silence. */
+/** Whether to log a line: at a new stage, at each quarter of the steps, and after a long silence. */
 export function isNews(before: Progress, after: Progress, silentMilliseconds: number): boolean {
   if (stageOf(before) !== stageOf(after)) return true;
   if (silentMilliseconds >= 10_000) return after !== before;
