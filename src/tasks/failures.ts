@@ -57,12 +57,16 @@ export function guardRead(reply: PendingReply, place: ErrorPlace, log: Log): Pen
   return { ...reply, read };
 }
 
-/** Clients learn the names of files at most: where they lie is the operator's. */
+/** Folders of a diffusers model, which tell its files of one name apart. */
+const components = 'transformer|vae|text_encoder(?:_2)?|tokenizer(?:_2)?|scheduler';
+const absolutePath = new RegExp(
+  String.raw`(?<![\w.:/-])(?:[A-Za-z]:)?[\\/](?:[^\s'"\`,;:()\\/]+[\\/])+?((?:(?:${components})[\\/])?[^\s'"\`,;:()\\/]*)(?![^\s'"\`,;:()])`,
+  'g',
+);
+
+/** Clients learn the names of files, in their model at most: the folders above are the operator's. */
 export function withoutPaths(message: string): string {
-  return message.replace(
-    /(?<![\w.:/-])(?:[A-Za-z]:)?[\\/](?:[^\s'"`,;:()\\/]+[\\/])+([^\s'"`,;:()\\/]*)/g,
-    '$1',
-  );
+  return message.replace(absolutePath, '$1');
 }
 
 export function isDamage(error: unknown): boolean {

@@ -93,6 +93,8 @@ describe('the text of an error', () => {
 
   it.each([
     ['written to /data/retouch.db: the disk is full.', 'written to retouch.db: the disk is full.'],
+    ['/srv/m/vae/model.safetensors has 0 bytes', 'vae/model.safetensors has 0 bytes'],
+    ['tasks go to POST /v1', 'tasks go to POST /v1'],
     ["The LoRA 'C:\\models\\ink.safetensors' is odd.", "The LoRA 'ink.safetensors' is odd."],
     ['https://example.com/a/b.png answered 404.', 'https://example.com/a/b.png answered 404.'],
     ['expected image/png at 16/32 or 3 / 4', 'expected image/png at 16/32 or 3 / 4'],
