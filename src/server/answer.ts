@@ -4,6 +4,10 @@ import { Readable } from 'node:stream';
 import type { FastifyReply } from 'fastify';
 import { stringifyJson } from '../api/json.ts';
 import { type Item, type PendingReply, type Reply, toEnvelope } from '../api/results.ts';
+import { split } from './item-text.ts';
+
+/** Characters of base64 that are written at once. */
+const pieceLength = 256 * 2 ** 10;
 
 export function answer(reply: FastifyReply, replies: readonly Reply[]): FastifyReply {
   const { status, body } = toEnvelope(replies);
@@ -36,12 +40,17 @@ async function* writeEnvelope(
   first: Item,
   rest: readonly PendingReply[],
   failures: Reply[],
-): AsyncGenerator<string> {
-  yield `{"data":[${stringifyJson(first)}`;
+): AsyncGenerator<string | Buffer> {
+  yield '{"data":[';
+  yield* writeItem(first);
   for (const pending of rest) {
     const settled = await settle(pending);
-    if ('item' in settled) yield `,${stringifyJson(settled.item)}`;
-    else failures.push(settled);
+    if ('failure' in settled) {
+      failures.push(settled);
+      continue;
+    }
+    yield ',';
+    yield* writeItem(settled.item);
   }
   const { data: _, ...errors } = toEnvelope(failures).body;
   // `]`, then either the end or the errors without their opening brace.
@@ -50,6 +59,16 @@ async function* writeEnvelope(
 
 function isSettled(pending: PendingReply): pending is Reply {
   return !('read' in pending);
+}
+
+/** In pieces, so that other requests have their turn between two of them. */
+function* writeItem(item: Item): Generator<string | Buffer> {
+  const { head, image, tail } = split(item);
+  yield head;
+  for (let at = 0; at < image.length; at += pieceLength) {
+    yield Buffer.from(image.slice(at, at + pieceLength), 'latin1');
+  }
+  if (tail !== '') yield tail;
 }
 
 export function settle(pending: PendingReply): Reply | Promise<Reply> {

@@ -6,11 +6,14 @@ import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
 import { apiError } from '../api/errors.ts';
 import type { Holding } from './bodies.ts';
 
+/** Bytes that a decoder gives at once: many small chunks cost more than decoding them. */
+const options = { chunkSize: 64 * 2 ** 10 };
+
 const decoders: Readonly<Record<string, (() => Readable & NodeJS.WritableStream) | undefined>> = {
-  gzip: createGunzip,
-  'x-gzip': createGunzip,
-  deflate: createInflate,
-  br: createBrotliDecompress,
+  gzip: () => createGunzip(options),
+  'x-gzip': () => createGunzip(options),
+  deflate: () => createInflate(options),
+  br: () => createBrotliDecompress(options),
 };
 
 /** Throws `valueTooLarge`, `serverUnavailable`, `unsupportedContentEncoding` and `invalidBody`. */

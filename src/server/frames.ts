@@ -3,6 +3,7 @@
 import { stringifyJson } from '../api/json.ts';
 import { type PendingReply, type Reply, toEnvelope } from '../api/results.ts';
 import { settle } from './answer.ts';
+import { textOf } from './item-text.ts';
 
 export type Frame = {
   /** Bytes that the frame holds while it waits to be sent. */
@@ -53,7 +54,7 @@ async function* writeData(replies: readonly PendingReply[]): AsyncGenerator<stri
       failures.push(reply);
       continue;
     }
-    piece += `${isFirst ? '{"data":[' : ','}${stringifyJson(reply.item)}`;
+    piece += `${isFirst ? '{"data":[' : ','}${textOf(reply.item)}`;
     isFirst = false;
     if (piece.length < pieceLength) continue;
     yield piece;

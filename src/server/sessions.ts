@@ -118,8 +118,9 @@ export type SessionsOptions = {
   keepMilliseconds: number;
   /** Bytes of one session's frames that no client confirmed. */
   maxBytes: number;
-  /** Sessions whose client is gone, at once: beyond that the one that left first is forgotten. */
+  /** Sessions whose client is gone, and the bytes of all their frames: beyond either the one that left first is forgotten. */
   maxAbsent: number;
+  maxAbsentBytes: number;
   /** Sessions of an earlier process, whose clients may come back for the rest. */
   earlier: readonly SessionFacts[];
   onForget(session: Session): void;
@@ -177,8 +178,19 @@ export class Sessions {
     const expiry = setTimeout(() => this.#forget(session), this.#options.keepMilliseconds);
     expiry.unref();
     this.#expiries.set(session, expiry);
-    const [first] = this.#expiries.keys();
-    if (this.#expiries.size > this.#options.maxAbsent) this.#forget(first!);
+    this.#boundAbsent();
+  }
+
+  /** A frame may be said to a session while its client is gone. */
+  #boundAbsent(): void {
+    const { maxAbsent, maxAbsentBytes } = this.#options;
+    let bytes = 0;
+    for (const session of this.#expiries.keys()) bytes += session.pendingBytes;
+    for (const session of this.#expiries.keys()) {
+      if (this.#expiries.size <= maxAbsent && bytes <= maxAbsentBytes) return;
+      bytes -= session.pendingBytes;
+      this.#forget(session);
+    }
   }
 
   #cancelExpiry(session: Session): void {

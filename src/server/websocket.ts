@@ -32,8 +32,9 @@ export type WebSocketOptions = {
 const keepTime = 120_000;
 /** Bytes of one session's frames that no client confirmed. Images are not among them: they are read when they are sent. */
 const maxPendingBytes = 16 * 2 ** 20;
-/** Sessions whose client is gone. */
+/** Sessions whose client is gone, and bytes of all their frames together. */
 const maxAbsent = 10_000;
+const maxAbsentBytes = 64 * 2 ** 20;
 
 const plugin: FastifyPluginAsync<WebSocketOptions> = async (server, options) => {
   const { service, config, gate, log, bodies, connections, times = connectionTimes } = options;
@@ -42,6 +43,7 @@ const plugin: FastifyPluginAsync<WebSocketOptions> = async (server, options) => 
     keepMilliseconds: keepTime,
     maxBytes: maxPendingBytes,
     maxAbsent,
+    maxAbsentBytes,
     earlier: resumption.sessions().map(({ uuid, account }) => ({ uuid, owner: account })),
     onForget: ({ uuid }) => resumption.forget(uuid),
   });

@@ -6,7 +6,10 @@ import { createConnection } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import WebSocket from 'ws';
+import { stringifyJson } from '../../src/api/json.ts';
+import type { Item } from '../../src/api/results.ts';
 import type { EngineEvent, Plan } from '../../src/engine/plan.ts';
+import { textOf } from '../../src/server/item-text.ts';
 import { type Bench, createBench, task } from './server-fixture.ts';
 
 const pictureBytes = 3_000_000;
@@ -210,5 +213,31 @@ describe('a WebSocket', () => {
     const at = client.messages.findIndex((text) => text.includes('pong'));
     expect(JSON.parse(client.messages[at]!)).toEqual({ data: [{ taskType: 'ping', pong: true }] });
     expect(at).toBeLessThan(60);
+  });
+});
+
+describe('the text of an item', () => {
+  const item = (fields: object) =>
+    ({
+      taskType: 'imageInference',
+      taskUUID: randomUUID(),
+      imageUUID: randomUUID(),
+      seed: 2n ** 63n - 1n,
+      ...fields,
+    }) as Item;
+
+  it.each([
+    ['an image in base64', { imageBase64Data: 'iVBORw0KGgo=' }],
+    ['a data URI', { imageDataURI: 'data:image/png;base64,iVBORw0KGgo=' }],
+    ['a URL', { imageURL: 'http://x/images/1.png' }],
+    ['an image whose text is that of the mark', { imageBase64Data: 'image' }],
+    [
+      'a message that looks like the place of the image',
+      { uploadError: { code: 'image', message: '"imageBase64Data":"image"' }, imageBase64Data: 'iVBO' },
+    ],
+    ['an empty image', { imageBase64Data: '' }],
+  ])('with %s is that of JSON.stringify', (_, fields) => {
+    const whole = item(fields);
+    expect(textOf(whole)).toBe(stringifyJson(whole));
   });
 });
