@@ -6,7 +6,7 @@
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { RetouchError } from './error.ts';
-import { logLevels } from './log.ts';
+import type { LogLevel } from './log.ts';
 import { nearest } from './nearest.ts';
 
 export const configErrors = {
@@ -19,6 +19,7 @@ export const configErrors = {
 const MiB = 2 ** 20;
 /** The largest images that the engine decodes. */
 const maxPixels = 64 * MiB;
+const logLevels = ['debug', 'info', 'warn', 'error'] as const satisfies readonly LogLevel[];
 const devices = ['cpu', 'webgpu'] as const;
 const webhookBodies = ['wrapped', 'flat'] as const;
 const referenceIds = ['offset', 'index'] as const;

@@ -240,6 +240,8 @@ describe('third-party modules', () => {
     sharp: ['engine/image/image-codec.ts'],
     '@huggingface/tokenizers': ['engine/text/tokenizer.ts'],
     fastify: ['server'],
+    pino: ['log.ts'],
+    'prom-client': ['metrics.ts'],
     '@modelcontextprotocol/sdk': ['mcp'],
     'node:sqlite': ['store/db.ts', 'queue/sqlite.ts'],
     bullmq: ['queue/bullmq.ts'],

@@ -8,7 +8,7 @@ import type { FastifyPluginAsync } from 'fastify';
 import { failure } from '../api/errors.ts';
 import type { Config } from '../config.ts';
 import { defaultMemoryLimit } from '../engine/process/limits.ts';
-import { Gauge, type Metrics } from '../metrics.ts';
+import type { Metrics } from '../metrics.ts';
 import type { Queue } from '../queue/queue.ts';
 import type { ModelStore } from '../store/models.ts';
 import type { StorageProbe } from '../store/storage-probe.ts';
@@ -54,7 +54,7 @@ export const health: FastifyPluginAsync<HealthOptions> = async (server, options)
   server.get(
     '/metrics',
     { onRequest: async (request) => void gate.requireKey(request) },
-    async (_request, reply) => reply.type('text/plain; version=0.0.4; charset=utf-8').send(metrics.format()),
+    async (_request, reply) => reply.type(metrics.contentType).send(await metrics.format()),
   );
 };
 
@@ -67,25 +67,16 @@ function unreadiness({ engine, queue, config, models }: HealthOptions): string |
 }
 
 function addGauges(metrics: Metrics, engine: ImageEngine, queue: HealthOptions['queue']): void {
-  const gauges = [
-    new Gauge('retouch_queue_depth', 'Images that wait or are being made.', () => queue.depth),
-    new Gauge(
-      'retouch_engine_restarts_total',
-      "Restarts of the engine's process.",
-      () => engine.status.restarts,
-      'counter',
-    ),
-    new Gauge('retouch_engine_busy', 'Whether an image is being made.', () =>
-      engine.status.state === 'busy' ? 1 : 0,
-    ),
-    new Gauge('process_resident_memory_bytes', 'Memory of the server without its engine.', () =>
-      process.memoryUsage.rss(),
-    ),
-    new Gauge(
-      'process_start_time_seconds',
-      'When the server was started, in seconds since 1970.',
-      () => performance.timeOrigin / 1000,
-    ),
-  ];
-  for (const gauge of gauges) metrics.add(gauge);
+  metrics.gauge(
+    { name: 'retouch_queue_depth', help: 'Images that wait or are being made.' },
+    () => queue.depth,
+  );
+  metrics.derivedCounter(
+    { name: 'retouch_engine_restarts_total', help: "Restarts of the engine's process." },
+    () => engine.status.restarts,
+  );
+  metrics.gauge({ name: 'retouch_engine_busy', help: 'Whether an image is being made.' }, () =>
+    engine.status.state === 'busy' ? 1 : 0,
+  );
+  metrics.watchProcess();
 }

@@ -1,7 +1,13 @@
 /** The Fastify server: its plugins, its limits, and one shape for every error. */
 
 import type { IncomingMessage } from 'node:http';
-import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
+import {
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  fastify,
+  LogController,
+} from 'fastify';
 import { apiError, failure } from '../api/errors.ts';
 import type { Config } from '../config.ts';
 import { RetouchError } from '../error.ts';
@@ -25,6 +31,7 @@ import { Connections } from './connections.ts';
 import { allowOrigin, answerOptions } from './cors.ts';
 import { discovery } from './discovery.ts';
 import { answerUnreadable, closeUpgrade, readToEnd, toFailure } from './failures.ts';
+import { fastifyLog } from './fastify-log.ts';
 import { files } from './files.ts';
 import { health } from './health.ts';
 import { http } from './http.ts';
@@ -80,6 +87,9 @@ export function createServer({
   const addresses = new Addresses();
   const holdings = new WeakMap<FastifyRequest, Holding>();
   const server = fastify({
+    // The server has a line of its own for each request, see below.
+    loggerInstance: fastifyLog(log),
+    logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: config.bodyLimit,
     requestTimeout: requestTimes.requestTimeout,
     http: { ...requestTimes, shouldUpgradeCallback: isWebSocketRequest },
@@ -93,6 +103,11 @@ export function createServer({
     },
   });
   connections.watch(server.server);
+  metrics.gauge({ name: 'retouch_connections', help: 'Open connections.' }, () => connections.count);
+  metrics.gauge(
+    { name: 'retouch_request_bodies_bytes', help: 'Bodies of requests that are not answered yet.' },
+    () => bodies.held,
+  );
   addresses.watch(server);
   server.addHook('onRequest', async (request, reply) => {
     allowOrigin(request, reply, gate.allowsOrigin(request));

@@ -1,41 +1,50 @@
 import { randomUUID } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { Counter, Gauge, Histogram, Metrics } from '../../src/metrics.ts';
+import { Metrics } from '../../src/metrics.ts';
 import { type Bench, createBench, task } from './server-fixture.ts';
 
 describe('the text format', () => {
-  it('has help, type and samples of every metric', () => {
+  it('has help, type and samples of every metric', async () => {
     const metrics = new Metrics();
-    const counter = metrics.add(new Counter('things_total', 'Things.', [{ kind: 'a' }]));
-    counter.add(2, { kind: 'b"\\\n' });
-    metrics.add(new Gauge('depth', 'How deep\nit is.', () => 1.5));
-    const histogram = metrics.add(new Histogram('wait_seconds', 'Waiting.', [0.1, 1]));
+    const counter = metrics.counter({
+      name: 'things_total',
+      help: 'Things.',
+      labels: ['kind'],
+      initial: [{ kind: 'a' }],
+    });
+    counter.inc({ kind: 'b"\\\n' }, 2);
+    metrics.gauge({ name: 'depth', help: 'How deep it is.' }, () => 1.5);
+    let count = 3;
+    metrics.derivedCounter({ name: 'ends_total', help: 'Ends.' }, () => count);
+    const histogram = metrics.histogram({ name: 'wait_seconds', help: 'Waiting.', buckets: [0.1, 1] });
     for (const value of [0.1, 0.5, 0.7, 20]) histogram.observe(value);
-    expect(metrics.format()).toBe(
-      [
-        '# HELP things_total Things.',
-        '# TYPE things_total counter',
-        'things_total{kind="a"} 0',
-        'things_total{kind="b\\"\\\\\\n"} 2',
-        '# HELP depth How deep\\nit is.',
-        '# TYPE depth gauge',
-        'depth 1.5',
-        '# HELP wait_seconds Waiting.',
-        '# TYPE wait_seconds histogram',
-        'wait_seconds_bucket{le="0.1"} 1',
-        'wait_seconds_bucket{le="1"} 3',
-        'wait_seconds_bucket{le="+Inf"} 4',
-        'wait_seconds_sum 21.3',
-        'wait_seconds_count 4',
-        '',
-      ].join('\n'),
-    );
+    await metrics.format();
+    count = 4;
+    expect((await metrics.format()).split('\n').filter((line) => line !== '')).toEqual([
+      '# HELP things_total Things.',
+      '# TYPE things_total counter',
+      'things_total{kind="a"} 0',
+      'things_total{kind="b\\"\\\\\\n"} 2',
+      '# HELP depth How deep it is.',
+      '# TYPE depth gauge',
+      'depth 1.5',
+      '# HELP ends_total Ends.',
+      '# TYPE ends_total counter',
+      'ends_total 4',
+      '# HELP wait_seconds Waiting.',
+      '# TYPE wait_seconds histogram',
+      'wait_seconds_bucket{le="0.1"} 1',
+      'wait_seconds_bucket{le="1"} 3',
+      'wait_seconds_bucket{le="+Inf"} 4',
+      'wait_seconds_sum 21.3',
+      'wait_seconds_count 4',
+    ]);
   });
 
   it('has no name twice', () => {
     const metrics = new Metrics();
-    metrics.add(new Counter('a', 'A.'));
-    expect(() => metrics.add(new Gauge('a', 'A.', () => 1))).toThrow('two metrics of the name a');
+    metrics.counter({ name: 'a', help: 'A.' });
+    expect(() => metrics.gauge({ name: 'a', help: 'A.' }, () => 1)).toThrow('a has already been registered');
   });
 });
 
@@ -55,10 +64,27 @@ describe('GET /metrics', () => {
   it('is text that Prometheus reads', async () => {
     const { headers, body } = await bench.server.inject('/metrics');
     expect(headers['content-type']).toMatch(/^text\/plain; version=0\.0\.4/);
-    for (const line of body.trimEnd().split('\n')) {
+    for (const line of body.split('\n').filter((line) => line !== '')) {
       expect(line).toMatch(
-        /^# (HELP|TYPE) [a-z_]+ .+$|^[a-z_]+(\{[a-z]+="[^"]*"(,[a-z]+="[^"]*")*\})? [\d.e+-]+$/,
+        /^# (HELP|TYPE) \w+ .+$|^\w+(\{\w+="[^"]*"(,\w+="[^"]*")*\})? ([\d.e+-]+|NaN|Nan)$/,
       );
+    }
+  });
+
+  it('has what a dashboard asks of any process', async () => {
+    const { body } = await bench.server.inject('/metrics');
+    for (const name of [
+      'process_resident_memory_bytes',
+      'process_start_time_seconds',
+      'process_cpu_seconds_total',
+      'nodejs_eventloop_lag_seconds',
+      'nodejs_heap_size_used_bytes',
+      'nodejs_gc_duration_seconds',
+      'retouch_connections',
+      'retouch_request_bodies_bytes',
+      ...(process.platform === 'linux' ? ['process_open_fds'] : []),
+    ]) {
+      expect(body).toContain(`# HELP ${name} `);
     }
   });
 

@@ -3,7 +3,7 @@
 import type { Failure } from '../../api/errors.ts';
 import { taskTypes } from '../../api/tasks/index.ts';
 import type { EngineEvent } from '../../engine/plan.ts';
-import { Counter, Histogram, type Metrics } from '../../metrics.ts';
+import type { Counter, Histogram, Metrics } from '../../metrics.ts';
 import type { Pace } from './pace.ts';
 
 export const outcomes = ['success', 'failure'] as const;
@@ -26,52 +26,56 @@ export class TaskMetrics {
     this.#pace = pace;
     const types = Object.keys(taskTypes);
     const kinds = ['upload', 'webhook'];
-    const withOutcome = (name: string, values: readonly string[]) =>
-      values.flatMap((value) => outcomes.map((outcome) => ({ [name]: value, outcome })));
-    this.#tasks = metrics.add(
-      new Counter(
-        'retouch_tasks_total',
-        'Tasks that ended, by type and outcome.',
-        withOutcome('type', types),
-      ),
-    );
-    this.#refused = metrics.add(
-      new Counter('retouch_tasks_refused_total', 'Tasks that are not valid, by type and first error.', []),
-    );
-    this.#images = metrics.add(new Counter('retouch_images_total', 'Images that the engine made.'));
-    this.#deliveries = metrics.add(
-      new Counter(
-        'retouch_deliveries_total',
-        'Webhooks and uploads that were sent for good or given up.',
-        withOutcome('kind', kinds),
-      ),
-    );
-    this.#steps = metrics.add(
-      new Histogram('retouch_step_seconds', 'Time of one denoising step.', stepBounds),
-    );
-    this.#seconds = metrics.add(
-      new Histogram('retouch_image_seconds', 'Time in which the engine made one image.', imageBounds),
-    );
+    const withOutcome = (label: string, values: readonly string[]) => ({
+      labels: [label, 'outcome'],
+      initial: values.flatMap((value) => outcomes.map((outcome) => ({ [label]: value, outcome }))),
+    });
+    this.#tasks = metrics.counter({
+      name: 'retouch_tasks_total',
+      help: 'Tasks that ended, by type and outcome.',
+      ...withOutcome('type', types),
+    });
+    this.#refused = metrics.counter({
+      name: 'retouch_tasks_refused_total',
+      help: 'Tasks that are not valid, by type and first error.',
+      labels: ['type', 'code'],
+    });
+    this.#images = metrics.counter({ name: 'retouch_images_total', help: 'Images that the engine made.' });
+    this.#deliveries = metrics.counter({
+      name: 'retouch_deliveries_total',
+      help: 'Webhooks and uploads that were sent for good or given up.',
+      ...withOutcome('kind', kinds),
+    });
+    this.#steps = metrics.histogram({
+      name: 'retouch_step_seconds',
+      help: 'Time of one denoising step.',
+      buckets: stepBounds,
+    });
+    this.#seconds = metrics.histogram({
+      name: 'retouch_image_seconds',
+      help: 'Time in which the engine made one image.',
+      buckets: imageBounds,
+    });
   }
 
   taskEnded(type: string, outcome: TaskOutcome): void {
-    this.#tasks.add(1, { type, outcome });
+    this.#tasks.inc({ type, outcome });
   }
 
   /** Its errors name what is wrong with it; parameters are known ones, so there are not many codes. */
   taskRefused(failures: readonly Failure[]): void {
     const { taskType: type = 'unknown', code } = failures[0]!.error;
-    this.#refused.add(1, { type, code });
+    this.#refused.inc({ type, code });
   }
 
   deliveryEnded(kind: 'upload' | 'webhook', outcome: TaskOutcome): void {
-    this.#deliveries.add(1, { kind, outcome });
+    this.#deliveries.inc({ kind, outcome });
   }
 
   engineSaid(event: EngineEvent): void {
     if (event.type === 'step-end') this.#steps.observe(event.milliseconds / 1000);
     if (event.type !== 'image') return;
-    this.#images.add();
+    this.#images.inc();
     this.#pace.note(event.milliseconds / 1000);
     this.#seconds.observe(event.milliseconds / 1000);
   }

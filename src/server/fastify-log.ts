@@ -1,0 +1,31 @@
+/** The server's log as Fastify calls one: its warnings are lines among all others. */
+
+import type { FastifyBaseLogger } from 'fastify';
+import type { Log } from '../log.ts';
+
+/** What Fastify tells of each request and of its start is told by the server itself, so it counts as detail here. */
+export function fastifyLog(log: Log): FastifyBaseLogger {
+  const as = (level: 'debug' | 'warn' | 'error') => (first: unknown, second?: unknown) => {
+    if (typeof first === 'string') log[level](first);
+    else log[level](typeof second === 'string' ? second : 'Fastify reports this.', fieldsOf(first));
+  };
+  const logger = {
+    level: 'info',
+    trace: () => {},
+    debug: as('debug'),
+    info: as('debug'),
+    warn: as('warn'),
+    error: as('error'),
+    fatal: as('error'),
+    silent: () => {},
+    child: () => logger,
+  };
+  return logger as unknown as FastifyBaseLogger;
+}
+
+/** Requests and replies are objects of hundreds of fields. */
+function fieldsOf(value: unknown): Record<string, unknown> {
+  if (value instanceof Error) return { error: value };
+  const { err: error } = (value ?? {}) as { err?: unknown };
+  return error === undefined ? {} : { error };
+}
