@@ -1,4 +1,4 @@
-/** Tells by the names of its tensors what a file or folder of weights is. Reads headers only. */
+/** Identifies a file or folder of weights by its tensors' names. Reads headers only. */
 
 import type { Checkpoint } from '../weights/checkpoint.ts';
 import { autoencoderDialects } from '../weights/dialects/autoencoder.ts';
@@ -26,10 +26,10 @@ const ipAdapters = ['ip_adapter_proj_model.', 'image_proj.'];
 const imageEncoder = /^vision_model\.embeddings\.patch_embedding\.weight$/;
 
 /**
- * Empty when it is nothing known here. A LoRA is known by the ends of its tensors' names: their beginnings are those of layers, which
- * parts of a checkpoint have too.
+ * Empty when no known kind matches. A LoRA is recognised by the suffixes of its tensors' names: their prefixes are layer
+ * names, which checkpoints have too.
  *
- * @throws RetouchError `loraRefused`, and `loraUnknown` for what is a LoRA of no family
+ * @throws RetouchError `loraRefused`, and `loraUnknown` for a LoRA of no known family
  */
 export function identify({ tensors, path }: Checkpoint): WeightKind[] {
   const names = new Set(tensors.keys());

@@ -1,11 +1,11 @@
-/** When a step cache may act, whichever it is: the rules that count steps. */
+/** The rules of every step cache that count steps: warm-up, window and the limit of reuse in a row. */
 import type { CacheWindow, Decider } from './types.ts';
 
 /**
  * One pass of one image. Steps are counted and not evaluations: samplers that evaluate twice a step ask twice, and one
  * reuse makes it a step with reuse.
  *
- * The first and the last step are computed always: there is nothing to reuse yet, and nothing comes after to mend it.
+ * The first and the last step are always computed: the first has nothing to reuse, and no later step corrects the last.
  */
 export class CacheClock {
   private readonly window: CacheWindow;
@@ -23,13 +23,13 @@ export class CacheClock {
     this.decider = decider;
   }
 
-  /** The network has become another one: what is kept is of no use to the next evaluation. */
+  /** Invalidates the cache: the network has changed, so the next evaluation must be computed. */
   refresh(): void {
     this.stale = true;
   }
 
   /**
-   * Whether the evaluation reuses what is kept.
+   * Whether the evaluation reuses the cached residual.
    *
    * @param step the step it belongs to, from 0
    * @param distance to the signal that is kept; undefined when none is

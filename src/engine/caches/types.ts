@@ -6,7 +6,7 @@
 export type StepCache = {
   /** Its name in texts. */
   title: string;
-  /** How much of the network runs before the signal is read; whatever follows is what may be left out. */
+  /** The part of the network that runs before the signal is read; the rest of the network may be skipped. */
   after: 'nothing' | 'first' | 'head';
   /** The signal that the present one is compared with: of the last evaluation, or of the last that was computed. */
   against: 'last' | 'computed';
@@ -25,11 +25,11 @@ export type CacheWindow = {
 /** The memory of one pass of one image. */
 export type Decider = {
   /**
-   * Whether what is kept is near enough.
+   * Whether the cached residual is close enough to be reused.
    *
    * @param distance mean|now - then| / mean|then| of the signals, over all tokens and channels of the image's stream
    */
   allows(distance: number): boolean;
-  /** All of the network was computed, for whatever reason. */
+  /** Called after the whole network was computed. */
   computed(): void;
 };

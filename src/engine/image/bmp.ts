@@ -13,7 +13,7 @@ type Header = {
   topDown: boolean;
   bits: number;
   compression: 'none' | 'rle8' | 'rle4' | 'fields';
-  /** Of the pixels, from the start of the file. */
+  /** Byte offset of the pixels from the start of the file. */
   offset: number;
   palette: Uint8Array;
   /** Bytes of a palette entry: blue, green, red and, but for the oldest header, one unused. */
@@ -128,7 +128,7 @@ function setBgr(data: Uint8Array, to: number, from: Uint8Array, at: number): voi
   data[to + 2] = from[at]!;
 }
 
-/** Laid on white, as every transparent image here. */
+/** Composited over white, like every transparent image here. */
 function setMasked(data: Uint8Array, to: number, value: number, { masks }: Header): void {
   const alpha = masks[3] === 0 ? 1 : channel(value, masks[3]) / 255;
   for (let i = 0; i < 3; i++) data[to + i] = Math.round(255 + (channel(value, masks[i]!) - 255) * alpha);
@@ -144,7 +144,7 @@ function channel(value: number, mask: number): number {
 
 const untouched = 0xffff;
 
-/** Runs to one index per pixel, in the order of the file's rows. What no run reaches stays white. */
+/** Expands runs to one index per pixel, in the order of the file's rows. Pixels that no run covers stay white. */
 function expandRuns(bytes: Uint8Array, { width, height, offset, compression }: Header): Uint16Array {
   const indices = new Uint16Array(width * height).fill(untouched);
   const nibbles = compression === 'rle4';

@@ -8,7 +8,7 @@ import type { FromDecoder, ToDecoder } from './decoder.ts';
 import { decodeImage, prepareUpload, probeImage } from './image-codec.ts';
 import { prepareMask } from './mask.ts';
 
-/** Milliseconds between two looks at the processor time. */
+/** Milliseconds between two checks of the processor time. */
 const interval = 100;
 
 // The parent decides when this process ends: Ctrl-C signals the whole process group.

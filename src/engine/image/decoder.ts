@@ -1,6 +1,6 @@
 /**
- * Decodes images of strangers in processes of their own: native decoders block a thread, cannot be stopped, and may
- * crash. An image that takes longer than the limit ends its process and nothing else.
+ * Decodes untrusted images in child processes: native decoders block a thread, cannot be cancelled, and may crash. An
+ * image that exceeds the time limit ends only its child process.
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { type ErrorData, fromErrorData, type RetouchError } from '../../error.ts';
@@ -14,7 +14,7 @@ export type DecoderOptions = {
   module?: URL;
   /** Images decoded at once; a decoded image may take 200 MB. */
   processes?: number;
-  /** Of processor time, for one image. 64 megapixels take 1 to 4 in every format. */
+  /** Seconds of processor time for one image. 64 megapixels take 1 to 4 in every format. */
   seconds?: number;
   /** Milliseconds of real time after which a process that does not answer is ended. */
   patience?: number;
@@ -49,7 +49,7 @@ export class ImageDecoder {
   }
 
   /**
-   * What an image is, once all of it has been decoded: `decodeImage` will succeed with it.
+   * The properties of an image after a full decode, so that `decodeImage` will succeed with it.
    *
    * @throws RetouchError `imageUndecodable`, `imageTooLarge`, `imageTooSlow`
    */
@@ -76,7 +76,7 @@ export class ImageDecoder {
       return await decoder.ask({ ...work, bytes, pixelLimit, seconds }, patience);
     } finally {
       if (decoder.alive) this.#keep(decoder);
-      // A turn that is handed on is not given back.
+      // The slot passes to the next waiting image instead of becoming free.
       const next = this.#waiting.shift();
       if (next) next();
       else this.#busy--;
@@ -91,13 +91,13 @@ export class ImageDecoder {
     });
   }
 
-  /** Ends the processes that have no work; those that have end with it, when this process does. */
+  /** Ends the idle processes. Busy ones end with their work or with this process. */
   close(): void {
     for (const decoder of this.#idle.splice(0)) decoder.end();
   }
 }
 
-/** One child, which is asked one thing at a time. */
+/** One child process, which handles one request at a time. */
 class DecoderProcess {
   readonly #child: ChildProcess;
   #timer: NodeJS.Timeout | undefined;
@@ -151,7 +151,7 @@ class DecoderProcess {
     });
   }
 
-  /** Keeps the process for more work, without holding up the end of this one. */
+  /** Keeps the idle process for more work, without keeping this process alive. */
   rest(milliseconds: number, onEnd: () => void): void {
     this.#child.unref();
     this.#child.channel?.unref();

@@ -21,21 +21,21 @@ export const defaultPixelLimit = 64 * 1024 * 1024;
 export const scanLimit = 100;
 
 /**
- * What an image is, from its header alone. Width and height are as seen, after the EXIF orientation.
+ * Reads an image's properties from its header alone. Width and height apply the EXIF orientation.
  *
  * @throws RetouchError `imageUndecodable` when it is not a PNG, JPEG or WebP, `imageTooLarge` above the limit of pixels
  *   or of scans
  */
 export async function probeImage(bytes: Uint8Array, pixelLimit = defaultPixelLimit): Promise<ImageInfo> {
-  // Asked before sharp, which would also open SVG, whose references reach for files and addresses.
+  // Checked before sharp opens the file: sharp also reads SVG, which can reference files and URLs.
   const format = sniffFormat(bytes) ?? throwUnknown(bytes, 'a PNG, JPEG or WebP');
   const { width, height } = await readHeader(bytes, format, pixelLimit);
   return { width, height, format };
 }
 
-/** What is known of an image before its pixels are decoded. */
+/** The properties of an image that its header gives, before its pixels are decoded. */
 type Header = Size & {
-  /** Of 16 bits per channel, with an embedded colour profile; `grey` has one channel. */
+  /** 16 bits per channel with an embedded colour profile; `grey` has one channel. */
   deepColours: 'rgb' | 'grey' | undefined;
 };
 
@@ -71,8 +71,8 @@ function checkScans(bytes: Uint8Array): void {
 }
 
 /**
- * An image as it is stored: one that fits is kept byte for byte, a larger one is made smaller until its longest side
- * fits, and BMP and GIF (its first frame) become PNG. Every image is decoded wholly, so what is stored can be used.
+ * Prepares an image for storage: one within the size limit keeps its bytes, a larger one is scaled down to the limit, and
+ * BMP and GIF (first frame) become PNG. Every image is fully decoded, so that a stored image is known to be usable.
  *
  * @throws RetouchError `imageUndecodable`, `imageTooLarge`
  */

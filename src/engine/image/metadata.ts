@@ -1,7 +1,7 @@
 /**
  * Text inside encoded images: PNG text chunks (PNG specification, 11.3.3), and EXIF in WebP (RFC 9649, 2.7) and JPEG
  * (CIPA DC-008, 4.7.2).
- * Where it is put is where other programs look: Automatic1111 and those after it read the PNG keyword `parameters` and
+ * Text is placed where other programs read it: Automatic1111 and its successors read the PNG keyword `parameters` and
  * EXIF's UserComment.
  */
 import { crc32 } from 'node:zlib';
@@ -113,7 +113,7 @@ const exifName = 'Exif\0\0';
 /** Its length counts itself. */
 const largestSegment = 0xffff - 2;
 
-/** After JFIF's header, where it is expected. A segment is short: what has no room is left out, the JSON last. */
+/** Inserts texts after JFIF's header, where readers expect them. Beyond 64 KiB first `parameters` is dropped, then the JSON. */
 function embedInJpeg(bytes: Uint8Array, texts: ImageTexts): Uint8Array {
   const image = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const data = [texts, { ...texts, parameters: '' }]
@@ -187,7 +187,7 @@ function makeDirectory(fields: readonly Field[], offset: number): Buffer {
   return Buffer.concat([entries, ...values]);
 }
 
-/** Of our own making only; anything else is undefined. */
+/** Parses only metadata that this product wrote; undefined for any other. */
 function readDescription(exif: Buffer): string | undefined {
   if (exif.length < 22 || exif.readUInt16BE(10) !== tags.description) return undefined;
   const [length, offset] = [exif.readUInt32BE(14), exif.readUInt32BE(18)];

@@ -1,4 +1,4 @@
-/** Tells a file by its first bytes. */
+/** Identifies a file by its first bytes. */
 import type { ImageFormat } from './formats.ts';
 
 /** The formats we open, by their magic bytes (latin1) at an offset. */
@@ -8,13 +8,13 @@ const formats: readonly [ImageFormat, number, string][] = [
   ['webp', 8, 'WEBP'],
 ];
 
-/** Taken as uploads besides, and stored as PNG. */
+/** Also accepted as uploads, and stored as PNG. */
 const uploadFormats: readonly ['bmp' | 'gif', number, string][] = [
   ['bmp', 0, 'BM'],
   ['gif', 0, 'GIF8'],
 ];
 
-/** What else people send, so that the message can name it. Of two that match, the first counts. */
+/** Other file types that clients send, so that the error can name them. The first match wins. */
 const strangers: readonly [string, number, string][] = [
   ['is a GIF', 0, 'GIF8'],
   ['is a BMP', 0, 'BM'],
@@ -48,7 +48,7 @@ function find<Format>(table: readonly [Format, number, string][], bytes: Uint8Ar
   return table.find(([, offset, magic]) => start.startsWith(magic, offset))?.[0];
 }
 
-/** What the bytes are, as the predicate of a sentence: "is a GIF", "is empty", "has 3 bytes of no known kind …". */
+/** Describes the bytes as the predicate of a sentence: "is a GIF", "is empty", "has 3 bytes of no known kind …". */
 export function describeStart(bytes: Uint8Array): string {
   if (bytes.length === 0) return 'is empty';
   const start = Buffer.from(bytes.subarray(0, 32));

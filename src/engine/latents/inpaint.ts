@@ -1,6 +1,6 @@
 /**
- * Repainting under a mask: diffusers `FluxKontextInpaintPipeline`. Start part-way down the schedule, and after every
- * step put back what is to be kept, at the noise level the sample has reached.
+ * Inpainting under a mask: diffusers `FluxKontextInpaintPipeline`. The run starts part-way down the schedule; after every
+ * step the unmasked latent is restored, noised to the level that the sample has reached.
  */
 
 /** The step to start from: strength 1 is 0, the whole schedule; small strengths leave few steps. */

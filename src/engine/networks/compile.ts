@@ -1,4 +1,4 @@
-/** From a checkpoint to sessions that run, in the arithmetic asked for. */
+/** Compiles a checkpoint to sessions in the requested precision. */
 import type { Graph } from '../onnx/graph.ts';
 import { Session, type SessionOptions } from '../onnx/session.ts';
 import { openPrepared, type PreparedWeights } from '../weights/prepared.ts';
@@ -15,7 +15,7 @@ export type Builders<Name extends string> = Record<
 >;
 
 export type LoadOptions = SessionOptions & {
-  /** Keeps the weights in the form that is computed with; without it they are computed with as they are stored. */
+  /** The cache file of converted weights; without it the stored weights are used unconverted. */
   preparedFile?: string;
 };
 
@@ -29,9 +29,9 @@ export type NetworkGraphs<Name extends string> = {
 };
 
 /**
- * Compiles every graph of a network, preparing its weights first where the checkpoint holds them in another form than
- * `compute` takes and the prepared file does not hold them yet. Yields progress before each; stopped there, it releases
- * the sessions compiled by then.
+ * Compiles every graph of a network. Converts the weights first when the checkpoint stores another form than `compute`
+ * needs and the cache file does not hold it yet. Yields progress before each graph; if the caller stops
+ * there, the sessions compiled so far are released.
  */
 export async function* compile<Name extends string>(
   network: NetworkGraphs<Name>,

@@ -1,9 +1,9 @@
-/** Whether a network gives numbers: NaN and infinities would become black pixels. */
+/** Checks that a network's outputs are finite: NaN and infinities would become black pixels. */
 import { EngineError } from '../errors.ts';
 import { areFinite } from '../weights/finite.ts';
 
 /**
- * @param what of the network's results the values are, and `who` gave them: the network and where its weights are
+ * @param what names the output; `who` names the network and the location of its weights
  * @throws RetouchError `outputNotFinite`
  */
 export function checkFinite(values: Float32Array, what: string, who: string): Float32Array {

@@ -1,10 +1,10 @@
-/** A network before it is loaded: what it is called, the memory it needs, and how it is loaded. */
+/** A network before it is loaded: its key, the memory it needs, and its load function. */
 export type Progress = { message: string; fraction: number };
 
-/** Work that reports its progress, and may be stopped wherever it does. */
+/** Work that yields its progress and can be cancelled at every yield. */
 export type Loading<T> = AsyncGenerator<Progress, T>;
 
-/** Bytes of weights, which stay, and of what a network works in while it runs. */
+/** Bytes of the weights, which stay allocated, and of the working memory of a run. */
 export type Need = { bytes: number; working: number };
 
 export type Network = { release(): Promise<void> };

@@ -17,7 +17,7 @@ export type OpenedModel = {
 };
 
 /**
- * @throws RetouchError what `openComponents` throws, `deviceUnusable`, `precisionUnsupported`
+ * @throws RetouchError as `openComponents` does, `deviceUnusable`, `precisionUnsupported`
  */
 export async function openModelFiles(
   source: ModelSource,
@@ -48,7 +48,7 @@ export function onceAnImage({ session }: OpenedModel): SessionOptions {
   return { ...session, arena: false };
 }
 
-/** The file that a component's weights are kept in where the checkpoint holds them in another form than is computed with. */
+/** The cache file of a component's converted weights, used when the checkpoint stores another precision. */
 export function preparedFile({ source, compute }: OpenedModel, component: string): string {
   return path.join(source.cacheFolder, `${component}-${compute.precision}.safetensors`);
 }

@@ -5,7 +5,7 @@ import type { Loadable, Loading, Network } from './loadable.ts';
 
 type Resident = { bytes: number; value: Network };
 
-/** Memory that is taken beside the networks: LoRAs. */
+/** Memory held besides the networks: cached LoRAs. */
 export type Beside = {
   readonly bytes: number;
   /** Frees the part that the run under way does not use. */

@@ -1,6 +1,5 @@
 /**
- * The inputs by which a linear layer takes LoRAs: their names, what is fed to them, and what stands in them where nothing
- * is. linear.ts has the arithmetic.
+ * The inputs of a linear layer for LoRAs: their names, their feeds, and their idle values. linear.ts has the arithmetic.
  */
 import { f32Tensor, type Tensor, tensor } from '../onnx/tensor.ts';
 

@@ -25,7 +25,7 @@ export type ProcessOptions = {
 export type Exit = {
   code: number | null;
   signal: NodeJS.Signals | null;
-  /** Why there never was a process. */
+  /** The reason why the process could not be started. */
   spawnError?: Error;
   /** Whether the host made it end; anything else is a crash. */
   wanted: boolean;
@@ -137,7 +137,7 @@ export class EngineProcess {
     });
   }
 
-  /** Lets an idle child release what it holds and leave, and makes it when it does not. */
+  /** Asks an idle child to release its memory and exit; kills it when it does not. */
   async close(): Promise<void> {
     this.#wanted = true;
     this.#send({ type: 'leave' });
@@ -151,7 +151,7 @@ export class EngineProcess {
   }
 
   #send(message: ToChild): void {
-    // A child that has gone is told by 'close'; the callback keeps the failed send from being emitted as well.
+    // The 'close' event reports a child that has exited; the callback keeps the failed send from being emitted as well.
     if (this.#child.connected) this.#child.send(message, () => {});
   }
 

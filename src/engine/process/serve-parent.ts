@@ -2,7 +2,7 @@
  * The child's half of the process boundary: serves one parent over IPC until the parent goes away.
  *
  * The parent sends one run at a time. Every run ends in exactly one message, `end` or `error`; a crash is told by the
- * operating system. Whatever is printed reaches the parent's log.
+ * operating system. Printed output reaches the parent's log.
  */
 
 import { setImmediate } from 'node:timers/promises';
@@ -18,7 +18,7 @@ export function serveParent(createEngine: CreateEngine): void {
   let current: { id: number; controller: AbortController } | undefined;
 
   // Ctrl-C and service managers signal the whole process group, but only the parent knows whether the run is to be
-  // finished first. This process lives exactly as long as its parent, whose going is a disconnect.
+  // finished first. This process ends when its parent disconnects.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
 
   process.on('message', (message: ToChild) => {
@@ -42,7 +42,7 @@ export function serveParent(createEngine: CreateEngine): void {
     process.exit(0);
   }
 
-  // A parent that went while this module was loading has said so to nobody.
+  // A parent that exited while this module was loading emits no disconnect event here.
   if (!process.connected) process.exit(0);
 
   async function run(id: number, plan: Plan): Promise<void> {
@@ -78,6 +78,6 @@ function print(line: string): void {
 }
 
 function send(message: FromChild): void {
-  // A parent that has gone is told by the disconnect; the callback keeps the failed send from being thrown as well.
+  // The disconnect event reports a parent that has exited; the callback keeps the failed send from being thrown as well.
   process.send?.(message, undefined, undefined, () => {});
 }

@@ -137,7 +137,7 @@ function keyOf({ model, numerics }: Plan, activity: Activity): string {
   return [model.air, numerics.device, numerics.precision, activity].join(' ');
 }
 
-/** Of the image and its references, which are fitted to its size. */
+/** Pixels of the image and its references, which are resized to the image. */
 function pixelsOf({ width, height, references }: Plan): number {
   return width * height * (1 + references.length);
 }

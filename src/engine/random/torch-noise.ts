@@ -73,8 +73,8 @@ export class Generator {
   }
 
   /**
-   * `torch.randn(count)`, row-major for any shape; within 5e-7 of torch's vectorised kernels. `bf16_legacy` is what
-   * `randn(dtype=torch.bfloat16)` gave before torch drew halves in f32: another stream, not a rounding of this one.
+   * `torch.randn(count)`, row-major for any shape; within 5e-7 of torch's vectorised kernels. `bf16_legacy` is the
+   * result of `randn(dtype=torch.bfloat16)` before torch drew halves in f32: another stream, not a rounding of this one.
    */
   randn(count: number, noise: Exclude<NoiseName, 'philox'> = 'f32'): Float32Array {
     const legacy = noise === 'bf16_legacy';

@@ -26,8 +26,8 @@ export type Interval = {
 const remembered = 3;
 
 /**
- * A sampler from the arithmetic of one step. Every one of them ends with the image that the last evaluation predicts:
- * at t = 0 nothing of the noise is left, whatever the formula.
+ * Builds a sampler from the arithmetic of one step. Every sampler ends with the image that the last evaluation predicts:
+ * at t = 0 every formula reduces to it, since no noise remains.
  */
 export function stepwise(advance: (interval: Interval) => Float32Array | Promise<Float32Array>): Sampler {
   return async function* (velocity, x, { sigmas, noise }) {

@@ -12,7 +12,7 @@ export type Step = {
   index: number;
   /** The noise level x has reached: sigmas[index + 1]. */
   sigma: number;
-  /** The sample after the step. Whoever consumes the steps may put another in its place (inpainting does). */
+  /** The sample after the step. The consumer of the steps may replace it (inpainting does). */
   x: Float32Array;
 };
 

@@ -1,4 +1,4 @@
-/** Damaged numbers: NaN and infinities. Rounded to integers they would be others, and nobody would know. */
+/** Detects NaN and infinities: rounding to integers would turn them into ordinary numbers without an error. */
 import { EngineError } from '../errors.ts';
 import type { TensorEntry } from './stored.ts';
 

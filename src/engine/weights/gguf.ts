@@ -142,7 +142,7 @@ function place(
     );
   if (offset % alignment !== 0)
     throw cursor.invalid(`tensor ${name} begins at ${offset}, expected a multiple of ${alignment}`, at);
-  // ComfyUI-GGUF stores tensors whose rows no block fits reshaped, and says here what they were.
+  // ComfyUI-GGUF reshapes tensors whose rows are not a multiple of the block, and records the original shape here.
   const original = metadata[`comfy.gguf.orig_shape.${name}`]?.split(',').map(Number);
   const shape = original ?? sizes;
   if (countOf(shape) !== countOf(sizes))
@@ -165,7 +165,7 @@ const scalars: Readonly<Record<number, [bytes: number, read: (bytes: Buffer) => 
   12: [8, (bytes) => bytes.readDoubleLE()],
 };
 const [textType, listType] = [8, 9];
-/** Longer lists are vocabularies, of which nothing is needed. */
+/** Longer lists are vocabularies, which are not needed. */
 const longestList = 16;
 
 function readValue(cursor: Cursor, type: number, depth = 0): string | undefined {

@@ -1,6 +1,6 @@
 /**
- * Files under construction beside the file they become: `NAME.HOST-PID-N.partial`. A process that is killed leaves them, and
- * those of a 12 B model are as large as the model.
+ * Temporary files that are renamed when they are complete: `NAME.HOST-PID-N.partial`. A killed process leaves them behind,
+ * and those of a 12 B model are as large as the model.
  */
 import fs from 'node:fs';
 import os from 'node:os';
@@ -18,8 +18,8 @@ export function partialName(file: string): string {
 const longestPause = 10 * 60_000;
 
 /**
- * Deletes the partial files of a folder that nobody writes any more: those of processes of this machine that ended, and those of
- * other machines, or of a process whose number was given again, that have not grown for ten minutes.
+ * Deletes the abandoned partial files of a folder: those whose process on this machine has ended, and those that have not
+ * grown for ten minutes, since another machine's process cannot be checked and a process id may be reused.
  */
 export function removeAbandoned(folder: string): void {
   for (const name of fs.readdirSync(folder)) {

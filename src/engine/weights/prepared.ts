@@ -1,6 +1,6 @@
 /**
- * Weights of a network in the form that it computes with, where its checkpoint holds them in another: made once and
- * kept in a safetensors file beside it. What a linear layer W [N, K] becomes (`name` is `….weight`):
+ * Weights converted to the precision that a network computes in, when the checkpoint stores another: computed once and
+ * cached in a safetensors file. Tensors made of a linear layer W [N, K] (`name` is `….weight`):
  *
  * - int8: `name.i8` and `name.scale` (columns.ts);
  * - int4 and int8-blocks: `name.blocks`, `name.scale` and where there are offsets `name.offset` (blocks.ts);
@@ -27,7 +27,7 @@ import { bytesOf, countOf, readBytes, type StoredType, type TensorEntry } from '
 
 export type LinearShape = { name: string; inputs: number; outputs: number; precise: boolean };
 
-/** What the products of linear layers are computed in. */
+/** The precision of the matrix products of linear layers. */
 export type PrecisionName = FloatType | 'int8' | 'int8-blocks' | 'int4';
 
 export type PreparedLinear =
@@ -74,9 +74,9 @@ export class PreparedWeights {
 }
 
 /**
- * Opens the cached file when it was made from this very checkpoint, otherwise makes it, yielding the fraction done,
- * 0..1, after every layer. It is written under another name and renamed when whole, so a crash leaves nothing half
- * made. Nothing is made, and undefined returned, when the checkpoint holds everything as it is needed.
+ * Opens the cached file when it was made from this checkpoint, otherwise writes it and yields the fraction done, 0..1,
+ * after every layer. The file is written under a temporary name and renamed when complete, so a crash leaves no
+ * incomplete cache. Returns undefined and writes nothing when the checkpoint needs no conversion.
  *
  * @throws RetouchError `cacheFull` when the disk has no room for it
  */
@@ -107,7 +107,7 @@ export function* openPrepared(
 }
 
 type Stored = { name: string; dtype: StoredType; shape: number[] };
-/** What becomes of a layer, and how: `make` gives the tensors' bytes in the order of `tensors`, a piece at a time. */
+/** The converted tensors of a layer: `make` yields their bytes piece by piece, in the order of `tensors`. */
 type Layer = { tensors: Stored[]; make(): Iterable<ArrayBufferView> };
 
 function layerOf(
@@ -180,7 +180,7 @@ function isCurrent(file: string, origin: string): boolean {
   return fs.existsSync(file) && openSafetensors(file).metadata.origin === origin;
 }
 
-/** What the cache depends on: the files' sizes and times, what is made of them and the format. */
+/** The cache key: sizes and modification times of the source files, the tensors to make, and the format's version. */
 function originOf(checkpoint: Checkpoint, layers: readonly Layer[]): string {
   const files = checkpoint.files.map((file) => {
     const { size, mtimeMs } = fs.statSync(file);
@@ -221,7 +221,7 @@ function* write(layers: readonly Layer[], file: string, partial: string, origin:
 
 function checkRoom(file: string, needed: number): void {
   const { bavail, bsize } = fs.statfsSync(path.dirname(file));
-  // The file of before is replaced when the new one is whole: both are there until then.
+  // The new file replaces the old one when it is complete: until then the disk holds both.
   if (needed > bavail * bsize) throw cacheFull(file, needed);
 }
 

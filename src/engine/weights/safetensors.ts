@@ -66,7 +66,7 @@ function parseHeader(path: string, file: string, text: string, start: number, si
   return { tensors, metadata: readMetadata(path, words) };
 }
 
-/** Python's writers leave out, or write as null, what there is nothing of. */
+/** Python's writers omit empty metadata or write it as null. */
 function readMetadata(path: string, words: unknown): Record<string, string> {
   if (words === undefined || words === null) return {};
   const isTable = typeof words === 'object' && !Array.isArray(words);

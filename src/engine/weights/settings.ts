@@ -1,8 +1,8 @@
-/** What a checkpoint says about its network in words: config.json, or JSON in a single file's metadata. */
+/** A network's configuration: config.json beside the checkpoint, or JSON in a single file's metadata. */
 import { EngineError } from '../errors.ts';
 import type { Checkpoint } from './checkpoint.ts';
 
-/** @param key of the metadata that holds the configuration when there is no config.json */
+/** @param key the metadata key that holds the configuration when there is no config.json */
 export function settingsOf({ config, metadata, path }: Checkpoint, key: string): Record<string, unknown> {
   if (Object.keys(config).length > 0) return { ...config };
   const text = metadata[key];

@@ -1,4 +1,4 @@
-/** Which files of a folder are its network: one file, or the parts of one that was cut, `NAME-00001-of-00003.safetensors`. */
+/** Finds the weight files of a folder: one file, or the shards of one, `NAME-00001-of-00003.safetensors`. */
 import fs from 'node:fs';
 import path from 'node:path';
 import type { RetouchError } from '../../error.ts';
@@ -10,7 +10,7 @@ const shardName = /(\d{5})-of-(\d{5})(\..+)$/;
 
 export type Shard = { number: number; of: number; name(number: number): string };
 
-/** What part of a file this is by its name; undefined is a whole one. */
+/** The shard number and count in a file's name; undefined for a file that is not a shard. */
 export function shardOf(file: string): Shard | undefined {
   const name = path.basename(file);
   const [tail = '', number, of, ending] = name.match(shardName) ?? [];
@@ -23,7 +23,7 @@ export function shardOf(file: string): Shard | undefined {
   };
 }
 
-/** @throws RetouchError `modelFileMissing` for a part that was named alone */
+/** @throws RetouchError `modelFileMissing` when the path names a single shard */
 export function refuseShard(file: string): void {
   const shard = shardOf(file);
   if (!shard) return;
@@ -35,10 +35,11 @@ export function refuseShard(file: string): void {
 }
 
 /**
- * The names of a folder's files of weights. With several indices, or variants without one (`model.fp16.safetensors`), the plain
- * one is taken.
+ * The names of a folder's weight files. With several indices, the shortest name whose shards are all present is taken; with
+ * several files and no index (`model.fp16.safetensors`), the shortest name, which names no variant.
  *
- * @throws RetouchError `modelFileMissing` when there are none, or not all parts; `checkpointInvalid` for an index without a table
+ * @throws RetouchError `modelFileMissing` when there are none or a shard is missing; `checkpointInvalid` for an index
+ *   without a table
  */
 export function weightFiles(folder: string, names: readonly string[]): string[] {
   const indices = names.filter((name) => indexName.test(name)).sort((a, b) => a.length - b.length);

@@ -29,7 +29,7 @@ export class WeightSource {
     this.dialect = dialect;
   }
 
-  /** The tensors of this network: an all-in-one file has others'. */
+  /** The tensors of this network; an all-in-one file also holds other networks'. */
   get entries(): TensorEntry[] {
     const { prefix = '' } = this.dialect;
     return [...this.checkpoint.tensors.values()].filter(({ name }) => name.startsWith(prefix));
@@ -65,8 +65,8 @@ export class WeightSource {
   }
 
   /**
-   * The parts of tensor `name` in pieces of whole rows that have at most about `largest` numbers, so that a matrix can be read
-   * without holding it; a part whose rows cannot be told apart is one piece. `row` is where a piece begins in the tensor.
+   * The parts of tensor `name` in pieces of whole rows with at most about `largest` numbers, so that a matrix can be read
+   * without holding it in memory; a part whose blocks cross row boundaries is one piece. `row` is the piece's first row.
    */
   *pieces(name: string, largest = 1 << 22): Generator<{ part: TensorEntry; row: number }> {
     let row = 0;
@@ -105,7 +105,7 @@ export class WeightSource {
     return out;
   }
 
-  /** Whether any of these is there: an optional part that lacks a tensor is damaged, not absent. */
+  /** Whether any of these tensors exists: an optional part that lacks only some of its tensors is damaged, not absent. */
   hasAny(...names: string[]): boolean {
     return names.some((name) =>
       this.dialect.locate(name, this.names).some((piece) => this.names.has(piece.name)),
@@ -113,8 +113,8 @@ export class WeightSource {
   }
 
   /**
-   * The number of blocks `stem.0`, `stem.1`, … of which anything is there, so that a block that lacks a tensor is
-   * asked for it. `leaf` is any tensor of a block: it tells where blocks are stored.
+   * The number of blocks `stem.0`, `stem.1`, … with at least one tensor, so that an incomplete block is counted and its
+   * missing tensor reported. `leaf` is any tensor of a block: it locates the stored blocks.
    */
   count(stem: string, leaf: string): number {
     const isThere = (n: number) => {

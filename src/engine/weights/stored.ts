@@ -1,4 +1,4 @@
-/** Tensors as files hold them, whatever the file's format. */
+/** Stored tensors, independent of the file format. */
 import fs from 'node:fs';
 import type { RetouchError } from '../../error.ts';
 import { EngineError } from '../errors.ts';
@@ -45,7 +45,7 @@ export type TensorEntry = {
   scale?: Float32Array;
 };
 
-/** What a file holds: its tensors by name, and what it says of itself. */
+/** The content of a file: its tensors by name, and its metadata. */
 export type TensorFile = { tensors: Map<string, TensorEntry>; metadata: Record<string, string> };
 
 export function countOf(shape: readonly number[]): number {
@@ -58,7 +58,7 @@ export function bytesOf(dtype: StoredType, count: number): number {
   return type && count % type.values === 0 ? (count / type.values) * type.bytes : Number.NaN;
 }
 
-/** ONNX Runtime refuses links that leave the weights' folder, as a download cache's do. */
+/** Resolves symbolic links, since ONNX Runtime refuses links that leave the weights' folder, such as a download cache's. */
 export function realPath(path: string): string {
   try {
     return fs.realpathSync(path);

@@ -1,6 +1,6 @@
 /**
- * Formats of quantised weights that are not read, known by tensors that nothing else has. Their weights' shapes and types
- * alone would be told as a damaged file.
+ * Unsupported formats of quantised weights, recognised by tensors that only they have. Without this check their shapes and
+ * types would be reported as a damaged file.
  */
 import type { RetouchError } from '../../error.ts';
 import { EngineError } from '../errors.ts';
@@ -44,8 +44,8 @@ export function refuseUnreadable(path: string, tensors: Tensors): void {
 }
 
 /**
- * Refuses a file by its types too: what is neither read nor an integer that files have beside their weights. `refuseUnreadable`
- * leaves them to whoever asks for the tensor, for a file may hold more than the network that is asked for.
+ * Also refuses weights of an unknown type, and I8 weights without a scale. `refuseUnreadable` does not check types, since a
+ * file may hold tensors of networks that are not loaded.
  */
 export function refuseUnreadableTypes(path: string, tensors: Tensors): void {
   refuseUnreadable(path, tensors);

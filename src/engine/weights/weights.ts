@@ -23,13 +23,13 @@ export type Compute = {
   places?: readonly ImagePromptPlace[];
 };
 
-/** What an IP-Adapter's attention is added to: the attention's output inside a block, or the stream that leaves it. */
+/** The place where an IP-Adapter's attention is added: the attention's output in a block, or the block's output stream. */
 export type ImagePromptPlace = 'attention' | 'residual';
 
 /** By the layer's path. */
 export type UpdateForms = ReadonlyMap<string, UpdateForm>;
 
-/** What a layer is compiled to take besides a low-rank update: its sizes are part of the graph. */
+/** The LoRA forms that a layer is compiled for besides a low-rank update: their sizes are part of the graph. */
 export type UpdateForm = {
   /** A factor for each output. */
   scaled: boolean;
@@ -116,8 +116,8 @@ export class Weights {
       const value = this.graph.weight(name, dtype, shape, part);
       return part.scale ? op.mul(op.cast(value, 'f32'), this.scale(part.scale, shape.length)) : value;
     }
-    // Linear layers are prepared; what else is stored in blocks is small. It is read when the graph is compiled: most
-    // graphs are built to be looked at, and a network of them would be dequantised to find out which layers it has.
+    // Linear layers are prepared; other tensors stored in blocks are small. They are dequantised when the graph is compiled,
+    // not when it is built: most graphs are built only to list a network's layers.
     if (isBlockType(part.dtype)) return this.graph.deferred(name, 'f32', shape, () => readFloats(part));
     throw new EngineError(
       'dtypeUnsupported',

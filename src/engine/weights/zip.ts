@@ -64,7 +64,7 @@ export function readZip(path: string, fd: number): Map<string, ZipEntry> {
   return entries;
 }
 
-/** Of compressed size, size and offset, those that are all ones stand in the extra field of kind 1, in this order. */
+/** Sizes and the offset that are all ones have 64-bit values in extra field 1, in the order size, compressed size, offset. */
 function wideFields(extra: Buffer, [compressed, size, offset]: number[]): number[] {
   const narrow = [size!, compressed!, offset!];
   for (let at = 0; at + 4 <= extra.length; at += 4 + extra.readUInt16LE(at + 2)) {

@@ -13,8 +13,8 @@ export const combineMethods = {
   },
   average: (features) => [sum(features).map((value) => value / features.length)],
   /**
-   * The norm that each is divided by runs over the images, not over one image's features: as in the reference, and as
-   * others reproduce it.
+   * The norm is taken over the images, not over one image's features, as in the reference and in other implementations
+   * of it.
    */
   norm_average: (features) => {
     const squares = sum(features.map((each) => each.map((value) => value ** 2)));
@@ -25,7 +25,7 @@ export const combineMethods = {
 
 export type CombineMethod = keyof typeof combineMethods;
 
-/** Encoded images, one or several, to those that are projected. One image is unchanged by every method. */
+/** Combines encoded images before the projection. Every method leaves a single image unchanged. */
 export function combine(features: readonly Float32Array[], method: CombineMethod): Float32Array[] {
   return features.length > 1 ? combineMethods[method](features) : [...features];
 }

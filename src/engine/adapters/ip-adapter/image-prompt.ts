@@ -12,10 +12,10 @@ export type ImagePrompt = Record<string, Tensor>;
 
 export type Blocks = { depth: number; depthSingle: number; heads: number };
 
-/** The score of a token that is not there; an infinite one makes NaN where a device subtracts the maximum. */
+/** The score of a padding token. It is finite: −∞ gives NaN on a device that subtracts the row's maximum. */
 const absent = -1e30;
 
-/** Adapters of one place share a tensor [A, H, …]; those with fewer tokens are filled up, and the filling masked. */
+/** Adapters that are added at the same place share a tensor [A, H, …]; shorter token lists are padded and masked. */
 export function joinAdapters(all: readonly AdapterLayers[], blocks: Blocks): ImagePrompt {
   const feeds: ImagePrompt = {};
   for (const place of ['attention', 'residual'] as const) {

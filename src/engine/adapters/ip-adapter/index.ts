@@ -16,8 +16,8 @@ export type Fit = { depth: number; depthSingle: number; hidden: number; features
 /**
  * Reads an adapter's header and tells its layout by its tensors' names.
  *
- * @throws RetouchError `ipAdapterUnsupported` when it is made for another network, `ipAdapterMisfit` when its sizes
- * are not those of this transformer or of its image encoder
+ * @throws RetouchError `ipAdapterUnsupported` when it was trained for another network, `ipAdapterMisfit` when its sizes
+ * differ from the transformer's or the image encoder's
  */
 export function openIpAdapter(file: string, fit: Fit): OpenIpAdapter {
   const checkpoint = openCheckpoint(file);

@@ -1,6 +1,6 @@
 /**
  * How a weight is applied to keys and values (ComfyUI_IPAdapter_plus `embeds_scaling`). Its penalty C is the width of a
- * block over that of the widest one: FLUX's are all as wide, so C is 1 and `kv_penalty_c` is `kv`.
+ * block divided by the width of the widest block. All of FLUX's blocks have one width, so C is 1 and `kv_penalty_c` equals `kv`.
  */
 
 /** Keys and values of the guide's tokens in one block, [T, width] each. */

@@ -1,4 +1,4 @@
-/** Keeps LoRAs that were read, the most recently used within a limit, so that a request that switches between them reads nothing. */
+/** A least-recently-used cache of LoRAs with a byte limit: a request that switches between cached LoRAs reads no file. */
 import fs from 'node:fs';
 import { RetouchError } from '../../../error.ts';
 import type { Components } from '../../networks/components.ts';
@@ -22,14 +22,14 @@ export class LoraCache {
   private readonly memory: number;
   /** In the order of use, the least recent first. */
   private readonly entries = new Map<string, Entry>();
-  /** The last set: the results of one task have the same, and its feeds are made once. */
+  /** The last set of LoRAs: all results of one task use the same set, so its feeds are built once. */
   private last: { set: string; active: ActiveLoras } | undefined;
   private named: { model: string; layers: Layers } | undefined;
 
   /**
-   * @param options.limit bytes that are kept beyond the run under way
-   * @param options.threads to compute with where reading takes computing
-   * @param options.memory bytes that the engine may use at all: a file that would not fit is not read
+   * @param options.limit bytes that stay cached besides the LoRAs of the current run
+   * @param options.threads compute threads for LoRAs that need arithmetic when they are read (DoRA)
+   * @param options.memory the engine's memory limit in bytes: a file that would exceed it is not read
    */
   constructor({ limit, threads, memory = Number.POSITIVE_INFINITY }: LoraCacheOptions) {
     this.limit = limit;
@@ -52,7 +52,7 @@ export class LoraCache {
       if (!this.last?.active.uses.some((use) => use.prepared === prepared)) this.entries.delete(key);
   }
 
-  /** Reads those of the requests that are not read yet, saying so before each. Throws what `readLora` throws. */
+  /** Reads the requested LoRAs that are not cached and reports progress before each. Throws as `readLora` does. */
   async *open(
     requests: readonly PlannedLora[],
     components: Components,

@@ -17,12 +17,12 @@ export function arraysOf(feeds: Feeds): Float32Array[] {
   return Object.values(feeds).flatMap((value) => (value.dtype === 'f32' ? [floats(value)] : []));
 }
 
-/** Several A that a part meets side by side, and where they begin in the layer's. */
+/** The A matrices of one part, side by side, and their first column in the layer's A. */
 type Stack = { inputs: readonly LowRankInput[]; at: number; rank: number };
 
 /**
- * Several updates of a part are one of the sum of their ranks: A's columns and B's rows side by side. Parts that meet the same
- * A find them in the same place.
+ * Several updates of a part become one whose rank is the sum of their ranks: the columns of A and the rows of B are
+ * concatenated. Parts that share an A share its columns.
  */
 function lowRankFeed(all: readonly Weighted[]): Feeds {
   const list = all.filter(({ weight }) => weight !== 0);
@@ -77,7 +77,7 @@ function joinOutputs(parts: readonly (PreparedPart & { weight: number })[]): Flo
   return joinFloats(parts.map(({ b, weight }) => (weight === 1 ? b : times(b, weight))));
 }
 
-/** A compiled form is fed even where it is to do nothing: factors of 1, and products of 0. */
+/** A compiled form needs feeds even when no update is active: factors of 1 and products of 0. */
 function formFeed(list: readonly Weighted[]): Feeds {
   const feed: Record<string, Tensor> = {};
   const { name, outputs } = list[0]!.layer.slot;

@@ -46,7 +46,7 @@ export function readForm(module: string, parts: Parts, path: string): Form {
   if (has(parts, 'lokr.')) {
     const [left, right] = [factor('lokr', 'w1'), factor('lokr', 'w2')];
     const product = { kind: 'kronecker', left: left.whole, right: right.whole } as const;
-    // LyCORIS takes the rank of whichever factor has one; of two whole factors alpha means nothing.
+    // LyCORIS uses the rank of the decomposed factor; with two full factors it ignores alpha.
     const rank = right.rank ?? left.rank;
     return { product, rank: rank ?? Number.NaN };
   }

@@ -64,7 +64,7 @@ function transformerNames(slot: LinearLayer): [string, Target][] {
       count: half,
     }));
   } else {
-    // q, k and v are as wide as what comes in; the rest is the MLP's.
+    // q, k and v are as wide as the input; the remaining rows are the MLP's.
     pieces.forEach(({ name }, i) => {
       const at = i * slot.inputs;
       const last = i === pieces.length - 1;
@@ -74,7 +74,7 @@ function transformerNames(slot: LinearLayer): [string, Target][] {
   return spelled('transformer', slot, names);
 }
 
-/** kohya and those who follow it write every dot as an underscore. */
+/** kohya's trainer and its derivatives replace every dot by an underscore. */
 function spelled(
   network: Network,
   slot: LinearLayer,

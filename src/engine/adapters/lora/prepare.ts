@@ -1,4 +1,4 @@
-/** Updates as a file has them → the feeds of each layer's graph at weight 1. */
+/** Converts the updates of a file to the feeds of each layer's graph at weight 1. */
 import { EngineError } from '../../errors.ts';
 import type { LinearLayer } from '../../onnx/graph.ts';
 import type { KroneckerForm, RowSegment, UpdateForm } from '../../weights/weights.ts';
@@ -8,12 +8,12 @@ import type { Kronecker, LowRank, Matrix, Update } from './update.ts';
 /** A [K, r] and B [r, N] with x·A·B to be added to a part of the layer's output; the scale is inside B. */
 export type PreparedPart = { a: LowRankInput; b: Float32Array };
 
-/** A; parts that have the same one share the object. */
+/** Matrix A; parts with the same A share the object. */
 export type LowRankInput = { rank: number; values: Float32Array };
 
 export type PreparedLayer = {
   slot: LinearLayer;
-  /** As many as the slot has; a part that is not updated has rank 0. */
+  /** One for each part of the layer; a part without an update has rank 0. */
   parts: readonly PreparedPart[];
   /** DoRA: the factor of the layer's own product, less 1 [N]. */
   gain: Float32Array | undefined;
@@ -80,7 +80,7 @@ function groupsOf(pieces: readonly LowRankUpdate[]): Group[] {
   return groups;
 }
 
-/** Several updates of a part are one: B has zeros where an update's rows are not. */
+/** Merges the updates of a part into one: B is zero in the rows that an update does not touch. */
 function prepareParts({ inputs, parts }: LinearLayer, groups: readonly Group[]): PreparedPart[] {
   const shared = new Map<string, LowRankInput>();
   let first = 0;

@@ -52,7 +52,7 @@ export function readLora(path: string, layers: Layers, room = Number.POSITIVE_IN
   });
 }
 
-/** Told by the header's shapes: a LoHa is small on the disk and becomes a product of rank r₁·r₂ in memory. */
+/** Computed from the header's shapes: a LoHa is small on disk and expands to a product of rank r₁·r₂ in memory. */
 function checkRoom(path: string, layers: readonly Layer[], room: number): void {
   const values = layers.reduce((sum, { parts }) => sum + valuesOf(parts), 0);
   // Once as it is read, once as the networks are fed.
@@ -94,7 +94,7 @@ function groupByLayer(checkpoint: Checkpoint, family: Family, layers: Layers): L
   return [...found.values()];
 }
 
-/** Trainers keep their names of the text encoders beside another's of the transformer. */
+/** Some trainers mix their own names for the text encoders with another family's names for the transformer. */
 function locateText(name: string): ReturnType<Family['locate']> {
   for (const family of Object.values(families) as Family[]) {
     const located = family.locate(name);
@@ -114,7 +114,7 @@ function unmatchedError({ path, tensors }: Checkpoint, family: Family, unmatched
   );
 }
 
-/** Alpha is a number in whatever type the trainer had at hand. */
+/** Trainers store alpha in different number types. */
 function readScalar(entry: TensorEntry, path: string): number {
   const bytes = readBytes(entry);
   if (entry.dtype === 'I64') return Number(bytes.readBigInt64LE());

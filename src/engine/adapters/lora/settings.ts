@@ -1,4 +1,4 @@
-/** What a LoRA says about its scale beside its tensors. */
+/** The scale settings that a LoRA carries beside its tensors. */
 import fs from 'node:fs';
 import path from 'node:path';
 import { EngineError } from '../../errors.ts';
@@ -6,7 +6,7 @@ import { type Checkpoint, readJson } from '../../weights/checkpoint.ts';
 import { weightFiles } from '../../weights/shards.ts';
 import type { Network } from './layers.ts';
 
-/** PEFT's LoraConfig, as far as it decides numbers. */
+/** The fields of PEFT's LoraConfig that affect the result. */
 export type LoraSettings = {
   alpha: number | undefined;
   /** Layers with an alpha of their own; the first pattern that a layer's name matches counts. */
@@ -16,14 +16,14 @@ export type LoraSettings = {
 
 const none: LoraSettings = { alpha: undefined, alphas: [], rankStabilised: false };
 
-/** diffusers' component of each network, before which its settings stand in the metadata. */
+/** diffusers' component name of each network: the prefix of its settings in the metadata. */
 const components: Readonly<Record<Network, string>> = {
   transformer: 'transformer',
   clip: 'text_encoder',
   t5: 'text_encoder_2',
 };
 
-/** PEFT's names of the files that its adapter_config.json is about; other files of the folder are others' LoRAs. */
+/** File names that PEFT's adapter_config.json describes; other files in the folder are unrelated LoRAs. */
 const peftFile = /^adapter_model\.(safetensors|bin)$/;
 
 /**
@@ -37,7 +37,7 @@ export function loraSettings({ path: where, metadata }: Checkpoint): Record<Netw
     return forNetworks((prefix) => settingsOf(under(all, prefix), where));
   }
   const plain = forNetworks((prefix) => plainSettings(metadata, prefix));
-  // By the name it was given: what a download cache's link leads to is named by a hash.
+  // Uses the given name: in a download cache it is a link to a file named by its hash.
   const file = fs.statSync(where).isDirectory()
     ? path.join(where, weightFiles(where, fs.readdirSync(where))[0]!)
     : where;

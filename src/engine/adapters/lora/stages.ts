@@ -15,9 +15,9 @@ export function stageAt(sigma: number): Exclude<LoraStage, 'both'> {
 }
 
 /**
- * Those of `loras` that act at noise level `sigma`: what a step cache must compare, for where this set changes the
- * network is another one and nothing computed before may be used again. It changes at most once in a run, at
- * `stageBoundary`, and only if one of them has a stage of its own.
+ * The LoRAs that are active at noise level `sigma`. A step cache must compare this set: a change makes the network a
+ * different one and invalidates the cache. The set changes at most once in a run, at `stageBoundary`, and only if a LoRA
+ * is limited to one stage.
  */
 export function activeAt<L extends { stage: LoraStage }>(loras: readonly L[], sigma: number): L[] {
   const stage = stageAt(sigma);

@@ -31,5 +31,5 @@ for await (const step of askAll(asked, device, Number(threads))) {
   else await send({ type: 'answer', line: step.answer });
 }
 await send({ type: 'done' });
-// Without the runtime's own clean-up: what a driver may crash in when all is said is of no concern.
+// Exits without the runtime's clean-up, where a driver may crash: all results are sent already.
 process.exit(0);

@@ -19,12 +19,12 @@ export type OperatorReport = {
   reason?: string;
 };
 
-/** @throws what the runtime says when the device is not there */
+/** @throws the runtime's error when the device does not exist */
 export async function open(device: DeviceName): Promise<void> {
   await compute('presence', [pattern([4], 1)], (x) => op.add(x, 1), device, 1);
 }
 
-/** Asks one after the other. A wrong answer settles what it was needed for, so what else that needs is not asked. */
+/** Runs the cases in order. A wrong answer decides the ability it tests, so the ability's remaining cases are skipped. */
 export async function* askAll(
   asked: readonly Case[],
   device: DeviceName,

@@ -13,7 +13,7 @@ export type Dialect = {
   name: string;
   /** The tensor it is known by, for messages. */
   probe: string;
-  /** What the names of all its tensors begin with, where other networks may be in the same file. */
+  /** The prefix of all its tensors' names, for files that may hold other networks too. */
   prefix?: string;
   /** Whether a checkpoint with these tensor names speaks this dialect. */
   matches(names: ReadonlySet<string>): boolean;

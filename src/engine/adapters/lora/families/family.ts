@@ -10,7 +10,7 @@ export type Family = {
   probe: string;
   /** Whether a tensor's name is one that this family alone gives. */
   owns(name: string): boolean;
-  /** What a tensor is; its module is a name of `layers.ts`. Names that are none of the family's are undefined. */
+  /** A tensor's role, and its module as `layers.ts` names it; undefined for a name of another family. */
   locate(name: string): (Located & { network: Network }) | undefined;
   /** Why files of the family cannot be used. */
   refusal?: string;

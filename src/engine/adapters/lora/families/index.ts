@@ -11,7 +11,7 @@ import { xlabs } from './xlabs.ts';
 
 export type { Family } from './family.ts';
 
-/** In the order of diffusers' detection: what is more particular comes first. */
+/** In the order of diffusers' detection: the more specific families come first. */
 export const families = {
   kohya,
   onetrainer,
