@@ -14,7 +14,7 @@ export type Spec = {
 
 type Stored = { name: string; dtype: 'U8' | 'F32'; shape: number[]; bytes: Uint8Array };
 
-/** `data`: the tensors of `specs`, one after the other. Those that `keep` refuses are left out. */
+/** `data`: the tensors of `specs`, one after the other. Tensors that `keep` rejects are omitted. */
 export function convert(specs: Spec[], data: Uint8Array, keep: (name: string) => boolean): Stored[] {
   const tensors: Stored[] = [];
   let at = 0;

@@ -1,4 +1,4 @@
-/** The tool describe_picture_metadata: how a picture says it was made. */
+/** The tool describe_picture_metadata: the generation parameters stored in a picture. */
 
 import { failureOf } from '../api/errors.ts';
 import type { Infer, ObjectSchema } from '../api/schema.ts';

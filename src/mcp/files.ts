@@ -5,7 +5,7 @@ import { isUuid } from '../api/validate.ts';
 import { mcpError } from './errors.ts';
 import type { Roots } from './roots.ts';
 
-/** Tools whose pictures can be written, by the argument that says where. */
+/** Tools whose pictures can be written to files, with the argument that names the target. */
 const writers = ['edit_image', 'generate_image'];
 
 const outputPath = {
@@ -82,7 +82,7 @@ async function withContent(value: unknown, roots: Roots): Promise<unknown> {
     throw mcpError('pathRefused', message);
   }
   const data = (await roots.read(value)).toString('base64');
-  // The server looks at the bytes, not at what they are called.
+  // The server detects the type from the bytes, not from the declared type.
   return { type: 'image', data, mimeType: 'application/octet-stream' };
 }
 

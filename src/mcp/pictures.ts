@@ -41,7 +41,7 @@ export async function readPicture(
   return { contents: [{ uri, mimeType: mediaTypes[asset.format], blob }] };
 }
 
-/** As the task API takes it; what is none of MCP's own forms stays. */
+/** Converts MCP's own forms to the form that the task API takes; other values pass unchanged. */
 export function pictureText(value: unknown): unknown {
   if (typeof value === 'string') return uuidOf(value) ?? value;
   if (typeof value !== 'object' || value === null) return value;

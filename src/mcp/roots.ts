@@ -1,6 +1,6 @@
 /**
- * Files below the folders that a client may use, and no others. A path is refused by its text first, so that nothing
- * outside is even looked at, and then by where it leads once symbolic links are followed.
+ * Files below the folders that a client may use, and no others. A path is checked by its text first, so that no outside
+ * file is accessed, and again after its symbolic links are resolved.
  */
 
 import { randomUUID } from 'node:crypto';
@@ -68,7 +68,7 @@ export class Roots {
     return { path: target, format };
   }
 
-  /** Whole or not at all, to a path of `checkTarget`. Throws `fileUnwritable`. */
+  /** Writes a file atomically to a path that `checkTarget` returned. Throws `fileUnwritable`. */
   async write(path: string, bytes: Uint8Array): Promise<void> {
     const part = join(dirname(path), `.${randomUUID()}.part`);
     try {

@@ -36,7 +36,7 @@ const tools: ReadonlyMap<string, Tool> = new Map(
   }),
 );
 
-/** Milliseconds without a word after which clients might give up. */
+/** Milliseconds of silence after which clients may time out. */
 const heartbeat = 10_000;
 
 export type ServerInfo = { name: string; version: string };
@@ -57,7 +57,7 @@ export function createMcpServer(desk: Desk, client: Client, info: ServerInfo): S
         method: 'notifications/progress' as const,
         params: { progressToken: token, ...params },
       };
-      // A client that has gone is noticed by its signal.
+      // The request's signal reports a client that has disconnected.
       sendNotification(notification).catch(() => {});
     });
     const beat = setInterval(() => progress.beat(), heartbeat);
@@ -152,7 +152,7 @@ function withPictureTexts(given: Record<string, unknown>): Record<string, unknow
 
 type Progress = { progress: number; total?: number; message: string };
 
-/** The protocol wants numbers that grow with every word; between steps a heartbeat adds next to nothing. */
+/** The protocol requires progress to increase with every notification; a heartbeat between steps adds a negligible amount. */
 function pacedProgress(send: (progress: Progress) => void) {
   let last: Progress = { progress: 0, message: 'waiting for the engine' };
   return {

@@ -37,7 +37,7 @@ export type Tool<Arguments = Record<string, unknown>> = {
   run(given: Arguments, desk: Desk, call: ToolCall): Promise<CallToolResult>;
 };
 
-/** A mistake that the model behind the client can read and mend. */
+/** An input error that the client's language model can read and correct. */
 export function refusal(messages: readonly string[]): CallToolResult {
   const text = [...new Set(messages)].join('\n');
   return { isError: true, content: [{ type: 'text', text }] };

@@ -12,7 +12,7 @@ declare module 'fastify' {
 export class Addresses {
   readonly #methods = new Map<string, Set<string>>();
 
-  /** Before the routes are registered. */
+  /** Must be called before the routes are registered. */
   watch(server: FastifyInstance): void {
     server.addHook('onRoute', ({ url, method, config }) => {
       const methods = this.#methods.get(url) ?? new Set();
@@ -22,7 +22,7 @@ export class Addresses {
     });
   }
 
-  /** Of a path without its query; none when nothing is served there. */
+  /** The methods of a path without its query; empty for an unknown path. */
   methodsOf(path: string): string[] {
     const wanted = normalize(path);
     for (const [pattern, methods] of this.#methods) {

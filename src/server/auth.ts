@@ -1,6 +1,5 @@
 /**
- * Who may use the API. A server that only this machine can reach takes everyone until it has keys; their programs may
- * send any key.
+ * Authentication. A server that only this machine can reach accepts every request, with any key or none, until it has keys.
  */
 
 import { timingSafeEqual } from 'node:crypto';
@@ -13,7 +12,7 @@ import { digestOf, type KeyStore } from '../store/keys.ts';
 
 const place = { parameter: 'apiKey', type: 'string', taskType: 'authentication' };
 
-/** Whose tasks and results something is: one account per key, and one for everyone where there are no keys. */
+/** The owner of tasks and results: one account per key, or one shared account when the server has no keys. */
 export type Account = string;
 
 const everyone: Account = 'everyone';

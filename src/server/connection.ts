@@ -1,4 +1,4 @@
-/** One WebSocket connection of the task API: what comes in, what goes out, and when it ends. */
+/** One WebSocket connection of the task API: incoming messages, outgoing frames, and its end. */
 
 import type { WebSocket } from '@fastify/websocket';
 import { failure, failureOf } from '../api/errors.ts';
@@ -35,7 +35,7 @@ export type ConnectionParts = {
   publicUrl: string;
   wholePolls: boolean;
   times: ConnectionTimes;
-  /** Who may speak: the owner of the session, or an API error is thrown. */
+  /** Authenticates the client: returns the session's owner or throws an API error. */
   authenticate(first: Parsed): string;
   /** Gives the connection a place among those of known clients; throws `serverUnavailable`. */
   keep(): void;

@@ -34,8 +34,8 @@ export function refuseForm(request: FastifyRequest): void {
 }
 
 /**
- * Reads on and forgets what a refused request still sends, for a while: a connection that is closed with unread data is
- * reset, and the answer may be lost with it.
+ * Reads and discards the rest of a refused request for a limited time: closing a connection with unread data resets it, and
+ * the client may lose the answer.
  */
 export async function readToEnd(request: IncomingMessage): Promise<void> {
   if (request.complete) return;
@@ -44,8 +44,8 @@ export async function readToEnd(request: IncomingMessage): Promise<void> {
 }
 
 /**
- * After an answer of Fastify's own to an upgrade: Node has given up its parser for that socket, and nobody would read or
- * close it.
+ * Closes the socket after Fastify answers an upgrade request: Node has detached its parser from that socket, so nothing
+ * else reads or closes it.
  */
 export function closeUpgrade({ raw }: FastifyRequest, reply: FastifyReply): void {
   if (raw.headers.upgrade === undefined) return;
@@ -53,7 +53,7 @@ export function closeUpgrade({ raw }: FastifyRequest, reply: FastifyReply): void
   reply.raw.once('finish', () => raw.socket.destroySoon());
 }
 
-/** What cannot be read as HTTP is answered on the bare socket, and the connection ends. */
+/** Answers bytes that are not valid HTTP on the raw socket, and closes the connection. */
 export function answerUnreadable(error: NodeJS.ErrnoException, socket: Socket): void {
   if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable) {
     socket.destroy();

@@ -50,7 +50,7 @@ export const health: FastifyPluginAsync<HealthOptions> = async (server, options)
     return answer(reply, [{ failure: failure('serverUnavailable', reason) }]);
   });
 
-  // How much a server is used is nobody's business but its operator's.
+  // Usage figures are confidential to the operator.
   server.get(
     '/metrics',
     { onRequest: async (request) => void gate.requireKey(request) },

@@ -57,7 +57,7 @@ export type ServerParts = {
   queue: Pick<Queue, 'depth'>;
   storage: Pick<StorageProbe, 'problem'>;
   log: Log;
-  /** Of WebSocket connections; the protocol's by default. */
+  /** Time limits of WebSocket connections; the protocol's by default. */
   times?: ConnectionTimes;
 };
 
@@ -198,7 +198,7 @@ function logRequest(log: Log, method: string, url: string, reply: FastifyReply):
   const path = pathOf(url)
     .slice(0, 100)
     .replace(/^(\/+images\/).*/, '$1…');
-  // Asked every few seconds by whoever watches the server.
+  // Monitoring requests these every few seconds.
   const write = ['/health', '/ready', '/metrics'].includes(path) ? log.debug : log.info;
   write(`${method} ${path}`, { status: reply.statusCode, milliseconds: Math.round(reply.elapsedTime) });
 }

@@ -1,7 +1,7 @@
 /**
- * Connection sessions of the WebSocket: what was said to a client and is not known to have arrived is kept for a
- * while after the connection broke, and said again when the client comes back with its `connectionSessionUUID`. After
- * an end of the process the results of its tasks are still said, see tasks/results/resumption.ts.
+ * Connection sessions of the WebSocket. Frames that the client has not acknowledged are kept for a limited time after the
+ * connection breaks, and sent again when the client reconnects with its `connectionSessionUUID`. After a restart of the
+ * process the results of its tasks are still delivered, see tasks/results/resumption.ts.
  */
 
 import { randomUUID } from 'node:crypto';
@@ -131,7 +131,7 @@ export class Sessions {
   readonly #sessions = new Map<string, Session>();
   /** By the order in which their clients left. */
   readonly #expiries = new Map<Session, NodeJS.Timeout>();
-  /** Sessions of an earlier process to whose clients nothing was said by this one. */
+  /** Sessions restored from an earlier process whose client has not reconnected yet. */
   readonly #silent = new Set<Session>();
   readonly #options: SessionsOptions;
 
@@ -157,7 +157,7 @@ export class Sessions {
     return session;
   }
 
-  /** True once, when an earlier process owes the client something that is to be said now. */
+  /** True once, when results of an earlier process are still to be delivered to the client. */
   takeUp(session: Session): boolean {
     return this.#silent.delete(session);
   }

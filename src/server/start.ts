@@ -46,7 +46,7 @@ export async function startServer(config: Config, options: StartOptions = {}): P
     const deadline = performance.now() + config.shutdownTimeout * 1000;
     const timeUp = setTimeout(() => {
       service.close();
-      // What is still open waits for a client that sends slowly or for a picture that does not come.
+      // Connections still open now wait for a slow client or for an image that will not be made.
       setTimeout(() => server.server.closeAllConnections(), answerTime);
     }, config.shutdownTimeout * 1000);
     await server.close();

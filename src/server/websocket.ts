@@ -54,7 +54,7 @@ const plugin: FastifyPluginAsync<WebSocketOptions> = async (server, options) => 
     options: { maxPayload: config.bodyLimit, perMessageDeflate: false },
     preClose: async () => {
       clearInterval(keyCheck);
-      // What is under way may be answered; the shutdown's own time limit ends it otherwise.
+      // Tasks in progress may still be answered, within the shutdown's time limit.
       await Promise.all([...open].map((connection) => connection.settled()));
       for (const connection of open) connection.close();
       sessions.clear();
