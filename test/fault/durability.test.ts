@@ -5,15 +5,15 @@
 
 import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
-import { createServer, type Server } from 'node:http';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
-import { type Answer, editTask, ServerProcess, type Task } from '../e2e/server-process.ts';
+import { editTask, ServerProcess } from '../e2e/server-process.ts';
+import { isOpen, poll, runSoak, until } from '../soak/soak.ts';
 
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
 
@@ -40,127 +40,14 @@ async function start(dataDir: string, env: Record<string, string> = {}): Promise
   return server;
 }
 
-/** mulberry32: uniform in 0..1, the same each time for a seed. */
-function createRandom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
-async function until<T>(look: () => T | Promise<T>): Promise<NonNullable<T>> {
-  for (;;) {
-    const seen = await look();
-    if (seen) return seen;
-    await sleep(20);
-  }
-}
-
-function poll(server: ServerProcess, { taskUUID }: Task): Promise<Answer> {
-  return server.post([{ taskType: 'getResponse', taskUUID }]);
-}
-
-const isOpen = ({ body }: Answer) => body.data.some(({ status }) => status === 'processing');
-
-/** What the receiver was sent, by the UUID of the picture or the error's task. */
-class Receiver {
-  readonly hooks: string[] = [];
-  readonly server: Server = createServer(async (request, response) => {
-    const chunks: Buffer[] = [];
-    for await (const chunk of request) chunks.push(chunk);
-    const { data, errors } = JSON.parse(Buffer.concat(chunks).toString());
-    this.hooks.push(data?.[0].imageUUID ?? errors[0].taskUUID);
-    response.end();
-  });
-
-  async listen(): Promise<string> {
-    await new Promise<void>((resolve) => this.server.listen(0, '127.0.0.1', resolve));
-    return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}/`;
-  }
-}
-
 describe('processes killed at random', () => {
   it('lose none of 60 tasks, and end each image in exactly one result or one error', async () => {
-    const dataDir = join(folder, 'random');
-    const random = createRandom(20250627);
-    const receiver = new Receiver();
-    const webhookURL = await receiver.listen();
-    const makeTask = (index: number): Task =>
-      editTask({
-        positivePrompt: 'step step step',
-        deliveryMethod: 'async',
-        seed: index * 10,
-        numberResults: 1 + (index % 3),
-        outputFormat: 'PNG',
-        ...(index % 4 === 0 ? { webhookURL } : {}),
-      });
-    const tasks = Array.from({ length: 60 }, (_, index) => makeTask(index));
-    const waiting = [...tasks];
-    let engineKills = 0;
-    let serverKills = 0;
-    while (waiting.length > 0) {
-      const server = await start(dataDir);
-      const victim = random() < 0.3 ? 'engine' : 'server';
-      const killed = sleep(20 + random() * 250).then(() => {
-        const engine = server.enginePid();
-        if (victim === 'engine' && engine !== undefined) {
-          engineKills++;
-          process.kill(engine, 'SIGKILL');
-        }
-      });
-      // As clients do: what was not answered is asked for again, and a conflict means that it was accepted.
-      for (const task of waiting.slice(0, 8)) {
-        const answer = await server.post([task]).catch(() => undefined);
-        if (!answer) break;
-        const code = answer.body.errors?.[0]?.code;
-        expect([undefined, 'conflictTaskUUID']).toContain(code);
-        waiting.shift();
-      }
-      await killed;
-      await sleep(random() * 150);
-      serverKills++;
-      server.child.kill('SIGKILL');
-      await server.exit;
-    }
-    expect(serverKills).toBeGreaterThanOrEqual(8);
-    expect(engineKills).toBeGreaterThanOrEqual(1);
-
-    const server = await start(dataDir);
-    const pictures: string[] = [];
-    const hooked: string[] = [];
-    for (const task of tasks) {
-      const { body } = await until(async () => {
-        const answer = await poll(server, task);
-        return isOpen(answer) ? undefined : answer;
-      });
-      const { data, errors = [] } = body;
-      expect(data.length + errors.length).toBe(task.numberResults);
-      for (const { code } of errors) expect(['engineCrashed', 'taskFailed']).toContain(code);
-      const seeds = data.map(({ seed }) => Number(seed) - Number(task.seed));
-      expect(new Set(seeds).size).toBe(data.length);
-      for (const seed of seeds) expect([0, 1, 2].slice(0, Number(task.numberResults))).toContain(seed);
-      pictures.push(...data.map(({ imageUUID }) => String(imageUUID)));
-      if (task.webhookURL) {
-        hooked.push(...data.map(({ imageUUID }) => String(imageUUID)));
-        hooked.push(...errors.map(({ taskUUID }) => String(taskUUID)));
-      }
-    }
-    // Exactly the pictures that were answered are stored, and no inputs are left.
-    const files = (await readdir(join(dataDir, 'images'), { recursive: true })).filter((name) =>
-      name.endsWith('.png'),
-    );
-    expect(files.map((name) => name.slice(-40, -4)).sort()).toEqual(pictures.toSorted());
-    expect((await server.health()).queue.depth).toBe(0);
-    // A webhook may come twice when its sender was killed in the moment of its arrival, but never not at all.
-    await until(() => hooked.every((uuid) => receiver.hooks.includes(uuid)));
-    expect(new Set(receiver.hooks)).toEqual(new Set(hooked));
-    console.log(
-      `${pictures.length} pictures, ${serverKills} kills of the server, ${engineKills} of the engine`,
-    );
-    receiver.server.close();
+    const report = await runSoak({ dataDir: join(folder, 'random'), tasks: 60, kills: 12, seed: 20250627 });
+    console.log(JSON.stringify(report));
+    expect(report.serverKills + report.engineKills).toBeGreaterThanOrEqual(12);
+    expect(report.engineKills).toBeGreaterThanOrEqual(1);
+    expect([report.lost, report.doubled]).toEqual([0, 0]);
+    for (const code of Object.keys(report.errors)) expect(['engineCrashed', 'taskFailed']).toContain(code);
   });
 
   it('keep a task that was accepted with pictures, although their source is gone', async () => {
