@@ -243,3 +243,8 @@ function readAliases(value: string): Record<string, string> | undefined {
   if (!pairs?.every((pair) => pair.length === 2 && pair.every((air) => air !== ''))) return undefined;
   return Object.fromEntries(pairs);
 }
+
+/** Limits of the engine's process; 0 in the configuration leaves them to the engine. */
+export function engineLimits({ threads, memoryLimit }: Pick<Config, 'threads' | 'memoryLimit'>) {
+  return { ...(threads > 0 ? { threads } : {}), ...(memoryLimit > 0 ? { memoryLimit } : {}) };
+}

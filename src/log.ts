@@ -52,7 +52,7 @@ const maxDepth = 6;
 const maxItems = 50;
 const maxText = 4000;
 
-/** What may stand in a log of a value, which may be anything. */
+/** The value without secrets, bounded in depth, items and length. */
 function clean(value: unknown, depth = 0): unknown {
   if (typeof value === 'bigint') return value.toString();
   if (typeof value === 'string') return cleanText(value);

@@ -6,7 +6,7 @@ export type { Counter, Histogram } from 'prom-client';
 
 type Labels = Readonly<Record<string, string>>;
 
-/** What a figure is called, and what it says. */
+/** A figure's name, and the sentence that explains it. */
 export type MetricName = { name: string; help: string };
 
 export type CounterOptions = MetricName & {
@@ -51,7 +51,7 @@ export class Metrics {
     });
   }
 
-  /** Of this process: processor time, memory, descriptors, garbage collection and the lag of the event loop. */
+  /** Figures of this process: processor time, memory, descriptors, garbage collection and the lag of the event loop. */
   watchProcess(): void {
     collectDefaultMetrics({ register: this.#registry });
   }

@@ -1,5 +1,5 @@
 /**
- * Authentication. A server that only this machine can reach accepts every request, with any key or none, until it has keys.
+ * Authentication. A server that only this machine can reach accepts its programs with any key or none until it has keys.
  */
 
 import { timingSafeEqual } from 'node:crypto';

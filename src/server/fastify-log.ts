@@ -3,7 +3,7 @@
 import type { FastifyBaseLogger } from 'fastify';
 import type { Log } from '../log.ts';
 
-/** What Fastify tells of each request and of its start is told by the server itself, so it counts as detail here. */
+/** Fastify's lines about requests and its start count as debug: the server logs both itself. */
 export function fastifyLog(log: Log): FastifyBaseLogger {
   const as = (level: 'debug' | 'warn' | 'error') => (first: unknown, second?: unknown) => {
     if (typeof first === 'string') log[level](first);

@@ -1,7 +1,7 @@
 /** A whole server, from its configuration to its end. */
 
 import type { FastifyInstance } from 'fastify';
-import { type Config, requireKeys } from '../config.ts';
+import { type Config, engineLimits, requireKeys } from '../config.ts';
 import { EngineHost, type EngineHostOptions } from '../engine/process/host.ts';
 import { createLog, type Log } from '../log.ts';
 import { type Assembly, assemble } from './assemble.ts';
@@ -33,7 +33,7 @@ export type StartOptions = {
  */
 export async function startServer(config: Config, options: StartOptions = {}): Promise<RunningServer> {
   const log = createLog(config.logLevel);
-  const host = new EngineHost({ ...engineOptions(config, log), ...options.engine });
+  const host = new EngineHost({ log: (line) => log.warn(line), ...engineLimits(config), ...options.engine });
   const parts = await assemble({ config, log, engine: host });
   const { service, queue, outbox, keys } = parts;
   requireKeys(config, keys.list().length);
@@ -63,12 +63,4 @@ export async function startServer(config: Config, options: StartOptions = {}): P
     parts.close();
   };
   return { url, log, close };
-}
-
-function engineOptions({ threads, memoryLimit }: Config, log: Log): EngineHostOptions {
-  return {
-    log: (line) => log.warn(line),
-    ...(threads > 0 ? { threads } : {}),
-    ...(memoryLimit > 0 ? { memoryLimit } : {}),
-  };
 }

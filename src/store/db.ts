@@ -102,7 +102,7 @@ export class Database {
     return this.#nextFlush;
   }
 
-  /** What a commit with synchronous = FULL does, without holding up the process: https://sqlite.org/wal.html. */
+  /** The fsync of a commit with synchronous = FULL, without holding up the process: https://sqlite.org/wal.html. */
   async #syncLog(): Promise<void> {
     try {
       this.#log ??= openSync(`${this.path}-wal`, 'r+');

@@ -48,7 +48,7 @@ export class KeyStore {
     );
   }
 
-  /** Those in force, the oldest first. */
+  /** Keys in force, the oldest first. */
   list(): StoredKey[] {
     return this.#db.all(
       'SELECT id, name, created, used FROM keys WHERE revoked IS NULL ORDER BY created, name',

@@ -9,7 +9,7 @@ export type ModelFiles =
   | { layout: 'diffusers'; folder: string }
   | ({ layout: 'split' } & Record<(typeof components)[number], string>);
 
-/** What a task names besides its checkpoint. */
+/** Kinds of model that a task names besides its checkpoint. */
 export const adapterCategories = ['lora', 'ip-adapter', 'face-detector', 'safety-classifier'] as const;
 export type AdapterCategory = (typeof adapterCategories)[number];
 
@@ -23,7 +23,7 @@ export type AdapterManifest = {
   category: AdapterCategory;
   air: string;
   name: string;
-  /** Of the checkpoints it adapts; absent for what looks at finished pictures. */
+  /** Architecture of the checkpoints that it adapts; absent for tools that look at finished images. */
   architecture: string | undefined;
   /** Absolute paths by role; a manifest that names one file names its `weights`. */
   files: Readonly<Record<string, string>>;
@@ -33,7 +33,7 @@ export type AdapterManifest = {
   license: string;
 };
 
-/** Of one image. Per image it is the price of a picture of the size and steps of `of`. */
+/** Price of one image. Per image it is that of an image of the size and steps of `of`. */
 export type Price =
   | { perImage: number; of: { width: number; height: number; steps: number } }
   | { perSecond: number };
@@ -149,7 +149,7 @@ function readFiles(value: unknown, folder: string): ModelFiles | undefined {
   return { layout: 'split', ...(Object.fromEntries(paths) as Record<(typeof components)[number], string>) };
 }
 
-/** What an adapter of two files calls them. */
+/** Roles of an adapter's two files. */
 const roles: Partial<Record<AdapterCategory, readonly string[]>> = {
   'ip-adapter': ['adapter', 'imageEncoder'],
 };

@@ -46,7 +46,7 @@ export const migrations: readonly string[] = [
    ) STRICT, WITHOUT ROWID;
    CREATE UNIQUE INDEX keys_by_name ON keys (name) WHERE revoked IS NULL;`,
 
-  // What each account used, by day: kept when the tasks themselves are forgotten.
+  // Usage by account and day: kept when the tasks themselves are deleted.
   `CREATE TABLE usage (
      account TEXT NOT NULL,
      date TEXT NOT NULL,

@@ -14,7 +14,7 @@ import { type UnetIpAdapter, unetIpAdapters } from './unet-ip-adapters.ts';
 
 export type Model = Manifest & {
   folder: string;
-  /** What the engine needs of it. */
+  /** The engine's view of the model. */
   source: { air: string; files: ModelFiles; tinyAutoencoder?: string; cacheFolder: string };
 };
 
@@ -58,7 +58,7 @@ const adaptersOf: Readonly<Record<string, readonly string[]>> = { 'flux-kontext'
 
 const embeddedFolder = fileURLToPath(new URL('../../model', import.meta.url));
 
-/** What comes with the package to look at finished pictures; an operator's own takes its place. */
+/** Tools of the package that look at finished images; an operator's own tool replaces one. */
 const bundled = {
   'face-detector': { air: 'retouch:face@1', folder: join(embeddedFolder, 'detectors', 'face') },
   'safety-classifier': { air: 'retouch:nsfw@1', folder: join(embeddedFolder, 'classifiers', 'nsfw') },
@@ -137,7 +137,7 @@ export class ModelStore {
     return this.adapters.find((adapter) => adapter.category === category && adapter.air === wanted);
   }
 
-  /** What is wrong with using an adapter for a model that is installed; undefined is nothing. */
+  /** Why an adapter cannot be used with an installed model; undefined when it can. */
   explainAdapter(category: AdapterCategory, air: string, model: string): AdapterFault | undefined {
     const adapter = this.findAdapter(category, air);
     const { name } = words[category];
@@ -175,7 +175,7 @@ export class ModelStore {
     return this.adapters.filter((adapter) => adapter.category === category && adapter.folder !== folder);
   }
 
-  /** What to tell someone who asked for a model that `find` does not have. */
+  /** The sentence for a request of a model that `find` does not have. */
   explainMissing(air: string): string {
     const asked = air.length > 60 ? `${air.slice(0, 60)}…` : air;
     const alias = this.#aliases.get(air);

@@ -94,7 +94,7 @@ export class TaskStore {
     return this.#db.all(`SELECT ${resultColumns} FROM results WHERE task = ? ORDER BY position`, task);
   }
 
-  /** What a worker needs to make an image; undefined once it is made, settled or forgotten. */
+  /** A worker's input for an image; undefined once the image is made, settled or deleted. */
   job(result: string): { task: StoredTask; plan: string } | undefined {
     const found = this.#db.get<StoredTask & { plan: string }>(
       `SELECT tasks.*, plan FROM results JOIN tasks ON tasks.uuid = task WHERE results.uuid = ? AND ${unmade}`,

@@ -1,4 +1,4 @@
-/** What each account used, by day of UTC: kept when the tasks themselves are forgotten. */
+/** Usage by account and day (UTC): kept when the tasks themselves are deleted. */
 
 import type { Database } from './db.ts';
 
@@ -40,7 +40,7 @@ export class UsageStore {
   }
 }
 
-/** Of UTC. */
+/** The day in UTC. */
 export function dateOf(time: number): string {
   return new Date(time).toISOString().slice(0, 10);
 }

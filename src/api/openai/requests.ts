@@ -25,8 +25,6 @@ const ignored = {
   user: { type: 'string', maxLength: 512 },
 } as const satisfies Record<string, StringSchema>;
 
-export const ignoredParameters: readonly string[] = Object.keys(ignored);
-
 const shared = {
   prompt: native.positivePrompt,
   model: { type: 'string', minLength: 1 },

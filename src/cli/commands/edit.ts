@@ -1,7 +1,7 @@
 /** `retouch edit`: one edit in the terminal, by the same Task, Plan and engine as the server's. */
 
 import { join } from 'node:path';
-import type { Config } from '../../config.ts';
+import { type Config, engineLimits } from '../../config.ts';
 import type { EngineEvent, FinishedImage, Plan } from '../../engine/plan.ts';
 import { EngineHost } from '../../engine/process/host.ts';
 import { RetouchError } from '../../error.ts';
@@ -16,6 +16,7 @@ import { formatOf, looksLikePicture } from '../flags/formats.ts';
 import { checkOutput, defaultOutput, readPicture, writePicture } from '../flags/images.ts';
 import { readGuides, readIpAdapter } from '../flags/ip-adapter-flag.ts';
 import { configFrom, engineSettings, settingFlags } from '../flags/settings.ts';
+import { listenForInterrupt } from '../terminal/interrupt.ts';
 import { ProgressView } from '../terminal/progress-view.ts';
 import { makeTask } from './edit-task.ts';
 
@@ -130,21 +131,9 @@ async function compute(
 ): Promise<number> {
   const started = performance.now();
   const view = quiet ? undefined : new ProgressView(process.stderr);
-  const interrupt = new AbortController();
-  let exitCode = 0;
-  const stop = (signal: NodeJS.Signals) => {
-    // A second signal exits at once; the engine's process ends with its parent.
-    if (interrupt.signal.aborted) process.exit(exitCode);
-    exitCode = signal === 'SIGINT' ? 130 : 143;
-    interrupt.abort();
-  };
-  process.on('SIGINT', stop).on('SIGTERM', stop);
+  const interrupt = listenForInterrupt();
   const note = (line: string) => (view ? view.note(line) : console.error(line));
-  const host = new EngineHost({
-    ...(config.threads > 0 ? { threads: config.threads } : {}),
-    ...(config.memoryLimit > 0 ? { memoryLimit: config.memoryLimit } : {}),
-    log: (line) => verbose && note(line),
-  });
+  const host = new EngineHost({ ...engineLimits(config), log: (line) => verbose && note(line) });
   if (!quiet) for (const warning of warnings) note(warning);
   const previews: Promise<void>[] = [];
   const onEvent = (event: EngineEvent) => {
@@ -165,9 +154,9 @@ async function compute(
     view?.end();
     if (!interrupt.signal.aborted || !(error instanceof RetouchError)) throw error;
     console.error('Stopped; nothing was written.');
-    return exitCode;
+    return interrupt.exitCode;
   } finally {
-    process.off('SIGINT', stop).off('SIGTERM', stop);
+    interrupt.end();
     await host.close();
   }
 }

@@ -1,6 +1,6 @@
 /** `retouch mcp`: an MCP server over standard input and output, which belong to the protocol: logs go to stderr. */
 
-import type { Config } from '../../config.ts';
+import { type Config, engineLimits } from '../../config.ts';
 import { EngineHost } from '../../engine/process/host.ts';
 import { RetouchError } from '../../error.ts';
 import { createLog } from '../../log.ts';
@@ -74,11 +74,7 @@ type Behind = Pick<Awaited<ReturnType<typeof openOwn>>, 'transport' | 'close'> &
 
 async function openOwn(config: Config, info: ServerInfo) {
   const log = createLog(config.logLevel);
-  const engine = new EngineHost({
-    log: (line) => log.warn(line),
-    ...(config.threads > 0 ? { threads: config.threads } : {}),
-    ...(config.memoryLimit > 0 ? { memoryLimit: config.memoryLimit } : {}),
-  });
+  const engine = new EngineHost({ log: (line) => log.warn(line), ...engineLimits(config) });
   const parts = await assemble({ config, log, engine }).catch((error) => {
     if (!(error instanceof RetouchError) || error.code !== 'dataDirectoryInUse') throw error;
     const hint = `--url http://127.0.0.1:${config.port} lets that server make the pictures`;

@@ -17,6 +17,7 @@ import { checkHeaders } from '../models/remote-header.ts';
 import { selectFiles } from '../models/repository-files.ts';
 import { ask, canAsk } from '../terminal/ask.ts';
 import { DownloadProgress } from '../terminal/download-progress.ts';
+import { listenForInterrupt } from '../terminal/interrupt.ts';
 import { modelFlags, scan } from './models.ts';
 import { baseOf, checkFree, checkOpens } from './models-add.ts';
 
@@ -50,23 +51,16 @@ export const pullCommand: Command = {
     const { values, positionals } = parseArguments(words, allFlags);
     if (positionals.length > 1)
       throw cliError('argumentUnexpected', `pull takes one model; found ${positionals.length}.`);
-    const interrupt = new AbortController();
-    let exitCode = 0;
-    const stop = (signal: NodeJS.Signals) => {
-      if (interrupt.signal.aborted) process.exit(exitCode);
-      exitCode = signal === 'SIGINT' ? 130 : 143;
-      interrupt.abort();
-    };
-    process.on('SIGINT', stop).on('SIGTERM', stop);
+    const interrupt = listenForInterrupt();
     try {
       await run(readTarget(positionals[0] ?? defaultModel), values, interrupt.signal);
       return 0;
     } catch (error) {
       if (!interrupt.signal.aborted) throw error;
       console.error('Stopped. What is downloaded stays: the same command goes on from there.');
-      return exitCode;
+      return interrupt.exitCode;
     } finally {
-      process.off('SIGINT', stop).off('SIGTERM', stop);
+      interrupt.end();
     }
   },
 };

@@ -3,6 +3,7 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { identify, type WeightKind } from '../../engine/adapters/identify.ts';
+import { modelPaths } from '../../engine/networks/model-paths.ts';
 import { RetouchError } from '../../error.ts';
 import { type AdapterCategory, adapterCategories } from '../../store/manifest.ts';
 import type { Model } from '../../store/models.ts';
@@ -150,7 +151,7 @@ function tokenizerKind(
 }
 
 function checkpoint(parts: ReadonlyMap<ModelPart, string>, base: Model | undefined): Found {
-  const given = base ? partsOf(base) : undefined;
+  const given = base ? modelPaths(base.source.files) : undefined;
   const files: Partial<Record<Role, string>> = {};
   for (const role of roles) {
     const path = parts.get(role) ?? given?.[role];
@@ -170,22 +171,5 @@ function checkpoint(parts: ReadonlyMap<ModelPart, string>, base: Model | undefin
     layout: 'split',
     files: files as Record<Role, string>,
     ...(tiny === undefined ? {} : { tinyAutoencoder: tiny }),
-  };
-}
-
-/** The files of an installed model, by role. */
-export function partsOf({ source: { files } }: Model): Record<Role, string> {
-  if (files.layout === 'split') {
-    const { layout: _, ...paths } = files;
-    return paths;
-  }
-  const at = (name: string) => join(files.folder, name);
-  return {
-    transformer: at('transformer'),
-    autoencoder: at('vae'),
-    clip: at('text_encoder'),
-    t5: at('text_encoder_2'),
-    tokenizer: at('tokenizer'),
-    tokenizer2: at('tokenizer_2'),
   };
 }

@@ -17,6 +17,7 @@ import { fluxDialects } from '../weights/dialects/flux.ts';
 import type { Dialect } from '../weights/dialects/index.ts';
 import { t5Dialects } from '../weights/dialects/t5.ts';
 import { WeightSource } from '../weights/source.ts';
+import { modelPaths } from './model-paths.ts';
 import { readShift } from './scheduler-config.ts';
 
 /** Where a model's files are and how to read them; made by the model store from a manifest. */
@@ -54,7 +55,7 @@ export type Components = {
 
 /** Reads headers and configurations; a file that is missing, cut short or of another model is found here. */
 export async function openComponents({ files, tinyAutoencoder }: ModelSource): Promise<Components> {
-  const paths = files.layout === 'diffusers' ? diffusersPaths(files.folder) : files;
+  const paths = modelPaths(files);
   const components: Components = {
     transformer: component(paths.transformer, fluxDialects, fluxConfig),
     autoencoder: component(paths.autoencoder, autoencoderDialects, autoencoderConfig),
@@ -115,18 +116,6 @@ function component<Config>(
 ): Component<Config> {
   const source = new WeightSource(openCheckpoint(where), dialects);
   return { source, config: configure(source) };
-}
-
-function diffusersPaths(folder: string) {
-  const at = (name: string) => path.join(folder, name);
-  return {
-    transformer: at('transformer'),
-    autoencoder: at('vae'),
-    clip: at('text_encoder'),
-    t5: at('text_encoder_2'),
-    tokenizer: at('tokenizer'),
-    tokenizer2: at('tokenizer_2'),
-  };
 }
 
 function shiftOf(folder: string): ShiftConfig {

@@ -1,16 +1,16 @@
-/** What performs a task of one type, and who asked for it. */
+/** The function that performs tasks of one type, and its caller. */
 
 import type { PendingReply } from '../../api/results.ts';
 import type { WireObject } from '../../api/task-type.ts';
 import type { Follower } from '../follower.ts';
 
-/** Who asked. */
+/** The client that sent the task. */
 export type Caller = {
   /** Owner of tasks and images; other accounts do not see them. */
   account: string;
   /** Start of the URLs that this client can reach, without a slash at the end. */
   publicUrl: string;
-  /** Of the connection, where there is one: its client is told the results, now or after it reconnects. */
+  /** Session of the connection, over a WebSocket: its client receives the results, now or after it reconnects. */
   session?: string;
   /** Fires when the client has gone. An accepted task goes on. */
   signal: AbortSignal;

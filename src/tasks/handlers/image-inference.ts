@@ -22,7 +22,7 @@ type Uses = WaitOptions & {
   log: Log;
 };
 
-/** What a timer of Node.js can wait, in milliseconds: 25 days. */
+/** Longest delay of a timer of Node.js, in milliseconds: 25 days. */
 const longestTimer = 2 ** 31 - 1;
 
 export async function* imageInference(

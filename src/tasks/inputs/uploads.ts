@@ -6,7 +6,7 @@ import { isImageFault } from '../failures.ts';
 import type { Caller } from '../handlers/handler.ts';
 import { invalidImage, type Place, readImage, type Sources } from './image-source.ts';
 
-/** Of a stored image; the hosted service's limit. */
+/** Longest side of a stored image; the hosted service's limit. */
 const longestSide = 2048;
 
 /** `text` is the parameter that names or holds the image. */

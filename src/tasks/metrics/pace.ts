@@ -2,7 +2,7 @@
 
 /** Seconds per image until the first is made. */
 const initialSeconds = 5;
-/** Of the newest image: about the last four count. */
+/** Weight of the newest image in the moving average: about the last four count. */
 const weight = 0.25;
 const [shortest, longest] = [1, 60];
 

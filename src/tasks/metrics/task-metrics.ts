@@ -1,4 +1,4 @@
-/** What is counted of tasks: written where things happen, read at `/metrics`. */
+/** Counters of tasks: written where things happen, read at `/metrics`. */
 
 import type { Failure } from '../../api/errors.ts';
 import { taskTypes } from '../../api/tasks/index.ts';

@@ -1,4 +1,4 @@
-/** What looks at a finished picture, of a Task: `ultralytics` and `safety` → their parts of a Plan. */
+/** Tools that look at a finished image: a Task's `ultralytics` and `safety` → their parts of a Plan. */
 
 import type { ImageInferenceTask } from '../../api/tasks/image-inference.ts';
 import { safetyMode } from '../../api/tasks/image-inference-rules.ts';
@@ -32,7 +32,7 @@ export function planSafety(task: ImageInferenceTask, models: Tools): ToolSource 
   return safetyMode(task) === 'fast' ? toolSource(models, 'safety-classifier') : undefined;
 }
 
-/** What an operator's own are where the manifest does not say. */
+/** Architecture assumed for an operator's own tool whose manifest names none. */
 const usual = { 'face-detector': 'ultralytics', 'safety-classifier': 'vit' } as const satisfies Record<
   ToolCategory,
   string

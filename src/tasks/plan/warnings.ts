@@ -1,4 +1,4 @@
-/** What a valid task asks for in vain, as sentences: for the log and for whoever asks about the task. */
+/** Parameters of a valid task that have no effect, as sentences for the log and getTaskDetails. */
 
 import type { ImageInferenceTask } from '../../api/tasks/image-inference.ts';
 import type { GuidanceRange } from '../../store/manifest.ts';

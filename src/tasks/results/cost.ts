@@ -1,5 +1,5 @@
 /**
- * What an image costs, from the `price` of its model's manifest. Per image, the price is of a reference picture, and work
+ * The cost of an image, from the `price` of its model's manifest. Per image, the price is of a reference picture, and work
  * grows with pixels × steps: perImage · (width · height · steps) / (the reference's). Per second, it is of the seconds in
  * which the engine made the image.
  */

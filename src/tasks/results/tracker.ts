@@ -1,4 +1,4 @@
-/** What is under way in this process: tasks that are being resolved, progress of images, and who waits for what. */
+/** Work under way in this process: tasks being resolved, progress of images, and the clients that wait. */
 
 import type { EngineEvent } from '../../engine/plan.ts';
 import { RetouchError } from '../../error.ts';
@@ -58,7 +58,7 @@ export class Tracker {
     return claim.results;
   }
 
-  /** Of an image that is being made or waits, in percent. */
+  /** Progress of an image that waits or is being made, in percent. */
   progress(result: string): number {
     return this.#progress.get(result) ?? 0;
   }

@@ -109,7 +109,7 @@ function withPreviews(plan: Plan, count: number): Plan {
   return { ...plan, previewEvery: count === 0 ? 0 : Math.ceil(plan.steps / (count + 1)) };
 }
 
-/** Of an image, in percent, by its steps: loading before them and decoding after them have no measure. */
+/** Progress of an image in percent, by its steps: loading before them and decoding after them have no measure. */
 function progressAfter(event: EngineEvent): number | undefined {
   if (event.type !== 'step-end') return undefined;
   return Math.min(99, Math.floor((100 * (event.index + 1)) / event.steps));
