@@ -34,7 +34,7 @@ const loopbackName =
   /^(.*\.)?localhost$|^localhost6?\.localdomain6?$|^localhost[46]$|^ip6-(localhost|loopback)$/;
 
 /** Applies even where no resolver knows the name. A trailing dot makes a name absolute but does not change the host. */
-export function isLoopbackName(hostname: string): boolean {
+function isLoopbackName(hostname: string): boolean {
   return loopbackName.test(hostname.replace(/\.+$/, '').toLowerCase());
 }
 

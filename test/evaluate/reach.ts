@@ -17,7 +17,7 @@ export type Trial = {
  * Per cent of the edits that succeed, of all and of every kind; of pictures from text; dB outside the edit and pixels
  * from 10 to 90 % of the edges drawn, medians.
  */
-export const wanted = { all: 90, kind: 80, create: 85, outside: 30, edge: 4 };
+const wanted = { all: 90, kind: 80, create: 85, outside: 30, edge: 4 };
 
 /** One row for each kind and number of steps, and one for all edits together. */
 export function summarise(trials: readonly Trial[]): Row[] {

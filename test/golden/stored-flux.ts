@@ -16,7 +16,7 @@ import { f32, type StoredTensor, writeSafetensors } from '../fixtures/write-safe
 import { finish } from './checks/flux.ts';
 import { goldenFile, openGolden } from './data.ts';
 
-export const isMatrix = ({ shape }: { shape: number[] }) => shape.length === 2;
+const isMatrix = ({ shape }: { shape: number[] }) => shape.length === 2;
 
 type Setup = Pick<SessionOptions, 'device'> & { fused: boolean };
 

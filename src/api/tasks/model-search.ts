@@ -4,7 +4,7 @@ import type { Infer, ObjectSchema } from '../schema.ts';
 import type { Renamed, TaskType, WireObject } from '../task-type.ts';
 
 /** The hosted service's categories, followed by this server's adapter categories. */
-export const searchCategories = [
+const searchCategories = [
   'checkpoint',
   'lora',
   'lycoris',

@@ -4,11 +4,11 @@ import type { Size } from '../image/sizes.ts';
 
 export type Face = Box & { score: number };
 
-export function area({ left, top, right, bottom }: Box): number {
+function area({ left, top, right, bottom }: Box): number {
   return Math.max(right - left, 0) * Math.max(bottom - top, 0);
 }
 
-export function intersect(a: Box, b: Box): Box {
+function intersect(a: Box, b: Box): Box {
   return {
     left: Math.max(a.left, b.left),
     top: Math.max(a.top, b.top),

@@ -14,7 +14,7 @@ const detectors = {
   ultralytics,
 } satisfies Record<string, DetectorKind>;
 
-export const detectorNames = Object.keys(detectors);
+const detectorNames = Object.keys(detectors);
 
 /**
  * Always on the CPU.

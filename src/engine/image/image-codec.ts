@@ -12,7 +12,7 @@ import { nearestPreferredSize, type Size } from './sizes.ts';
 export type ImageInfo = { width: number; height: number; format: ImageFormat };
 
 /** 64 megapixels: twice the largest camera phones, and 200 MB once decoded. */
-export const defaultPixelLimit = 64 * 1024 * 1024;
+const defaultPixelLimit = 64 * 1024 * 1024;
 
 /**
  * Encoders write about ten scans. The cost of decoding is linear in them (6 ms each at 64 megapixels), their size is

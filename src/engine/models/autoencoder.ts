@@ -53,7 +53,7 @@ function open(name: string, source: WeightSource, compute: Compute): { graph: Gr
   return { graph, w: new Weights(graph, source, { ...compute, precision: 'f32' }) };
 }
 
-export function encode(x: Var, w: Weights, config: AutoencoderConfig, probe = nobody): Var {
+function encode(x: Var, w: Weights, config: AutoencoderConfig, probe = nobody): Var {
   const { channels, encoderBlocks, latentChannels, patch } = config;
   const encoder = w.at('encoder');
   let h = conv(patch === 1 ? x : op.pixelUnshuffle(x, patch), encoder.at('conv_in'), channels[0]!);
@@ -74,7 +74,7 @@ export function encode(x: Var, w: Weights, config: AutoencoderConfig, probe = no
     : h;
 }
 
-export function decode(z: Var, w: Weights, config: AutoencoderConfig, probe = nobody): Var {
+function decode(z: Var, w: Weights, config: AutoencoderConfig, probe = nobody): Var {
   const { decoderChannels: channels, decoderBlocks, imageChannels, latentChannels, decoderPatch } = config;
   const decoder = w.at('decoder');
   let h = w.hasAny('post_quant_conv.weight', 'post_quant_conv.bias')

@@ -5,7 +5,7 @@
 export type Dim = number | Affine;
 export type Shape = readonly Dim[];
 
-export class Affine {
+class Affine {
   readonly constant: number;
   readonly terms: ReadonlyMap<string, number>;
 

@@ -17,7 +17,7 @@ import { composite, cropRegion, faceMask, maskPixels } from './face-mask.ts';
 import { checkAborted, type Run } from './run.ts';
 
 /** Each takes a diffusion of about a megapixel, and at a low confidence detectors find a hundred. */
-export const maxFaces = 10;
+const maxFaces = 10;
 
 /** The image with its faces repainted, one after the other; the same bitmap when there is none. */
 export async function* refineFaces(run: Run, settings: FaceRefinement, image: Bitmap): Events<Bitmap> {

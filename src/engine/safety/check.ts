@@ -13,7 +13,7 @@ const classifiers = {
   vit,
 } satisfies Record<string, ClassifierKind>;
 
-export const classifierNames = Object.keys(classifiers);
+const classifierNames = Object.keys(classifiers);
 
 /**
  * Always on the CPU.

@@ -59,7 +59,7 @@ function copyBlocks(part: TensorEntry, bits: Bits, offsets: boolean): Blocks {
  * Rounds rows of `inputs` numbers. In four bits the number furthest from zero becomes −8 (ggml's Q4_0), which uses all
  * sixteen steps; in eight it becomes ±127. A last block that is not full is filled with zeros.
  */
-export function quantizeBlocks(
+function quantizeBlocks(
   weight: Float32Array,
   inputs: number,
   bits: Bits,

@@ -59,7 +59,7 @@ export function createSend({ tasks, assets, webhook, fetch }: SendOptions): Send
   };
 }
 
-export function webhookBody(reply: Reply, style: WebhookStyle['body']): object {
+function webhookBody(reply: Reply, style: WebhookStyle['body']): object {
   if (style === 'flat') return 'item' in reply ? reply.item : reply.failure.error;
   const { data, errors } = toEnvelope([reply]).body;
   return errors ? { errors } : { data };

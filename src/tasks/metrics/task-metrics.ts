@@ -6,7 +6,7 @@ import type { EngineEvent } from '../../engine/plan.ts';
 import type { Counter, Histogram, Metrics } from '../../metrics.ts';
 import type { Pace } from './pace.ts';
 
-export const outcomes = ['success', 'failure'] as const;
+const outcomes = ['success', 'failure'] as const;
 export type TaskOutcome = (typeof outcomes)[number];
 
 /** From a small model on a GPU to a large one on two cores. */

@@ -31,7 +31,7 @@ export function readItem(text: string): KeptItem {
 }
 
 /** Throws `databaseCorrupt`. */
-export function readFailure(text: string): Failure {
+function readFailure(text: string): Failure {
   return readStored(text, 'the error of an image');
 }
 

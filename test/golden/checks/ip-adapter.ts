@@ -16,7 +16,7 @@ import { goldenFile, openGolden } from '../data.ts';
 import { type Compared, compared, Tensors } from './check.ts';
 import { finish } from './flux.ts';
 
-export const adapterFile = (name: string) =>
+const adapterFile = (name: string) =>
   path.join(import.meta.dirname, '../../data/ip-adapter', `${name}.safetensors`);
 
 /** The small transformer of ../data/golden with its inputs, on a device. */

@@ -11,7 +11,7 @@ export function isPhotograph(data: Uint8ClampedArray | Uint8Array, width: number
 }
 
 /** The share of pixels that equal their right and lower neighbours within the tolerance. */
-export function flatness(data: Uint8ClampedArray | Uint8Array, width: number): number {
+function flatness(data: Uint8ClampedArray | Uint8Array, width: number): number {
   const height = Math.floor(data.length / 4 / width);
   let flat = 0;
   for (let y = 0; y + 1 < height; y++) {

@@ -94,7 +94,7 @@ function given<T extends object>(fields: T): Partial<Given<T>> {
 export type Group = { title: string; about?: string; names: readonly string[] };
 
 /** As the model's page groups its parameters, the most used first. A name with properties stands for all of them. */
-export const groups: readonly Group[] = [
+const groups: readonly Group[] = [
   {
     title: 'Generation',
     names: ['numberResults', 'seed', 'width', 'height', 'steps', 'scheduler', 'CFGScale'],

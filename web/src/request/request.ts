@@ -15,7 +15,7 @@ export type Asked = {
 };
 
 /** `ultralytics: {}` is a request of its own: it turns the faces on with every default. */
-export const switched: readonly string[] = ['ultralytics'];
+const switched: readonly string[] = ['ultralytics'];
 
 /** Without taskUUID, which is new for every sending. */
 export function buildRequest(fields: readonly Field[], { model, prompt, references, values }: Asked): Task {

@@ -6,7 +6,7 @@ type Reviver = (key: string, value: unknown, context: Context) => unknown;
 const parse = JSON.parse as (text: string, reviver?: Reviver) => unknown;
 const raw = (JSON as unknown as { rawJSON?: (text: string) => unknown }).rawJSON;
 
-export function parseWire(text: string): unknown {
+function parseWire(text: string): unknown {
   if (!/\d{16}/.test(text)) return parse(text);
   return parse(text, (_key, value, { source }) =>
     typeof value === 'number' && !Number.isSafeInteger(value) && source && /^-?\d+$/.test(source)

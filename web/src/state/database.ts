@@ -2,7 +2,7 @@
 
 const name = 'retouch';
 const version = 1;
-export const stores = ['pictures', 'edits'] as const;
+const stores = ['pictures', 'edits'] as const;
 export type StoreName = (typeof stores)[number];
 
 type Stored = { id: string };

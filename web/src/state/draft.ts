@@ -70,14 +70,14 @@ export function setValue(path: string, value: unknown): void {
   clearError(path);
 }
 
-export function clearError(path: string): void {
+function clearError(path: string): void {
   const { fields, others } = fieldErrors.value;
   if (![...fields.keys()].some((key) => key === path || key.startsWith(`${path}[`))) return;
   const left = [...fields].filter(([key]) => key !== path && !key.startsWith(`${path}[`));
   fieldErrors.value = { fields: new Map(left), others };
 }
 
-export function addReference(picture: Picture): void {
+function addReference(picture: Picture): void {
   if (references.value.includes(picture.id)) return;
   if (references.value.length >= maxReferences) {
     say(`An edit takes at most ${maxReferences} pictures; remove one first.`);

@@ -43,7 +43,7 @@ export type Selection = { kind: 'picture'; id: string } | { kind: 'edit'; id: st
 
 export const pictures = signal<ReadonlyMap<string, Picture>>(new Map());
 export const edits = signal<ReadonlyMap<string, Edit>>(new Map());
-export const sources = signal<ReadonlySet<string>>(new Set());
+const sources = signal<ReadonlySet<string>>(new Set());
 export const selection = signal<Selection | undefined>(undefined);
 /** False where the browser keeps nothing. */
 export const isKept = signal(true);
@@ -136,7 +136,7 @@ export function parentOf({ references }: Edit): Selection | undefined {
   return originOf(first);
 }
 
-export function originOf(picture: string): Selection {
+function originOf(picture: string): Selection {
   for (const edit of edits.value.values()) {
     const result = edit.results.findIndex((each) => each.picture === picture);
     if (result >= 0) return { kind: 'edit', id: edit.id, result };
@@ -158,17 +158,6 @@ export const lineage = computed<ReadonlySet<string>>(() => {
 export const selectedEdit = computed<Edit | undefined>(() =>
   selection.value?.kind === 'edit' ? edits.value.get(selection.value.id) : undefined,
 );
-
-/** The selected picture, or undefined where several results are shown. */
-export const selectedPicture = computed<Picture | undefined>(() => {
-  const at = selection.value;
-  if (at?.kind === 'picture') return pictures.value.get(at.id);
-  const edit = selectedEdit.value;
-  if (!edit) return undefined;
-  const index = at?.kind === 'edit' ? at.result : undefined;
-  const result = edit.results[index ?? (edit.results.length === 1 ? 0 : -1)];
-  return result && pictures.value.get(result.picture);
-});
 
 export async function forget(entry: Entry): Promise<void> {
   if (entry.kind === 'edit') {

@@ -5,7 +5,7 @@ import { Icon } from './icons.tsx';
 import { Parameters } from './parameters.tsx';
 import { ServerPanel } from './server-panel.tsx';
 
-export const tabs = { parameters: 'Parameters', code: 'Code', server: 'Server' } as const;
+const tabs = { parameters: 'Parameters', code: 'Code', server: 'Server' } as const;
 export type Tab = keyof typeof tabs;
 
 export const openTab = signal<Tab>('parameters');

@@ -6,7 +6,7 @@ import type { IpAdapterConfig, IpAdapterFormat } from './format.ts';
 import { instantx } from './instantx.ts';
 import { xlabs } from './xlabs.ts';
 
-export const ipAdapterFormats = { xlabs, instantx } as const satisfies Record<string, IpAdapterFormat>;
+const ipAdapterFormats = { xlabs, instantx } as const satisfies Record<string, IpAdapterFormat>;
 
 export type OpenIpAdapter = { format: IpAdapterFormat; source: WeightSource; config: IpAdapterConfig };
 

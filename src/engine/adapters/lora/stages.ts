@@ -3,11 +3,11 @@
  * stages are cut at the level where Wan 2.2's experts change places (its `boundary_ratio`, 0.875).
  */
 
-export const loraStages = ['high', 'low', 'both'] as const;
+const loraStages = ['high', 'low', 'both'] as const;
 export type LoraStage = (typeof loraStages)[number];
 
 /** The lowest noise level of the high-noise stage. */
-export const stageBoundary = 0.875;
+const stageBoundary = 0.875;
 
 /** The stage of an evaluation at noise level `sigma`. */
 export function stageAt(sigma: number): Exclude<LoraStage, 'both'> {

@@ -73,7 +73,7 @@ export function transpose(x: Values, perm: readonly number[]): Values {
 }
 
 /** Applies `f` to every row of the last axis. */
-export function rows(x: Values, f: (row: Float64Array) => Float64Array): Values {
+function rows(x: Values, f: (row: Float64Array) => Float64Array): Values {
   const width = x.shape.at(-1)!;
   const out = new Float64Array(x.data.length);
   for (let at = 0; at < out.length; at += width) out.set(f(x.data.subarray(at, at + width)), at);
