@@ -17,25 +17,14 @@ import { fluxDialects } from '../weights/dialects/flux.ts';
 import type { Dialect } from '../weights/dialects/index.ts';
 import { t5Dialects } from '../weights/dialects/t5.ts';
 import { WeightSource } from '../weights/source.ts';
-import { modelPaths } from './model-paths.ts';
+import { type ModelFiles, modelPaths } from './model-paths.ts';
 import { readShift } from './scheduler-config.ts';
 
 /** Where a model's files are and how to read them; made by the model store from a manifest. */
 export type ModelSource = {
   /** The model's id, for messages: `retouch:mini@1`. */
   air: string;
-  /** A diffusers folder, or single files by component (BFL/ComfyUI split). */
-  files:
-    | { layout: 'diffusers'; folder: string }
-    | {
-        layout: 'split';
-        transformer: string;
-        autoencoder: string;
-        clip: string;
-        t5: string;
-        tokenizer: string;
-        tokenizer2: string;
-      };
+  files: ModelFiles;
   /** A TAESD of this model's latents, folder or file: previews, and images when a plan asks for `tiny`. */
   tinyAutoencoder?: string;
   /** Where quantised weights of this model are cached. */

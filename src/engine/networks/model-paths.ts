@@ -1,11 +1,19 @@
 import path from 'node:path';
-import type { ModelSource } from './components.ts';
-
-type Files = ModelSource['files'];
-export type ModelPaths = Omit<Extract<Files, { layout: 'split' }>, 'layout'>;
 
 /** The file or folder of each component. */
-export function modelPaths(files: Files): ModelPaths {
+export type ModelPaths = {
+  transformer: string;
+  autoencoder: string;
+  clip: string;
+  t5: string;
+  tokenizer: string;
+  tokenizer2: string;
+};
+
+/** A diffusers folder, or single files by component (BFL/ComfyUI split). */
+export type ModelFiles = { layout: 'diffusers'; folder: string } | ({ layout: 'split' } & ModelPaths);
+
+export function modelPaths(files: ModelFiles): ModelPaths {
   if (files.layout === 'split') {
     const { layout: _, ...paths } = files;
     return paths;
