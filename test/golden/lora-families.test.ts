@@ -64,7 +64,7 @@ function write({ tensors, metadata }: LoraFile): string {
 }
 
 function unmerged(file: string, weight = 1): Promise<Float32Array> {
-  const prepared = prepare(readLora(file, layers), file);
+  const prepared = prepare(readLora(file, layers));
   const active = new ActiveLoras([{ file, weight, stage: 'both', prepared }]);
   return velocityOf(transformer, active.transformer(0.5));
 }

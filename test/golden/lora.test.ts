@@ -65,7 +65,7 @@ type Layout = 'shared' | 'own';
 function layerOf({ slot, a, b }: Adapter, layout: Layout): PreparedLayer {
   const shared = { rank, values: a };
   const parts = columns(b, slot).map((b) => ({ a: layout === 'own' ? { ...shared } : shared, b }));
-  return { slot, parts, gain: undefined, kroneckers: [] };
+  return { slot, parts, gain: undefined, inputGains: [], kroneckers: [] };
 }
 
 /** Every list of adapters is a LoRA, all of which act together. */

@@ -36,7 +36,7 @@ const query = 'transformer.transformer_blocks.0.attn.to_q';
 
 function refusal(tensors: Record<string, StoredTensor>): RetouchError {
   try {
-    prepare(readLora(write(tensors), layers), 'the file');
+    prepare(readLora(write(tensors), layers));
   } catch (error) {
     return error as RetouchError;
   }
@@ -123,11 +123,37 @@ describe('a file that cannot be used', () => {
     expect(message).toContain('it is a control LoRA (FLUX.1 Depth or Canny)');
   });
 
-  it('with a magnitude for each input is refused with the reason', () => {
-    const { code, message } = refusal({ ...pair(query), [`${query}.dora_scale`]: zeros(1, 64) });
-    expect(code).toBe('loraRefused');
-    expect(message).toContain('has shape [1,64], expected a magnitude for each of 64 outputs');
-  });
+  it.each<[string, () => Record<string, StoredTensor>, string]>([
+    ['[64,2]', () => ({ ...pair(query), [`${query}.dora_scale`]: zeros(64, 2) }), 'has shape [64,2]'],
+    ['[1,32]', () => ({ ...pair(query), [`${query}.dora_scale`]: zeros(1, 32) }), 'has shape [1,32]'],
+    ['[32]', () => ({ ...pair(query), [`${query}.lora_magnitude_vector`]: zeros(32) }), 'has shape [32]'],
+    ['[]', () => ({ ...pair(query), [`${query}.dora_scale`]: zeros() }), 'has shape []'],
+    [
+      'beside LoKr factors',
+      () => ({
+        [`${query}.lokr_w1`]: zeros(2, 2),
+        [`${query}.lokr_w2`]: zeros(32, 32),
+        [`${query}.dora_scale`]: zeros(64, 1),
+      }),
+      'has LoKr factors and magnitudes (DoRA,',
+    ],
+  ])(
+    'with magnitudes that are neither of outputs nor of inputs is refused by its header: %s',
+    async (_, make, words) => {
+      const file = write(make());
+      let failure: RetouchError | undefined;
+      const read = await bytesRead(() => {
+        try {
+          readLora(file, layers);
+        } catch (error) {
+          failure = error as RetouchError;
+        }
+      });
+      expect(failure).toMatchObject({ code: 'loraRefused' });
+      expect(failure!.message).toContain(words);
+      expect([...read.values()].reduce((sum, count) => sum + count, 0)).toBeLessThan(1000);
+    },
+  );
 });
 
 describe('a file with a number that is not finite', () => {
@@ -363,7 +389,7 @@ describe('text encoders', () => {
       [`${t5}.lora_down.weight`]: zeros(2, 96),
       [`${t5}.lora_up.weight`]: zeros(40, 2),
     });
-    const prepared = prepare(readLora(file, layers), file);
+    const prepared = prepare(readLora(file, layers));
     expect([...prepared.clip.keys()]).toEqual(['encoder.layers.1.mlp.fc1']);
     expect([...prepared.t5.keys()]).toEqual(['encoder.block.2.layer.1.DenseReluDense.wo']);
     expect(prepared.transformer.size).toBe(Object.keys(others).length / 2);

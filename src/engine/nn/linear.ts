@@ -32,29 +32,70 @@ export function linearParts(
   const bias = options.bias === false ? undefined : op.reshape(w.tensor('bias', [outputs]), [1, outputs]);
   const deltas = loraDeltas(x, w, inputs, parts, bias, options);
   const form = w.compute.forms?.get(w.path);
-  let y = product(x, w, inputs, outputs, options);
-  if (form?.scaled) y = op.mul(y, w.graph.input(loraInput.scale(w.path), 'f32', [1, outputs]));
+  let y = scaledProduct(x, w, outputs, options);
   for (const [i, kronecker] of (form?.kroneckers ?? []).entries())
     y = op.add(y, kroneckerDelta(x, w, i, outputs, kronecker));
   return columnsOf(y, parts).map((part, i) => op.addRows(part, deltas[i]!));
 }
 
-function columnsOf(x: Var, parts: readonly number[]): Var[] {
-  return parts.length === 1 ? [x] : op.split(x, parts, 1);
+/**
+ * x·Wᵀ with the factors of DoRA: of outputs, (x·Wᵀ)·g, and of inputs, (x·h)·Wᵀ with an h for each range of outputs. A layer
+ * that has both adds the two, h being without the 1 of the layer's own product.
+ */
+function scaledProduct(x: Var, w: Weights, outputs: number, options: LinearOptions): Var {
+  const { scaled = false, bands = [] } = w.compute.forms?.get(w.path) ?? {};
+  const sizes = bands.length > 0 ? bands : [outputs];
+  const scale = scaled ? w.graph.input(loraInput.scale(w.path), 'f32', [1, outputs]) : undefined;
+  const scales = scale && columnsOf(scale, sizes);
+  const pieces = products(w, x.dim(1) as number, sizes, options).map((multiply, i) => {
+    const own = scales && op.mul(multiply(x), scales[i]!);
+    if (bands.length === 0) return own ?? multiply(x);
+    const band = w.graph.input(loraInput.band(w.path, i), 'f32', [1, x.dim(1)]);
+    const banded = multiply(op.mul(x, band));
+    return own ? op.add(own, banded) : banded;
+  });
+  return op.concat(pieces, 1);
 }
 
-function product(x: Var, w: Weights, inputs: number, outputs: number, { precise }: LinearOptions): Var {
+function columnsOf(x: Var, parts: readonly number[]): Var[] {
+  return cut(x, parts, 1);
+}
+
+function cut(x: Var, sizes: readonly number[], axis: number): Var[] {
+  return sizes.length === 1 ? [x] : op.split(x, sizes, axis);
+}
+
+type Product = (x: Var) => Var;
+
+/** Products with successive rows of W, so many for each; ONNX Runtime cuts the constant weights once, at load time. */
+function products(
+  w: Weights,
+  inputs: number,
+  sizes: readonly number[],
+  { precise }: LinearOptions,
+): Product[] {
+  const outputs = sizes.reduce((sum, size) => sum + size, 0);
   const reduced = precise ? undefined : w.reduced('weight', outputs, inputs);
   if (reduced?.form === 'columns') {
-    const { values, scale } = op.quantizeRows(x);
-    return op.mul(op.matmulInteger(values, reduced.values, reduced.columns), scale);
+    const columns = cut(reduced.columns, sizes, 0);
+    return cut(reduced.values, sizes, 1).map((weight, i) => (x) => {
+      const { values, scale } = op.quantizeRows(x);
+      return op.mul(op.matmulInteger(values, weight, columns[i]!), scale);
+    });
   }
-  if (reduced) return op.matmulBlocks(x, reduced);
-  if (w.compute.precision === 'f16' && !precise) {
-    const weight = w.tensor('weight', [outputs, inputs], 'f16');
-    return op.cast(op.matmulTransposed(op.cast(x, 'f16'), weight), 'f32');
+  if (reduced) {
+    const [scales, offsets] = [reduced.scale, reduced.offset].map((each) => each && cut(each, sizes, 0));
+    return cut(reduced.values, sizes, 0).map(
+      (values, i) => (x) => op.matmulBlocks(x, { values, scale: scales![i]!, offset: offsets?.[i] }),
+    );
   }
-  return op.matmulTransposed(x, w.tensor('weight', [outputs, inputs]));
+  if (w.compute.precision === 'f16' && !precise)
+    return cut(w.tensor('weight', [outputs, inputs], 'f16'), sizes, 0).map(
+      (weight) => (x) => op.cast(op.matmulTransposed(op.cast(x, 'f16'), weight), 'f32'),
+    );
+  return cut(w.tensor('weight', [outputs, inputs]), sizes, 0).map(
+    (weight) => (x) => op.matmulTransposed(x, weight),
+  );
 }
 
 /**

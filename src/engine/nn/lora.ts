@@ -14,6 +14,8 @@ export const loraInput = {
   to: (layer: string, part: number) => `${layer}.lora_to_${part}`,
   /** DoRA: a factor for each output, [1, N]. */
   scale: (layer: string) => `${layer}.scale`,
+  /** DoRA by inputs: a factor for each input, [1, K], of a range of the outputs. */
+  band: (layer: string, index: number) => `${layer}.band_${index}`,
   /** LoKr: left [a, b] and right, transposed, [d, c]. */
   left: (layer: string, index: number) => `${layer}.kronecker_${index}_left`,
   right: (layer: string, index: number) => `${layer}.kronecker_${index}_right`,

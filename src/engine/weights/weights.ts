@@ -33,6 +33,11 @@ export type UpdateForms = ReadonlyMap<string, UpdateForm>;
 export type UpdateForm = {
   /** A factor for each output. */
   scaled: boolean;
+  /**
+   * Sizes of successive ranges of outputs, each with a factor of its own for each input; empty where inputs have no
+   * factors. In a layer that is `scaled` too, the ranges' products are added to the scaled one.
+   */
+  bands: readonly number[];
   kroneckers: readonly KroneckerForm[];
 };
 

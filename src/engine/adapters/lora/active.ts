@@ -1,6 +1,6 @@
 /** The LoRAs of one plan, read: the forms that networks are compiled for, and their feeds at a noise level. */
 import type { Feeds } from '../../onnx/tensor.ts';
-import type { KroneckerForm, UpdateForm } from '../../weights/weights.ts';
+import type { UpdateForm } from '../../weights/weights.ts';
 import { arraysOf, layerFeed, type Weighted } from './feed.ts';
 import type { Network } from './layers.ts';
 import { bytesOf, formOf, type Prepared, preparedArrays } from './prepare.ts';
@@ -57,10 +57,8 @@ export class ActiveLoras {
   forms(network: Network): ReadonlyMap<string, UpdateForm> {
     const forms = new Map<string, UpdateForm>();
     for (const [name, list] of this.byLayer([], network)) {
-      const found = list.flatMap(({ layer }) => formOf(layer) ?? []);
-      if (found.length === 0) continue;
-      const kroneckers: KroneckerForm[] = found.flatMap((form) => form.kroneckers);
-      forms.set(name, { scaled: found.some(({ scaled }) => scaled), kroneckers });
+      const form = formOf(list.map(({ layer }) => layer));
+      if (form) forms.set(name, form);
     }
     return forms;
   }

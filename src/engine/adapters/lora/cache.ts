@@ -76,7 +76,7 @@ export class LoraCache {
         for (; !next.done; next = await measuring.next())
           yield { message, fraction: (i + next.value) / wanted.length };
         const measured = next.value;
-        const prepared = named(air, () => prepare(measured, file));
+        const prepared = prepare(measured);
         entry = { bytes: bytesOf(new Set(preparedArrays(prepared))), prepared };
       }
       this.entries.delete(key);

@@ -1,20 +1,16 @@
 /**
- * DoRA (Liu et al., arXiv 2402.09353): W' = m·(W + ΔW)/‖W + ΔW‖, the length taken over each row. With g = m/‖W + ΔW‖
- * that is g·W + g·ΔW: a factor for each output, and a low-rank update whose B is multiplied with it. The lengths need
- * every weight once; ONNX Runtime multiplies them, at 2·r operations a weight.
+ * DoRA (Liu et al., arXiv 2402.09353): W' = m·(W + ΔW)/‖W + ΔW‖. The lengths are those of the rows (PEFT; one magnitude for
+ * each output) or of the columns (LyCORIS with wd_on_output=False, OneTrainer; one for each input). With g = m/‖W + ΔW‖, rows
+ * give g·W + g·ΔW, a factor for each output and a low-rank update whose B is multiplied with it, and columns give
+ * W·g + ΔW·g, a factor for each input and an update whose A is multiplied with it. The lengths need every weight once;
+ * ONNX Runtime multiplies them, at 2·r operations a weight.
  */
-import { symbol } from '../../onnx/dim.ts';
-import { Graph, type LinearLayer } from '../../onnx/graph.ts';
-import * as op from '../../onnx/operators/index.ts';
-import { Session } from '../../onnx/session.ts';
-import { f32Tensor, floats } from '../../onnx/tensor.ts';
-import { joinFloats } from '../../weights/floats.ts';
 import type { WeightSource } from '../../weights/source.ts';
-import { type RowSegment, Weights } from '../../weights/weights.ts';
+import { columnGains } from './column-gains.ts';
+import type { Decomposed } from './decomposition.ts';
 import type { Network } from './layers.ts';
-import type { LowRank, Update } from './update.ts';
-
-type Decomposed = Update & { product: LowRank; magnitude: Float32Array };
+import { rowGains } from './row-gains.ts';
+import type { Matrix, Update } from './update.ts';
 
 /** Replaces magnitudes by gains g, yielding the fraction done before each layer. */
 export async function* measureGains(
@@ -22,82 +18,37 @@ export async function* measureGains(
   sources: Readonly<Record<Network, { source: WeightSource }>>,
   threads: number,
 ): AsyncGenerator<number, Update[]> {
-  const decomposed = updates.filter((update): update is Decomposed => update.magnitude !== undefined);
-  const bySlot = Map.groupBy(decomposed, ({ target }) => target.slot);
+  const bySlot = Map.groupBy(updates.filter(isDecomposed), ({ target }) => target.slot);
   const gains = new Map<Update, Float32Array>();
   let done = 0;
   for (const [slot, list] of bySlot) {
     yield done++ / bySlot.size;
     const { source } = sources[list[0]!.target.network];
-    const { squares, products } = await multiply(slot, list, source, threads);
-    let row = 0;
-    for (const update of list) {
-      gains.set(update, gainOf(update, squares, products, row, slot.outputs));
-      row += update.product.down.rows;
+    for (const [axis, measure] of [
+      ['outputs', rowGains],
+      ['inputs', columnGains],
+    ] as const) {
+      const chosen = list.filter(({ magnitude }) => magnitude.axis === axis);
+      if (chosen.length === 0) continue;
+      const found = await measure({ slot, updates: chosen, source, threads });
+      for (const [update, values] of found) gains.set(update, values);
     }
   }
-  return updates.map((update) => ({ ...update, gain: gains.get(update) }));
+  return updates.map((update) => withGain(update, gains.get(update)));
 }
 
-/** ‖W[n, :]‖² [N], and down·Wᵀ [r, N] for the downs of all updates one after the other. */
-async function multiply(
-  { name, inputs, outputs }: LinearLayer,
-  updates: readonly Decomposed[],
-  source: WeightSource,
-  threads: number,
-): Promise<{ squares: Float32Array; products: Float32Array }> {
-  const graph = new Graph(`lengths of ${name}`);
-  const w = new Weights(graph, source, { precision: 'f32', fused: true }, undefined, name);
-  const weight = w.tensor('weight', [outputs, inputs]);
-  graph.output('squares', op.reduce('ReduceSumSquare', weight, 1));
-  graph.output('products', op.matmulTransposed(graph.input('down', 'f32', [symbol('r'), inputs]), weight));
-  const session = await Session.compile(graph, { device: 'cpu', threads, arena: false });
-  try {
-    const down = joinFloats(updates.map(({ product }) => product.down.values));
-    const results = await session.run({ down: f32Tensor(down, [down.length / inputs, inputs]) });
-    return { squares: floats(results.squares!), products: floats(results.products!) };
-  } finally {
-    await session.release();
-  }
+function isDecomposed(update: Update): update is Decomposed {
+  return update.magnitude !== undefined && update.product.kind === 'low-rank';
 }
 
-/** ‖W + s·up·down‖² = ‖W‖² + 2s·Σᵣ up·(W·downᵀ) + s²·up·(down·downᵀ)·upᵀ, row by row. */
-function gainOf(
-  { target, product: { up, down }, scale, magnitude }: Decomposed,
-  squares: Float32Array,
-  products: Float32Array,
-  firstRow: number,
-  outputs: number,
-): Float32Array {
-  const rank = down.rows;
-  const gram = gramOf(down.values, rank, down.columns);
-  const gain = new Float32Array(up.rows);
-  for (const { stored, row } of rowsOf(target.segments)) {
-    let square = squares[row]!;
-    for (let r = 0; r < rank; r++) {
-      const factor = scale * up.values[stored * rank + r]!;
-      square += 2 * factor * products[(firstRow + r) * outputs + row]!;
-      for (let q = 0; q < rank; q++)
-        square += factor * scale * up.values[stored * rank + q]! * gram[r * rank + q]!;
-    }
-    gain[stored] = magnitude[stored]! / Math.sqrt(square);
-  }
-  return gain;
+function withGain(update: Update, values: Float32Array | undefined): Update {
+  const { product, magnitude } = update;
+  if (!values || !magnitude || product.kind !== 'low-rank') return update;
+  const gain = { axis: magnitude.axis, values };
+  if (gain.axis === 'outputs') return { ...update, gain };
+  return { ...update, gain, product: { ...product, down: timesColumns(product.down, values) } };
 }
 
-function* rowsOf(segments: readonly RowSegment[]): Generator<{ stored: number; row: number }> {
-  for (const { stored, at, count } of segments)
-    for (let i = 0; i < count; i++) yield { stored: stored + i, row: at + i };
-}
-
-function gramOf(values: Float32Array, rank: number, columns: number): Float64Array {
-  const gram = new Float64Array(rank * rank);
-  for (let r = 0; r < rank; r++)
-    for (let q = 0; q <= r; q++) {
-      let sum = 0;
-      for (let k = 0; k < columns; k++) sum += values[r * columns + k]! * values[q * columns + k]!;
-      gram[r * rank + q] = sum;
-      gram[q * rank + r] = sum;
-    }
-  return gram;
+function timesColumns(matrix: Matrix, factors: Float32Array): Matrix {
+  return { ...matrix, values: matrix.values.map((value, i) => value * factors[i % matrix.columns]!) };
 }

@@ -1,5 +1,4 @@
 /** Converts the updates of a file to the feeds of each layer's graph at weight 1. */
-import { EngineError } from '../../errors.ts';
 import type { LinearLayer } from '../../onnx/graph.ts';
 import type { KroneckerForm, RowSegment, UpdateForm } from '../../weights/weights.ts';
 import { type Network, networks } from './layers.ts';
@@ -17,6 +16,8 @@ export type PreparedLayer = {
   parts: readonly PreparedPart[];
   /** DoRA: the factor of the layer's own product, less 1 [N]. */
   gain: Float32Array | undefined;
+  /** DoRA by inputs: the factor of each input, less 1 [K], for the products of some of the layer's rows. */
+  inputGains: { segments: readonly RowSegment[]; values: Float32Array }[];
   /** LoKr: left [a, b] with the scale inside, and right transposed, [d, c]. */
   kroneckers: { form: KroneckerForm; left: Float32Array; right: Float32Array }[];
 };
@@ -27,9 +28,10 @@ export type Prepared = Readonly<Record<Network, ReadonlyMap<string, PreparedLaye
 /** Arrays held in memory. */
 export function preparedArrays(prepared: Prepared): Float32Array[] {
   const layers = networks.flatMap((network) => [...prepared[network].values()]);
-  return layers.flatMap(({ parts, gain, kroneckers }) => [
+  return layers.flatMap(({ parts, gain, inputGains, kroneckers }) => [
     ...parts.flatMap(({ a, b }) => [a.values, b]),
     ...(gain ? [gain] : []),
+    ...inputGains.map(({ values }) => values),
     ...kroneckers.flatMap(({ left, right }) => [left, right]),
   ]);
 }
@@ -38,17 +40,28 @@ export function bytesOf(arrays: ReadonlySet<Float32Array>): number {
   return [...arrays].reduce((sum, { byteLength }) => sum + byteLength, 0);
 }
 
-/** The form that a layer must be compiled for; undefined for a plain low-rank update. */
-export function formOf({ gain, kroneckers }: PreparedLayer): UpdateForm | undefined {
-  if (!gain && kroneckers.length === 0) return undefined;
-  return { scaled: gain !== undefined, kroneckers: kroneckers.map(({ form }) => form) };
+/** The form that a layer must be compiled for to take all of these; undefined where they are low-rank products alone. */
+export function formOf(layers: readonly PreparedLayer[]): UpdateForm | undefined {
+  const kroneckers = layers.flatMap((layer) => layer.kroneckers.map(({ form }) => form));
+  const scaled = layers.some(({ gain }) => gain !== undefined);
+  const bands = bandsOf(layers);
+  return scaled || bands.length > 0 || kroneckers.length > 0 ? { scaled, bands, kroneckers } : undefined;
 }
 
-export function prepare(updates: readonly Update[], path: string): Prepared {
+/** The sizes of the ranges of outputs that the ends of the segments with input gains cut a layer into. */
+export function bandsOf(layers: readonly PreparedLayer[]): number[] {
+  const segments = layers.flatMap(({ inputGains }) => inputGains.flatMap((gains) => gains.segments));
+  if (segments.length === 0) return [];
+  const ends = segments.flatMap(({ at, count }) => [at, at + count]);
+  const cuts = [...new Set([0, ...ends, layers[0]!.slot.outputs])].sort((a, b) => a - b);
+  return cuts.slice(1).map((cut, i) => cut - cuts[i]!);
+}
+
+export function prepare(updates: readonly Update[]): Prepared {
   const of = (network: Network) => {
     const own = updates.filter(({ target }) => target.network === network);
     const bySlot = Map.groupBy(own, ({ target }) => target.slot);
-    return new Map([...bySlot].map(([slot, list]) => [slot.name, prepareLayer(slot, list, path)]));
+    return new Map([...bySlot].map(([slot, list]) => [slot.name, prepareLayer(slot, list)]));
   };
   return { transformer: of('transformer'), clip: of('clip'), t5: of('t5') };
 }
@@ -56,13 +69,13 @@ export function prepare(updates: readonly Update[], path: string): Prepared {
 type LowRankUpdate = Update & { product: LowRank };
 type KroneckerUpdate = Update & { product: Kronecker };
 
-function prepareLayer(slot: LinearLayer, updates: readonly Update[], path: string): PreparedLayer {
+function prepareLayer(slot: LinearLayer, updates: readonly Update[]): PreparedLayer {
   const pieces = updates.filter((update): update is LowRankUpdate => update.product.kind === 'low-rank');
   const parts = prepareParts(slot, groupsOf(pieces));
   const kroneckers = updates
     .filter((update): update is KroneckerUpdate => update.product.kind === 'kronecker')
-    .map((update) => prepareKronecker(update, path));
-  return { slot, parts, gain: gainOf(slot, updates), kroneckers };
+    .map(prepareKronecker);
+  return { slot, parts, gain: outputGain(slot, updates), inputGains: inputGainsOf(updates), kroneckers };
 }
 
 /** Updates with the same A. */
@@ -131,31 +144,29 @@ function placeColumns(
   for (const { stored, at, count } of target.segments) {
     const shift = stored - at;
     for (let n = Math.max(at, first); n < Math.min(at + count, first + size); n++) {
-      const factor = scale * (gain?.[n + shift] ?? 1);
+      const factor = gain?.axis === 'outputs' ? scale * gain.values[n + shift]! : scale;
       for (let r = 0; r < columns; r++)
         b[(row + r) * size + n - first]! += factor * values[(n + shift) * columns + r]!;
     }
   }
 }
 
-function gainOf({ outputs }: LinearLayer, updates: readonly Update[]): Float32Array | undefined {
-  if (!updates.some(({ gain }) => gain)) return undefined;
+function outputGain({ outputs }: LinearLayer, updates: readonly Update[]): Float32Array | undefined {
+  if (!updates.some(({ gain }) => gain?.axis === 'outputs')) return undefined;
   const all = new Float32Array(outputs);
   for (const { target, gain } of updates)
-    for (const { stored, at, count } of gain ? target.segments : [])
-      for (let n = 0; n < count; n++) all[at + n] = gain![stored + n]! - 1;
+    for (const { stored, at, count } of gain?.axis === 'outputs' ? target.segments : [])
+      for (let n = 0; n < count; n++) all[at + n] = gain!.values[stored + n]! - 1;
   return all;
 }
 
-function prepareKronecker({ target, product, scale, magnitude }: KroneckerUpdate, path: string) {
-  if (magnitude)
-    throw new EngineError(
-      'loraRefused',
-      `${path}: ${target.slot.name} has LoKr factors and magnitudes (DoRA) together`,
-      {
-        path,
-      },
-    );
+function inputGainsOf(updates: readonly Update[]): PreparedLayer['inputGains'] {
+  return updates.flatMap(({ target: { segments }, gain }) =>
+    gain?.axis === 'inputs' ? [{ segments, values: gain.values.map((value) => value - 1) }] : [],
+  );
+}
+
+function prepareKronecker({ target, product, scale }: KroneckerUpdate) {
   const { left, right } = product;
   const form: KroneckerForm = {
     a: left.rows,

@@ -13,7 +13,7 @@ import { finite, type Parts, readForm } from './forms.ts';
 import type { Layers, Network, Target } from './layers.ts';
 import { refusalOf } from './parts.ts';
 import { loraSettings, scaleOf } from './settings.ts';
-import type { Update } from './update.ts';
+import type { AxisValues, Update } from './update.ts';
 
 type Layer = { network: Network; module: string; target: Target; parts: Parts };
 
@@ -28,14 +28,15 @@ export function readLora(path: string, layers: Layers, room = Number.POSITIVE_IN
   const settings = loraSettings(checkpoint);
   const found = groupByLayer(checkpoint, family, layers);
   checkRoom(path, found, room);
+  for (const layer of found) checkMagnitude(path, layer);
   return found.map(({ network, module, target, parts }) => {
     const { product, rank } = readForm(module, parts, path);
-    const { slot, segments } = target;
+    const { slot } = target;
     const [outputs, inputs] =
       product.kind === 'low-rank'
         ? [product.up.rows, product.down.columns]
         : [product.left.rows * product.right.rows, product.left.columns * product.right.columns];
-    const expected = segments.reduce((sum, { count }) => sum + count, 0);
+    const expected = rowsOf(target);
     if (inputs !== slot.inputs || outputs !== expected)
       throw new EngineError(
         'loraMisfit',
@@ -47,7 +48,7 @@ export function readLora(path: string, layers: Layers, room = Number.POSITIVE_IN
       target,
       product,
       scale: Number.isNaN(rank) ? 1 : scaleOf(module, { rank, alpha }, settings[network]),
-      magnitude: parts.magnitude && readMagnitude(parts.magnitude, expected, path),
+      magnitude: parts.magnitude && readMagnitude(parts.magnitude, target, path),
     };
   });
 }
@@ -123,13 +124,33 @@ function readScalar(entry: TensorEntry, path: string): number {
   return finite(entry, toFloats(bytes, entry.dtype), path)[0]!;
 }
 
-function readMagnitude(entry: TensorEntry, outputs: number, path: string): Float32Array {
+/** @throws RetouchError by the header alone, for magnitudes that would be applied wrongly */
+function checkMagnitude(path: string, { module, target, parts }: Layer): void {
+  const { magnitude } = parts;
+  if (!magnitude) return;
+  const refused = (reason: string) =>
+    new EngineError('loraRefused', `${path}: ${reason}`, { path, tensor: magnitude.name });
+  if (parts['lokr.w1'] || parts['lokr.w1.a'])
+    throw refused(`${module} has LoKr factors and magnitudes (DoRA, ${magnitude.name}) together`);
+  if (!axisOf(magnitude, target))
+    throw refused(
+      `${magnitude.name} has shape [${magnitude.shape}], expected a magnitude for each of ${rowsOf(target)} outputs or [1,${target.slot.inputs}], one for each input`,
+    );
+}
+
+function readMagnitude(entry: TensorEntry, target: Target, path: string): AxisValues {
   const values = finite(entry, toFloats(readBytes(entry), entry.dtype), path);
-  // [n] or [n, 1]; a magnitude of each input [1, K] is another method, which LyCORIS calls wd_on_out=False.
-  if (values.length === outputs && entry.shape[0] === outputs) return values;
-  throw new EngineError(
-    'loraRefused',
-    `${path}: ${entry.name} has shape [${entry.shape}], expected a magnitude for each of ${outputs} outputs: weights decomposed by their inputs cannot be used`,
-    { path, tensor: entry.name },
-  );
+  return { axis: axisOf(entry, target)!, values };
+}
+
+/** [n] and [n, 1] are magnitudes of outputs, and [1, K] of inputs, also where a convolution's axes of 1 follow. */
+function axisOf({ shape }: TensorEntry, target: Target): AxisValues['axis'] | undefined {
+  const [rows, columns = 1, ...rest] = shape;
+  if (rest.some((size) => size !== 1)) return undefined;
+  if (rows === rowsOf(target) && columns === 1) return 'outputs';
+  return rows === 1 && columns === target.slot.inputs ? 'inputs' : undefined;
+}
+
+function rowsOf({ segments }: Target): number {
+  return segments.reduce((sum, { count }) => sum + count, 0);
 }

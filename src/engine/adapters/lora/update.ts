@@ -15,8 +15,11 @@ export type Update = {
   product: LowRank | Kronecker;
   /** Factor of the product; the request's weight comes on top. */
   scale: number;
-  /** DoRA's magnitudes [n]: the length of each row of the layer's weight after the update. */
-  magnitude: Float32Array | undefined;
-  /** magnitude/‖W + ΔW‖ [n] (gains.ts). */
-  gain?: Float32Array | undefined;
+  /** DoRA's magnitudes: the lengths of the rows or columns of the layer's weight after the update. */
+  magnitude: AxisValues | undefined;
+  /** magnitude/‖W + ΔW‖ (gains.ts). */
+  gain?: AxisValues | undefined;
 };
+
+/** One number for each output of a layer [n] (each row of its weight), or for each input [K] (each column). */
+export type AxisValues = { axis: 'outputs' | 'inputs'; values: Float32Array };
