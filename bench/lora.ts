@@ -141,7 +141,9 @@ function feedsOf(slots: readonly LinearLayer[], kind: Kind): Feeds {
       a: kind === 'cut' ? { ...shared } : shared,
       b: small(rank * size),
     }));
-    return layerFeed([{ layer: { slot, parts, gain: undefined, inputGains: [], kroneckers: [] }, weight: 1 }]);
+    return layerFeed([
+      { layer: { slot, parts, gain: undefined, inputGains: [], kroneckers: [] }, weight: 1 },
+    ]);
   });
   return Object.assign({}, ...feeds);
 }

@@ -43,16 +43,16 @@ export function linearParts(
  * that has both adds the two, h being without the 1 of the layer's own product.
  */
 function scaledProduct(x: Var, w: Weights, outputs: number, options: LinearOptions): Var {
-  const { scaled = false, bands = [] } = w.compute.forms?.get(w.path) ?? {};
-  const sizes = bands.length > 0 ? bands : [outputs];
+  const { scaled = false, ranges = [] } = w.compute.forms?.get(w.path) ?? {};
+  const sizes = ranges.length > 0 ? ranges : [outputs];
   const scale = scaled ? w.graph.input(loraInput.scale(w.path), 'f32', [1, outputs]) : undefined;
   const scales = scale && columnsOf(scale, sizes);
   const pieces = products(w, x.dim(1) as number, sizes, options).map((multiply, i) => {
     const own = scales && op.mul(multiply(x), scales[i]!);
-    if (bands.length === 0) return own ?? multiply(x);
-    const band = w.graph.input(loraInput.band(w.path, i), 'f32', [1, x.dim(1)]);
-    const banded = multiply(op.mul(x, band));
-    return own ? op.add(own, banded) : banded;
+    if (ranges.length === 0) return own ?? multiply(x);
+    const factors = w.graph.input(loraInput.inputScale(w.path, i), 'f32', [1, x.dim(1)]);
+    const scaledInput = multiply(op.mul(x, factors));
+    return own ? op.add(own, scaledInput) : scaledInput;
   });
   return op.concat(pieces, 1);
 }

@@ -15,7 +15,7 @@ export const loraInput = {
   /** DoRA: a factor for each output, [1, N]. */
   scale: (layer: string) => `${layer}.scale`,
   /** DoRA by inputs: a factor for each input, [1, K], of a range of the outputs. */
-  band: (layer: string, index: number) => `${layer}.band_${index}`,
+  inputScale: (layer: string, index: number) => `${layer}.input_scale_${index}`,
   /** LoKr: left [a, b] and right, transposed, [d, c]. */
   left: (layer: string, index: number) => `${layer}.kronecker_${index}_left`,
   right: (layer: string, index: number) => `${layer}.kronecker_${index}_right`,

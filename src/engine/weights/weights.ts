@@ -37,7 +37,7 @@ export type UpdateForm = {
    * Sizes of successive ranges of outputs, each with a factor of its own for each input; empty where inputs have no
    * factors. In a layer that is `scaled` too, the ranges' products are added to the scaled one.
    */
-  bands: readonly number[];
+  ranges: readonly number[];
   kroneckers: readonly KroneckerForm[];
 };
 

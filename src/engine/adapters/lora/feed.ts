@@ -2,7 +2,7 @@
 import { loraInput, partFeed } from '../../nn/lora.ts';
 import { type Feeds, f32Tensor, floats, type Tensor } from '../../onnx/tensor.ts';
 import { joinFloats } from '../../weights/floats.ts';
-import { bandsOf, type LowRankInput, type PreparedLayer, type PreparedPart } from './prepare.ts';
+import { type LowRankInput, type PreparedLayer, type PreparedPart, rangesOf } from './prepare.ts';
 
 /** A layer's update by one LoRA, with a weight. */
 export type Weighted = { layer: PreparedLayer; weight: number };
@@ -89,7 +89,7 @@ function formFeed(list: readonly Weighted[]): Feeds {
       });
     feed[loraInput.scale(name)] = f32Tensor(scale, [1, outputs]);
   }
-  Object.assign(feed, bandFeed(list));
+  Object.assign(feed, inputScaleFeed(list));
   const kroneckers = list.flatMap(({ layer, weight }) =>
     layer.kroneckers.map((kronecker) => ({ ...kronecker, weight })),
   );
@@ -102,13 +102,13 @@ function formFeed(list: readonly Weighted[]): Feeds {
 }
 
 /** The factors of the inputs for each range of outputs; without the 1 where the layer's own product is scaled beside them. */
-function bandFeed(list: readonly Weighted[]): Feeds {
+function inputScaleFeed(list: readonly Weighted[]): Feeds {
   const layers = list.map(({ layer }) => layer);
   const { name, inputs } = layers[0]!.slot;
   const own = layers.some(({ gain }) => gain) ? 0 : 1;
   const feed: Record<string, Tensor> = {};
   let first = 0;
-  for (const [i, size] of bandsOf(layers).entries()) {
+  for (const [i, size] of rangesOf(layers).entries()) {
     const factors = new Float32Array(inputs).fill(own);
     for (const { layer, weight } of list)
       for (const { segments, values } of layer.inputGains)
@@ -116,7 +116,7 @@ function bandFeed(list: readonly Weighted[]): Feeds {
           values.forEach((value, k) => {
             factors[k]! += weight * value;
           });
-    feed[loraInput.band(name, i)] = f32Tensor(factors, [1, inputs]);
+    feed[loraInput.inputScale(name, i)] = f32Tensor(factors, [1, inputs]);
     first += size;
   }
   return feed;

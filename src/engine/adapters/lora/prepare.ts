@@ -44,12 +44,12 @@ export function bytesOf(arrays: ReadonlySet<Float32Array>): number {
 export function formOf(layers: readonly PreparedLayer[]): UpdateForm | undefined {
   const kroneckers = layers.flatMap((layer) => layer.kroneckers.map(({ form }) => form));
   const scaled = layers.some(({ gain }) => gain !== undefined);
-  const bands = bandsOf(layers);
-  return scaled || bands.length > 0 || kroneckers.length > 0 ? { scaled, bands, kroneckers } : undefined;
+  const ranges = rangesOf(layers);
+  return scaled || ranges.length > 0 || kroneckers.length > 0 ? { scaled, ranges, kroneckers } : undefined;
 }
 
 /** The sizes of the ranges of outputs that the ends of the segments with input gains cut a layer into. */
-export function bandsOf(layers: readonly PreparedLayer[]): number[] {
+export function rangesOf(layers: readonly PreparedLayer[]): number[] {
   const segments = layers.flatMap(({ inputGains }) => inputGains.flatMap((gains) => gains.segments));
   if (segments.length === 0) return [];
   const ends = segments.flatMap(({ at, count }) => [at, at + count]);
