@@ -99,6 +99,9 @@ async function handle(
     session.idle = setTimeout(() => void session.transport.close(), idleTime);
     session.idle.unref();
   });
+  // The transport answers on the raw response, which knows nothing of Fastify's headers: CORS's among them.
+  for (const [name, value] of Object.entries(reply.getHeaders()))
+    if (value !== undefined) reply.raw.setHeader(name, value);
   reply.hijack();
   await session.transport.handleRequest(request.raw, reply.raw, message);
 }

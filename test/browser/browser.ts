@@ -28,9 +28,9 @@ export async function buildPages(): Promise<void> {
   if (isNewer) await build({ root: web, configFile: `${web}/vite.config.ts`, logLevel: 'error' });
 }
 
-export function launch(): Promise<Browser> {
+export function launch(args: readonly string[] = []): Promise<Browser> {
   // Where tests run as root chromium refuses its sandbox.
-  return chromium.launch({ executablePath, args: ['--no-sandbox'] });
+  return chromium.launch({ executablePath, args: ['--no-sandbox', ...args] });
 }
 
 export type Visit = {

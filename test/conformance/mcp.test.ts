@@ -337,6 +337,50 @@ describe('over HTTP', () => {
     expect((await post('nonsense')).status).toBe(400);
   });
 
+  it('lets a page of another origin call it', async () => {
+    const origin = 'https://inspector.example';
+    const preflight = await fetch(`${server.url}/mcp`, {
+      method: 'OPTIONS',
+      headers: {
+        origin,
+        'access-control-request-method': 'POST',
+        'access-control-request-headers': 'authorization, content-type, mcp-protocol-version, mcp-session-id',
+      },
+    });
+    expect(preflight.status).toBe(204);
+    expect(preflight.headers.get('access-control-allow-origin')).toBe(origin);
+    expect(preflight.headers.get('access-control-allow-headers')).toContain('mcp-session-id');
+    expect(preflight.headers.get('access-control-allow-methods')).toContain('DELETE');
+    const headers = {
+      origin,
+      authorization: `Bearer ${apiKey}`,
+      'content-type': 'application/json',
+      accept: 'application/json, text/event-stream',
+    };
+    const params = {
+      protocolVersion: '2025-06-18',
+      capabilities: {},
+      clientInfo: { name: 'page', version: '1' },
+    };
+    const begun = await fetch(`${server.url}/mcp`, {
+      method: 'POST',
+      headers,
+      body: JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'initialize', params }),
+    });
+    expect(begun.status).toBe(200);
+    expect(begun.headers.get('access-control-allow-origin')).toBe(origin);
+    expect(begun.headers.get('access-control-expose-headers')).toContain('Mcp-Session-Id');
+    const session = begun.headers.get('mcp-session-id')!;
+    await begun.text();
+    const ended = await fetch(`${server.url}/mcp`, {
+      method: 'DELETE',
+      headers: { ...headers, 'mcp-session-id': session },
+    });
+    expect(ended.status).toBe(200);
+    expect(ended.headers.get('access-control-allow-origin')).toBe(origin);
+    expect((await fetch(`${server.url}/mcp`, { headers: { origin } })).status).toBe(401);
+  });
+
   it('a client that leaves in the middle cancels its images', async () => {
     const client = await connect(http());
     const asked = client.callTool({

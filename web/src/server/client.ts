@@ -18,6 +18,12 @@ export class Refused extends Error {
 export const serverOrigin = new URL(new URLSearchParams(location.search).get('server') ?? location.origin)
   .origin;
 
+/** A browser does not tell a page whether a server is away or lets no page of this origin read its answers. */
+export const noAnswer =
+  serverOrigin === location.origin
+    ? 'The server does not answer.'
+    : `${serverOrigin} does not answer pages of ${location.origin}: it is away, or has no API keys; without keys a server answers pages of its own machine only.`;
+
 const keyName = `retouch-key ${serverOrigin}`;
 
 /** The API key, in local storage; it is sent to that server only. */
@@ -76,6 +82,6 @@ async function request(path: string, init: RequestInit = {}): Promise<Response> 
   try {
     return await fetch(serverOrigin + path, init);
   } catch {
-    throw new Unreachable('The server does not answer.');
+    throw new Unreachable(noAnswer);
   }
 }

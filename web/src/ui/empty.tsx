@@ -1,5 +1,5 @@
 import { readPicture } from '../pictures/picture.ts';
-import { getImage } from '../server/client.ts';
+import { getImage, noAnswer } from '../server/client.ts';
 import { prompt, references } from '../state/draft.ts';
 import { keepPicture, selection } from '../state/history.ts';
 import { say } from '../state/notices.ts';
@@ -48,7 +48,7 @@ export function Empty() {
       )}
       {connectionState.value === 'offline' && (
         <p class="fine warning" role="status">
-          The server does not answer. Start it with <code>retouch serve</code>; this page finds it by itself.
+          {noAnswer} Start it with <code>retouch serve</code>; this page finds it by itself.
         </p>
       )}
     </div>

@@ -1,3 +1,4 @@
+import { serverOrigin } from '../server/client.ts';
 import { chooseModel, connectionState, health, model, models } from '../state/server.ts';
 import { Icon } from './icons.tsx';
 import { inspectorOpen, isWide, openTab, showTab } from './inspector.tsx';
@@ -28,7 +29,7 @@ export function Header() {
           <span>{stateText()}</span>
           <span class="hidden">. What runs here</span>
         </button>
-        <a class="quiet button header-docs" href="/docs">
+        <a class="quiet button header-docs" href={`${serverOrigin}/docs`}>
           API
         </a>
         <button

@@ -1,5 +1,5 @@
 import { useEffect } from 'preact/hooks';
-import { apiKey } from '../server/client.ts';
+import { apiKey, noAnswer, serverOrigin } from '../server/client.ts';
 import { reconnect } from '../state/runs.ts';
 import { connectionState, found, health, loadHealth, type Model } from '../state/server.ts';
 
@@ -15,7 +15,7 @@ export function ServerPanel() {
     <div class="server-panel">
       {connectionState.value === 'offline' && (
         <p class="warning" role="status">
-          The server does not answer. This page tries again by itself.{' '}
+          {noAnswer} This page tries again by itself.{' '}
           <button type="button" class="link" onClick={reconnect}>
             Try now
           </button>
@@ -45,7 +45,8 @@ export function ServerPanel() {
       <Installed title="IP-Adapters" categories={['ip-adapter']} />
       <Installed title="Faces and safety" categories={['face-detector', 'safety-classifier']} />
       <p class="links">
-        <a href="/docs">API reference</a> <a href="/openapi.json">OpenAPI</a> <a href="/metrics">Metrics</a>
+        <a href={`${serverOrigin}/docs`}>API reference</a>{' '}
+        <a href={`${serverOrigin}/openapi.json`}>OpenAPI</a> <a href={`${serverOrigin}/metrics`}>Metrics</a>
         {apiKey.get() !== undefined && (
           <button type="button" class="link" onClick={forgetKey}>
             Forget the API key
