@@ -10,6 +10,7 @@ import { basename, dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { f32, writeSafetensors } from '../fixtures/write-safetensors.ts';
 
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
 
@@ -53,6 +54,22 @@ it('the documentation has a recipe for every file of test/data/recipes', async (
 it('the copy compiles after every recipe', async () => {
   for (const recipe of documented) await follow(recipe);
   expect(await compile()).toBe('');
+});
+
+it('the copy reads a checkpoint in the added weight dialect', async () => {
+  writeSafetensors(join(copy, 'dialect.safetensors'), {
+    'text_encoder_2.shared.weight': f32([1, 2, 3, 4, 5, 6], [2, 3]),
+  });
+  const program = `
+    import { openCheckpoint } from './src/engine/weights/checkpoint.ts';
+    import { t5Dialects } from './src/engine/weights/dialects/t5.ts';
+    import { WeightSource } from './src/engine/weights/source.ts';
+    const source = new WeightSource(openCheckpoint('dialect.safetensors'), t5Dialects);
+    console.log(source.dialect.name, ...source.floats('shared.weight'));
+  `;
+  const words = ['--input-type=module-typescript', '--eval', program];
+  const { stdout } = await promisify(execFile)(process.execPath, words, { cwd: copy });
+  expect(stdout.trim()).toBe('numbered 1 2 3 4 5 6');
 });
 
 it('the copy does not compile without a line that a recipe names', async () => {
