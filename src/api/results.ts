@@ -12,10 +12,10 @@ export type ImageItem = ResultOf<'imageInference'>;
 export type FoundModel = ResultOf<'modelSearch'>['results'][number];
 
 /** Acknowledges a task whose results are polled or sent to its webhook. */
-export type AcceptedItem = Pick<ImageItem, 'taskType' | 'taskUUID'>;
+type AcceptedItem = Pick<ImageItem, 'taskType' | 'taskUUID'>;
 
 /** A finished image in the answer to getResponse. */
-export type SuccessItem = ImageItem & { status: 'success' };
+type SuccessItem = ImageItem & { status: 'success' };
 
 export type Item = { [Name in TaskName]: ResultOf<Name> }[TaskName] | AcceptedItem | SuccessItem;
 
@@ -26,7 +26,7 @@ export type Reply = { item: Item } | { failure: Failure };
  * The answer about one image that carries the image itself. It is read when the answer is written, so that answers which
  * wait for a slow client hold no images in memory.
  */
-export type LateReply = { imageUUID: string; read(): Promise<Reply> };
+type LateReply = { imageUUID: string; read(): Promise<Reply> };
 
 export type PendingReply = Reply | LateReply;
 

@@ -45,7 +45,7 @@ export type FloatSchema = Common<number> & {
   readonly step?: number;
 };
 
-export type BooleanSchema = Common<boolean> & { readonly type: 'boolean' };
+type BooleanSchema = Common<boolean> & { readonly type: 'boolean' };
 
 export type ArraySchema = Common<never> & {
   readonly type: 'array';

@@ -31,8 +31,6 @@ export type {
   PlannedIpAdapter,
   PlannedLora,
   PrecisionName,
-  SamplerName,
-  SigmasName,
   ToolSource,
 };
 

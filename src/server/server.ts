@@ -43,7 +43,7 @@ export const serverErrors = {
   listenFailed: 'The server cannot listen on its address and port.',
 } as const;
 
-export type ServerErrorCode = keyof typeof serverErrors;
+type ServerErrorCode = keyof typeof serverErrors;
 
 export type ServerParts = {
   config: Config;

@@ -14,10 +14,10 @@ export const adapterCategories = ['lora', 'ip-adapter', 'face-detector', 'safety
 export type AdapterCategory = (typeof adapterCategories)[number];
 
 /** For people who look for a model. */
-export type About = { version: string | undefined; tags: string[]; comment: string };
+type About = { version: string | undefined; tags: string[]; comment: string };
 
 /** A prompt that shows what a model does, and the picture it edits; absent makes a picture from words. */
-export type Example = { prompt: string; image: string | undefined };
+type Example = { prompt: string; image: string | undefined };
 
 export type AdapterManifest = {
   category: AdapterCategory;

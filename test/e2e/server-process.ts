@@ -11,7 +11,7 @@ const program = fileURLToPath(new URL('../../bin/retouch.js', import.meta.url));
 
 export type Task = Record<string, unknown>;
 export type Item = Record<string, unknown> & { imageURL: string };
-export type ErrorItem = { code: string; message: string; parameter?: unknown; taskUUID?: string };
+type ErrorItem = { code: string; message: string; parameter?: unknown; taskUUID?: string };
 
 export type Answer = {
   status: number;

@@ -68,7 +68,7 @@ const generation = { type: 'object', properties: shared } as const satisfies Obj
 
 export const requestSchemas = { edit, generation } as const satisfies Record<Kind, ObjectSchema>;
 
-export type GenerationRequest = Infer<typeof generation>;
+type GenerationRequest = Infer<typeof generation>;
 export type ImagesRequest = GenerationRequest & Partial<Pick<Infer<typeof edit>, 'image' | 'mask'>>;
 
 /** Parameter of a Task → parameter of a request: errors name the latter. */

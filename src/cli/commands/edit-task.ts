@@ -24,7 +24,7 @@ const parameters = {
   quality: 'outputQuality',
 } as const;
 
-export type TaskFlag = keyof typeof parameters;
+type TaskFlag = keyof typeof parameters;
 
 const texts: readonly TaskFlag[] = ['model', 'negative', 'scheduler'];
 

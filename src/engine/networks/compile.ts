@@ -7,7 +7,7 @@ import type { Compute } from '../weights/weights.ts';
 import type { Loading } from './loadable.ts';
 
 /** Builds one graph of a network. */
-export type GraphBuilder = (compute: Compute, prepared?: PreparedWeights) => Graph;
+type GraphBuilder = (compute: Compute, prepared?: PreparedWeights) => Graph;
 /** The graphs of a network by name, and where their results are wanted. */
 export type Builders<Name extends string> = Record<
   Name,

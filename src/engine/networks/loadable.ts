@@ -1,5 +1,5 @@
 /** A network before it is loaded: its key, the memory it needs, and its load function. */
-export type Progress = { message: string; fraction: number };
+type Progress = { message: string; fraction: number };
 
 /** Work that yields its progress and can be cancelled at every yield. */
 export type Loading<T> = AsyncGenerator<Progress, T>;

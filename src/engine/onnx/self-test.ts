@@ -10,8 +10,6 @@ import { casesFor } from './self-test/cases.ts';
 import { type Answers, type AskOptions, askInProcess } from './self-test/process.ts';
 import { askAll, type OperatorReport } from './self-test/run.ts';
 
-export type { OperatorReport } from './self-test/run.ts';
-
 export type SelfTest = {
   device: DeviceName;
   /** Whether the plain operators are right, without which the device is not used. */

@@ -16,7 +16,7 @@ export type Step = {
   x: Float32Array;
 };
 
-export type Schedule = {
+type Schedule = {
   /** Levels from the first to the last, falling. */
   sigmas: Float64Array;
   /** Fresh standard normal noise of x's length, continuing the image's random stream. */

@@ -18,7 +18,7 @@ const webhookMilliseconds = 5_000;
 /** Enough for a large image over a slow line. */
 const uploadMilliseconds = 60_000;
 
-export type WebhookStyle = {
+type WebhookStyle = {
   /** `{"data":[item]}` or the item itself. */
   body: 'wrapped' | 'flat';
   /** Key of the signature; empty means unsigned. */

@@ -16,7 +16,7 @@ import { WeightSource } from '../../../src/engine/weights/source.ts';
 import { block } from '../tolerance.ts';
 import { compared, type Lines, Tensors } from './check.ts';
 
-export type Setup = { device: DeviceName; fused: boolean; tolerance: number };
+type Setup = { device: DeviceName; fused: boolean; tolerance: number };
 const onCpu: Setup = { device: 'cpu', fused: true, tolerance: block };
 
 async function runOnce(

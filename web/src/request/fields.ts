@@ -23,7 +23,7 @@ export type JsonSchema = {
   examples?: unknown[];
 };
 
-export type FieldKind = 'text' | 'integer' | 'number' | 'boolean' | 'choice' | 'texts' | 'list';
+type FieldKind = 'text' | 'integer' | 'number' | 'boolean' | 'choice' | 'texts' | 'list';
 
 export type Field = {
   /** `acceleratorOptions.fbCache`; of an element of a list without the list's own name. */
@@ -91,7 +91,7 @@ function given<T extends object>(fields: T): Partial<Given<T>> {
   >;
 }
 
-export type Group = { title: string; about?: string; names: readonly string[] };
+type Group = { title: string; about?: string; names: readonly string[] };
 
 /** As the model's page groups its parameters, the most used first. A name with properties stands for all of them. */
 const groups: readonly Group[] = [

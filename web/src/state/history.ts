@@ -36,9 +36,6 @@ export type Edit = {
   height: number;
 };
 
-/** A dropped picture in the strip. */
-export type Source = { id: string; picture: string; created: number };
-
 export type Selection = { kind: 'picture'; id: string } | { kind: 'edit'; id: string; result?: number };
 
 export const pictures = signal<ReadonlyMap<string, Picture>>(new Map());
