@@ -19,7 +19,15 @@ it('a child is given what drivers read, and no credential', () => {
     VK_DRIVER_FILES: '/icd.json',
     HTTP_PROXY: 'http://x:1',
   };
-  expect(childEnvironment({ ...secrets, ...kept })).toEqual(kept);
+  expect(childEnvironment({ ...secrets, ...kept })).toEqual({
+    ...kept,
+    GLIBC_TUNABLES: 'glibc.malloc.hugetlb=1',
+  });
+});
+
+it("the operator's settings of malloc stay", () => {
+  const kept = { GLIBC_TUNABLES: 'glibc.malloc.arena_max=1' };
+  expect(childEnvironment(kept)).toEqual(kept);
 });
 
 it.skipIf(!existsSync('/proc/self/environ'))(

@@ -9,6 +9,7 @@
  *   velocity = finalLayer(x without the text and the references, vec)
  */
 import { attention } from '../nn/attention.ts';
+import { inBands } from '../nn/bands.ts';
 import { mlpEmbedder } from '../nn/embedding.ts';
 import { addImagePrompt } from '../nn/image-prompt.ts';
 import { linear, linearParts } from '../nn/linear.ts';
@@ -76,15 +77,17 @@ export function doubleBlock(
     img: splitModulation(imgMod, config),
     txt: splitModulation(modulation(vec, w.at('txt_mod.lin'), 6, config), config),
   };
-  const qkv = (s: 'img' | 'txt'): [Var, Var, Var] => {
+  const qkv = (s: 'img' | 'txt') => {
     const [shift1, scale1] = mods[s] as [Var, Var];
-    const x = modulatedNorm(streams[s], shift1, scale1);
-    const parts = linearParts(x, w.at(`${s}_attn.qkv`), [hidden, hidden, hidden], { bias: qkvBias });
-    const [q, k, v] = parts as [Var, Var, Var];
-    return [...normalizedQk(q, k, w.at(`${s}_attn.norm`), config), v];
+    return inBands([streams[s]], w.compute, ([rows]) => {
+      const x = modulatedNorm(rows!, shift1, scale1);
+      const parts = linearParts(x, w.at(`${s}_attn.qkv`), [hidden, hidden, hidden], { bias: qkvBias });
+      const [q, k, v] = parts as [Var, Var, Var];
+      return [...normalizedQk(q, k, w.at(`${s}_attn.norm`), config), v];
+    });
   };
-  const [imgQ, imgK, imgV] = qkv('img');
-  const [txtQ, txtK, txtV] = qkv('txt');
+  const [imgQ, imgK, imgV] = qkv('img') as [Var, Var, Var];
+  const [txtQ, txtK, txtV] = qkv('txt') as [Var, Var, Var];
   const q = applyRope(op.concat([txtQ, imgQ], 0), pe, heads, w.compute);
   const k = applyRope(op.concat([txtK, imgK], 0), pe, heads, w.compute);
   const attn = attention(q, k, op.concat([txtV, imgV], 0), heads, w.compute);
@@ -93,9 +96,12 @@ export function doubleBlock(
   const guided = addImagePrompt(imgAttn, imgQ, 'attention', w, heads);
   const update = (s: 'img' | 'txt', attn: Var) => {
     const [, , gate1, shift2, scale2, gate2] = mods[s] as [Var, Var, Var, Var, Var, Var];
-    const x = op.add(streams[s], op.mul(gate1, linear(attn, w.at(`${s}_attn.proj`), hidden)));
-    const h = linear(modulatedNorm(x, shift2, scale2), w.at(`${s}_mlp.0`), mlp);
-    return op.add(x, op.mul(gate2, linear(op.gelu(h, 'tanh'), w.at(`${s}_mlp.2`), hidden)));
+    const [out] = inBands([streams[s], attn], w.compute, ([stream, attn]) => {
+      const x = op.add(stream!, op.mul(gate1, linear(attn!, w.at(`${s}_attn.proj`), hidden)));
+      const h = linear(modulatedNorm(x, shift2, scale2), w.at(`${s}_mlp.0`), mlp);
+      return [op.add(x, op.mul(gate2, linear(op.gelu(h, 'tanh'), w.at(`${s}_mlp.2`), hidden)))];
+    });
+    return out!;
   };
   const out = addImagePrompt(update('img', guided), imgQ, 'residual', w, heads);
   return [out, update('txt', txtAttn)];
@@ -107,9 +113,12 @@ export function singleBlock(x: Var, vec: Var, pe: Rotary, w: Weights, config: Fl
   const modulated = modulation(vec, w.at('modulation.lin'), 3, config);
   const [shift, scale, gate] = splitModulation(modulated, config) as [Var, Var, Var];
   const parts = [hidden, hidden, hidden, mlp];
-  const joined = linearParts(modulatedNorm(x, shift, scale), w.at('linear1'), parts);
-  const [rawQ, rawK, v, h] = joined as [Var, Var, Var, Var];
-  const [q, k] = normalizedQk(rawQ, rawK, w.at('norm'), config);
+  const joined = inBands([x], w.compute, ([rows]) => {
+    const split = linearParts(modulatedNorm(rows!, shift, scale), w.at('linear1'), parts);
+    const [q, k, v, h] = split as [Var, Var, Var, Var];
+    return [...normalizedQk(q, k, w.at('norm'), config), v, op.gelu(h, 'tanh')];
+  });
+  const [q, k, v, h] = joined as [Var, Var, Var, Var];
   const attn = attention(
     applyRope(q, pe, heads, w.compute),
     applyRope(k, pe, heads, w.compute),
@@ -118,8 +127,10 @@ export function singleBlock(x: Var, vec: Var, pe: Rotary, w: Weights, config: Fl
     w.compute,
   );
   const guided = addImagePrompt(attn, q, 'attention', w, heads);
-  const out = linear(op.concat([guided, op.gelu(h, 'tanh')], 1), w.at('linear2'), hidden);
-  return op.add(x, op.mul(gate, out));
+  const [out] = inBands([x, guided, h], w.compute, ([rows, attn, h]) => [
+    op.add(rows!, op.mul(gate, linear(op.concat([attn!, h!], 1), w.at('linear2'), hidden))),
+  ]);
+  return out!;
 }
 
 /** The velocity of packed latents: [L, D] gives [L, outChannels]. */

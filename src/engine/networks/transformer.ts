@@ -4,6 +4,7 @@
 import type { StepCache } from '../caches/index.ts';
 import { cacheGraph, cacheGraphNames } from '../models/cache-graphs.ts';
 import type { FluxConfig } from '../models/flux-config.ts';
+import { transformerBytes } from '../models/flux-memory.ts';
 import { type SegmentName, segmentBuilder, segmentNames } from '../models/flux-segments.ts';
 import { sinusoid } from '../nn/embedding.ts';
 import { rotaryTable } from '../nn/rope.ts';
@@ -71,32 +72,35 @@ export function transformer(model: OpenedModel, use: TransformerUse): Loadable<T
   const { source, config } = components.transformer;
   const { forms, places } = use;
   const placesText = places.length > 0 ? ` with guides (${places.join(', ')})` : '';
-  const compute = { ...model.compute, forms, places };
+  const compute = { ...model.compute, ...bandsOf(model), forms, places };
   // On a GPU the updates are copied to its memory.
   const copies = session.device === 'cpu' ? 0 : use.updateBytes;
   return {
     key: networkKey(model, `transformer${formsText(forms)}${placesText}`),
-    need: { bytes: weightBytes(model, source), working: workingBytes(config, compute, use) + copies },
+    need: { bytes: weightBytes(model, source), working: transformerBytes(config, compute, use) + copies },
     load: () =>
       Transformer.load(components.transformer, compute, {
         ...session,
+        // With bands few allocations are large, and without an arena a step costs as much and leaves no memory behind.
+        arena: compute.bandRows === undefined,
         preparedFile: preparedFile(model, 'transformer'),
       }),
   };
 }
 
+/** Narrower models need little memory, and a loop over bands would cost them time. */
+const narrowestInBands = 1024;
+
 /**
- * Bytes of the largest activations alive at once: a single block's, the scores of the guide images' tokens, and all
- * others where attention is not fused.
+ * Rows of a band: the MLP's activations of one, 384·12,288 floats in FLUX.1, stay below the 32 MiB from which glibc's
+ * malloc returns memory to the system at every free, and the products are as fast as those of all rows.
  */
-function workingBytes(
-  { hidden, heads, mlp }: FluxConfig,
-  { fused }: Compute,
-  { tokens, imagePromptTokens }: TransformerUse,
-): number {
-  const stream = tokens * (12 * hidden + 3 * mlp);
-  const scores = 2 * heads * tokens * (imagePromptTokens + (fused ? 0 : tokens));
-  return 4 * (stream + scores);
+const bandRows = 384;
+
+/** Measured on the CPU only; a GPU's memory is managed by its own allocator. */
+function bandsOf({ components, session }: OpenedModel): Pick<Compute, 'bandRows'> {
+  const wide = components.transformer.config.hidden >= narrowestInBands;
+  return session.device === 'cpu' && wide ? { bandRows } : {};
 }
 
 export class Transformer {

@@ -38,7 +38,9 @@ export class Var {
   }
 }
 
-export type Attribute = number | string | readonly number[] | { float: number };
+export type Attribute = number | string | readonly number[] | { float: number } | { body: Body };
+/** A subgraph of an operator, such as a Scan's body. It may use every value and initializer of the outer graph. */
+export type Body = { name: string; nodes: readonly Node[]; inputs: readonly Var[]; outputs: readonly Var[] };
 export type Node = {
   op: string;
   domain: '' | 'com.microsoft';
@@ -78,6 +80,8 @@ export class Graph {
   readonly idle = new Map<string, Tensor>();
   /** Every linear layer, in the order of their building. */
   readonly linears: LinearLayer[] = [];
+  /** The list that nodes are added to: the graph's own or that of the subgraph being built. */
+  private scope = this.nodes;
   private counter = 0;
   private readonly constants = new Map<string, Var>();
 
@@ -152,7 +156,7 @@ export class Graph {
     const names = inputs.map((input) => input?.name ?? '');
     // An empty name at the end makes ONNX Runtime's LayerNormalization read a bias that is not there.
     while (names.at(-1) === '') names.pop();
-    this.nodes.push({
+    this.scope.push({
       op,
       domain,
       inputs: names,
@@ -160,6 +164,34 @@ export class Graph {
       attributes,
     });
     return outputs;
+  }
+
+  /**
+   * A subgraph of the nodes that `build` emits. Initializers and graph inputs that it adds belong to the outer graph.
+   *
+   * @param inputs types and shapes of the subgraph's inputs
+   */
+  nested(
+    name: string,
+    inputs: readonly { dtype: DType; shape: Shape }[],
+    build: (inputs: Var[]) => Var[],
+  ): Body {
+    const outer = this.scope;
+    const nodes: Node[] = [];
+    this.scope = nodes;
+    try {
+      const given = inputs.map(({ dtype, shape }) => new Var(this, this.unique(name), dtype, shape));
+      // ONNX demands that a subgraph's outputs are results of its own nodes.
+      const outputs = build(given).map((value) => this.emit('Identity', [value], [value])[0]!);
+      return { name: this.unique(name), nodes, inputs: given, outputs };
+    } finally {
+      this.scope = outer;
+    }
+  }
+
+  /** Identifies the graph or subgraph that nodes are added to: values of a subgraph are unknown outside of it. */
+  get place(): object {
+    return this.scope;
   }
 
   private unique(stem: string): string {

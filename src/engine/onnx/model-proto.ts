@@ -4,7 +4,7 @@
 import path from 'node:path';
 import type { Dim } from './dim.ts';
 import { dtypes } from './dtype.ts';
-import type { Attribute, Graph, Initializer, Node, Var } from './graph.ts';
+import type { Attribute, Body, Graph, Initializer, Node, Var } from './graph.ts';
 import { ProtoWriter } from './proto.ts';
 
 const irVersion = 10;
@@ -43,8 +43,18 @@ function attributeProto(name: string, value: Attribute): ProtoWriter {
   const proto = new ProtoWriter().string(1, name);
   if (typeof value === 'number') return proto.int(3, value).int(20, 2);
   if (typeof value === 'string') return proto.string(4, value).int(20, 3);
+  if (typeof value === 'object' && 'body' in value) return proto.message(6, bodyProto(value.body)).int(20, 5);
   if ('float' in value) return proto.float(2, value.float).int(20, 1);
   return proto.packedInts(8, value).int(20, 7);
+}
+
+function bodyProto({ name, nodes, inputs, outputs }: Body): ProtoWriter {
+  const proto = new ProtoWriter();
+  for (const node of nodes) proto.message(1, nodeProto(node));
+  proto.string(2, name);
+  for (const input of inputs) proto.message(11, valueInfo(input));
+  for (const output of outputs) proto.message(12, valueInfo(output));
+  return proto;
 }
 
 function tensorProto(tensor: Initializer, root: string): ProtoWriter {

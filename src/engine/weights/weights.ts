@@ -17,6 +17,8 @@ export type Compute = {
   precision: PrecisionName;
   /** Use ONNX Runtime's fused attention and rotary embedding; plain operators where a device gets them wrong. */
   fused: boolean;
+  /** The largest number of rows that the row-wise parts of a transformer's block compute at once; all by default. */
+  bandRows?: number;
   /** Layers, by path, that take more than a low-rank update. */
   forms?: UpdateForms;
   /** Where blocks attend to guide pictures; nowhere by default. */

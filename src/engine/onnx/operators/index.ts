@@ -8,4 +8,5 @@ export * from './matmul.ts';
 export * from './normalization.ts';
 export * from './quantized.ts';
 export * from './reduce.ts';
+export * from './rows.ts';
 export * from './shape.ts';

@@ -1,6 +1,6 @@
 /** Eight-bit products: u8 activations with one scale per row, i8 weights with one scale per column. */
 import { dimsEqual } from '../dim.ts';
-import { type Graph, graphError, type Var } from '../graph.ts';
+import { graphError, type Var } from '../graph.ts';
 import { scalar } from './constant.ts';
 import { abs, max, mul } from './elementwise.ts';
 import { reduce } from './reduce.ts';
@@ -21,11 +21,11 @@ export function quantizeRows(x: Var): { values: Var; scale: Var } {
   return { values: values!, scale };
 }
 
-/** 128 for every row: the same for all matrices of a graph with as many. */
+/** 128 for every row, shared by all matrices of equal height in the same graph or subgraph. */
 function zeroPoints(rows: Var): Var {
   const { graph } = rows;
-  const known = shared.get(graph) ?? new Map<string, Var>();
-  shared.set(graph, known);
+  const known = shared.get(graph.place) ?? new Map<string, Var>();
+  shared.set(graph.place, known);
   const key = String(rows.dim(0));
   const zeros =
     known.get(key) ??
@@ -34,7 +34,7 @@ function zeroPoints(rows: Var): Var {
   return zeros;
 }
 
-const shared = new WeakMap<Graph, Map<string, Var>>();
+const shared = new WeakMap<object, Map<string, Var>>();
 
 function shapeOf(x: Var): Var {
   return x.graph.emit('Shape', [x], [{ dtype: 'i64', shape: [x.rank] }])[0]!;

@@ -1,0 +1,83 @@
+/** Blocks that take their rows in bands give the bits of blocks that take all rows at once. */
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { ActiveLoras } from '../../src/engine/adapters/lora/active.ts';
+import { layersOf } from '../../src/engine/adapters/lora/layers.ts';
+import { symbol } from '../../src/engine/onnx/dim.ts';
+import { Graph } from '../../src/engine/onnx/graph.ts';
+import * as op from '../../src/engine/onnx/operators/index.ts';
+import { Session } from '../../src/engine/onnx/session.ts';
+import { type Feeds, f32Tensor, floats } from '../../src/engine/onnx/tensor.ts';
+import type { Compute } from '../../src/engine/weights/weights.ts';
+import { cutUpdates, loraTensors, randomUpdates } from '../fixtures/lora-files.ts';
+import { loadFlux, prepareFile, tinyComponents, tinyFile, velocityOf } from '../fixtures/tiny-flux.ts';
+import { writeSafetensors } from '../fixtures/write-safetensors.ts';
+
+const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'retouch-bands-'));
+afterAll(() => fs.rmSync(folder, { recursive: true }));
+
+async function velocity(compute: Partial<Compute>, updates?: Feeds): Promise<Float32Array> {
+  const cache = path.join(folder, `${compute.precision ?? 'f32'}.safetensors`);
+  const transformer = await loadFlux(tinyFile('flux_tiny.safetensors'), compute, cache);
+  const found = await velocityOf(transformer, updates);
+  await transformer.release();
+  return found;
+}
+
+/** The tiny model has 5 tokens of text and 32 of the images: bands of 3 and 8 leave the last one partly empty. */
+const bands = [1, 3, 8, 16, 64];
+
+describe('the velocity in bands', () => {
+  const variants: Partial<Compute>[] = [
+    {},
+    { fused: false },
+    { precision: 'int8' },
+    { precision: 'int8-blocks' },
+    { precision: 'int4' },
+    { places: ['attention', 'residual'] },
+  ];
+  it.each(variants)('is the same to the bit for %o', async (compute) => {
+    const whole = await velocity(compute);
+    for (const bandRows of bands) expect(await velocity({ ...compute, bandRows })).toEqual(whole);
+  });
+
+  it('is the same to the bit under a LoRA', async () => {
+    const components = tinyComponents();
+    const { checkpoint } = components.transformer.source;
+    const updates = cutUpdates(randomUpdates(checkpoint, 2, 1, (layer) => layer.includes('_blocks.')));
+    const file = path.join(folder, 'lora.safetensors');
+    writeSafetensors(file, loraTensors(updates, { prefix: 'transformer.' }));
+    const prepared = await prepareFile(file, layersOf(components), components);
+    const feeds = new ActiveLoras([{ file, weight: 1, stage: 'both', prepared }]).transformer(0.5);
+    const whole = await velocity({}, feeds);
+    expect(whole).not.toEqual(await velocity({}));
+    // A product of one row is another kernel's, which adds in another order.
+    for (const bandRows of bands.slice(1)) expect(await velocity({ bandRows }, feeds)).toEqual(whole);
+  });
+});
+
+it('bands are at most as high as asked for, of equal height, and in order', async () => {
+  const graph = new Graph('rows');
+  const x = graph.input('x', 'f32', [symbol('rows'), 2]);
+  // The number of rows that the body sees, beside every value.
+  const [marked] = op.byRows(4, [x], ([band]) => [
+    op.concat([band!, op.mul(op.add(op.mul(band!, 0), 1), op.axisLength(band!, 0))], 1),
+  ]);
+  graph.output('out', marked!);
+  const session = await Session.compile(graph, { device: 'cpu', threads: 1 });
+  const result = async (rows: number) => {
+    const values = Float32Array.from({ length: rows * 2 }, (_, i) => i);
+    const { out } = await session.run({ x: f32Tensor(values, [rows, 2]) });
+    return floats(out!);
+  };
+  // 10 rows are three bands of 4, the last with two rows of padding.
+  const ten = await result(10);
+  expect(ten.length).toBe(40);
+  for (let row = 0; row < 10; row++)
+    expect([...ten.subarray(4 * row, 4 * row + 4)]).toEqual([2 * row, 2 * row + 1, 4, 4]);
+  expect([...(await result(5))].filter((_, i) => i % 4 === 3)).toEqual([3, 3, 3, 3, 3]);
+  expect([...(await result(1))]).toEqual([0, 1, 1, 1]);
+  await session.release();
+});
