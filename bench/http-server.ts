@@ -4,11 +4,11 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadConfig } from '../src/config.ts';
+import type { EnginePool } from '../src/engine/engine.ts';
 import type { EngineEvent, Plan } from '../src/engine/plan.ts';
 import { createLog } from '../src/log.ts';
 import { assemble } from '../src/server/assemble.ts';
 import { createServer, listen } from '../src/server/server.ts';
-import type { ImageEngine } from '../src/tasks/run/make-image.ts';
 import { picture } from './http-picture.ts';
 
 const folder = process.env.RETOUCH_BENCH_DIR ?? mkdtempSync(join(tmpdir(), 'retouch-bench-http-'));
@@ -16,8 +16,11 @@ mkdirSync(folder, { recursive: true });
 
 const { bytes } = await picture();
 
-const engine: ImageEngine = {
-  status: { state: 'ready', pid: process.pid, restarts: 0 },
+const engines: EnginePool = {
+  capacity: 1,
+  engines: [],
+  onGrowth() {},
+  async close() {},
   async *run({ width, height, output }: Plan): AsyncGenerator<EngineEvent> {
     yield { type: 'image', image: { bytes, format: output.format, width, height }, milliseconds: 0 };
   },
@@ -28,7 +31,7 @@ const config = loadConfig({
   flags: { 'data-dir': folder, port: '0', 'log-level': 'error', 'queue-limit': '20000' },
 });
 const log = createLog(config.logLevel);
-const parts = await assemble({ config, log, engine });
+const parts = await assemble({ config, log, engines });
 const server = createServer({ ...parts, config, log });
 await parts.start();
 const url = await listen(server, config);

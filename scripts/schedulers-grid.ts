@@ -34,7 +34,10 @@ const names = distinctSchedulers();
 const layers: OverlayOptions[] = [];
 for (const [i, name] of names.entries()) {
   const signal = new AbortController().signal;
-  const { bytes } = await makeImage({ ...plan, ...schedulers[name] }, { engine, signal, onEvent: () => {} });
+  const { bytes } = await makeImage(
+    { ...plan, ...schedulers[name] },
+    { engines: engine, signal, onEvent: () => {} },
+  );
   const [left, top] = [(i % columns) * tile, Math.floor(i / columns) * (tile + caption)];
   layers.push({
     input: await sharp(bytes)

@@ -25,6 +25,9 @@ const webhookBodies = ['wrapped', 'flat'] as const;
 const referenceIds = ['offset', 'index'] as const;
 const precisions = ['auto', 'f32', 'f16', 'int8', 'int8-blocks', 'int4'] as const;
 
+/** One of several devices of a kind. */
+export type EngineDevice = { device: (typeof devices)[number]; index: number };
+
 /** `read` returns undefined for invalid text; `expected` describes valid text. */
 type Setting<T> = { about: string; expected: string; initial: T; read(text: string): T | undefined };
 
@@ -51,6 +54,13 @@ export const settings = {
     read: readAliases,
   } satisfies Setting<Record<string, string>>,
   device: choice('cpu', devices, 'Where the model runs.'),
+  engines: integer(0, 0, 1024, 'Engines that make images side by side on the device; 0 is one.'),
+  devices: {
+    about: 'An engine for each of these devices, such as cpu,webgpu; takes the place of device and engines.',
+    expected: `devices separated by commas, each once: ${devices.join(', ')}, with a number (cpu:0) where there are several`,
+    initial: [] as EngineDevice[],
+    read: readDevices,
+  } satisfies Setting<EngineDevice[]>,
   precision: choice(
     'auto',
     precisions,
@@ -61,8 +71,11 @@ export const settings = {
     referenceIds,
     'How several references are told apart: by their places (offset) or by numbers (index).',
   ),
-  threads: integer(0, 0, 1024, 'Threads of the engine; 0 is one per core.'),
-  'memory-limit': bytes(0, 'Memory that the engine may use, such as 12GB; 0 is most of the machine.'),
+  threads: integer(0, 0, 1024, 'Threads of all engines together; 0 is one per core.'),
+  'memory-limit': bytes(
+    0,
+    'Memory that all engines together may use, such as 12GB; 0 is most of the machine.',
+  ),
   'body-limit': bytes(64 * MiB, 'Largest request body.'),
   'unauthenticated-body-limit': bytes(
     MiB,
@@ -130,8 +143,17 @@ export function loadConfig({ env, flags = {} }: ConfigSources): Config {
   });
   const config = Object.fromEntries(values) as Config;
   const dataDir = config.dataDir === '' ? homeDataDir() : resolve(config.dataDir);
+  refuseBoth(config);
   const modelsDir = config.modelsDir === '' ? join(dataDir, 'models') : resolve(config.modelsDir);
-  return { ...config, dataDir, modelsDir, publicUrl: config.publicUrl.replace(/\/+$/, '') };
+  const device = config.devices[0]?.device ?? config.device;
+  return { ...config, device, dataDir, modelsDir, publicUrl: config.publicUrl.replace(/\/+$/, '') };
+}
+
+/** Engines are said in one of two ways. Throws `settingInvalid`. */
+function refuseBoth({ devices, engines }: Pick<Config, 'devices' | 'engines'>): void {
+  if (devices.length === 0 || engines === 0) return;
+  const message = 'Both --devices and --engines are given; expected one of the two.';
+  throw new RetouchError('settingInvalid', message);
 }
 
 function homeDataDir(): string {
@@ -242,6 +264,33 @@ function readAliases(value: string): Record<string, string> | undefined {
   const pairs = readList(value)?.map((pair) => pair.split('='));
   if (!pairs?.every((pair) => pair.length === 2 && pair.every((air) => air !== ''))) return undefined;
   return Object.fromEntries(pairs);
+}
+
+/** `cpu,cpu` are `cpu:0,cpu:1`. The system chooses WebGPU's adapter, so there is one. */
+function readDevices(value: string): EngineDevice[] | undefined {
+  const found: EngineDevice[] = [];
+  for (const item of readList(value) ?? ['']) {
+    const [, name, digits] = /^([a-z]+)(?::(\d{1,3}))?$/.exec(item) ?? [];
+    const device = devices.find((known) => known === name);
+    if (device === undefined) return undefined;
+    const index = Number(digits ?? found.filter((other) => other.device === device).length);
+    const isRepeated = found.some((other) => other.device === device && other.index === index);
+    if (isRepeated || (device === 'webgpu' && index > 0)) return undefined;
+    found.push({ device, index });
+  }
+  return found;
+}
+
+type EngineSettings = Pick<Config, 'device' | 'devices' | 'engines' | 'threads' | 'memoryLimit'>;
+
+/** The engines of this machine; zeros of the configuration leave limits to the engine. Throws `settingInvalid`. */
+export function engineOptions({ device, devices, engines, threads, memoryLimit }: EngineSettings) {
+  if (device === 'webgpu' && engines > 1) {
+    const message = `--engines is ${engines}; expected 1 on webgpu, where the system chooses the adapter.`;
+    throw new RetouchError('settingInvalid', message);
+  }
+  const several = Array.from({ length: Math.max(1, engines) }, (_, index) => ({ device, index }));
+  return { devices: devices.length > 0 ? devices : several, ...engineLimits({ threads, memoryLimit }) };
 }
 
 /** Limits of the engine's process; 0 in the configuration leaves them to the engine. */

@@ -15,6 +15,11 @@ export type CounterOptions = MetricName & {
   initial?: readonly Labels[];
 };
 
+type DerivedOptions = MetricName & { label?: string };
+
+/** By value of the label. */
+export type LabelledValues = ReadonlyMap<string, number>;
+
 export class Metrics {
   readonly #registry = new Registry();
   readonly contentType = Registry.PROMETHEUS_CONTENT_TYPE;
@@ -30,23 +35,24 @@ export class Metrics {
     return new Histogram({ name, help, buckets: [...buckets], registers: [this.#registry] });
   }
 
-  /** A value read at scrape time. */
-  gauge({ name, help }: MetricName, read: () => number): void {
+  /** A value read at scrape time, or one per value of the label. */
+  gauge({ name, help, label }: DerivedOptions, read: () => number | LabelledValues): void {
     new Gauge({
-      ...{ name, help, registers: [this.#registry] },
+      ...{ name, help, labelNames: label === undefined ? [] : [label], registers: [this.#registry] },
       collect() {
-        this.set(read());
+        this.reset();
+        for (const [labels, value] of labelled(label, read())) this.set(labels, value);
       },
     });
   }
 
-  /** A monotonic count kept elsewhere. */
-  derivedCounter({ name, help }: MetricName, read: () => number): void {
+  /** A monotonic count kept elsewhere, or one per value of the label. */
+  derivedCounter({ name, help, label }: DerivedOptions, read: () => number | LabelledValues): void {
     new Counter({
-      ...{ name, help, registers: [this.#registry] },
+      ...{ name, help, labelNames: label === undefined ? [] : [label], registers: [this.#registry] },
       collect() {
         this.reset();
-        this.inc(read());
+        for (const [labels, value] of labelled(label, read())) this.inc(labels, value);
       },
     });
   }
@@ -59,4 +65,9 @@ export class Metrics {
   format(): Promise<string> {
     return this.#registry.metrics();
   }
+}
+
+function labelled(label: string | undefined, values: number | LabelledValues): [Labels, number][] {
+  if (typeof values === 'number') return [[{}, values]];
+  return [...values].map(([value, number]) => [{ [label!]: value }, number]);
 }

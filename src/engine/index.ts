@@ -8,7 +8,7 @@ import type { Engine, EngineOptions } from './engine.ts';
 import { defaultMemoryLimit, defaultThreads } from './process/limits.ts';
 
 export { RetouchError } from '../error.ts';
-export type { Engine, EngineOptions } from './engine.ts';
+export type { Engine, EngineOptions, EnginePool, EngineStatus, PooledEngine } from './engine.ts';
 export { type EngineErrorCode, engineErrors } from './errors.ts';
 export { decodeImage, encodeImage, type ImageInfo, probeImage } from './image/image-codec.ts';
 export type { Bitmap } from './image/pixels.ts';
@@ -31,7 +31,8 @@ export type {
   ToolSource,
 } from './plan.ts';
 export { plainNumerics, plainPlan } from './plan.ts';
-export { EngineHost, type EngineHostOptions, type EngineStatus } from './process/host.ts';
+export { EngineHost, type EngineHostOptions } from './process/host.ts';
+export { type EngineDevice, LocalEngines, type LocalEnginesOptions } from './process/local-engines.ts';
 
 /**
  * An engine in this process. ONNX Runtime is loaded by this call and not by importing this module, so that programs

@@ -1,4 +1,4 @@
-/** A queue that this process works through. There is one engine, so one job runs at a time; a JobList keeps the jobs. */
+/** A queue that this process works through: as many jobs at a time as there are engines. A JobList keeps the jobs. */
 
 import { setImmediate as turn } from 'node:timers/promises';
 import { backOff } from '../back-off.ts';
@@ -9,17 +9,20 @@ export type Job = { id: string; attempt: number };
 
 /**
  * The jobs, in fair order: round-robin over the accounts that have jobs, first in, first out within an account. A new job
- * gets the round after the last one of its account, and no earlier round than the jobs that run now; jobs are taken by
- * round, then by age (start-time fair queueing with equal weights).
+ * gets the round after the last one of its account, and no earlier round than the latest of the jobs that run now; jobs
+ * are taken by round, then by age (start-time fair queueing with equal weights, over several servers as in SFQ(D):
+ * Jin, Chase and Kaur 2004).
+ *
+ * `running` are the ids of the jobs that run: they stay in the list, and are not taken.
  */
 export interface JobList {
   readonly size: number;
   has(id: string): boolean;
   position(id: string): number | undefined;
   /** Adds those that are not in the list. */
-  add(ids: readonly string[], account: string): void;
-  /** The first job, with one attempt more than before: counted before it runs, so that a crash counts. */
-  take(): Job | undefined;
+  add(ids: readonly string[], account: string, running: readonly string[]): void;
+  /** The first job that does not run, with one attempt more than before: counted before it runs, so that a crash counts. */
+  take(running: readonly string[]): Job | undefined;
   /** Puts jobs with an attempt behind all others: an earlier process died while it ran them. */
   demoteAttempted(): void;
   /** Takes back an attempt that was not the job's fault. */
@@ -34,6 +37,8 @@ export interface JobList {
 export type LocalQueueOptions = {
   /** Most jobs, running and waiting. */
   limit: number;
+  /** Jobs that may compute at a time: the engines there are now. One when it is not given. */
+  width?: () => number;
   /** Milliseconds before a job whose end could not be written down is tried again; doubled each time. */
   firstPause?: number;
   longestPause?: number;
@@ -41,7 +46,8 @@ export type LocalQueueOptions = {
   onPause?: (error: unknown, milliseconds: number) => void;
 };
 
-type Running = { id: string; stop: AbortController; done: Promise<void> };
+/** `computing`: until its work says that its engine is free again. */
+type Running = { stop: AbortController; done: Promise<void>; computing: boolean };
 
 /** take → run → remove, or put back and pause → take again. Invariant: a job is in the list until its work resolved. */
 export class LocalQueue implements Queue {
@@ -49,14 +55,14 @@ export class LocalQueue implements Queue {
   readonly #options: Required<LocalQueueOptions>;
   readonly #closing = new AbortController();
   #work: Work | undefined;
-  #running: Running | undefined;
+  readonly #running = new Map<string, Running>();
   #pause: NodeJS.Timeout | undefined;
   #failures = 0;
   #whenIdle: (() => void)[] = [];
 
   constructor(jobs: JobList, options: LocalQueueOptions) {
     this.#jobs = jobs;
-    this.#options = { firstPause: 1000, longestPause: 30_000, onPause: () => {}, ...options };
+    this.#options = { width: () => 1, firstPause: 1000, longestPause: 30_000, onPause: () => {}, ...options };
   }
 
   get depth(): number {
@@ -76,31 +82,36 @@ export class LocalQueue implements Queue {
         throw queueError('queueFull', `${found}; there is no room for ${further} more. Try again later.`);
       }
     }
-    const job = this.#change(() => {
+    const begun = this.#change(() => {
       record?.();
-      this.#jobs.add(ids, account);
+      this.#jobs.add(ids, account, [...this.#running.keys()]);
     });
     const flushed = flush?.();
-    if (job) this.#run(job, flushed);
+    for (const job of begun) this.#run(job, flushed);
     await flushed;
   }
 
   async restore(jobs: readonly { id: string; account: string }[]): Promise<void> {
-    const job = this.#change(() => {
-      for (const { id, account } of jobs) this.#jobs.add([id], account);
-      if (!this.#running) this.#jobs.demoteAttempted();
+    const begun = this.#change(() => {
+      for (const { id, account } of jobs) this.#jobs.add([id], account, [...this.#running.keys()]);
+      if (this.#running.size === 0) this.#jobs.demoteAttempted();
     });
-    if (job) this.#run(job);
+    for (const job of begun) this.#run(job);
   }
 
   cancel(id: string): void {
-    if (this.#running?.id === id) this.#running.stop.abort(aborted());
+    const running = this.#running.get(id);
+    if (running) running.stop.abort(aborted());
     else this.#jobs.remove(id);
     this.#tellIdle();
   }
 
   start(work: Work): void {
     this.#work = work;
+    this.#next();
+  }
+
+  wake(): void {
     this.#next();
   }
 
@@ -112,32 +123,46 @@ export class LocalQueue implements Queue {
   async close(grace = 0): Promise<void> {
     this.#closing.abort();
     clearTimeout(this.#pause);
-    const running = this.#running;
-    if (!running) return;
-    const timer = setTimeout(() => running.stop.abort(closed()), grace);
-    await running.done;
+    const running = [...this.#running.values()];
+    const timer = setTimeout(() => {
+      for (const { stop } of running) stop.abort(closed());
+    }, grace);
+    await Promise.all(running.map(({ done }) => done));
     clearTimeout(timer);
   }
 
-  /** One transaction. Returns the job to begin with, already taken, when nothing runs. */
-  #change(work: () => void): Job | undefined {
+  /** One transaction. Returns the jobs to begin with, already taken, when engines are free. */
+  #change(work: () => void): Job[] {
     if (this.#closing.signal.aborted) throw closed();
     return this.#jobs.transaction(() => {
       work();
-      return this.#isFree ? this.#jobs.take() : undefined;
+      return this.#take();
     });
   }
 
-  get #isFree(): boolean {
-    return !this.#running && !this.#pause && !this.#closing.signal.aborted && this.#work !== undefined;
+  /**
+   * Takes a job for each engine that is free. A job that has left its engine still stores its image; so that a slow disk
+   * does not collect images without a bound, no more jobs run than twice the engines.
+   */
+  #take(): Job[] {
+    if (this.#pause || this.#closing.signal.aborted || !this.#work) return [];
+    const width = this.#options.width();
+    const running = [...this.#running.keys()];
+    const computing = [...this.#running.values()].filter((job) => job.computing).length;
+    const room = Math.min(width - computing, 2 * width - running.length);
+    const taken: Job[] = [];
+    while (taken.length < room) {
+      const job = this.#jobs.take([...running, ...taken.map(({ id }) => id)]);
+      if (!job) break;
+      taken.push(job);
+    }
+    return taken;
   }
 
   #next(): void {
-    if (!this.#isFree) return;
     try {
-      const job = this.#jobs.take();
-      if (job) this.#run(job);
-      else this.#tellIdle();
+      for (const job of this.#jobs.transaction(() => this.#take())) this.#run(job);
+      this.#tellIdle();
     } catch (error) {
       this.#rest(error);
     }
@@ -145,21 +170,29 @@ export class LocalQueue implements Queue {
 
   #run({ id, attempt }: Job, flushed?: Promise<void>): void {
     const stop = new AbortController();
-    const begin = () => this.#work!(id, { attempt, signal: stop.signal });
+    const job: Running = { stop, done: Promise.resolve(), computing: true };
+    this.#running.set(id, job);
+    const release = () => {
+      if (!job.computing) return;
+      job.computing = false;
+      this.#next();
+    };
+    const begin = () => this.#work!(id, { attempt, signal: stop.signal, release });
     // Start after the flush settles: when it failed, the pusher withdraws the task, and the worker finds no job.
     const work = flushed ? flushed.catch(() => {}).then(() => turn().then(begin)) : begin();
-    this.#running = { id, stop, done: this.#finish(id, work) };
+    job.done = this.#finish(id, work);
   }
 
   async #finish(id: string, work: Promise<void>): Promise<void> {
-    let next: Job | undefined;
+    let next: Job[] | undefined;
     try {
       await work;
       // One turn of the event loop, so that clients who waited for this job are answered first.
       await turn();
       next = this.#jobs.transaction(() => {
         this.#jobs.remove(id);
-        return this.#closing.signal.aborted ? undefined : this.#jobs.take();
+        this.#running.delete(id);
+        return this.#take();
       });
       this.#failures = 0;
       this.#jobs.checkpoint();
@@ -170,9 +203,10 @@ export class LocalQueue implements Queue {
       } catch {}
       if (!this.#closing.signal.aborted) this.#rest(error);
     }
-    this.#running = undefined;
-    if (next) this.#run(next);
-    else this.#next();
+    this.#running.delete(id);
+    if (!next) this.#next();
+    for (const job of next ?? []) this.#run(job);
+    this.#tellIdle();
   }
 
   /** The whole queue waits: what hinders one job's end from being written down hinders all. */
@@ -180,6 +214,7 @@ export class LocalQueue implements Queue {
     const { firstPause, longestPause, onPause } = this.#options;
     const milliseconds = backOff(this.#failures++, firstPause, longestPause);
     onPause(error, milliseconds);
+    clearTimeout(this.#pause);
     this.#pause = setTimeout(() => {
       this.#pause = undefined;
       this.#next();

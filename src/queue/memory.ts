@@ -24,19 +24,20 @@ class MemoryJobs implements JobList {
     return place < 0 ? undefined : place;
   }
 
-  add(ids: readonly string[], account: string): void {
+  add(ids: readonly string[], account: string, running: readonly string[]): void {
     const entries = [...this.#entries.values()];
     const first = Math.min(...entries.map(({ round }) => round));
+    const now = entries.filter(({ id }) => running.includes(id)).map(({ round }) => round);
     const own = entries.filter((entry) => entry.account === account).map(({ round }) => round + 1);
-    let round = Math.max(Number.isFinite(first) ? first : 0, ...own);
+    let round = Math.max(Number.isFinite(first) ? first : 0, ...now, ...own);
     for (const id of ids) {
       if (this.has(id)) continue;
       this.#entries.set(id, { id, account, round: round++, attempts: 0 });
     }
   }
 
-  take(): Job | undefined {
-    const [first] = this.#inOrder();
+  take(running: readonly string[]): Job | undefined {
+    const first = this.#inOrder().find(({ id }) => !running.includes(id));
     if (!first) return undefined;
     first.attempts++;
     return { id: first.id, attempt: first.attempts };

@@ -1,5 +1,5 @@
 /**
- * Where Jobs wait for the engine. A job is the UUID of the image it makes; what is to be done stands in the task store.
+ * Where Jobs wait for an engine. A job is the UUID of the image it makes; what is to be done stands in the task store.
  *
  * Every implementation runs a job at least once: it leaves the queue when its work is done, and a process that ends in
  * between leaves it there. That each image is made known exactly once is the worker's affair: it settles a result only
@@ -42,13 +42,15 @@ export interface Queue {
   cancel(id: string): void;
   /** Begins to run jobs. */
   start(work: Work): void;
+  /** To be called when there are more engines than before. */
+  wake(): void;
   /** How many jobs run before this one; undefined for a job that is not in the queue. */
   position(id: string): number | undefined;
   /** Jobs waiting and running. */
   readonly depth: number;
   /** Resolves when nothing waits or runs. */
   idle(): Promise<void>;
-  /** Runs no further job, and stops the running one after `grace` milliseconds. What is not done stays for the next start. */
+  /** Runs no further job, and stops the running ones after `grace` milliseconds. What is not done stays for the next start. */
   close(grace?: number): Promise<void>;
 }
 
@@ -56,4 +58,11 @@ export interface Queue {
  * Resolves when the job is done, well or not. Rejects when it must be tried again: because its signal fired with
  * `queueClosed`, or because its end could not be written down. Must settle soon after its signal fires.
  */
-export type Work = (id: string, turn: { attempt: number; signal: AbortSignal }) => Promise<void>;
+export type Work = (id: string, turn: Turn) => Promise<void>;
+
+export type Turn = {
+  attempt: number;
+  signal: AbortSignal;
+  /** Tells that the job's engine is free for another one; without it that is when the work settles. */
+  release(): void;
+};

@@ -32,10 +32,12 @@ class StoredJobs implements JobList {
     )?.position;
   }
 
-  add(ids: readonly string[], account: string): void {
+  add(ids: readonly string[], account: string, running: readonly string[]): void {
     const { round } = this.#db.get<{ round: number }>(
       `SELECT max(coalesce((SELECT min(round) FROM jobs), 0),
+                  coalesce((SELECT max(round) FROM jobs WHERE id IN (SELECT value FROM json_each(?))), 0),
                   coalesce((SELECT max(round) + 1 FROM jobs WHERE account = ?), 0)) AS round`,
+      JSON.stringify(running),
       account,
     )!;
     const insert = 'INSERT INTO jobs (id, account, round) VALUES (?, ?, ?) ON CONFLICT DO NOTHING';
@@ -44,10 +46,12 @@ class StoredJobs implements JobList {
     this.#size += added;
   }
 
-  take(): Job | undefined {
+  take(running: readonly string[]): Job | undefined {
     return this.#db.get(
-      `UPDATE jobs SET attempts = attempts + 1 WHERE sequence = (SELECT sequence FROM jobs ORDER BY round, sequence LIMIT 1)
+      `UPDATE jobs SET attempts = attempts + 1 WHERE sequence = (
+         SELECT sequence FROM jobs WHERE id NOT IN (SELECT value FROM json_each(?)) ORDER BY round, sequence LIMIT 1)
        RETURNING id, attempts AS attempt`,
+      JSON.stringify(running),
     );
   }
 

@@ -2,6 +2,7 @@
 
 import { join } from 'node:path';
 import type { Config } from '../config.ts';
+import type { EnginePool } from '../engine/engine.ts';
 import { ImageDecoder } from '../engine/image/decoder.ts';
 import type { Log } from '../log.ts';
 import { Metrics } from '../metrics.ts';
@@ -28,14 +29,13 @@ import { Expiry } from '../tasks/results/expiry.ts';
 import { Resumption } from '../tasks/results/resumption.ts';
 import { Settlement } from '../tasks/results/settlement.ts';
 import { Tracker } from '../tasks/results/tracker.ts';
-import type { ImageEngine } from '../tasks/run/make-image.ts';
 import { Worker } from '../tasks/run/worker.ts';
 import { TaskService } from '../tasks/service.ts';
 
 export type AssembleOptions = {
   config: Config;
   log: Log;
-  engine: ImageEngine;
+  engines: EnginePool;
   /** Folder of the embedded model, where it is not the package's own. */
   embedded?: string;
   /** Tests turn the clock. */
@@ -46,7 +46,7 @@ export type AssembleOptions = {
 export type Assembly = Awaited<ReturnType<typeof assemble>>;
 
 /** Throws `dataDirectoryUnusable`, `dataDirectoryInUse` and the errors of the database. */
-export async function assemble({ config, log, engine, embedded, time }: AssembleOptions) {
+export async function assemble({ config, log, engines, embedded, time }: AssembleOptions) {
   const { dataDir } = config;
   const lock = lockFolder(dataDir);
   const db = Database.open(join(dataDir, 'retouch.db'));
@@ -67,21 +67,23 @@ export async function assemble({ config, log, engine, embedded, time }: Assemble
   for (const problem of models.problems) log.warn(problem);
 
   const metrics = new Metrics();
-  const pace = new Pace();
+  const pace = new Pace(() => engines.capacity);
   const taskMetrics = new TaskMetrics(metrics, pace);
   const tracker = new Tracker();
   const queue = createSqliteQueue(db, {
     limit: config.queueLimit,
+    width: () => engines.capacity,
     onPause: (error, milliseconds) =>
       log.error('The queue waits: the end of an image cannot be written down.', { error, milliseconds }),
   });
+  engines.onGrowth(() => queue.wake());
   const outbox = new Outbox({ deliveries, maxAttempts: config.deliveryAttempts, log });
   const settlement = new Settlement({
     ...{ tasks, inputs, deliveries, outbox, tracker, log },
     metrics: taskMetrics,
   });
   const worker = new Worker({
-    ...{ engine, tasks, inputs, assets, usage, settlement, tracker, log },
+    ...{ engines, tasks, inputs, assets, usage, settlement, tracker, log },
     metrics: taskMetrics,
   });
   const quota = config.keyStorage === 0 ? undefined : config.keyStorage;
@@ -141,7 +143,7 @@ export async function assemble({ config, log, engine, embedded, time }: Assemble
     models,
     keys,
     metrics,
-    engine,
+    engines,
     queue,
     outbox,
     storage,

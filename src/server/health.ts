@@ -1,5 +1,5 @@
 /**
- * For those who run the server: `GET /health` says that it answers and what its engine does, `GET /ready` whether it
+ * For those who run the server: `GET /health` says that it answers and what its engines do, `GET /ready` whether it
  * takes tasks, `GET /metrics` its figures.
  */
 
@@ -7,18 +7,18 @@ import { freemem, totalmem } from 'node:os';
 import type { FastifyPluginAsync } from 'fastify';
 import { failure } from '../api/errors.ts';
 import type { Config } from '../config.ts';
+import type { EnginePool, EngineStatus, PooledEngine } from '../engine/engine.ts';
 import { defaultMemoryLimit } from '../engine/process/limits.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Queue } from '../queue/queue.ts';
 import type { ModelStore } from '../store/models.ts';
 import type { StorageProbe } from '../store/storage-probe.ts';
-import type { ImageEngine } from '../tasks/run/make-image.ts';
 import { answer } from './answer.ts';
 import type { Gate } from './auth.ts';
 
 export type HealthOptions = {
   config: Config;
-  engine: ImageEngine;
+  engines: Pick<EnginePool, 'engines' | 'capacity'>;
   queue: Pick<Queue, 'depth'>;
   storage: Pick<StorageProbe, 'problem'>;
   models: ModelStore;
@@ -27,15 +27,19 @@ export type HealthOptions = {
 };
 
 export const health: FastifyPluginAsync<HealthOptions> = async (server, options) => {
-  const { config, engine, queue, models, metrics, gate } = options;
-  addGauges(metrics, engine, queue);
+  const { config, engines: pool, queue, models, metrics, gate } = options;
+  addGauges(metrics, pool, queue);
 
   server.get('/health', async () => {
-    const { state, restarts } = engine.status;
+    const { engines } = pool;
+    const { device, precision } = config;
+    const restarts = engines.reduce((sum, each) => sum + each.restarts, 0);
     return {
       status: 'ok',
       uptime: Math.floor(process.uptime()),
-      engine: { state, restarts, device: config.device, precision: config.precision },
+      engine: { state: stateOf(engines), restarts, device, precision },
+      // Process ids are of use on this machine alone.
+      engines: engines.map(({ pid: _, ...engine }) => engine),
       queue: { depth: queue.depth, limit: config.queueLimit },
       memory: { limit: config.memoryLimit || defaultMemoryLimit(), total: totalmem(), free: freemem() },
       models: models.models.map(({ air }) => air),
@@ -58,25 +62,49 @@ export const health: FastifyPluginAsync<HealthOptions> = async (server, options)
   );
 };
 
-function unreadiness({ engine, queue, config, models }: HealthOptions): string | undefined {
+function unreadiness({ engines: { engines }, queue, config, models }: HealthOptions): string | undefined {
   if (models.models.length === 0) return 'No model is installed.';
-  if (engine.status.state === 'backing-off') return 'The engine crashed and is about to be started again.';
-  if (engine.status.stalled !== undefined) return engine.status.stalled;
+  if (engines.length > 0 && !engines.some(isUsable)) {
+    const stalled = engines.find((engine) => engine.stalled !== undefined)?.stalled;
+    return stalled ?? 'The engine crashed and is about to be started again.';
+  }
   if (queue.depth >= config.queueLimit) return `The queue has ${queue.depth} images, as many as it takes.`;
   return undefined;
 }
 
-function addGauges(metrics: Metrics, engine: ImageEngine, queue: HealthOptions['queue']): void {
+function isUsable({ state, stalled }: EngineStatus): boolean {
+  return state !== 'backing-off' && stalled === undefined;
+}
+
+/** The state of the engine that does most: one that works says more than one that waits. */
+function stateOf(engines: readonly EngineStatus[]): EngineStatus['state'] {
+  const order = ['busy', 'starting', 'ready', 'idle', 'backing-off'] as const;
+  return order.find((state) => engines.some((engine) => engine.state === state)) ?? 'idle';
+}
+
+function addGauges(
+  metrics: Metrics,
+  pool: Pick<EnginePool, 'engines' | 'capacity'>,
+  queue: HealthOptions['queue'],
+): void {
   metrics.gauge(
     { name: 'retouch_queue_depth', help: 'Images that wait or are being made.' },
     () => queue.depth,
   );
+  metrics.gauge({ name: 'retouch_engines', help: 'Images that can be made at once.' }, () => pool.capacity);
+  const byEngine = (value: (engine: PooledEngine) => number) =>
+    new Map(pool.engines.map((engine) => [engine.name, value(engine)]));
   metrics.derivedCounter(
-    { name: 'retouch_engine_restarts_total', help: "Restarts of the engine's process." },
-    () => engine.status.restarts,
+    {
+      name: 'retouch_engine_restarts_total',
+      help: "Restarts of an engine's process.",
+      label: 'engine',
+    },
+    () => byEngine(({ restarts }) => restarts),
   );
-  metrics.gauge({ name: 'retouch_engine_busy', help: 'Whether an image is being made.' }, () =>
-    engine.status.state === 'busy' ? 1 : 0,
+  metrics.gauge(
+    { name: 'retouch_engine_busy', help: 'Whether an engine is making an image.', label: 'engine' },
+    () => byEngine(({ state }) => (state === 'busy' ? 1 : 0)),
   );
   metrics.watchProcess();
 }

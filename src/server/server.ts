@@ -10,6 +10,7 @@ import {
 } from 'fastify';
 import { apiError, failure } from '../api/errors.ts';
 import type { Config } from '../config.ts';
+import type { EnginePool } from '../engine/engine.ts';
 import { RetouchError } from '../error.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
@@ -19,7 +20,6 @@ import type { KeyStore } from '../store/keys.ts';
 import type { ModelStore } from '../store/models.ts';
 import type { StorageProbe } from '../store/storage-probe.ts';
 import type { Sources } from '../tasks/inputs/image-source.ts';
-import type { ImageEngine } from '../tasks/run/make-image.ts';
 import type { TaskService } from '../tasks/service.ts';
 import { Addresses, normalize, pathOf } from './addresses.ts';
 import { answer, whenAnswered } from './answer.ts';
@@ -53,7 +53,7 @@ export type ServerParts = {
   sources: Sources;
   keys: KeyStore;
   metrics: Metrics;
-  engine: ImageEngine;
+  engines: Pick<EnginePool, 'engines' | 'capacity'>;
   queue: Pick<Queue, 'depth'>;
   storage: Pick<StorageProbe, 'problem'>;
   log: Log;
@@ -75,7 +75,7 @@ export function createServer({
   sources,
   keys,
   metrics,
-  engine,
+  engines,
   queue,
   storage,
   log,
@@ -164,7 +164,7 @@ export function createServer({
   server.register(openai, { service, config, gate, models, sources });
   server.register(files, { assets });
   server.register(discovery, { models, maxTasks: config.batchLimit });
-  server.register(health, { config, engine, queue, storage, models, metrics, gate });
+  server.register(health, { config, engines, queue, storage, models, metrics, gate });
   return server;
 }
 

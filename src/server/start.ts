@@ -1,8 +1,8 @@
 /** A whole server, from its configuration to its end. */
 
 import type { FastifyInstance } from 'fastify';
-import { type Config, engineLimits, requireKeys } from '../config.ts';
-import { EngineHost, type EngineHostOptions } from '../engine/process/host.ts';
+import { type Config, engineOptions, requireKeys } from '../config.ts';
+import { LocalEngines, type LocalEnginesOptions } from '../engine/process/local-engines.ts';
 import { createLog, type Log } from '../log.ts';
 import { type Assembly, assemble } from './assemble.ts';
 import { createServer, listen } from './server.ts';
@@ -19,8 +19,8 @@ export type RunningServer = {
 };
 
 export type StartOptions = {
-  /** Replaces what the configuration says of the engine's process. */
-  engine?: EngineHostOptions;
+  /** Replaces what the configuration says of the engines. */
+  engine?: Partial<LocalEnginesOptions>;
   /** Adds routes before the server listens; they may use its parts. */
   extend?: (server: FastifyInstance, parts: Assembly, log: Log) => unknown;
 };
@@ -33,8 +33,12 @@ export type StartOptions = {
  */
 export async function startServer(config: Config, options: StartOptions = {}): Promise<RunningServer> {
   const log = createLog(config.logLevel);
-  const host = new EngineHost({ log: (line) => log.warn(line), ...engineLimits(config), ...options.engine });
-  const parts = await assemble({ config, log, engine: host });
+  const engines = new LocalEngines({
+    log: (line) => log.warn(line),
+    ...engineOptions(config),
+    ...options.engine,
+  });
+  const parts = await assemble({ config, log, engines });
   const { service, queue, outbox, keys } = parts;
   requireKeys(config, keys.list().length);
   const server = createServer({ ...parts, config, log });
@@ -55,11 +59,11 @@ export async function startServer(config: Config, options: StartOptions = {}): P
     const grace = Math.max(0, deadline - performance.now());
     const working = queue.close(grace);
     // A step may take longer than anyone wants to wait.
-    const killing = setTimeout(() => void host.close(), grace + answerTime);
+    const killing = setTimeout(() => void engines.close(), grace + answerTime);
     await working;
     await outbox.close();
     clearTimeout(killing);
-    await host.close();
+    await engines.close();
     parts.close();
   };
   return { url, log, close };

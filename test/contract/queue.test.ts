@@ -28,10 +28,12 @@ class Worker {
   readonly started: string[] = [];
   readonly attempts: number[] = [];
   readonly #settlers = new Map<string, PromiseWithResolvers<void>>();
+  readonly #releases = new Map<string, () => void>();
 
-  readonly work: Work = (id, { attempt, signal }) => {
+  readonly work: Work = (id, { attempt, signal, release }) => {
     this.started.push(id);
     this.attempts.push(attempt);
+    this.#releases.set(id, release);
     const settler = Promise.withResolvers<void>();
     this.#settlers.set(id, settler);
     signal.addEventListener('abort', () => {
@@ -43,6 +45,10 @@ class Worker {
 
   finish(id: string): void {
     this.#settlers.get(id)!.resolve();
+  }
+
+  release(id: string): void {
+    this.#releases.get(id)!();
   }
 
   fail(id: string, error: unknown): void {
@@ -224,6 +230,78 @@ describe.each(Object.entries(implementations))('the %s queue', (_, { open, durab
     }
     await queue.push(['b1', 'b2', 'b3'], { account: 'b' });
     expect(await drain(queue, worker)).toEqual(['a1', 'a2', 'a3', 'b1', 'a4', 'b2', 'b3']);
+  });
+
+  it('runs as many jobs at a time as there are engines, and takes the next when one ends', async () => {
+    const { queue, worker } = start({ width: () => 2 });
+    await queue.push(['a', 'b', 'c', 'd']);
+    expect([worker.started, queue.position('c')]).toEqual([['a', 'b'], 2]);
+    worker.finish('b');
+    await expect.poll(() => worker.started).toEqual(['a', 'b', 'c']);
+    for (const id of ['a', 'c']) worker.finish(id);
+    await expect.poll(() => worker.started).toEqual(['a', 'b', 'c', 'd']);
+    worker.finish('d');
+    await queue.idle();
+    expect(worker.attempts).toEqual([1, 1, 1, 1]);
+  });
+
+  it('begins further jobs when it is told of more engines, and waits while there are none', async () => {
+    let width = 0;
+    const { queue, worker } = start({ width: () => width });
+    await queue.push(['a', 'b', 'c']);
+    expect(worker.started).toEqual([]);
+    width = 2;
+    queue.wake();
+    expect(worker.started).toEqual(['a', 'b']);
+    width = 3;
+    queue.wake();
+    expect(worker.started).toEqual(['a', 'b', 'c']);
+  });
+
+  it('gives the engine of a job that still stores its image to the next, but runs at most twice the engines', async () => {
+    const { queue, worker } = start({ width: () => 1 });
+    await queue.push(['a', 'b', 'c']);
+    worker.release('a');
+    expect(worker.started).toEqual(['a', 'b']);
+    worker.release('b');
+    worker.release('b');
+    expect(worker.started).toEqual(['a', 'b']);
+    worker.finish('a');
+    await expect.poll(() => worker.started).toEqual(['a', 'b', 'c']);
+  });
+
+  it('takes turns between accounts over several engines, and a long job earns its account none', async () => {
+    const { queue, worker } = start({ width: () => 2 });
+    await queue.push(['long'], { account: 'a' });
+    await queue.push(['b1', 'b2', 'b3', 'b4', 'b5'], { account: 'b' });
+    for (const id of ['b1', 'b2', 'b3']) {
+      await expect.poll(() => worker.started.at(-1)).toBe(id);
+      if (id !== 'b3') worker.finish(id);
+    }
+    await queue.push(['c1', 'c2', 'c3'], { account: 'c' });
+    for (const id of ['b3', 'c1', 'b4', 'c2', 'b5', 'c3']) {
+      await expect.poll(() => worker.started.at(-1)).toBe(id);
+      worker.finish(id);
+    }
+  });
+
+  it('stops only the job that is cancelled, and all of them at its end', async () => {
+    const { queue, worker } = start({ width: () => 2 });
+    await queue.push(['a', 'b', 'c']);
+    queue.cancel('b');
+    await expect.poll(() => worker.started).toEqual(['a', 'b', 'c']);
+    await queue.close();
+    expect(queue.depth).toBe(2);
+  });
+
+  it('tries each job again whose end could not be written down while others run', async () => {
+    const { queue, worker } = start({ width: () => 2 });
+    await queue.push(['a', 'b']);
+    worker.fail('a', new Error('the disk is full'));
+    await expect.poll(() => worker.started).toEqual(['a', 'b', 'a']);
+    worker.finish('a');
+    worker.finish('b');
+    await queue.idle();
   });
 
   it('takes nothing once it is closed', async () => {

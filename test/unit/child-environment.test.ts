@@ -38,6 +38,7 @@ it.skipIf(!existsSync('/proc/self/environ'))(
       module: new URL('../fixtures/scripted-child.ts', import.meta.url),
       threads: 1,
       memoryLimit: 1e9,
+      env: {},
       log: () => {},
       stopTimeout: 1000,
       onExit: () => {},

@@ -112,7 +112,7 @@ describe('GET /ready', () => {
   it('is 503 and says so while the engine is silent', async () => {
     const stalled =
       'The engine has been silent for 95.0 s while computing step 3 of 28; it is replaced after 120.0 s.';
-    Object.assign(bench.engine, { status: { state: 'busy', pid: 1, restarts: 0, stalled } });
+    Object.assign(bench.engine.engines[0]!, { state: 'busy', stalled });
     const response = await bench.server.inject('/ready');
     expect([response.statusCode, response.json().error.message]).toEqual([503, stalled]);
   });

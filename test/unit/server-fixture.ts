@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import { stringifyJson } from '../../src/api/json.ts';
 import { type Config, loadConfig } from '../../src/config.ts';
+import type { EnginePool, PooledEngine } from '../../src/engine/engine.ts';
 import { encodeImage } from '../../src/engine/image/image-codec.ts';
 import type { EngineEvent, Plan } from '../../src/engine/plan.ts';
 import { createLog } from '../../src/log.ts';
@@ -12,7 +13,6 @@ import type { ConnectionTimes } from '../../src/server/connection.ts';
 import { createServer } from '../../src/server/server.ts';
 import type { FileAssetStore } from '../../src/store/assets-fs.ts';
 import type { KeyStore } from '../../src/store/keys.ts';
-import type { ImageEngine } from '../../src/tasks/run/make-image.ts';
 import type { TaskService } from '../../src/tasks/service.ts';
 
 export const taskUUID = '50836053-a0ee-4cf5-b9d6-ae7c5d140ada';
@@ -24,9 +24,14 @@ export const task = {
 };
 
 /** An engine whose image is its seed in text, unless a test scripts it. */
-export class FakeEngine implements ImageEngine {
+export class FakeEngine implements EnginePool {
   readonly plans: Plan[] = [];
-  readonly status = { state: 'ready', pid: 1, restarts: 0 } as const;
+  readonly capacity = 1;
+  readonly engines: PooledEngine[] = [{ name: 'cpu:0', device: 'cpu', state: 'ready', pid: 1, restarts: 0 }];
+  onGrowth(): void {}
+
+  async close(): Promise<void> {}
+
   script: (plan: Plan, signal: AbortSignal) => Promise<void> = async () => {};
   /** Sentences that the engine gives as warnings of a run. */
   warnings: string[] = [];
@@ -97,7 +102,7 @@ export async function openBench(
   const log = createLog('info', (line) => logged.push(line));
   const engine = new FakeEngine();
   const embedded = await installModel(join(folder, 'embedded'));
-  const parts = await assemble({ config, log, engine, embedded });
+  const parts = await assemble({ config, log, engines: engine, embedded });
   const server = createServer({ ...parts, config, log, ...(times && { times }) });
   await parts.start();
   return {

@@ -8,7 +8,7 @@ import { arch, cpus, platform, release } from 'node:os';
 import { join } from 'node:path';
 import { formatBytes } from '../../bytes.ts';
 import { childEnvironment } from '../../child-environment.ts';
-import type { Config } from '../../config.ts';
+import { type Config, engineOptions } from '../../config.ts';
 import type { SelfTest } from '../../engine/onnx/self-test.ts';
 import type { DeviceName } from '../../engine/plan.ts';
 import { availableMemory, defaultMemoryLimit, defaultThreads } from '../../engine/process/limits.ts';
@@ -50,9 +50,18 @@ async function simdFeatures(): Promise<string[]> {
   return telling.filter((feature) => words.has(feature));
 }
 
+/** A line for each engine that the server would have. */
+export function checkEngines(config: Config): Finding[] {
+  const { devices } = engineOptions(config);
+  const threads = Math.max(1, Math.floor((config.threads || defaultThreads()) / devices.length));
+  const memory = Math.floor((config.memoryLimit || defaultMemoryLimit()) / devices.length);
+  const text = `${threads === 1 ? '1 thread' : `${threads} threads`}, ${formatBytes(memory)}`;
+  return devices.map(({ device, index }) => ({ level: 'good', name: `Engine ${device}:${index}`, text }));
+}
+
 export function checkMemory(config: Config): Finding {
   const limit = config.memoryLimit || defaultMemoryLimit();
-  const text = `${formatBytes(availableMemory())}; the engine may use ${formatBytes(limit)}`;
+  const text = `${formatBytes(availableMemory())}; engines may use ${formatBytes(limit)}`;
   return { level: 'good', name: 'Memory', text };
 }
 
@@ -67,10 +76,11 @@ export function checkRuntime(): Finding {
   }
 }
 
-/** The configured device must work; the others are reported for information. */
+/** The devices of the configured engines must work; the others are reported for information. */
 export async function checkDevice(device: DeviceName, config: Config): Promise<Finding> {
   const name = `Device ${device}`;
-  const failure = config.device === device ? 'problem' : 'warning';
+  const isUsed = engineOptions(config).devices.some((used) => used.device === device);
+  const failure = isUsed ? 'problem' : 'warning';
   const test = await probeDevice(device);
   if (typeof test === 'string') return { level: failure, name, text: test };
   const failed = test.report.filter(({ ok }) => !ok);

@@ -7,6 +7,7 @@ import { allSettings, configFrom, settingFlags } from '../flags/settings.ts';
 import {
   checkDataFolder,
   checkDevice,
+  checkEngines,
   checkMemory,
   checkModels,
   checkNode,
@@ -48,6 +49,7 @@ async function* examine(config: Config): AsyncGenerator<Finding> {
   yield checkNode();
   yield await checkProcessor(config);
   yield checkMemory(config);
+  yield* checkEngines(config);
   yield checkRuntime();
   yield await checkDevice('cpu', config);
   yield await checkDevice('webgpu', config);

@@ -144,7 +144,7 @@ async function compute(
       previews.push(writePicture(previewName(output, event.image), event.image.bytes));
   };
   try {
-    const image = await makeImage(plan, { engine: host, signal: interrupt.signal, onEvent });
+    const image = await makeImage(plan, { engines: host, signal: interrupt.signal, onEvent });
     await Promise.all(previews);
     await writePicture(output, image.bytes);
     view?.end();

@@ -1,7 +1,7 @@
 /** `retouch mcp`: an MCP server over standard input and output, which belong to the protocol: logs go to stderr. */
 
-import { type Config, engineLimits } from '../../config.ts';
-import { EngineHost } from '../../engine/process/host.ts';
+import { type Config, engineOptions } from '../../config.ts';
+import { LocalEngines } from '../../engine/process/local-engines.ts';
 import { RetouchError } from '../../error.ts';
 import { createLog } from '../../log.ts';
 import { openBridge } from '../../mcp/bridge.ts';
@@ -74,8 +74,8 @@ type Behind = Pick<Awaited<ReturnType<typeof openOwn>>, 'transport' | 'close'> &
 
 async function openOwn(config: Config, info: ServerInfo) {
   const log = createLog(config.logLevel);
-  const engine = new EngineHost({ log: (line) => log.warn(line), ...engineLimits(config) });
-  const parts = await assemble({ config, log, engine }).catch((error) => {
+  const engines = new LocalEngines({ log: (line) => log.warn(line), ...engineOptions(config) });
+  const parts = await assemble({ config, log, engines }).catch((error) => {
     if (!(error instanceof RetouchError) || error.code !== 'dataDirectoryInUse') throw error;
     const hint = `--url http://127.0.0.1:${config.port} lets that server make the pictures`;
     throw new RetouchError(error.code, `${error.message} Or ${hint}.`, {}, { cause: error });
@@ -85,7 +85,7 @@ async function openOwn(config: Config, info: ServerInfo) {
     parts.service.close();
     // A client waits less for the end of this process than one step of a large model takes.
     const stopped = parts.queue.close(0);
-    await engine.close();
+    await engines.close();
     await stopped;
     await parts.outbox.close();
     parts.close();

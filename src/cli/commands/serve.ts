@@ -1,14 +1,17 @@
 /** `retouch serve`: starts a server, prints its address, and stops it cleanly on a signal. */
 
 import type { Config } from '../../config.ts';
-import type { EngineHostOptions } from '../../engine/process/host.ts';
+import type { LocalEnginesOptions } from '../../engine/process/local-engines.ts';
 import type { Log } from '../../log.ts';
 import { mcpHttp } from '../../mcp/http.ts';
 import { type RunningServer, startServer } from '../../server/start.ts';
 import { readVersion } from '../../version.ts';
 
 /** Tests pass another `engine`. Throws the errors of `startServer`. */
-export async function serve(config: Config, engine: EngineHostOptions = {}): Promise<RunningServer> {
+export async function serve(
+  config: Config,
+  engine: Partial<LocalEnginesOptions> = {},
+): Promise<RunningServer> {
   const info = { name: 'retouch', version: await readVersion() };
   const server = await startServer(config, {
     engine,

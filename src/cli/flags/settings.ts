@@ -15,6 +15,7 @@ const placeholders: Partial<Record<SettingName, string>> = {
   'allow-private-network': 'VALUE',
   alias: 'AIR=AIR',
   device: 'cpu|webgpu',
+  devices: 'DEVICE,DEVICE',
   precision: 'NAME',
   'reference-ids': 'offset|index',
   'memory-limit': 'SIZE',

@@ -15,6 +15,8 @@ export type ProcessOptions = {
   module: URL;
   threads: number;
   memoryLimit: number;
+  /** Added to what the child has of this process's environment. */
+  env: Readonly<Record<string, string>>;
   log: (line: string) => void;
   /** Milliseconds a stop may take before the process is killed. */
   stopTimeout: number;
@@ -55,7 +57,7 @@ export class EngineProcess {
       execPath: process.execPath,
       // The parent's flags (an inspector's port, a test runner's loader) are not for the engine.
       execArgv: [],
-      env: childEnvironment(process.env),
+      env: { ...childEnvironment(process.env), ...options.env },
       serialization: 'advanced',
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     });

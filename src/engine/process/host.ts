@@ -9,6 +9,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { backOff } from '../../back-off.ts';
 import type { RetouchError } from '../../error.ts';
+import type { EngineStatus } from '../engine.ts';
 import { EngineError } from '../errors.ts';
 import type { EngineEvent, Plan } from '../plan.ts';
 import { Channel } from './channel.ts';
@@ -20,6 +21,8 @@ export type EngineHostOptions = {
   threads?: number;
   /** Bytes. */
   memoryLimit?: number;
+  /** Added to the environment of the child. */
+  env?: Readonly<Record<string, string>>;
   /** A module that calls `serveParent`; tests give a scripted one. */
   childModule?: URL;
   log?: (line: string) => void;
@@ -30,14 +33,6 @@ export type EngineHostOptions = {
   longestDelay?: number;
   /** When a silent child is taken for hung and replaced. */
   watchdog?: Partial<WatchdogOptions>;
-};
-
-export type EngineStatus = {
-  state: 'idle' | 'starting' | 'ready' | 'busy' | 'backing-off';
-  pid: number | undefined;
-  restarts: number;
-  /** A sentence while the child is silent for longer than it should be. */
-  stalled?: string;
 };
 
 export class EngineHost {
@@ -56,6 +51,7 @@ export class EngineHost {
     this.#options = {
       threads: defaultThreads(),
       memoryLimit: defaultMemoryLimit(),
+      env: {},
       // Published as JavaScript beside host.js; addresses are not rewritten by the compiler as imports are.
       childModule: new URL(import.meta.url.endsWith('.ts') ? './child.ts' : './child.js', import.meta.url),
       log: (line) => console.error(line),
@@ -76,6 +72,16 @@ export class EngineHost {
       ...{ state, pid: this.#child?.pid, restarts: Math.max(this.#started - 1, 0) },
       ...(stalled === undefined ? {} : { stalled }),
     };
+  }
+
+  /** Milliseconds until a child may be started; 0 unless the last one crashed a short time ago. */
+  get startsIn(): number {
+    return this.#child ? 0 : Math.max(0, this.#notBefore - performance.now());
+  }
+
+  /** Resolves when the child has left all runs asked for until now. */
+  get left(): Promise<void> {
+    return this.#lastTurn;
   }
 
   /**
@@ -189,10 +195,10 @@ export class EngineHost {
   }
 }
 
-function aborted(): RetouchError {
+export function aborted(): RetouchError {
   return new EngineError('engineAborted', 'The run was stopped before its image was finished.');
 }
 
-function closed(): RetouchError {
+export function closed(): RetouchError {
   return new EngineError('engineClosed', 'The engine was closed before the image was finished.');
 }

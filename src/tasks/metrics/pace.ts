@@ -7,7 +7,13 @@ const weight = 0.25;
 const [shortest, longest] = [1, 60];
 
 export class Pace {
+  /** Images that are made at once. */
+  readonly #width: () => number;
   #seconds: number | undefined;
+
+  constructor(width: () => number = () => 1) {
+    this.#width = width;
+  }
 
   /** An image was made. */
   note(seconds: number): void {
@@ -17,7 +23,9 @@ export class Pace {
 
   /** Whole seconds, 1 to 60, in which what is in the queue now is made. */
   retryAfter(depth: number): number {
-    const seconds = Math.ceil(Math.max(1, depth) * (this.#seconds ?? initialSeconds));
+    const seconds = Math.ceil(
+      (Math.max(1, depth) * (this.#seconds ?? initialSeconds)) / Math.max(1, this.#width()),
+    );
     return Math.min(Math.max(seconds, shortest), longest);
   }
 }

@@ -1,4 +1,4 @@
-/** The results of a sync task, each as soon as it is known. */
+/** The results of a sync task, each as soon as it can be told. */
 
 import { failure } from '../../api/errors.ts';
 import type { PendingReply } from '../../api/results.ts';
@@ -28,12 +28,13 @@ export type WaitOptions = {
 };
 
 /**
- * Ends when everything is said, with `failedTaskTimeout` at the deadline, with `serverUnavailable` when the server shuts
+ * Over a connection session each result comes when it is known; an answer to a request has them in the order of the
+ * seeds, although several engines make them at once. Ends when everything is said, with `failedTaskTimeout` at the deadline, with `serverUnavailable` when the server shuts
  * down, and silently when the caller has gone. The task goes on in each case.
  */
 export async function* awaitResults(
   task: Awaited,
-  { publicUrl, signal }: Pick<Caller, 'publicUrl' | 'signal'>,
+  { publicUrl, signal, session }: Pick<Caller, 'publicUrl' | 'signal' | 'session'>,
   { tasks, assets, tracker, syncTimeout }: WaitOptions,
 ): AsyncGenerator<PendingReply> {
   const { uuid, taskType, taskUUID, outputType, deadline } = task;
@@ -56,7 +57,10 @@ export async function* awaitResults(
       const results = tasks.results(uuid);
       for (const result of results.filter((result) => !told.has(result.uuid))) {
         const reply = await offerResult(result, { outputType, publicUrl }, assets);
-        if (!reply) continue;
+        if (!reply) {
+          if (session !== undefined || isLate || tracker.closing.aborted) continue;
+          break;
+        }
         told.add(result.uuid);
         if (!isRepeat(reply, failures)) yield reply;
       }

@@ -1,12 +1,13 @@
+import type { EnginePool } from '../../engine/engine.ts';
 import type { EngineErrorCode } from '../../engine/errors.ts';
 import type { EngineEvent, FinishedImage, Plan } from '../../engine/plan.ts';
-import type { EngineHost } from '../../engine/process/host.ts';
 import { RetouchError } from '../../error.ts';
 
-/** The part of the engine that tasks need. */
-export type ImageEngine = Pick<EngineHost, 'run' | 'status'>;
-
-export type MakeOptions = { engine: ImageEngine; signal: AbortSignal; onEvent(event: EngineEvent): void };
+export type MakeOptions = {
+  engines: Pick<EnginePool, 'run'>;
+  signal: AbortSignal;
+  onEvent(event: EngineEvent): void;
+};
 
 const engineFaults: readonly string[] = ['engineCrashed', 'engineHung'] satisfies EngineErrorCode[];
 
@@ -24,9 +25,9 @@ export async function makeImage(plan: Plan, options: MakeOptions): Promise<Finis
   }
 }
 
-async function runOnce(plan: Plan, { engine, signal, onEvent }: MakeOptions): Promise<FinishedImage> {
+async function runOnce(plan: Plan, { engines, signal, onEvent }: MakeOptions): Promise<FinishedImage> {
   let image: FinishedImage | undefined;
-  for await (const event of engine.run(plan, signal)) {
+  for await (const event of engines.run(plan, signal)) {
     onEvent(event);
     if (event.type === 'image') image = event.image;
   }

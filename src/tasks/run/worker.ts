@@ -1,11 +1,12 @@
 /** The work of the queue, for one result: Plan → image → stored image → settled result. */
 
 import { failure } from '../../api/errors.ts';
+import type { EnginePool } from '../../engine/engine.ts';
 import type { EngineErrorCode } from '../../engine/errors.ts';
 import type { EngineEvent, Plan } from '../../engine/plan.ts';
 import { RetouchError } from '../../error.ts';
 import type { Log } from '../../log.ts';
-import type { Work } from '../../queue/queue.ts';
+import type { Turn, Work } from '../../queue/queue.ts';
 import type { AssetStore } from '../../store/assets.ts';
 import type { StoreErrorCode } from '../../store/errors.ts';
 import type { InputStore } from '../../store/inputs.ts';
@@ -21,7 +22,7 @@ import type { Settlement } from '../results/settlement.ts';
 import { storeImage } from '../results/store-image.ts';
 import type { Tracker } from '../results/tracker.ts';
 import { eventText } from './event-text.ts';
-import { type ImageEngine, makeImage } from './make-image.ts';
+import { makeImage } from './make-image.ts';
 
 /**
  * Deaths of the server during one image after which the image is taken for the cause. The engine is a process of its own,
@@ -30,7 +31,7 @@ import { type ImageEngine, makeImage } from './make-image.ts';
 const maxAttempts = 10;
 
 export type WorkerOptions = {
-  engine: ImageEngine;
+  engines: Pick<EnginePool, 'run'>;
   tasks: TaskStore;
   inputs: InputStore;
   assets: AssetStore;
@@ -50,7 +51,7 @@ export class Worker {
     this.#options = options;
   }
 
-  readonly work: Work = async (result, { attempt, signal }) => {
+  readonly work: Work = async (result, { attempt, signal, release }) => {
     const { tasks, assets, usage, settlement, log } = this.#options;
     const job = tasks.job(result);
     // Cancelled, forgotten, or settled by a process that ended before it took the job out of the queue.
@@ -62,7 +63,7 @@ export class Worker {
     try {
       if (attempt > maxAttempts) throw abandoned(attempt - 1);
       knownTask(job.task);
-      made = await this.#make(task, { result, plan: job.plan, signal });
+      made = await this.#make(task, { result, plan: job.plan, signal, release });
     } catch (error) {
       if (isPassing(error, signal)) throw error;
       settlement.settle(task, { result, failure: toFailure(error, place, log) });
@@ -76,9 +77,9 @@ export class Worker {
 
   async #make(
     task: KnownTask,
-    { result, plan: planText, signal }: { result: string; plan: string; signal: AbortSignal },
+    { result, plan: planText, signal, release }: { result: string; plan: string } & Omit<Turn, 'attempt'>,
   ): Promise<Made> {
-    const { engine, tasks, inputs, assets, metrics, tracker, log } = this.#options;
+    const { engines, tasks, inputs, assets, metrics, tracker, log } = this.#options;
     const accepted = readPlan<Plan>(planText, await inputs.read(task.uuid));
     const plan = withPreviews(accepted, tracker.previews(task.uuid));
     let seconds = 0;
@@ -92,7 +93,9 @@ export class Worker {
       if (text) log[event.type === 'warning' ? 'warn' : 'info'](text, { taskUUID: task.terms.taskUUID });
       if (event.type === 'image') seconds = event.milliseconds / 1000;
     };
-    const image = await makeImage(plan, { engine, signal, onEvent });
+    const image = await makeImage(plan, { engines, signal, onEvent });
+    // While this image is stored, the engine makes the next.
+    release();
     const { price } = task.terms;
     const { width, height, steps } = plan;
     const cost = price === undefined ? undefined : costOf(price, { width, height, steps, seconds });

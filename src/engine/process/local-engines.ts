@@ -1,0 +1,163 @@
+/** The engines of this machine: a child process for each device, which run one image each at a time. */
+
+import type { EnginePool, PooledEngine } from '../engine.ts';
+import type { EngineEvent, Plan } from '../plan.ts';
+import { deviceEnvironment } from './device-environment.ts';
+import { aborted, closed, EngineHost, type EngineHostOptions } from './host.ts';
+import { defaultMemoryLimit, defaultThreads } from './limits.ts';
+
+/** `index` counts the devices of a kind; on a CPU, where all engines share the cores, it only names the engine. */
+export type EngineDevice = { device: PooledEngine['device']; index: number };
+
+export type LocalEnginesOptions = Omit<EngineHostOptions, 'env'> & { devices: readonly EngineDevice[] };
+
+type Member = {
+  name: string;
+  device: EngineDevice['device'];
+  host: EngineHost;
+  /** Until its child has left the run: an aborted one still computes its step. */
+  busy: boolean;
+  /** What the runs of its present child have loaded. */
+  loaded: { pid: number | undefined; model?: string; adapters: Set<string> };
+  /** Number of the run that it took last. */
+  used: number;
+};
+
+type Waiting = { plan: Plan; take(member: Member): void };
+
+export class LocalEngines implements EnginePool {
+  readonly #members: readonly Member[];
+  readonly #closing = new AbortController();
+  #waiting: Waiting[] = [];
+  #runs = 0;
+  #retry: NodeJS.Timeout | undefined;
+
+  /** Threads and memory are those of all engines together, in equal parts. */
+  constructor({ devices, threads, memoryLimit, ...options }: LocalEnginesOptions) {
+    const share = {
+      threads: Math.max(1, Math.floor((threads ?? defaultThreads()) / devices.length)),
+      memoryLimit: Math.floor((memoryLimit ?? defaultMemoryLimit()) / devices.length),
+    };
+    this.#members = devices.map(({ device, index }) => ({
+      name: `${device}:${index}`,
+      device,
+      host: new EngineHost({ ...options, ...share, env: deviceEnvironment(device, index, process.env) }),
+      busy: false,
+      loaded: { pid: undefined, adapters: new Set() },
+      used: 0,
+    }));
+  }
+
+  get capacity(): number {
+    return this.#members.length;
+  }
+
+  get engines(): PooledEngine[] {
+    return this.#members.map(({ name, device, host, loaded }) => {
+      const { status } = host;
+      const holds = loaded.model !== undefined && loaded.pid === status.pid;
+      return { ...status, name, device, ...(holds ? { model: loaded.model } : {}) };
+    });
+  }
+
+  /** Engines of this machine neither come nor go. */
+  onGrowth(): void {}
+
+  async *run(plan: Plan, signal?: AbortSignal): AsyncGenerator<EngineEvent> {
+    const member = await this.#take(plan, signal);
+    const { host, device } = member;
+    try {
+      const events = host.run({ ...plan, numerics: { ...plan.numerics, device } }, signal);
+      for await (const event of events) {
+        if (event.type === 'load-end') noteLoaded(member, plan);
+        yield event;
+      }
+    } finally {
+      void host.left.then(() => {
+        member.busy = false;
+        this.#assign();
+      });
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort();
+    clearTimeout(this.#retry);
+    await Promise.all(this.#members.map(({ host }) => host.close()));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /** A free engine, already marked as busy; after those who asked earlier. */
+  #take(plan: Plan, signal: AbortSignal | undefined): Promise<Member> {
+    const stop = AbortSignal.any([this.#closing.signal, ...(signal ? [signal] : [])]);
+    const { promise, resolve, reject } = Promise.withResolvers<Member>();
+    const waiting: Waiting = { plan, take: resolve };
+    const leave = () => {
+      this.#waiting = this.#waiting.filter((each) => each !== waiting);
+      reject(this.#closing.signal.aborted ? closed() : aborted());
+    };
+    if (stop.aborted) leave();
+    else {
+      stop.addEventListener('abort', leave, { once: true });
+      this.#waiting.push(waiting);
+      this.#assign();
+    }
+    return promise.finally(() => stop.removeEventListener('abort', leave));
+  }
+
+  #assign(): void {
+    if (this.#closing.signal.aborted) return;
+    while (this.#waiting.length > 0) {
+      const { plan, take } = this.#waiting[0]!;
+      const member = this.#best(plan);
+      if (!member) {
+        this.#assignLater();
+        return;
+      }
+      this.#waiting.shift();
+      member.busy = true;
+      member.used = ++this.#runs;
+      take(member);
+    }
+  }
+
+  /**
+   * The free engine that has most of the plan loaded. An engine that holds nothing comes before one whose model would
+   * have to leave, and among those the one that was used the longest ago.
+   */
+  #best(plan: Plan): Member | undefined {
+    const free = this.#members.filter(({ busy, host }) => !busy && host.startsIn === 0);
+    const rank = (member: Member) => [affinity(member, plan), -member.used] as const;
+    return free.toSorted((a, b) => {
+      const [[x, p], [y, q]] = [rank(a), rank(b)];
+      return y - x || q - p;
+    })[0];
+  }
+
+  /** An engine that crashed is free again when its back-off ends. */
+  #assignLater(): void {
+    clearTimeout(this.#retry);
+    const pauses = this.#members.filter(({ busy }) => !busy).map(({ host }) => host.startsIn);
+    if (pauses.length === 0) return;
+    this.#retry = setTimeout(() => this.#assign(), Math.ceil(Math.min(...pauses)));
+  }
+}
+
+/** 2 to 3 with the plan's model loaded, by the share of its LoRAs; 1 with nothing loaded; 0 with another model. */
+function affinity({ loaded, host }: Member, { model, loras }: Plan): number {
+  if (loaded.model === undefined || loaded.pid !== host.status.pid) return 1;
+  if (loaded.model !== model.air) return 0;
+  const held = loras.filter(({ air }) => loaded.adapters.has(air)).length;
+  return 2 + (loras.length === 0 ? 0 : held / loras.length);
+}
+
+function noteLoaded({ loaded, host }: Member, { model, loras }: Plan): void {
+  const { pid } = host.status;
+  if (loaded.pid !== pid || loaded.model !== model.air) loaded.adapters.clear();
+  loaded.pid = pid;
+  loaded.model = model.air;
+  for (const { air } of loras) loaded.adapters.add(air);
+}
