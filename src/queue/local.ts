@@ -142,14 +142,16 @@ export class LocalQueue implements Queue {
 
   /**
    * Takes a job for each engine that is free. A job that has left its engine still stores its image; so that a slow disk
-   * does not collect images without a bound, no more jobs run than twice the engines.
+   * does not collect images without a bound, no more jobs run than twice the engines. With one engine jobs do not overlap:
+   * images are known in the order in which they were asked for.
    */
   #take(): Job[] {
     if (this.#pause || this.#closing.signal.aborted || !this.#work) return [];
     const width = this.#options.width();
     const running = [...this.#running.keys()];
     const computing = [...this.#running.values()].filter((job) => job.computing).length;
-    const room = Math.min(width - computing, 2 * width - running.length);
+    const most = width > 1 ? 2 * width : width;
+    const room = Math.min(width - computing, most - running.length);
     const taken: Job[] = [];
     while (taken.length < room) {
       const job = this.#jobs.take([...running, ...taken.map(({ id }) => id)]);

@@ -259,15 +259,22 @@ describe.each(Object.entries(implementations))('the %s queue', (_, { open, durab
   });
 
   it('gives the engine of a job that still stores its image to the next, but runs at most twice the engines', async () => {
-    const { queue, worker } = start({ width: () => 1 });
-    await queue.push(['a', 'b', 'c']);
+    const { queue, worker } = start({ width: () => 2 });
+    await queue.push(['a', 'b', 'c', 'd', 'e']);
     worker.release('a');
-    expect(worker.started).toEqual(['a', 'b']);
-    worker.release('b');
-    worker.release('b');
-    expect(worker.started).toEqual(['a', 'b']);
+    worker.release('a');
+    expect(worker.started).toEqual(['a', 'b', 'c']);
+    for (const id of ['b', 'c']) worker.release(id);
+    expect(worker.started).toEqual(['a', 'b', 'c', 'd']);
     worker.finish('a');
-    await expect.poll(() => worker.started).toEqual(['a', 'b', 'c']);
+    await expect.poll(() => worker.started).toEqual(['a', 'b', 'c', 'd', 'e']);
+  });
+
+  it('finishes jobs one after the other where there is one engine', async () => {
+    const { queue, worker } = start();
+    await queue.push(['a', 'b']);
+    worker.release('a');
+    expect(worker.started).toEqual(['a']);
   });
 
   it('takes turns between accounts over several engines, and a long job earns its account none', async () => {

@@ -107,10 +107,7 @@ it.each([
   [['--devices', 'cpu,gpu'], /--devices is 'cpu,gpu'; expected devices separated by commas/],
   [['--devices', 'webgpu:1'], /--devices is 'webgpu:1'; expected devices/],
   [['--devices', 'cpu:0,cpu:0'], /--devices is 'cpu:0,cpu:0'; expected devices/],
-  [
-    ['--devices', 'cpu', '--engines', '2'],
-    /Both --devices and --engines are given; expected one of the two/,
-  ],
+  [['--devices', 'cpu', '--engines', '2'], /Both --devices and --engines are given; expected one of the two/],
   [['--device', 'webgpu', '--engines', '2'], /--engines is 2; expected 1 on webgpu/],
 ])('retouch serve %j says what is wrong', async (flags, sentence) => {
   const server = ServerProcess.launch({ dataDir: join(folder, 'wrong'), flags });
