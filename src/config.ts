@@ -102,6 +102,27 @@ export const settings = {
     'Seconds that a request waits for its images; they go on being made, and can be polled for.',
   ),
   retention: integer(30, 1, 36_500, 'Days that results and pictures are kept after their last use.'),
+  's3-bucket': text(
+    '',
+    'Bucket for images, in S3 or what speaks its API; without it they are files of the data directory. Its credentials are AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN.',
+  ),
+  's3-endpoint': address('Address of the storage, such as http://minio:9000; that of AWS by default.'),
+  's3-region': text('', 'Region of the bucket; AWS_REGION by default, or us-east-1.'),
+  's3-prefix': text(
+    '',
+    'Start of the keys in the bucket, such as retouch/; servers that share a bucket need one each.',
+  ),
+  's3-path-style': choice(
+    'auto',
+    ['auto', 'yes', 'no'],
+    'Whether the bucket is in the path of a URL (yes) or in its host name (no); auto is yes with an endpoint.',
+  ),
+  's3-urls': choice(
+    'front',
+    ['front', 'presigned'],
+    'How clients read images of the bucket: through this server, or by signed URLs that end after a week.',
+  ),
+  's3-public-url': address('Public address of the bucket, such as a CDN; image URLs begin with it.'),
   'webhook-secret': text('', 'Signs webhooks: X-Retouch-Signature is an HMAC-SHA256 under it.'),
   'webhook-body': choice('wrapped', webhookBodies, 'Webhooks as {"data":[…]} or as the item alone.'),
   'delivery-attempts': integer(10, 1, 100, 'Tries of a webhook or upload before it is given up.'),

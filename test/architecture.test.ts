@@ -244,6 +244,7 @@ describe('third-party modules', () => {
     'prom-client': ['metrics.ts'],
     '@modelcontextprotocol/sdk': ['mcp'],
     'node:sqlite': ['store/db.ts', 'queue/sqlite.ts'],
+    aws4fetch: ['store/bucket.ts'],
     bullmq: ['queue/bullmq.ts'],
   };
 

@@ -149,15 +149,17 @@ async function make(kind: Kind, given: object, desk: Desk, call: ToolCall): Prom
   }
   if (items.length === 0) return refuse(failures);
   const mimeType = `image/${request.output_format}`;
-  const pictures = items.map(({ imageUUID, seed }) => ({
-    uri: pictureUri(imageUUID),
-    ...(publicUrl === ''
-      ? {}
-      : { url: `${publicUrl}/images/${imageUUID}.${fileEnding[request.output_format]}` }),
-    seed: Number(seed),
-    ...(sizes.has(imageUUID) ? { size: sizes.get(imageUUID)! } : {}),
-    mimeType,
-  }));
+  const format = fileEnding[request.output_format];
+  const urlOf = async (uuid: string) => ({ url: await desk.assets.urlOf(uuid, format, publicUrl) });
+  const pictures = await Promise.all(
+    items.map(async ({ imageUUID, seed }) => ({
+      uri: pictureUri(imageUUID),
+      ...(publicUrl === '' ? {} : await urlOf(imageUUID)),
+      seed: Number(seed),
+      ...(sizes.has(imageUUID) ? { size: sizes.get(imageUUID)! } : {}),
+      mimeType,
+    })),
+  );
   const model = (task.wire as { model: string }).model;
   const lines = pictures.map(({ uri, seed, size }) => `${uri} · ${size ?? ''} · seed ${seed} · ${model}`);
   const notes = failures.map(({ error }) => error.message);

@@ -2,7 +2,7 @@
 
 import type { ReadResourceResult, Resource, ResourceTemplate } from '@modelcontextprotocol/sdk/types.js';
 import { isUuid } from '../api/validate.ts';
-import { mediaTypes } from '../tasks/results/media-types.ts';
+import { mediaTypes } from '../store/assets.ts';
 import type { Client, Desk } from './tool.ts';
 
 const prefix = 'retouch://pictures/';

@@ -21,6 +21,7 @@ export async function fetchUrl(url: string, limits: FetchLimits, signal?: AbortS
   const headers = { accept: 'image/*,*/*;q=0.5', 'accept-encoding': 'identity' };
   const request = { method: 'GET', headers };
   return exchange(url, { request, limits, signal }, async (response, target) => {
+    checkStatus(response, target);
     const bytes = await readBody(response, target, limits.maxBytes);
     return { bytes, contentType: response.headers['content-type'] };
   });
@@ -38,7 +39,24 @@ export async function sendTo(
   { signal, ...limits }: SendLimits & { signal?: AbortSignal },
 ): Promise<void> {
   const request = { method, body, headers: { ...headers, 'content-length': String(body.length) } };
-  return exchange(url, { request, limits, signal }, async () => {});
+  return exchange(url, { request, limits, signal }, async (response, target) =>
+    checkStatus(response, target),
+  );
+}
+
+export type Exchanged = { status: number; headers: IncomingHttpHeaders; bytes: Uint8Array };
+
+/** Any request and its answer of any status. Throws a RetouchError with a code of `netErrors`. */
+export async function exchangeWith(
+  url: string,
+  request: Request,
+  { signal, ...limits }: FetchLimits & { signal?: AbortSignal | undefined },
+): Promise<Exchanged> {
+  return exchange(url, { request, limits, signal }, async (response, target) => ({
+    status: response.statusCode ?? 0,
+    headers: response.headers,
+    bytes: await readBody(response, target, limits.maxBytes),
+  }));
 }
 
 /**
@@ -67,7 +85,6 @@ async function exchange<Answer>(
     const { response, target } = await follow(url, request, { ...limits, stop });
     // Leaving early must not leave the socket open.
     using _closing = { [Symbol.dispose]: () => response.destroy() };
-    checkStatus(response, target);
     return await read(response, target);
   } catch (error) {
     if (signal?.aborted || !timeout.aborted) throw explain(url, error, signal);

@@ -7,7 +7,6 @@ import { ImageDecoder } from '../engine/image/decoder.ts';
 import type { Log } from '../log.ts';
 import { Metrics } from '../metrics.ts';
 import { createSqliteQueue } from '../queue/sqlite.ts';
-import { FileAssetStore } from '../store/assets-fs.ts';
 import { Clock, type TimeSource } from '../store/clock.ts';
 import { Database, lockFolder } from '../store/db.ts';
 import { DeliveryStore } from '../store/deliveries.ts';
@@ -31,6 +30,7 @@ import { Settlement } from '../tasks/results/settlement.ts';
 import { Tracker } from '../tasks/results/tracker.ts';
 import { Worker } from '../tasks/run/worker.ts';
 import { TaskService } from '../tasks/service.ts';
+import { openAssets } from './open-assets.ts';
 
 export type AssembleOptions = {
   config: Config;
@@ -57,7 +57,7 @@ export async function assemble({ config, log, engines, embedded, time }: Assembl
   const usage = new UsageStore(db);
   const keys = new KeyStore(db);
   const inputs = new InputStore(join(dataDir, 'inputs'));
-  const assets = await FileAssetStore.open(join(dataDir, 'images'), lifetimes);
+  const assets = await openAssets({ config, lifetimes, env: process.env });
   const models = await ModelStore.scan({
     models: config.modelsDir,
     cache: join(dataDir, 'cache'),
@@ -114,7 +114,8 @@ export async function assemble({ config, log, engines, embedded, time }: Assembl
   });
   const webhook = { body: config.webhookBody, secret: config.webhookSecret };
   const send = createSend({ tasks, assets, fetch, webhook });
-  const storage = new StorageProbe(join(dataDir, 'images'), clock);
+  const disk = new StorageProbe(config.s3Bucket === '' ? join(dataDir, 'images') : dataDir, clock);
+  const storage = { problem: async () => (await disk.problem()) ?? (await assets.problem?.()) };
   const expiry = new Expiry({ clock, tasks, assets, retention: config.retention * 86_400_000, log });
 
   const start = async () => {

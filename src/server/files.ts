@@ -3,7 +3,7 @@
 import type { FastifyPluginAsync } from 'fastify';
 import { apiError } from '../api/errors.ts';
 import type { Asset, AssetStore } from '../store/assets.ts';
-import { mediaTypes } from '../tasks/results/media-types.ts';
+import { mediaTypes } from '../store/assets.ts';
 
 export type FilesOptions = { assets: AssetStore };
 

@@ -4,10 +4,18 @@ import { mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { RetouchError } from '../error.ts';
-import { type Asset, type AssetFormat, type AssetStore, assetFormats, type PutOptions } from './assets.ts';
+import {
+  type Asset,
+  type AssetFormat,
+  type AssetStore,
+  assetFormats,
+  frontUrl,
+  isUuid,
+  type PutOptions,
+} from './assets.ts';
 import type { StoreErrorCode } from './errors.ts';
 import { fileMode, folderMode, reasonOf, writeSynced } from './files.ts';
-import type { Lifetime, Lifetimes } from './lifetimes.ts';
+import { isOver, type Lifetimes } from './lifetimes.ts';
 
 const writeSome = promisify(write);
 const syncFile = promisify(fsync);
@@ -102,6 +110,10 @@ export class FileAssetStore implements AssetStore {
     for (const uuid of this.#lifetimes.over(retention)) await this.delete(uuid);
   }
 
+  async urlOf(uuid: string, format: AssetFormat, publicUrl: string): Promise<string> {
+    return frontUrl(uuid, format, publicUrl);
+  }
+
   /** Bytes; undefined for an image without a file. */
   async #sizeOf(name: string): Promise<number | undefined> {
     for (const format of assetFormats) {
@@ -115,10 +127,6 @@ export class FileAssetStore implements AssetStore {
     const name = uuid.toLowerCase();
     return join(this.#folder, name.slice(0, 2), `${name}.${format}`);
   }
-}
-
-function isOver(lifetime: Lifetime | undefined): boolean {
-  return lifetime?.ttl !== undefined && lifetime.ttl <= 0;
 }
 
 /** A new file, and the folder for it where there is none yet. */
@@ -136,11 +144,6 @@ async function writeAll(file: number, bytes: Uint8Array): Promise<void> {
   for (let offset = 0; offset < bytes.length; ) {
     offset += (await writeSome(file, bytes, offset)).bytesWritten;
   }
-}
-
-/** Paths are made of UUIDs and nothing else, so that none leads out of the folder. */
-function isUuid(text: string): boolean {
-  return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text);
 }
 
 /** Throws `dataDirectoryUnusable` when nothing can be written there. */

@@ -3,6 +3,12 @@
 export const assetFormats = ['jpg', 'png', 'webp'] as const;
 export type AssetFormat = (typeof assetFormats)[number];
 
+export const mediaTypes: Readonly<Record<AssetFormat, string>> = {
+  jpg: 'image/jpeg',
+  png: 'image/png',
+  webp: 'image/webp',
+};
+
 export type Asset = {
   uuid: string;
   format: AssetFormat;
@@ -18,6 +24,8 @@ export type PutOptions = {
   durable?: boolean;
   /** Most bytes that the owner may have stored with this image. */
   quota?: number;
+  /** A storage that is away is waited for until this is aborted; without it the write soon fails. */
+  patience?: AbortSignal;
 };
 
 export interface AssetStore {
@@ -28,6 +36,18 @@ export interface AssetStore {
   /** Whether `get` would find it; no use. */
   has(uuid: string): Promise<boolean>;
   delete(uuid: string): Promise<void>;
+  /** By which a client reads the image; `publicUrl` is the address by which it reaches this server. */
+  urlOf(uuid: string, format: AssetFormat, publicUrl: string): Promise<string>;
   /** Removes images past their expiry, and those without one that were not used for `retention` milliseconds. */
   sweep(retention: number): Promise<void>;
+}
+
+/** Names of stored images are made of UUIDs and nothing else, so that none leads elsewhere. */
+export function isUuid(text: string): boolean {
+  return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text);
+}
+
+/** An image that this server answers itself. */
+export function frontUrl(uuid: string, format: AssetFormat, publicUrl: string): string {
+  return `${publicUrl}/images/${uuid}.${format}`;
 }

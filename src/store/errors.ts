@@ -15,6 +15,8 @@ export const storeErrors = {
   keyTaken: 'There is an API key of this name.',
   keyUnknown: 'There is no API key of this name.',
   modelInstalled: 'A model of this id, or a folder of its name, is in the models directory already.',
+  storageRefused: 'The bucket of the images refuses a request: wrong keys, rights or name.',
+  storageUnreachable: 'The bucket of the images does not answer.',
   storageLimitReached: 'The stored images of an API key would exceed its quota.',
   manifestInvalid: 'A manifest.json in the models directory has a fault.',
 } as const;

@@ -107,6 +107,11 @@ export class Lifetimes {
   }
 }
 
+/** Past its expiry, and not swept yet. */
+export function isOver(lifetime: Lifetime | undefined): boolean {
+  return lifetime?.ttl !== undefined && lifetime.ttl <= 0;
+}
+
 function refuseExcess(stored: number, bytes: number, quota: number): void {
   if (stored + bytes <= quota) return;
   const message = `This key has ${stored} bytes of stored images, and the new one has ${bytes}; expected at most ${quota} together. Delete some with mediaStorage.`;

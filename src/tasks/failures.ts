@@ -48,6 +48,8 @@ const unavailable: readonly string[] = [
   'databaseFull',
   'inputWriteFailed',
   'notEnoughMemory',
+  'storageRefused',
+  'storageUnreachable',
 ] satisfies (EngineErrorCode | StoreErrorCode)[];
 
 /** Turns what reading a late reply throws into a failure: the transport that reads it knows no errors of the stores. */

@@ -11,7 +11,7 @@ import { createLog } from '../../src/log.ts';
 import { assemble } from '../../src/server/assemble.ts';
 import type { ConnectionTimes } from '../../src/server/connection.ts';
 import { createServer } from '../../src/server/server.ts';
-import type { FileAssetStore } from '../../src/store/assets-fs.ts';
+import type { AssetStore } from '../../src/store/assets.ts';
 import type { KeyStore } from '../../src/store/keys.ts';
 import type { TaskService } from '../../src/tasks/service.ts';
 
@@ -53,7 +53,7 @@ export class FakeEngine implements EnginePool {
 export type Bench = {
   server: FastifyInstance;
   engine: FakeEngine;
-  assets: FileAssetStore;
+  assets: AssetStore;
   keys: KeyStore;
   service: TaskService;
   logged: string[];

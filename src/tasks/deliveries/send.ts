@@ -6,10 +6,10 @@ import { stringifyJson } from '../../api/json.ts';
 import { type Reply, toEnvelope } from '../../api/results.ts';
 import { type FetchLimits, type SendLimits, sendTo } from '../../net/fetch.ts';
 import type { AssetStore } from '../../store/assets.ts';
+import { mediaTypes } from '../../store/assets.ts';
 import type { Delivery } from '../../store/deliveries.ts';
 import type { TaskStore } from '../../store/tasks.ts';
 import { knownTask } from '../results/lookup.ts';
-import { mediaTypes } from '../results/media-types.ts';
 import { readItem, showResult } from '../results/outcome.ts';
 import type { Send } from './outbox.ts';
 

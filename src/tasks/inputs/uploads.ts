@@ -25,7 +25,7 @@ export async function keepUpload(
   const { assets, quota } = sources;
   const asset = { uuid, format, bytes, account: caller.account };
   await assets.put(asset, { durable: true, ...(quota === undefined ? {} : { quota }) });
-  return { uuid, url: `${caller.publicUrl}/images/${uuid}.${format}` };
+  return { uuid, url: await assets.urlOf(uuid, format, caller.publicUrl) };
 }
 
 async function prepare(bytes: Uint8Array, place: Place, { decoder, maxPixels }: Sources) {

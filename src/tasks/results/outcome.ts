@@ -4,8 +4,8 @@ import { type Failure, failure } from '../../api/errors.ts';
 import { stringifyJson } from '../../api/json.ts';
 import type { ImageItem, PendingReply, Reply } from '../../api/results.ts';
 import type { AssetStore } from '../../store/assets.ts';
+import { mediaTypes } from '../../store/assets.ts';
 import type { StoredOutcome, StoredResult } from '../../store/tasks.ts';
-import { mediaTypes } from './media-types.ts';
 import { readSeed, readStored } from './stored-json.ts';
 import type { Terms } from './terms.ts';
 
@@ -73,7 +73,7 @@ async function showImage(
   });
   if (outputType === 'URL') {
     if (!(await assets.has(imageUUID))) return noLongerStored(facts);
-    return tell({ imageURL: `${publicUrl}/images/${imageUUID}.${format}` });
+    return tell({ imageURL: await assets.urlOf(imageUUID, format, publicUrl) });
   }
   const asset = await assets.get(imageUUID);
   if (!asset) return noLongerStored(facts);

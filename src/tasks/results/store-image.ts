@@ -3,14 +3,18 @@ import type { AssetStore } from '../../store/assets.ts';
 import type { KnownTask } from './lookup.ts';
 import type { KeptItem } from './outcome.ts';
 
+type Finished = { uuid: string; image: FinishedImage; signal: AbortSignal };
+
 /** Stores a finished image, in whatever form it is answered: a later task may name it as a reference. */
 export async function storeImage(
   { account, terms }: KnownTask,
-  { uuid, image: { bytes, format, nsfw } }: { uuid: string; image: FinishedImage },
+  { uuid, image: { bytes, format, nsfw }, signal }: Finished,
   assets: AssetStore,
 ): Promise<KeptItem> {
   const { ttl, taskUUID } = terms;
-  await assets.put({ uuid, format, bytes, account, ...(ttl === undefined ? {} : { ttl: ttl * 1000 }) });
+  const asset = { uuid, format, bytes, account, ...(ttl === undefined ? {} : { ttl: ttl * 1000 }) };
+  // Made in seconds or hours: a storage that is away for a while must not cost the image.
+  await assets.put(asset, { patience: signal });
   const checked = nsfw === undefined ? {} : { NSFWContent: nsfw };
   return { taskType: 'imageInference', taskUUID, imageUUID: uuid, ...checked, format };
 }

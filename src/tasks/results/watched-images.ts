@@ -2,8 +2,8 @@
 
 import type { ResultOf } from '../../api/results.ts';
 import type { EngineEvent } from '../../engine/plan.ts';
+import { mediaTypes } from '../../store/assets.ts';
 import type { Follower } from '../follower.ts';
-import { mediaTypes } from './media-types.ts';
 
 export type WatchItem = ResultOf<'watchTask'>;
 

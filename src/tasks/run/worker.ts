@@ -99,7 +99,7 @@ export class Worker {
     const { price } = task.terms;
     const { width, height, steps } = plan;
     const cost = price === undefined ? undefined : costOf(price, { width, height, steps, seconds });
-    const item = await storeImage(task, { uuid: result, image }, assets);
+    const item = await storeImage(task, { uuid: result, image, signal }, assets);
     return {
       item: { ...item, ...(task.terms.includeCost ? { cost: cost ?? 0 } : {}) },
       use: { images: 1, computeSeconds: seconds, cost: cost ?? 0 },
