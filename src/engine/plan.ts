@@ -119,12 +119,18 @@ export const plainNumerics = {
   referenceIds: 'offset',
 } as const satisfies Numerics;
 
-export type StageName = 'load' | 'encode' | 'decode' | 'faces' | 'safety';
+export type StageName = 'load' | 'encode' | 'denoise' | 'decode' | 'faces' | 'safety';
+
+/** Bytes of a file that are written, and that it will have. */
+export type Bytes = { done: number; total: number };
 
 /** Events of a run, in the order of its stages. Times are milliseconds. */
 export type EngineEvent =
-  /** Work inside a stage; `fraction` is 0..1. Quantising weights for the first time reports here under `load`. */
-  | { type: 'stage-progress'; stage: StageName; message: string; fraction: number }
+  /**
+   * Work inside a stage; `fraction` is 0..1 of what `message` names. Converting weights for the first time reports here
+   * under `load` with its bytes, the blocks of a step under `denoise`.
+   */
+  | { type: 'stage-progress'; stage: StageName; message: string; fraction: number; bytes?: Bytes }
   | { type: 'load-end'; milliseconds: number; device: DeviceName; precision: PrecisionName }
   /** `references`: the size that each was fitted to. */
   | { type: 'encode-end'; milliseconds: number; references?: Size[] }

@@ -11,7 +11,7 @@ import { f32Tensor, floats } from '../../src/engine/onnx/tensor.ts';
 import { openCheckpoint } from '../../src/engine/weights/checkpoint.ts';
 import { quantizeColumns } from '../../src/engine/weights/columns.ts';
 import { fluxDialects } from '../../src/engine/weights/dialects/flux.ts';
-import { openPrepared, type PreparedWeights } from '../../src/engine/weights/prepared.ts';
+import { openPrepared, type PreparedWeights, type Written } from '../../src/engine/weights/prepared.ts';
 import { openSafetensors } from '../../src/engine/weights/safetensors.ts';
 import { WeightSource } from '../../src/engine/weights/source.ts';
 import { Tensors } from './checks/check.ts';
@@ -25,7 +25,7 @@ const device = { device: 'cpu', threads: 1 } as const;
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'retouch-int8-'));
 afterAll(() => fs.rmSync(folder, { recursive: true }));
 
-function finish(making: Generator<number, PreparedWeights | undefined>): {
+function finish(making: Generator<Written, PreparedWeights | undefined>): {
   fractions: number[];
   weights: PreparedWeights;
 } {
@@ -33,7 +33,7 @@ function finish(making: Generator<number, PreparedWeights | undefined>): {
   for (;;) {
     const next = making.next();
     if (next.done) return { fractions, weights: next.value! };
-    fractions.push(next.value);
+    fractions.push(next.value.done / next.value.total);
   }
 }
 

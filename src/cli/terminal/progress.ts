@@ -23,6 +23,7 @@ export const noProgress: Progress = { stage: 'Loading', inside: undefined, step:
 const stages = {
   load: 'Loading',
   encode: 'Encoding',
+  denoise: 'Editing',
   decode: 'Decoding',
   faces: 'Refining',
   safety: 'Checking',

@@ -43,6 +43,14 @@ export function segmentNames(config: FluxConfig): SegmentName[] {
     : ['embed', 'first', 'rest', 'final'];
 }
 
+/** Blocks of the model that a segment computes. */
+export function blocksOf(name: SegmentName, config: FluxConfig): number {
+  const cut = headOf(config);
+  if (name === 'first') return 1;
+  if (name === 'head') return cut - 1;
+  return name === 'rest' ? config.depth + config.depthSingle - cut : 0;
+}
+
 export function segmentBuilder(source: WeightSource, config: FluxConfig): SegmentBuilder {
   const cut = headOf(config);
   return (name, compute, prepared) => {

@@ -76,6 +76,7 @@ async function* prepare<Name extends string>({
   for (;;) {
     const next = making.next();
     if (next.done) return next.value;
-    yield { message: `preparing ${name} for ${precision}`, fraction: next.value };
+    const { done, total } = next.value;
+    yield { message: `preparing ${name} for ${precision}`, fraction: done / total, bytes: next.value };
   }
 }

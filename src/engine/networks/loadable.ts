@@ -1,5 +1,10 @@
 /** A network before it is loaded: its key, the memory it needs, and its load function. */
-type Progress = { message: string; fraction: number };
+type Progress = {
+  message: string;
+  fraction: number;
+  /** Of the file that is being written. */
+  bytes?: { done: number; total: number };
+};
 
 /** Work that yields its progress and can be cancelled at every yield. */
 export type Loading<T> = AsyncGenerator<Progress, T>;

@@ -5,7 +5,7 @@ import type { StepCache } from '../caches/index.ts';
 import { cacheGraph, cacheGraphNames } from '../models/cache-graphs.ts';
 import type { FluxConfig } from '../models/flux-config.ts';
 import { transformerBytes } from '../models/flux-memory.ts';
-import { type SegmentName, segmentBuilder, segmentNames } from '../models/flux-segments.ts';
+import { blocksOf, type SegmentName, segmentBuilder, segmentNames } from '../models/flux-segments.ts';
 import { sinusoid } from '../nn/embedding.ts';
 import { rotaryTable } from '../nn/rope.ts';
 import { DeviceFeeds } from '../onnx/device-feeds.ts';
@@ -46,6 +46,8 @@ export type Acting = {
   /** LoRAs of this evaluation (nn/lora.ts). A step cache takes another object for another network. */
   updates?: Feeds;
   cached?: Cached | undefined;
+  /** Awaited before each segment runs, with the number of blocks that are computed by then. */
+  onBlocks?: ((done: number) => Promise<void>) | undefined;
 };
 
 const noUpdates: Feeds = {};
@@ -152,7 +154,7 @@ export class Transformer {
   async velocity(
     { x, time }: Sample,
     given: Conditioning,
-    { updates = noUpdates, cached }: Acting = {},
+    { updates = noUpdates, cached, onBlocks }: Acting = {},
   ): Promise<Float32Array> {
     const { inChannels, guidance } = this.config;
     const rows = x.length / inChannels;
@@ -166,7 +168,7 @@ export class Transformer {
       ...(guidance ? { g: f32Tensor(sinusoid(given.guidance), [1, 256]) } : {}),
     });
     const look = cached && { ...cached, network: updates };
-    const img = await this.runBlocks(embedded as Embedded, given, { loras, look });
+    const img = await this.runBlocks(embedded as Embedded, given, { loras, look, onBlocks });
     const { velocity } = await this.segments.final!.run(loras, {
       img_in: img,
       vec: embedded.vec!,
@@ -192,12 +194,17 @@ export class Transformer {
   private async runBlocks(
     { vec, img: start, txt, img_mod }: Embedded,
     { ids, imagePrompt = {} }: Conditioning,
-    { loras, look }: { loras: Feeds; look: (Cached & { network: Feeds }) | undefined },
+    {
+      loras,
+      look,
+      onBlocks,
+    }: { loras: Feeds; look: (Cached & { network: Feeds }) | undefined; onBlocks: Acting['onBlocks'] },
   ): Promise<Tensor> {
     const { cos, sin } = this.rotaryOf(ids);
     const looksAfter = look && this.placeOf(look.pass.cache.after);
     let [img, after, entry] = [start, 'nothing' as Place, undefined as Tensor | undefined];
     const spent = new Set<Tensor>([txt]);
+    let blocks = 0;
     for (const name of ['first', 'head', 'rest'] as const) {
       const segment = this.segments[name];
       if (!segment) continue;
@@ -211,7 +218,9 @@ export class Transformer {
         }
       }
       const feeds = { img_in: img, txt_in: txt, vec, cos, sin, ...(name === 'first' ? { img_mod } : {}) };
+      await onBlocks?.(blocks);
       const out = await segment.run(loras, imagePrompt, feeds);
+      blocks += blocksOf(name, this.config);
       spent.add(img);
       // A cache reads them again; nothing else does.
       if (!look) disposeAll(spent);

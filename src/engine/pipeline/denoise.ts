@@ -8,9 +8,11 @@ import { samplers, type Velocity } from '../samplers/index.ts';
 import { resolutionShift, sigmas } from '../sigmas/index.ts';
 import type { Encoded } from './encode.ts';
 import { type Events, staged } from './events.ts';
+import { interleave, type Report } from './interleave.ts';
 import { previews } from './previews.ts';
 import { checkAborted, type Run } from './run.ts';
 import { StepCaching } from './step-caching.ts';
+import { StepProgress } from './step-progress.ts';
 
 /** Repaints an image under a mask instead of painting a new one: packed tokens as long as the target. */
 export type Repaint = {
@@ -37,18 +39,38 @@ export async function* denoise(run: Run, encoded: Encoded, repaint?: Repaint): E
       ? new StepCaching(plan.cache, steps, await transformer.cacheSessions())
       : undefined;
   const preview = previews(run, encoded);
-  const velocity = preview.watch(guidedVelocity(run, encoded, { transformer, caching }));
   const draw = noiseStream(plan.seed, plan.numerics.noise);
   const noise = () => drawNoise(draw, latent);
   const first = noise();
   const inpainting = repaint && { ...repaint, noise: first };
   let x = repaint ? addNoise(repaint.init, first, schedule[0]!) : first;
+  const sampler = samplers[plan.sampler];
+  const { depth, depthSingle } = transformer.config;
+  const progress = new StepProgress({
+    steps,
+    blocks: depth + depthSingle,
+    passes: Math.ceil(sampler.evaluations(steps) / steps) * (encoded.negative ? 2 : 1),
+  });
+  const sample = (report: Report<void>) => {
+    const onBlocks = async (done: number) => {
+      if (progress.note(done)) await report();
+    };
+    const passes = { transformer, caching, beginPass: () => progress.beginPass(), onBlocks };
+    const velocity = preview.watch(guidedVelocity(run, encoded, passes));
+    return sampler.run(velocity, x, { sigmas: schedule, noise });
+  };
   try {
     let started = performance.now();
-    for await (const step of samplers[plan.sampler].run(velocity, x, { sigmas: schedule, noise })) {
-      const { index, sigma } = step;
-      if (inpainting) step.x = keepOutside(step.x, inpainting, sigma);
-      x = step.x;
+    for await (const next of interleave(sample)) {
+      if ('report' in next) {
+        yield progress.describe();
+        checkAborted(signal);
+        continue;
+      }
+      const { index, sigma } = next.item;
+      if (inpainting) next.item.x = keepOutside(next.item.x, inpainting, sigma);
+      x = next.item.x;
+      progress.endStep();
       const reused = caching && { reused: caching.endStep() };
       yield { type: 'step-end', index, steps, sigma, milliseconds: performance.now() - started, ...reused };
       checkAborted(signal);
@@ -70,21 +92,31 @@ function scheduleOf({ plan, model }: Run, { latent }: Encoded, repaint: Repaint 
   return repaint ? whole.subarray(firstStep(plan.steps, repaint.strength)) : whole;
 }
 
+/** The network, and who is told of each pass through it. */
+type Passes = {
+  transformer: Transformer;
+  caching: StepCaching | undefined;
+  beginPass(): void;
+  onBlocks(done: number): Promise<void>;
+};
+
 /** The network's velocity under the plan's LoRAs, and with a negative prompt under classifier-free guidance. */
 function guidedVelocity(
   { plan, model, signal }: Run,
   { given, negative }: Encoded,
-  { transformer, caching }: { transformer: Transformer; caching: StepCaching | undefined },
+  { transformer, caching, beginPass, onBlocks }: Passes,
 ): Velocity {
   return async (x, sigma) => {
     const sample = { x, time: timestepInput(sigma, plan.numerics.timestepRounding) };
     const updates = model.loras.transformer(sigma);
-    const velocity = (conditioning: Conditioning) =>
-      caching
+    const velocity = (conditioning: Conditioning) => {
+      beginPass();
+      return caching
         ? caching.evaluate(conditioning, (cached) =>
-            transformer.velocity(sample, conditioning, { updates, cached }),
+            transformer.velocity(sample, conditioning, { updates, cached, onBlocks }),
           )
-        : transformer.velocity(sample, conditioning, { updates });
+        : transformer.velocity(sample, conditioning, { updates, onBlocks });
+    };
     const v = await velocity(given);
     if (!negative) return v;
     checkAborted(signal);

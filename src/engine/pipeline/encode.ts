@@ -102,6 +102,7 @@ function encodeGuides({ trueCfg }: Plan, model: Model): Events<ImagePrompts> {
 async function* encodeTexts(plan: Plan, model: Model): Events<Texts> {
   const text = yield* staged('encode', model.textEncoder());
   const updates = model.loras.text();
+  yield { type: 'stage-progress', stage: 'encode', message: 'encoding the prompt', fraction: 0 };
   return {
     prompt: await text.encode(plan.prompt, updates),
     negative: plan.trueCfg > 1 ? await text.encode(plan.negativePrompt, updates) : undefined,

@@ -61,6 +61,7 @@ async function* kontext(run: Run, begin: number): Events {
   checkAborted(signal);
   const x = yield* denoise(run, encoded, kept?.repaint);
   const decoding = performance.now();
+  yield { type: 'stage-progress', stage: 'decode', message: 'decoding the image', fraction: 0 };
   let bitmap = yield* staged('decode', decode(plan, { x, encoded }, model.imageDecoder(encoded.canvas)));
   yield { type: 'decode-end', milliseconds: performance.now() - decoding };
   if (plan.faces) bitmap = yield* refineFaces(run, plan.faces, bitmap);

@@ -14,6 +14,7 @@ export const firstPhase: Phase = { after: 'loading the model' };
 const inside: Readonly<Record<StageName, string>> = {
   load: 'loading the model',
   encode: 'encoding the prompt and references',
+  denoise: 'denoising',
   decode: 'decoding the image',
   faces: 'refining faces',
   safety: 'checking the content',

@@ -1,6 +1,6 @@
 /** Notices a hung engine: one that is silent for much longer than it ever was in the same activity. */
 
-import type { EngineEvent, Plan } from '../plan.ts';
+import type { EngineEvent, Plan, StageName } from '../plan.ts';
 import { firstPhase, phaseAfter, phaseText } from './phase.ts';
 
 export type WatchdogOptions = {
@@ -83,7 +83,8 @@ export class Watch {
     this.#watchdog.measure(this.#plan, this.#activity, performance.now() - this.#since);
     this.#phase = phaseAfter(event, this.#plan, this.#phase);
     this.#after = activityAfter(event) ?? this.#after;
-    this.#inside = event.type === 'stage-progress' && event.fraction < 1 ? event.stage : undefined;
+    this.#inside =
+      event.type === 'stage-progress' && event.fraction < 1 ? activities[event.stage] : undefined;
     this.#listen();
   }
 
@@ -114,6 +115,15 @@ export class Watch {
     return `The engine has been silent for ${seconds.toFixed(1)} s while ${phaseText(this.#phase)}; it is replaced after ${limit.toFixed(1)} s.`;
   }
 }
+
+const activities: Readonly<Record<StageName, Activity>> = {
+  load: 'load',
+  encode: 'encode',
+  denoise: 'step',
+  decode: 'decode',
+  faces: 'faces',
+  safety: 'safety',
+};
 
 function activityAfter(event: EngineEvent): Activity | undefined {
   switch (event.type) {

@@ -73,9 +73,12 @@ export class PreparedWeights {
   }
 }
 
+/** Bytes of the file that are written, and that it will have. */
+export type Written = { done: number; total: number };
+
 /**
- * Opens the cached file when it was made from this checkpoint, otherwise writes it and yields the fraction done, 0..1,
- * after every layer. The file is written under a temporary name and renamed when complete, so a crash leaves no
+ * Opens the cached file when it was made from this checkpoint, otherwise writes it and yields how much is written after
+ * every layer. The file is written under a temporary name and renamed when complete, so a crash leaves no
  * incomplete cache. Returns undefined and writes nothing when the checkpoint needs no conversion.
  *
  * @throws RetouchError `cacheFull` when the disk has no room for it
@@ -84,7 +87,7 @@ export function* openPrepared(
   source: WeightSource,
   linears: readonly LinearShape[],
   { precision, file }: { precision: PrecisionName; file: string },
-): Generator<number, PreparedWeights | undefined> {
+): Generator<Written, PreparedWeights | undefined> {
   const layers = linears.flatMap((linear) => layerOf(source, linear, precision) ?? []);
   if (layers.length === 0) return undefined;
   const origin = originOf(source.checkpoint, layers);
@@ -190,7 +193,7 @@ function originOf(checkpoint: Checkpoint, layers: readonly Layer[]): string {
   return [formatVersion, ...files, ...tensors].join('|');
 }
 
-function* write(layers: readonly Layer[], file: string, partial: string, origin: string): Generator<number> {
+function* write(layers: readonly Layer[], file: string, partial: string, origin: string): Generator<Written> {
   const header: Record<string, unknown> = { __metadata__: { origin } };
   let end = 0;
   for (const { name, dtype, shape } of layers.flatMap(({ tensors }) => tensors)) {
@@ -203,15 +206,19 @@ function* write(layers: readonly Layer[], file: string, partial: string, origin:
   const padded = Buffer.concat([text, Buffer.alloc((8 - (text.length % 8)) % 8, ' ')]);
   const prefix = Buffer.alloc(8);
   prefix.writeBigUInt64LE(BigInt(padded.length));
-  checkRoom(file, prefix.length + padded.length + end);
+  const total = prefix.length + padded.length + end;
+  checkRoom(file, total);
   const fd = fs.openSync(partial, 'w');
   try {
     writeAll(fd, prefix);
     writeAll(fd, padded);
-    for (const [i, layer] of layers.entries()) {
-      for (const { buffer, byteOffset, byteLength } of layer.make())
+    let done = prefix.length + padded.length;
+    for (const layer of layers) {
+      for (const { buffer, byteOffset, byteLength } of layer.make()) {
         writeAll(fd, Buffer.from(buffer as ArrayBuffer, byteOffset, byteLength));
-      yield (i + 1) / layers.length;
+        done += byteLength;
+      }
+      yield { done, total };
     }
     fs.fsyncSync(fd);
   } finally {
