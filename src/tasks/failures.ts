@@ -16,7 +16,7 @@ import type { NetErrorCode } from '../net/errors.ts';
 import type { QueueErrorCode } from '../queue/queue.ts';
 import type { StoreErrorCode } from '../store/errors.ts';
 
-/** Codes with a counterpart on the wire. Others keep their code, with status 500. */
+/** Codes that have another code on the wire. The rest keep their code, with status 500. */
 const wireCodes = {
   engineAborted: 'taskCancelled',
   engineClosed: 'serverUnavailable',
@@ -27,7 +27,7 @@ const wireCodes = {
   storageLimitReached: 'storageLimitExceeded',
 } satisfies Partial<Record<EngineErrorCode | NetErrorCode | QueueErrorCode | StoreErrorCode, ApiErrorCode>>;
 
-/** Found when a LoRA's file is read for the model. */
+/** Errors of a LoRA's file, found when it is read for the model. */
 const loraFaults: readonly string[] = [
   'loraInvalid',
   'loraMisfit',
@@ -52,21 +52,21 @@ const unavailable: readonly string[] = [
   'storageUnreachable',
 ] satisfies (EngineErrorCode | StoreErrorCode)[];
 
-/** Turns what reading a late reply throws into a failure: the transport that reads it knows no errors of the stores. */
+/** Turns an error of reading a late reply into a failure, because transports do not know the stores' errors. */
 export function guardRead(reply: PendingReply, place: ErrorPlace, log: Log): PendingReply {
   if (!('read' in reply)) return reply;
   const read = () => reply.read().catch((error) => ({ failure: toFailure(error, place, log) }));
   return { ...reply, read };
 }
 
-/** Folders of a diffusers model, which tell its files of one name apart. */
+/** Folders of a diffusers model; they distinguish files with the same name. */
 const components = 'transformer|vae|text_encoder(?:_2)?|tokenizer(?:_2)?|scheduler';
 const absolutePath = new RegExp(
   String.raw`(?<![\w.:/-])(?:[A-Za-z]:)?[\\/](?:[^\s'"\`,;:()\\/]+[\\/])+?((?:(?:${components})[\\/])?[^\s'"\`,;:()\\/]*)(?![^\s'"\`,;:()])`,
   'g',
 );
 
-/** Clients learn the names of files, in their model at most: the folders above are the operator's. */
+/** Reduces paths to the part inside the model's folder: clients must not learn the operator's folders. */
 export function withoutPaths(message: string): string {
   return message.replace(absolutePath, '$1');
 }

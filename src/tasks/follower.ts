@@ -1,12 +1,12 @@
-/** A client that watches its images being made: for previews and progress. */
+/** A client that follows its images: previews and progress. */
 
 import type { EngineEvent } from '../engine/plan.ts';
 
-/** Its functions are called by the worker and must not throw. */
+/** The worker calls its functions, which must not throw. */
 export type Follower = {
-  /** Most previews of each image that it wants; each takes the time of decoding one. */
+  /** Most previews of each image; each takes the time of one decoding. */
   previews: number;
-  /** The task is accepted; it waits for its turn. */
+  /** Called when the task is accepted and queued. */
   onAccept(): void;
   /** `result` is the UUID of the image. */
   onEvent(result: string, event: EngineEvent): void;

@@ -1,6 +1,6 @@
 /**
- * Performs a valid Task, whichever transport it came over: the table of handlers says how each type is performed. Images
- * are made by the queue's worker, and go on being made whether or not a client waits.
+ * Performs a valid Task of any transport with the handler of its type. The queue's worker makes the images, whether or
+ * not a client waits.
  */
 
 import type { Failure } from '../api/errors.ts';
@@ -75,13 +75,13 @@ export class TaskService {
     return failures.map((failure) => ({ failure }));
   }
 
-  /** Seconds after which there may be room for a task that found none. */
+  /** Seconds after which a task that found the queue full may find room. */
   get retryAfter(): number {
     const { pace, uses } = this.#options;
     return pace.retryAfter(uses.queue.depth);
   }
 
-  /** Ends the waiting of every client; accepted tasks go on at the next start. */
+  /** Ends the wait of every client; accepted tasks resume at the next start. */
   close(): void {
     this.#options.uses.tracker.close();
     this.resumption.close();

@@ -1,4 +1,7 @@
-/** A task is accepted by writing it down, before any client is told: from then on this server owes its results. */
+/**
+ * Accepts tasks: the commit comes before the acknowledgement, and from the commit on the server guarantees one outcome
+ * per image.
+ */
 
 import { randomUUID } from 'node:crypto';
 import { apiError } from '../../api/errors.ts';
@@ -38,7 +41,7 @@ export class Acceptance {
   }
 
   /**
-   * Writes task, results, jobs and usage in one commit. `uuid` is the server's own id of the task. Throws `queueFull`,
+   * Writes task, results, jobs and usage in one commit. `uuid` is the server's id of the task. Throws `queueFull`,
    * `rateLimitExceeded`, `storageLimitExceeded` and the codes of the stores; then nothing of the task is kept.
    */
   async accept(
@@ -57,7 +60,8 @@ export class Acceptance {
         warnings,
       }),
     );
-    // Before anything is written, and again inside the transaction: other tasks are accepted during the write.
+    // Checked before anything is written, and again inside the transaction, because other tasks are accepted during the
+    // write.
     this.#refuseExcess(images.length, account);
     await inputs.write(uuid, files);
     const stored = {
@@ -68,7 +72,7 @@ export class Acceptance {
       request: stringifyJson(withoutImages(wire)),
       terms: stringifyJson(termsOf(task, caller, models.find(task.model)?.price)),
     };
-    // The client of a sync task is still connected, and sees a power failure itself: no fsync before the work begins.
+    // No fsync for a sync task: its client is still connected and notices a power failure itself.
     const awaited = isAwaited(task, caller);
     const jobs = results.map((result) => result.uuid);
     const record = () => {
@@ -107,10 +111,10 @@ export class Acceptance {
   }
 }
 
-/** Longest string of a request that is kept for getTaskDetails. */
+/** Characters after which getTaskDetails cuts a string of the request. */
 const maxCharacters = 4096;
 
-/** Encoded images in the request would fill the database, and their owner has them. */
+/** Cuts long strings: encoded images of the request would fill the database, and the client has them. */
 function withoutImages(wire: unknown): unknown {
   if (typeof wire === 'string' && wire.length > maxCharacters)
     return `${wire.slice(0, 60)}… (${wire.length} characters)`;

@@ -1,4 +1,4 @@
-/** Rules that need more than the request itself: the tasks accepted before, and the addresses this server may call. */
+/** Checks that need more than the request: the tasks accepted before, and the addresses that this server may call. */
 
 import { apiError, type ErrorPlace } from '../../api/errors.ts';
 import type { ImageInferenceTask } from '../../api/tasks/image-inference.ts';
@@ -8,7 +8,7 @@ import { checkUrl, type FetchLimits } from '../../net/fetch.ts';
 import type { TaskStore } from '../../store/tasks.ts';
 import type { Tracker } from '../results/tracker.ts';
 
-/** Throws `conflictTaskUUID`. Other accounts' tasks do not count: nobody learns which UUIDs they use. */
+/** Throws `conflictTaskUUID`. Tasks of other accounts do not count, so that their UUIDs stay secret. */
 export function refuseRepeat(
   { taskType, taskUUID }: ImageInferenceTask,
   account: string,
@@ -19,7 +19,7 @@ export function refuseRepeat(
   throw apiError('conflictTaskUUID', message, { parameter: 'taskUUID', taskType, taskUUID });
 }
 
-/** Throws `invalidWebhookURL`, `invalidUploadEndpoint` for an address that this server does not call. */
+/** Throws `invalidWebhookURL`, `invalidUploadEndpoint` for an address that this server must not call. */
 export async function checkReceivers(
   task: ImageInferenceTask,
   limits: Omit<FetchLimits, 'maxBytes'>,

@@ -3,8 +3,8 @@ import type { Caller } from '../handlers/handler.ts';
 
 /**
  * Whether the client waits for the results, instead of an acknowledgement. A webhook replaces the answer of an HTTP
- * request. Over a WebSocket a sync task is pushed its results all the same: the SDKs for it collect items with an
- * imageUUID, and wait until their time limit for those that an acknowledgement stands for.
+ * request. Over a WebSocket a sync task still gets its results pushed: the SDKs wait for items with an imageUUID until
+ * their time limit, and an acknowledgement has none.
  */
 export function isAwaited(
   { deliveryMethod, webhookURL }: Pick<ImageInferenceTask, 'deliveryMethod' | 'webhookURL'>,

@@ -5,7 +5,7 @@ import type { TaskStore } from '../../store/tasks.ts';
 
 export type RestoreOptions = { tasks: TaskStore; inputs: InputStore; queue: Queue; log: Log };
 
-/** Queues again what an earlier process accepted and did not finish, and removes inputs that no task needs. */
+/** Queues the unfinished images of an earlier process again, and removes inputs that no task needs. */
 export async function restoreTasks({ tasks, inputs, queue, log }: RestoreOptions): Promise<void> {
   const open = tasks.unmadeResults();
   await inputs.keepOnly(new Set(tasks.openTasks()));

@@ -15,14 +15,14 @@ import type { Log } from '../../log.ts';
 import type { NetErrorCode } from '../../net/errors.ts';
 import type { Delivery, DeliveryStore } from '../../store/deliveries.ts';
 
-/** Sends, or throws why not. */
+/** Sends one delivery; throws when it failed. */
 export type Send = (delivery: Delivery, signal: AbortSignal) => Promise<void>;
 
 export type OutboxOptions = {
   deliveries: DeliveryStore;
-  /** Tries before one is given up. */
+  /** Attempts before a delivery is given up. */
   maxAttempts: number;
-  /** Milliseconds before the second try, doubled up to `longestDelay`. */
+  /** Milliseconds before the second attempt, doubled up to `longestDelay`. */
   firstDelay?: number;
   longestDelay?: number;
   log: Log;
@@ -30,17 +30,17 @@ export type OutboxOptions = {
 
 export type OutboxHandlers = {
   send: Send;
-  /** Called once per delivery, when it arrived or was given up. An error thrown here makes the delivery be tried again. */
+  /** Called once per delivery, when it was acknowledged or given up. If it throws, the delivery is tried again. */
   onEnd: (delivery: Delivery, error: RetouchError | undefined) => void;
 };
 
-/** A receiver may ask for a longer wait; an hour is what a client may have to wait for. */
+/** A receiver may ask for a longer delay (`Retry-After`); an hour at most, because clients may wait for the upload. */
 const longestRetryAfter = 3_600_000;
 
-/** Milliseconds; longer timers fire at once. */
+/** Milliseconds; Node.js fires longer timers at once. */
 const longestTimer = 2 ** 31 - 1;
 
-/** Requests at once: in all, for one account, and to one host. */
+/** Most concurrent requests: in all, of one account, and to one host. */
 const places = { all: 64, account: 32, host: 8 };
 
 export class Outbox {
@@ -59,7 +59,7 @@ export class Outbox {
     this.wake();
   }
 
-  /** To be called when something was added. */
+  /** Call after a delivery was added. */
   wake(): void {
     if (this.#closing.signal.aborted || !this.#handlers) return;
     clearTimeout(this.#timer);
@@ -71,7 +71,7 @@ export class Outbox {
     }
   }
 
-  /** Stops what is being sent; it is sent again after the next start. */
+  /** Aborts running deliveries; they are sent again after the next start. */
   async close(): Promise<void> {
     this.#closing.abort();
     clearTimeout(this.#timer);
@@ -81,7 +81,7 @@ export class Outbox {
   #sendDue(handlers: OutboxHandlers): void {
     const { deliveries } = this.#options;
     let wait: number | undefined;
-    // Each round may fill the share of an account or a host, which the next one then leaves out.
+    // A round may reach the limit of an account or a host, which the next round then skips.
     for (let begun = true; begun && this.#underWay.size < places.all; ) {
       begun = false;
       const running = [...this.#underWay.values()].map(({ delivery }) => delivery);
@@ -118,7 +118,8 @@ export class Outbox {
     try {
       this.#end(delivery, failure, onEnd);
     } catch (error) {
-      // Still in the outbox, but not at once again: whatever hinders the writing needs time to go.
+      // The delivery stays in the outbox, but is not retried at once: the cause of the failed write may take time to
+      // pass.
       this.#options.log.error('The end of a delivery cannot be written down.', {
         kind: delivery.kind,
         error,
@@ -146,7 +147,7 @@ export class Outbox {
     }
   }
 
-  /** A client may read it: no stack and no path. */
+  /** Clients read this text, so it has no stack and no path. */
   #toRetouchError(error: unknown): RetouchError {
     if (error instanceof RetouchError) return error;
     this.#options.log.error('A delivery failed because of a bug.', { error });
@@ -156,14 +157,14 @@ export class Outbox {
     );
   }
 
-  /** With jitter, so that many that failed together do not come back together. */
+  /** With jitter, so that deliveries that failed together are not retried together. */
   #delay(failures: number): number {
     const { firstDelay, longestDelay } = this.#options;
     return Math.round(backOff(failures, firstDelay, longestDelay) * (0.75 + Math.random() / 4));
   }
 }
 
-/** How many of its places each account and each host has taken. */
+/** Counts the running deliveries of each account and each host. */
 class Shares {
   readonly #accounts = new Map<string, number>();
   readonly #hosts = new Map<string, number>();
@@ -172,7 +173,7 @@ class Shares {
     for (const delivery of running) this.#count(delivery);
   }
 
-  /** False when there is no place left for this one. */
+  /** False when a limit is reached. */
   take(delivery: Delivery): boolean {
     const { account, host } = delivery;
     if ((this.#accounts.get(account) ?? 0) >= places.account) return false;
@@ -193,17 +194,17 @@ class Shares {
   }
 }
 
-/** A 4xx says that the request is wrong, and the same request stays wrong; these are about the moment. */
+/** A 4xx means that the request is wrong, and a retry does not help; these are the temporary ones. */
 const passingStatuses = [408, 425, 429];
 
-/** The same request would fail again. */
+/** Whether the same request would fail again. */
 function isPermanent({ code, details: { status } }: RetouchError): boolean {
   const codes: string[] = ['addressRefused', 'urlRefused'] satisfies NetErrorCode[];
   if (codes.includes(code) || code === 'mediaNotFound' || code === 'databaseCorrupt') return true;
   return typeof status === 'number' && status >= 400 && status < 500 && !passingStatuses.includes(status);
 }
 
-/** Milliseconds that the receiver asked to wait (RFC 9110, 10.2.3), within bounds. */
+/** Milliseconds of the receiver's `Retry-After` (RFC 9110, 10.2.3), clamped. */
 function retryAfterOf({ details: { retryAfter } }: RetouchError): number | undefined {
   if (typeof retryAfter !== 'string') return undefined;
   const milliseconds = /^\d+$/.test(retryAfter)

@@ -13,9 +13,9 @@ import { knownTask } from '../results/lookup.ts';
 import { readItem, showResult } from '../results/outcome.ts';
 import type { Send } from './outbox.ts';
 
-/** The protocol's limit for a webhook's receiver. */
+/** Milliseconds that the protocol gives a webhook's receiver. */
 const webhookMilliseconds = 5_000;
-/** Enough for a large image over a slow line. */
+/** Milliseconds; enough for a large image over a slow line. */
 const uploadMilliseconds = 60_000;
 
 type WebhookStyle = {
@@ -65,7 +65,7 @@ function webhookBody(reply: Reply, style: WebhookStyle['body']): object {
   return errors ? { errors } : { data };
 }
 
-/** The signature covers the time, so that a receiver can refuse a replay. */
+/** The signature covers the timestamp, so that a receiver can refuse a replay. */
 export function webhookHeaders(
   { uuid }: Pick<Delivery, 'uuid'>,
   body: Uint8Array,

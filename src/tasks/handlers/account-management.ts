@@ -5,7 +5,7 @@ import type { KeyStore } from '../../store/keys.ts';
 import { dateOf, type UsageDay, type UsageStore } from '../../store/usage.ts';
 import type { Call } from './handler.ts';
 
-/** Nothing is paid here, but some clients refuse to begin with an empty balance. */
+/** There is no payment here, but some clients refuse to start with an empty balance. */
 const unlimitedBalance = 1_000_000;
 
 const dayMilliseconds = 86_400_000;

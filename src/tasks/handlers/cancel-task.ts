@@ -29,7 +29,7 @@ export function* cancelTask(
     taskType: task.type,
     taskUUID: task.terms.taskUUID,
   });
-  // An image that is made stays, also while it is being uploaded.
+  // A finished image stays, also during its upload.
   const open = tasks
     .results(task.uuid)
     .filter(({ item, failure, made }) => item === null && failure === null && made === null);

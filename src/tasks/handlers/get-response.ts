@@ -10,8 +10,8 @@ import type { Call } from './handler.ts';
 type Uses = { tasks: TaskStore; assets: AssetStore; tracker: Tracker };
 
 /**
- * One reply per image, in the order of the seeds, each time all of them. A task's failure is data here: the request itself
- * still succeeds with 200.
+ * One reply for every image, in the order of the seeds. A task's failure is data here: the request itself still
+ * succeeds with 200.
  */
 export async function* getResponse(
   { taskUUID, taskType }: GetResponseTask,

@@ -12,13 +12,16 @@ export type Caller = {
   publicUrl: string;
   /** Session of the connection, over a WebSocket: its client receives the results, now or after it reconnects. */
   session?: string;
-  /** Fires when the client has gone. An accepted task goes on. */
+  /** Aborts when the client disconnects. An accepted task continues. */
   signal: AbortSignal;
-  /** Hears how the images of its task are made, while it waits for them. */
+  /** Gets the events of the task's images while the client waits for them. */
   follower?: Follower;
-  /** Its connection is kept alive while it waits, so that it waits for as long as the images take. */
+  /** Whether the connection is kept alive during the wait, so that the wait has no time limit. */
   patient?: boolean;
-  /** It cannot read a poll of which some images are done: all are `processing` until every one is. */
+  /**
+   * Whether the client cannot read a partly finished batch: a poll then shows all images as `processing` until all are
+   * done.
+   */
   wholePolls?: boolean;
 };
 

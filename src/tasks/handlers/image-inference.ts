@@ -1,4 +1,4 @@
-/** imageInference: resolve → plan → accept, then the images as they are made, or an acknowledgement. */
+/** imageInference: resolve → plan → accept, then each image when it is finished, or an acknowledgement. */
 
 import { randomUUID } from 'node:crypto';
 import type { PendingReply } from '../../api/results.ts';

@@ -1,4 +1,4 @@
-/** The handler of each task type. A further one is a file beside this and a line in the table. */
+/** The handler of each task type. To add one, add a file in this folder and a line in the table. */
 
 import type { TaskName, TaskOf } from '../../api/tasks/index.ts';
 import { accountManagement } from './account-management.ts';

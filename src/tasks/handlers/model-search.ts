@@ -1,4 +1,4 @@
-/** modelSearch: the installed models and adapters that a search finds, the best first. */
+/** modelSearch: the installed models and adapters that match a search, the best match first. */
 
 import type { FoundModel, Reply } from '../../api/results.ts';
 import { listedSizes, nearestSize } from '../../api/sizes.ts';
@@ -55,7 +55,7 @@ function passes(model: FoundModel, task: ModelSearchTask): boolean {
     (type === undefined || model.type === type) &&
     (architecture === undefined ||
       model.architecture === (architectureAliases[architecture] ?? architecture)) &&
-    // Only ControlNets have a conditioning, and none is installed.
+    // Only ControlNets have a conditioning, and this server has none.
     conditioning === undefined &&
     // Every client of the server may use every installed model.
     (visibility === 'all' || visibility === 'public') &&
@@ -84,7 +84,7 @@ function wordsOf(text: string): string[] {
   return text.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? [];
 }
 
-/** Architecture in a manifest or a request → the name that answers give. */
+/** Architecture in a manifest or a request → its name in answers. */
 const architectureAliases: Readonly<Record<string, string>> = {
   'flux-kontext': 'fluxkontextdev',
   'flux-1-kontext-dev': 'fluxkontextdev',
@@ -111,7 +111,7 @@ function showModel(model: Model, publicUrl: string): FoundModel {
     license,
     photographs,
     examples: model.examples.map(({ prompt, image }) => {
-      // Examples of one picture have one address.
+      // Examples with the same picture share its URL.
       const first = model.examples.findIndex((other) => other.image === image);
       return {
         prompt,
@@ -121,7 +121,7 @@ function showModel(model: Model, publicUrl: string): FoundModel {
   };
 }
 
-/** Where the server has the picture of a model's example. */
+/** Path of the URL of a model's example picture. */
 function examplePath(air: string, index: number): string {
   return `/models/${encodeURIComponent(air)}/examples/${index}`;
 }

@@ -15,8 +15,8 @@ type Uses = { tasks: TaskStore; tracker: Tracker; queue: Pick<Queue, 'position'>
 const queueInterval = 1000;
 
 /**
- * Every change of every image until the last one ends, or the connection, or the server. A caller without a connection
- * is told the state once.
+ * Yields every change of every image until the last image ends, the client disconnects or the server stops. Over HTTP
+ * it yields the state once.
  */
 export async function* watchTask(
   { taskUUID, taskType, previews = 0 }: WatchTaskTask,
@@ -37,7 +37,7 @@ export async function* watchTask(
   caller.signal.addEventListener('abort', wake);
   try {
     for (;;) {
-      // Asked for before the look at the store, so that no change falls between.
+      // Subscribes before it reads the store, so that no change is missed.
       const change = watch.next();
       const results = tasks.results(uuid);
       const isClaimed = tracker.claimed(name) === uuid;
@@ -50,7 +50,7 @@ export async function* watchTask(
       const facts = images.take();
       for (const result of results) {
         const state = describe(result, facts.get(result.uuid), queue);
-        // A place that did not change is not worth a message, nor is an end that was told.
+        // Sends neither an unchanged place in the queue nor an end that was sent before.
         const text = `${state.status} ${state.queuePosition}`;
         if (told.get(result.uuid) === text && !facts.has(result.uuid)) continue;
         told.set(result.uuid, text);
@@ -84,7 +84,7 @@ function isSettled({ item, failure }: StoredResult): boolean {
   return item !== null || failure !== null;
 }
 
-/** A picture that waits for its upload is made. */
+/** An image that waits for its upload counts as finished. */
 function isUnmade(result: StoredResult): boolean {
   return !isSettled(result) && result.made === null;
 }

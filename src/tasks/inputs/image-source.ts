@@ -21,7 +21,7 @@ export type Sources = {
   maxPixels?: number;
 };
 
-/** The account whose stored images may be read, and when to stop. */
+/** The account whose stored images may be read, and the signal that stops the fetch. */
 export type Requester = { account: string; signal: AbortSignal };
 
 /** The parameter that names the image; `where` has its index as well. */
@@ -36,7 +36,7 @@ export async function readImage(
   { account, signal }: Requester,
 ): Promise<Uint8Array> {
   const maxBytes = sources.maxImageBytes ?? defaultMaxBytes;
-  // As the WHATWG parsers of URLs and data URIs do.
+  // Like the WHATWG parsers of URLs and data URIs.
   const text = given.trim();
   if (isUuid(text)) return readAsset(text, place, sources, account);
   if (/^data:/i.test(text)) return decodeDataUri(text, place, maxBytes);
@@ -75,7 +75,7 @@ async function download(
     return bytes;
   } catch (error) {
     if (!(error instanceof RetouchError) || error.code === 'fetchAborted') throw error;
-    // Permanent faults of the request. The others may pass, and clients may retry them.
+    // Permanent faults of the request. Other errors may be temporary, and clients may retry.
     const permanent: string[] = ['addressRefused', 'fetchTooLarge', 'urlRefused'] satisfies NetErrorCode[];
     if (permanent.includes(error.code)) throw invalidImage(place, error.message);
     throw apiError('downloadFailed', `Invalid value for '${place.where}': ${error.message}`, facts(place));
@@ -90,7 +90,7 @@ function decodeDataUri(text: string, place: Place, maxBytes: number): Uint8Array
   throw invalidImage(place, `found a data URI '${header.slice(0, 60)}', expected data:<type>;base64,<data>.`);
 }
 
-/** Base64 in a URI may have its `+`, `/` and `=` percent-encoded (RFC 2397). What is no escape stays as it is. */
+/** Base64 in a URI may have its `+`, `/` and `=` percent-encoded (RFC 2397). Other percent signs stay unchanged. */
 function percentDecode(text: string): string {
   return text.includes('%')
     ? text.replace(/%([0-9a-f]{2})/gi, (_, code) => String.fromCharCode(Number.parseInt(code, 16)))
@@ -101,7 +101,7 @@ function decodeBase64(text: string, place: Place, maxBytes: number): Uint8Array 
   // Mail and shells wrap lines and indent them.
   const characters = /\s/.test(text) ? text.replace(/\s+/g, '') : text;
   const digits = characters.replace(/={1,2}$/, '');
-  // Without its spaces any sentence is base64, but of no image.
+  // A sentence without its spaces is valid base64, but not of an image.
   const isSentence =
     characters !== text && sniffUpload(Buffer.from(digits.slice(0, 24), 'base64')) === undefined;
   if (digits === '' || isSentence || /[^A-Za-z0-9+/_-]/.test(digits)) {

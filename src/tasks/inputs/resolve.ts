@@ -8,7 +8,7 @@ import { invalidImage, type Place, type Requester, readImage, type Sources } fro
 
 export type { Sources } from './image-source.ts';
 
-/** Width and height are as seen, after the EXIF orientation. */
+/** Width and height after the EXIF orientation is applied. */
 export type Reference = { bytes: Uint8Array; width: number; height: number };
 /** `guides`: a list per IP-Adapter. */
 export type Inputs = {
@@ -40,7 +40,7 @@ export async function resolveInputs(
   const mask = maskText === undefined ? undefined : resolveMask(maskText, references[0]!, sources, requester);
   const settled = await Promise.allSettled([references, ...guides, ...(mask ? [mask] : [])].flat());
   const reasons = settled.flatMap((result) => (result.status === 'rejected' ? [result.reason] : []));
-  // A mask waits for the picture it belongs to, and fails with it.
+  // A mask waits for its picture, and fails if the picture fails.
   const errors = [...new Set(reasons)];
   if (errors.length > 0) throw new AggregateError(errors);
   return {
@@ -81,7 +81,10 @@ async function resolveMask(
   throw invalidImage(maskPlace, found);
 }
 
-/** A mask as the engine takes it: white is edited. `sense` names the edited part of the given one. Throws API errors. */
+/**
+ * Converts a mask to the engine's form, in which white is edited. `sense` names the edited part of the given mask.
+ * Throws API errors.
+ */
 export async function readMask(
   given: { text: string; place: Place; sense: MaskSense },
   sources: Sources,

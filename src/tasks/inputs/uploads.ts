@@ -1,4 +1,4 @@
-/** An image that a client gives to be kept → a stored asset. */
+/** An uploaded image → a stored asset. */
 
 import { randomUUID } from 'node:crypto';
 import { RetouchError } from '../../error.ts';

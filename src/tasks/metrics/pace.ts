@@ -1,4 +1,4 @@
-/** How long images take lately, and from it how long a client does well to wait when there is no room for its task. */
+/** The moving average of the time per image, and the `Retry-After` for a task that finds the queue full. */
 
 /** Seconds per image until the first is made. */
 const initialSeconds = 5;
@@ -7,7 +7,7 @@ const weight = 0.25;
 const [shortest, longest] = [1, 60];
 
 export class Pace {
-  /** Images that are made at once. */
+  /** Number of images that are made concurrently. */
   readonly #width: () => number;
   #seconds: number | undefined;
 
@@ -15,13 +15,13 @@ export class Pace {
     this.#width = width;
   }
 
-  /** An image was made. */
+  /** Call after an image was made. */
   note(seconds: number): void {
     this.#seconds =
       this.#seconds === undefined ? seconds : this.#seconds + weight * (seconds - this.#seconds);
   }
 
-  /** Whole seconds, 1 to 60, in which what is in the queue now is made. */
+  /** Whole seconds, 1 to 60, until the images that are queued now are made. */
   retryAfter(depth: number): number {
     const seconds = Math.ceil(
       (Math.max(1, depth) * (this.#seconds ?? initialSeconds)) / Math.max(1, this.#width()),

@@ -1,4 +1,4 @@
-/** Counters of tasks: written where things happen, read at `/metrics`. */
+/** Counters of tasks, read at `/metrics`. */
 
 import type { Failure } from '../../api/errors.ts';
 import { taskTypes } from '../../api/tasks/index.ts';
@@ -9,7 +9,7 @@ import type { Pace } from './pace.ts';
 const outcomes = ['success', 'failure'] as const;
 export type TaskOutcome = (typeof outcomes)[number];
 
-/** From a small model on a GPU to a large one on two cores. */
+/** Seconds, from a small model on a GPU to a large one on two cores. */
 const stepBounds = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120];
 const imageBounds = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800];
 
@@ -62,7 +62,10 @@ export class TaskMetrics {
     this.#tasks.inc({ type, outcome });
   }
 
-  /** Its errors name what is wrong with it; parameters are known ones, so there are not many codes. */
+  /**
+   * A task that is not valid, counted by the code of its first error. Codes derive from known parameters, so their
+   * number is bounded.
+   */
   taskRefused(failures: readonly Failure[]): void {
     const { taskType: type = 'unknown', code } = failures[0]!.error;
     this.#refused.inc({ type, code });

@@ -7,7 +7,7 @@ import { unetIpAdapters } from '../../store/unet-ip-adapters.ts';
 import type { Inputs } from '../inputs/resolve.ts';
 import { toolSource } from './tools.ts';
 
-/** The parser has asked for each of them; adapters do not go away while the server runs. */
+/** The parser has checked that each is installed, and adapters stay while the server runs. */
 export function planIpAdapters(
   { ipAdapters = [] }: ImageInferenceTask,
   { guides }: Pick<Inputs, 'guides'>,

@@ -1,15 +1,15 @@
 /**
- * A Plan as text and byte arrays, and back: for plans that wait. Nothing is known here about what a Plan has, so that a
- * new field of it is kept without anyone remembering to.
+ * Serializes a queued Plan as text and byte arrays, and reads it back. Independent of the fields of a Plan, so that new
+ * fields are kept without a change here.
  */
 
 import { RetouchError } from '../../error.ts';
 import { readStored } from '../results/stored-json.ts';
 
-/** Marks what JSON has no word for; no key of a Plan begins with it. */
+/** Marks values that JSON cannot represent; no key of a Plan begins with it. */
 const mark = '$';
 
-/** Byte arrays are appended to `files`, each once however often it occurs. */
+/** Byte arrays are appended to `files`, the same array only once. */
 export function writePlan(plan: object, files: Uint8Array[]): string {
   const encode = (value: unknown): unknown => {
     if (typeof value === 'bigint') return { [`${mark}bigint`]: value.toString() };

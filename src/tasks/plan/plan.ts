@@ -1,4 +1,4 @@
-/** Task and Inputs → Plans, one per result, with nothing left open. */
+/** Task and Inputs → Plans, one per result, complete, with all defaults applied. */
 
 import { randomInt } from 'node:crypto';
 import { schedulers } from '../../api/schedulers.ts';
@@ -20,14 +20,14 @@ import { cachePlan } from './step-cache.ts';
 import { planFaces, planSafety } from './tools.ts';
 import { clampGuidance, planWarnings } from './warnings.ts';
 
-/** How this server computes; the same for every task. */
+/** The server's numerics; the same for every task. */
 export type Arithmetic = {
   device: DeviceName;
   precision: PrecisionName | 'auto';
   referenceIds: Plan['numerics']['referenceIds'];
 };
 
-/** A Plan, the seed as the client knows it, and what of the task has no effect. */
+/** A Plan, the seed of the wire, and warnings about parameters without effect. */
 export type PlannedImage = { plan: Plan; seed: bigint; warnings: readonly string[] };
 
 /** The largest seed of the wire; it is a little above 2^63 − 1, see the schema. */
@@ -80,7 +80,7 @@ export function makePlans(
   });
 }
 
-/** The parser has asked for each of them; adapters do not go away while the server runs. */
+/** The parser has checked that each is installed, and adapters stay while the server runs. */
 function planLoras(
   { lora = [] }: ImageInferenceTask,
   adapters: Pick<ModelStore, 'findAdapter'>,
@@ -93,7 +93,7 @@ function planLoras(
 
 function chooseSize(task: ImageInferenceTask, { references }: Inputs, model: Model): Size {
   const sizes: readonly Size[] = model.sizes ?? listedSizes;
-  // The parser has checked that the model draws a size that is asked for.
+  // The parser has checked that the model supports the requested size.
   if (task.width !== undefined && task.height !== undefined) return [task.width, task.height];
   const [first] = references;
   return first ? nearestSize(sizes, first.width, first.height) : nearestSize(sizes, 1, 1);

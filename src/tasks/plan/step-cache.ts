@@ -1,4 +1,4 @@
-/** acceleratorOptions → a step cache with nothing left open. What the parameters mean is in docs/guide/step-caches.md. */
+/** acceleratorOptions → a CachePlan with all defaults applied. docs/guide/step-caches.md explains the parameters. */
 import type { ImageInferenceTask } from '../../api/tasks/image-inference.ts';
 import type { CachePlan } from '../../engine/plan.ts';
 
@@ -9,7 +9,7 @@ type Options = NonNullable<ImageInferenceTask['acceleratorOptions']>;
  */
 const farthestTea = 0.44;
 
-/** cache-dit's warm-up for short runs: the first steps draw the layout and repay being computed. */
+/** cache-dit's warm-up for short runs: the first steps decide the layout and are always computed. */
 const warmUp = 4;
 
 export function cachePlan(options: Options | undefined, steps: number): CachePlan | undefined {
@@ -27,14 +27,15 @@ export function cachePlan(options: Options | undefined, steps: number): CachePla
     threshold: blockThreshold(options.dbCacheThreshold),
     from: from ?? Math.min(warmUp, to - 1),
     to,
-    // Its own interval is the limit, so that the default of 5 can be reached; the common one counts when it was given.
+    // dbCacheSkipInterval is the limit, so that its default of 5 can be reached; cacheMaxConsecutiveSteps limits only
+    // when the request has it.
     maxConsecutive: Math.min(interval, limit ?? interval),
   };
 }
 
 /**
- * Both block caches reuse when the change is below a threshold, and the page turns the sense round: lower values reuse
- * more. This way its default, 0.25, is 0.25, and at 1 nothing is reused.
+ * Both block caches reuse while the change is below a threshold; on the page the sense is inverted: lower values reuse
+ * more. With (1 − t)/3 the page's default of 0.25 is a threshold of 0.25, and 1 reuses nothing.
  */
 function blockThreshold(value: number): number {
   return (1 - value) / 3;

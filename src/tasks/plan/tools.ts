@@ -1,4 +1,4 @@
-/** Tools that look at a finished image: a Task's `ultralytics` and `safety` → their parts of a Plan. */
+/** Tools that analyse a finished image: a Task's `ultralytics` and `safety` → their parts of a Plan. */
 
 import type { ImageInferenceTask } from '../../api/tasks/image-inference.ts';
 import { safetyMode } from '../../api/tasks/image-inference-rules.ts';
@@ -9,7 +9,7 @@ import { clampGuidance } from './warnings.ts';
 
 type Tools = Pick<ModelStore, 'findTool'>;
 
-/** The prompts are the picture's unless faces have their own. */
+/** The prompts default to the picture's. */
 export function planFaces(
   task: ImageInferenceTask,
   models: Tools,
@@ -23,7 +23,7 @@ export function planFaces(
     guidance: clampGuidance(CFGScale, range),
     detector: toolSource(models, 'face-detector'),
     prompt: prompt === '__BLANK__' ? '' : prompt,
-    // As the picture's own: ignored where guidance is off.
+    // Like the picture's negative prompt, ignored without guidance.
     negativePrompt: CFGScale > 1 ? negativePrompt || task.negativePrompt || '' : '',
   };
 }

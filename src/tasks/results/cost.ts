@@ -1,7 +1,7 @@
 /**
- * The cost of an image, from the `price` of its model's manifest. Per image, the price is of a reference picture, and work
- * grows with pixels × steps: perImage · (width · height · steps) / (the reference's). Per second, it is of the seconds in
- * which the engine made the image.
+ * The cost of an image, from the `price` of its model's manifest. A price per image is that of a reference picture, and
+ * work grows with pixels × steps: perImage · (width · height · steps) / (the reference's). A price per second is
+ * multiplied by the engine's seconds for the image.
  */
 
 import type { Price } from '../../store/manifest.ts';
@@ -15,7 +15,7 @@ export function costOf(price: Price, { width, height, steps, seconds }: Work): n
   return round((price.perImage * width * height * steps) / (w * h * s));
 }
 
-/** To a millionth of a cent: what is beyond is noise of binary fractions. */
+/** Rounded to a millionth of a cent, which removes the noise of binary fractions. */
 function round(cost: number): number {
   return Number(cost.toFixed(8));
 }

@@ -1,4 +1,4 @@
-/** Deletes tasks and images after their time. */
+/** Deletes expired tasks and images. */
 
 import type { Log } from '../../log.ts';
 import type { AssetStore } from '../../store/assets.ts';

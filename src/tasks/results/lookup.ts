@@ -1,4 +1,4 @@
-/** Finding a task by the UUID that a client gave. */
+/** Finds a task by the client's UUID. */
 
 import { apiError } from '../../api/errors.ts';
 import type { StoredTask, TaskStore } from '../../store/tasks.ts';
@@ -25,7 +25,7 @@ export function knownTask(task: StoredTask): KnownTask {
   return { ...task, terms: readStored<Terms>(task.terms, 'a task') };
 }
 
-/** A task whose terms may be damaged, for settling its results: nothing can be delivered by terms that are lost. */
+/** A task with undefined terms if they are damaged: its results can be settled, but not delivered. */
 export function salvagedTask(task: StoredTask): KnownTask {
   try {
     return knownTask(task);

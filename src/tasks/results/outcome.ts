@@ -1,4 +1,4 @@
-/** A settled result as clients see it. */
+/** Settled results in the form of the wire. */
 
 import { type Failure, failure } from '../../api/errors.ts';
 import { stringifyJson } from '../../api/json.ts';
@@ -10,8 +10,8 @@ import { readSeed, readStored } from './stored-json.ts';
 import type { Terms } from './terms.ts';
 
 /**
- * An item as the database keeps it: the image is in the asset store, its URL depends on the address by which the client
- * reaches the server, and the seed has a column of its own.
+ * An item in the database. It lacks the image, which is in the asset store, the URL, which depends on the client's
+ * address of the server, and the seed, which has its own column.
  */
 export type KeptItem = Omit<ImageItem, 'imageURL' | 'imageBase64Data' | 'imageDataURI' | 'seed'> & {
   format: keyof typeof mediaTypes;
@@ -35,7 +35,7 @@ function readFailure(text: string): Failure {
   return readStored(text, 'the error of an image');
 }
 
-/** The form of an answer: how the image is given, and by which address its reader reaches the server. */
+/** The form of an answer: the image's output type, and the address at which the client reaches the server. */
 export type View = Pick<Terms, 'outputType' | 'publicUrl'>;
 
 /** Undefined while the result is open. */
@@ -48,7 +48,7 @@ export async function showResult(
   return result.item === null ? undefined : showImage(result, view, assets);
 }
 
-/** As `showResult`, but an image that the answer carries is read when the answer is written. */
+/** Like `showResult`, but an image inside the answer is read when the answer is written. */
 export async function offerResult(
   result: StoredResult,
   view: View,

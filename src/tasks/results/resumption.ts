@@ -1,6 +1,6 @@
 /**
- * Receipts: which results the clients of connection sessions have received, kept with the results, so that a session goes
- * on where it was after the server was killed.
+ * Stores which results the clients of connection sessions have acknowledged, so that a session resumes after the server
+ * was killed.
  */
 
 import type { PendingReply } from '../../api/results.ts';
@@ -15,8 +15,8 @@ import { awaitResults, type WaitOptions } from './wait.ts';
 export type ResumedTask = { taskUUID: string; replies: AsyncIterable<PendingReply> };
 
 /**
- * Milliseconds between two writes: a single receipt is written at once, those that follow it closely are written
- * together, so that none costs its result a transaction. A crash in between repeats results, and loses none.
+ * Milliseconds between two writes: a single acknowledgement is written at once, the next ones together, so that they do
+ * not cost a transaction each. A crash before the write repeats results, and loses none.
  */
 const interval = 250;
 
@@ -44,13 +44,13 @@ export class Resumption {
       .map((task) => ({ taskUUID: salvagedTask(task).terms.taskUUID, replies: this.#await(task, caller) }));
   }
 
-  /** Never throws: a receipt that cannot be written costs a repetition after the next start. */
+  /** Never throws: if the write fails, the result is only repeated after the next start. */
   note(receipt: Receipt): void {
     this.#receipts.push(receipt);
     if (!this.#rest) this.#write();
   }
 
-  /** Never throws either. */
+  /** Never throws. */
   forget(session: string): void {
     this.#try(() => this.#options.results.forget(session));
   }

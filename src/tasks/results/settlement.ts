@@ -1,4 +1,4 @@
-/** The end of one image: written once, whatever else happens, and told to everyone who waits for it. */
+/** Settles the result of an image exactly once, and wakes its waiters. */
 
 import { stringifyJson } from '../../api/json.ts';
 import type { RetouchError } from '../../error.ts';
@@ -56,7 +56,10 @@ export class Settlement {
     return true;
   }
 
-  /** The image is stored: its result is settled now, or after its upload. False and `also` as with `settle`. */
+  /**
+   * Call after the image was stored: settles its result now, or after its upload. `also` and the return value are those
+   * of `settle`.
+   */
   conclude(task: KnownTask, end: { result: string; item: KeptItem }, also: () => void): boolean {
     const { tasks, deliveries, outbox } = this.#options;
     const { uploadEndpoint: url } = task.terms;
@@ -69,7 +72,7 @@ export class Settlement {
     return held;
   }
 
-  /** A delivery arrived or was given up. The result of an image that waited for its upload is settled now. */
+  /** Call after a delivery was acknowledged or given up. Settles the result of an image that waited for its upload. */
   deliveryEnded({ kind, result }: Delivery, error: RetouchError | undefined): void {
     const { tasks, metrics } = this.#options;
     metrics.deliveryEnded(kind, error ? 'failure' : 'success');

@@ -5,7 +5,7 @@ import type { KeptItem } from './outcome.ts';
 
 type Finished = { uuid: string; image: FinishedImage; signal: AbortSignal };
 
-/** Stores a finished image, in whatever form it is answered: a later task may name it as a reference. */
+/** Stores a finished image, for every output type: a later task may name it as a reference. */
 export async function storeImage(
   { account, terms }: KnownTask,
   { uuid, image: { bytes, format, nsfw }, signal }: Finished,

@@ -1,4 +1,4 @@
-/** How the results of a task are delivered: the part of the request that is needed after its Plans are made. */
+/** The terms of delivery of a task's results: the part of the request that is needed after planning. */
 
 import type { ImageInferenceTask } from '../../api/tasks/image-inference.ts';
 import type { Price } from '../../store/manifest.ts';
@@ -12,11 +12,11 @@ export type Terms = {
   outputType: ImageInferenceTask['outputType'];
   webhookURL?: string;
   uploadEndpoint?: string;
-  /** Seconds after which the image is deleted; only images that are answered by URL have one. */
+  /** Seconds after which the image is deleted; only with output type URL. */
   ttl?: number;
   /** The model's price when the task was accepted; without one an image costs nothing. */
   price?: Price;
-  /** Whether the answer states the cost. */
+  /** Whether the answer has the cost. */
   includeCost: boolean;
 };
 

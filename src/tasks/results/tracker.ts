@@ -1,4 +1,4 @@
-/** Work under way in this process: tasks being resolved, progress of images, and the clients that wait. */
+/** In-memory state of running work: tasks being resolved, progress of images, and waiting clients. */
 
 import type { EngineEvent } from '../../engine/plan.ts';
 import { RetouchError } from '../../error.ts';
@@ -21,7 +21,7 @@ export class Tracker {
   readonly #followers = new Map<string, Set<Follower>>();
   readonly #closing = new AbortController();
 
-  /** Fires when nobody is to be kept waiting any more. */
+  /** Aborts when the server stops: all waits end. */
   get closing(): AbortSignal {
     return this.#closing.signal;
   }
@@ -33,7 +33,10 @@ export class Tracker {
     for (const watch of [...this.#watches.values()].flatMap((some) => [...some])) watch.wake();
   }
 
-  /** Until it is disposed of. The signal fires when the task is cancelled before it is accepted. */
+  /**
+   * Registers a task that is being resolved, until disposal. The signal aborts when the task is cancelled before it is
+   * accepted.
+   */
   claim(
     name: TaskName,
     { uuid, results }: { uuid: string; results: number },
@@ -50,7 +53,7 @@ export class Tracker {
     return this.#claims.get(keyOf(name))?.uuid;
   }
 
-  /** How many results will not be made; undefined when the task is not being resolved. */
+  /** The number of cancelled results; undefined when the task is not being resolved. */
   cancelClaim(name: TaskName): number | undefined {
     const claim = this.#claims.get(keyOf(name));
     if (!claim) return undefined;
@@ -68,7 +71,7 @@ export class Tracker {
     else this.#progress.set(result, percent);
   }
 
-  /** Until the follower leaves: the answer's `dispose`. */
+  /** Adds a follower; disposing of the return value removes it. */
   follow(task: string, follower: Follower): Disposable {
     const followers = this.#followers.get(task) ?? new Set();
     this.#followers.set(task, followers.add(follower));
@@ -79,22 +82,22 @@ export class Tracker {
     return { [Symbol.dispose]: leave };
   }
 
-  /** Most previews of an image of the task that a follower wants. */
+  /** The largest number of previews that a follower of the task asks for. */
   previews(task: string): number {
     return Math.max(0, ...[...(this.#followers.get(task) ?? [])].map(({ previews }) => previews));
   }
 
-  /** Tells everyone who follows the task what the engine says of one of its images. */
+  /** Passes an engine event of an image to the task's followers. */
   tell(task: string, result: string, event: EngineEvent): void {
     for (const follower of this.#followers.get(task) ?? []) follower.onEvent(result, event);
   }
 
-  /** To be called when something is known about a task that was not known before. */
+  /** Call after a change of a task. */
   announce(task: string): void {
     for (const watch of this.#watches.get(task) ?? []) watch.wake();
   }
 
-  /** To be closed; wakes also when the tracker is closed. */
+  /** Waits for changes of a task. The caller must close it; closing the tracker wakes it too. */
   watch(task: string): Watch {
     const watches = this.#watches.get(task) ?? new Set();
     const watch = new Watch(() => {
@@ -106,7 +109,7 @@ export class Tracker {
   }
 }
 
-/** Someone who waits for news of a task. */
+/** A waiter for changes of a task. */
 export class Watch {
   readonly close: () => void;
   #change = Promise.withResolvers<void>();

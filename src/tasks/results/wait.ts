@@ -1,4 +1,4 @@
-/** The results of a sync task, each as soon as it can be told. */
+/** Waits for the results of a sync task and yields each as soon as possible. */
 
 import { failure } from '../../api/errors.ts';
 import type { PendingReply } from '../../api/results.ts';
@@ -13,7 +13,7 @@ export type Awaited = Pick<Terms, 'taskUUID' | 'outputType'> & {
   /** The server's own id of the task. */
   uuid: string;
   taskType: string;
-  /** Results that the client has already. */
+  /** Results that the client has received before. */
   received?: readonly string[];
   /** In `performance.now()`. */
   deadline: number;
@@ -23,14 +23,15 @@ export type WaitOptions = {
   tasks: TaskStore;
   assets: AssetStore;
   tracker: Tracker;
-  /** Milliseconds that a sync task is waited for. */
+  /** Milliseconds that a client waits for a sync task. */
   syncTimeout: number;
 };
 
 /**
- * Over a connection session each result comes when it is known; an answer to a request has them in the order of the
- * seeds, although several engines make them at once. Ends when everything is said, with `failedTaskTimeout` at the deadline, with `serverUnavailable` when the server shuts
- * down, and silently when the caller has gone. The task goes on in each case.
+ * Over a connection session each result comes when it is settled; over HTTP they come in the order of the seeds,
+ * although several engines may finish them in another order. Ends after the last result, with `failedTaskTimeout` at
+ * the deadline, with `serverUnavailable` when the server shuts down, and silently when the client disconnects. The task
+ * continues in each case.
  */
 export async function* awaitResults(
   task: Awaited,
@@ -52,7 +53,7 @@ export async function* awaitResults(
   signal.addEventListener('abort', wake);
   try {
     for (;;) {
-      // Before the store is read, so that no change falls between.
+      // Subscribes before it reads the store, so that no change is missed.
       const change = watch.next();
       const results = tasks.results(uuid);
       for (const result of results.filter((result) => !told.has(result.uuid))) {
@@ -87,7 +88,7 @@ export async function* awaitResults(
   }
 }
 
-/** An error that several images have in common is told once. */
+/** An error that several images share is reported once. */
 function isRepeat(reply: PendingReply, failures: Set<string>): boolean {
   if (!('failure' in reply)) return false;
   const { code, message } = reply.failure.error;

@@ -7,16 +7,16 @@ import type { Follower } from '../follower.ts';
 
 export type WatchItem = ResultOf<'watchTask'>;
 
-/** Facts about one image. */
+/** Fields of one image. */
 export type Facts = Omit<WatchItem, 'taskType' | 'taskUUID' | 'imageUUID' | 'status'>;
 
 export class WatchedImages implements Follower {
   readonly previews: number;
   readonly #wake: () => void;
-  /** Later facts replace earlier ones of the same name: a client that reads slowly is told the newest. */
+  /** A later value replaces an earlier one of the same field: a slow client gets the newest. */
   #facts = new Map<string, Facts>();
 
-  /** `wake` is called when there are facts to take. */
+  /** `wake` is called when there are new values. */
   constructor(previews: number, wake: () => void) {
     this.previews = previews;
     this.#wake = wake;

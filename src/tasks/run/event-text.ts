@@ -2,7 +2,7 @@
 import { caches } from '../../engine/caches/index.ts';
 import type { EngineEvent } from '../../engine/plan.ts';
 
-/** A sentence, or undefined for events that say nothing new. */
+/** A sentence, or undefined for events that are not logged. */
 export function eventText(event: EngineEvent): string | undefined {
   if (event.type === 'cache-end') {
     const { cache, evaluations, reused, savedMilliseconds } = event;

@@ -12,8 +12,8 @@ export type MakeOptions = {
 const engineFaults: readonly string[] = ['engineCrashed', 'engineHung'] satisfies EngineErrorCode[];
 
 /**
- * Plan → image. A crash is seldom the plan's fault: memory may have run out, a driver may hang, or the process died between
- * two runs. So a plan whose engine died or hung is tried once more on a fresh process.
+ * Plan → image. The plan is seldom the cause of a crash: memory may have run out, a driver may hang, or the process
+ * died between two runs. So a plan whose engine died or hung is tried once more on a fresh process.
  */
 export async function makeImage(plan: Plan, options: MakeOptions): Promise<FinishedImage> {
   try {

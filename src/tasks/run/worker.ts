@@ -25,8 +25,9 @@ import { eventText } from './event-text.ts';
 import { makeImage } from './make-image.ts';
 
 /**
- * Deaths of the server during one image after which the image is taken for the cause. The engine is a process of its own,
- * so that the server itself seldom dies of an image; each time the image is put behind the others (Queue.restore).
+ * Deaths of the server during one image after which the image is assumed to be the cause. The engine is a separate
+ * process, so an image seldom kills the server; after each death the image goes to the end of the queue
+ * (Queue.restore).
  */
 const maxAttempts = 10;
 
@@ -56,7 +57,7 @@ export class Worker {
     const job = tasks.job(result);
     // Cancelled, forgotten, or settled by a process that ended before it took the job out of the queue.
     if (!job) return;
-    // Damaged terms are found below, inside of what settles the result.
+    // Damaged terms are detected below, inside the code that settles the result.
     const task = salvagedTask(job.task);
     const place = { taskType: task.type, taskUUID: task.terms.taskUUID };
     let made: Made;
@@ -70,7 +71,7 @@ export class Worker {
       return;
     }
     const { item, use } = made;
-    // When it was cancelled in the last moment, no client knows the image's UUID.
+    // The task was cancelled after the image was stored: no client knows the image's UUID.
     if (!settlement.conclude(task, { result, item }, () => usage.note(task.account, use)))
       await assets.delete(result);
   };
@@ -112,13 +113,13 @@ function withPreviews(plan: Plan, count: number): Plan {
   return { ...plan, previewEvery: count === 0 ? 0 : Math.ceil(plan.steps / (count + 1)) };
 }
 
-/** Progress of an image in percent, by its steps: loading before them and decoding after them have no measure. */
+/** Progress of an image in percent, by its steps; loading and decoding do not count. */
 function progressAfter(event: EngineEvent): number | undefined {
   if (event.type !== 'step-end') return undefined;
   return Math.min(99, Math.floor((100 * (event.index + 1)) / event.steps));
 }
 
-/** The server ends, or its database takes nothing: the job is done another time. */
+/** The server stops, or the database cannot be written: the job stays in the queue. */
 function isPassing(error: unknown, signal: AbortSignal): boolean {
   if (signal.aborted && (signal.reason as RetouchError).code === 'queueClosed') return true;
   const codes: string[] = ['databaseBusy', 'databaseFull', 'engineClosed'] satisfies (
