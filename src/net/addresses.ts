@@ -7,7 +7,7 @@ import { netError, short } from './errors.ts';
 export type Address = { address: string; family: number };
 
 export type AddressRules = {
-  /** Whether private addresses may be reached: all of them, none, or those of these host names. */
+  /** The private addresses that may be reached: all, none, or those of the listed host names. */
   allowPrivate: boolean | readonly string[];
   /** Name resolution; tests replace it. */
   resolve?: (hostname: string) => Promise<Address[]>;
@@ -29,11 +29,11 @@ function refused(url: URL, hostname: string) {
   return netError('addressRefused', `${message} RETOUCH_ALLOW_PRIVATE_NETWORK=${hostname} allows it.`);
 }
 
-/** RFC 6761 gives all of .localhost to loopback; the others are in the hosts files of Linux distributions. */
+/** RFC 6761 reserves .localhost for loopback; the other names are in the hosts files of Linux distributions. */
 const loopbackName =
   /^(.*\.)?localhost$|^localhost6?\.localdomain6?$|^localhost[46]$|^ip6-(localhost|loopback)$/;
 
-/** Applies even where no resolver knows the name. A trailing dot makes a name absolute but does not change the host. */
+/** Refuses these names without a lookup. A trailing dot makes a name absolute but does not change the host. */
 function isLoopbackName(hostname: string): boolean {
   return loopbackName.test(hostname.replace(/\.+$/, '').toLowerCase());
 }
@@ -55,7 +55,7 @@ async function addressesOf(
   throw netError('hostNotFound', `The host ${hostname} has no address.`);
 }
 
-/** A name server may not answer, and a lookup cannot be aborted. */
+/** A lookup without an answer cannot be aborted, so the wait for it is. */
 function orAborted<T>(work: Promise<T>, stop: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     const abandon = () => reject(stop.reason);

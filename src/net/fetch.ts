@@ -60,8 +60,8 @@ export async function exchangeWith(
 }
 
 /**
- * Whether a URL may be used, before anything is sent to it: for telling a client at once. A host that cannot be found now
- * may be found later and passes. Throws `addressRefused`, `urlRefused`.
+ * Checks a URL before anything is sent to it, so that a client gets the error at once. A host that does not resolve
+ * passes, because it may resolve later. Throws `addressRefused`, `urlRefused`.
  */
 export async function checkUrl(url: string, limits: SendLimits): Promise<void> {
   const target = parseUrl(url);
@@ -110,7 +110,7 @@ export type Stream = {
 };
 
 export type StreamLimits = Omit<RouteLimits, 'answerMilliseconds'> & {
-  /** Longest silence of the host, before the answer or in it. */
+  /** Longest silence of the host, before or during the answer. */
   idleMilliseconds: number;
 };
 

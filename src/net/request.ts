@@ -19,8 +19,8 @@ export type RouteLimits = AddressRules & {
 };
 
 /**
- * The answer behind all redirects, its body unread: the caller destroys it. `authorization` is for the first host only,
- * as the storage that a hub redirects to must not learn the token.
+ * Follows all redirects and returns the answer with its body unread; the caller destroys it. `authorization` is sent to
+ * the first host only: the storage that a hub redirects to must not get the token.
  *
  * Throws a RetouchError with a code of `netErrors`, the reason of `stop`, and the errors of sockets.
  */
@@ -103,7 +103,7 @@ export function silent(url: string, milliseconds: number): string {
   return `${short(url)} sent nothing for ${milliseconds / 1000} s.`;
 }
 
-/** Percent-encoded URL delimiters that other parsers take for the end of the host: `http://127.0.0.1%2f@example.com`. */
+/** Percent-encoded URL delimiters at which other parsers end the host: `http://127.0.0.1%2f@example.com`. */
 const misleading = /%(2f|5c|23|3f)/i;
 
 /** Throws `urlRefused`. */

@@ -1,4 +1,4 @@
-/** A queue that this process works through: as many jobs at a time as there are engines. A JobList keeps the jobs. */
+/** Runs the jobs of a JobList in this process, as many at a time as there are engines. */
 
 import { setImmediate as turn } from 'node:timers/promises';
 import { backOff } from '../back-off.ts';
@@ -19,13 +19,13 @@ export interface JobList {
   readonly size: number;
   has(id: string): boolean;
   position(id: string): number | undefined;
-  /** Adds those that are not in the list. */
+  /** Adds the jobs that are not in the list. */
   add(ids: readonly string[], account: string, running: readonly string[]): void;
-  /** The first job that does not run, with one attempt more than before: counted before it runs, so that a crash counts. */
+  /** The first job that does not run. Increments its attempts before it runs, so that a crash counts. */
   take(running: readonly string[]): Job | undefined;
-  /** Puts jobs with an attempt behind all others: an earlier process died while it ran them. */
+  /** Moves jobs with an attempt to the end: an earlier process died while it ran them. */
   demoteAttempted(): void;
-  /** Takes back an attempt that was not the job's fault. */
+  /** Decrements the attempts of a job that did not cause its failure. */
   putBack(id: string): void;
   remove(id: string): void;
   /** Called between jobs: a chance for slow upkeep such as a checkpoint of the database. */
@@ -39,10 +39,10 @@ export type LocalQueueOptions = {
   limit: number;
   /** Jobs that may compute at a time: the engines there are now. One when it is not given. */
   width?: () => number;
-  /** Milliseconds before a job whose end could not be written down is tried again; doubled each time. */
+  /** Milliseconds before a job whose outcome could not be stored is tried again; doubled each time. */
   firstPause?: number;
   longestPause?: number;
-  /** Told why a job is to be tried again. */
+  /** Called with the reason when a job will be tried again. */
   onPause?: (error: unknown, milliseconds: number) => void;
 };
 
@@ -131,7 +131,7 @@ export class LocalQueue implements Queue {
     clearTimeout(timer);
   }
 
-  /** One transaction. Returns the jobs to begin with, already taken, when engines are free. */
+  /** Adds jobs in one transaction. Returns those that free engines start at once, already taken. */
   #change(work: () => void): Job[] {
     if (this.#closing.signal.aborted) throw closed();
     return this.#jobs.transaction(() => {
@@ -199,7 +199,7 @@ export class LocalQueue implements Queue {
       this.#failures = 0;
       this.#jobs.checkpoint();
     } catch (error) {
-      // The list may be what fails; then the attempt counts, which is the smaller evil.
+      // If the list itself fails, the attempt counts, which is the lesser harm.
       try {
         this.#jobs.putBack(id);
       } catch {}
@@ -211,7 +211,7 @@ export class LocalQueue implements Queue {
     this.#tellIdle();
   }
 
-  /** The whole queue waits: what hinders one job's end from being written down hinders all. */
+  /** Pauses the whole queue: the cause that keeps one outcome from being stored affects all. */
   #rest(error: unknown): void {
     const { firstPause, longestPause, onPause } = this.#options;
     const milliseconds = backOff(this.#failures++, firstPause, longestPause);

@@ -18,8 +18,8 @@ export type PushOptions = {
   /** Owner of the jobs: accounts take turns. */
   account?: string;
   /**
-   * Writes the tasks of the jobs, once there is room for the jobs and before any of them runs; in the same transaction
-   * as the jobs where the queue is in the database.
+   * Writes the tasks of the jobs, after the check for room and before any job runs; in the same transaction as the jobs
+   * if the queue is in the database.
    */
   record?: () => void;
   /** Resolves when the record survives a power failure; no job of this push runs before. */
@@ -28,21 +28,21 @@ export type PushOptions = {
 
 export interface Queue {
   /**
-   * Takes all of the jobs or none. Jobs of one account run in the order they came, and accounts take turns job by job,
-   * also across restarts. A job that is in the queue already keeps its place. Rejects with `queueFull`, `queueClosed`, the code of the store or what the options throw; when `flush`
-   * rejects, the jobs are in the queue all the same.
+   * Adds all of the jobs or none. Jobs of one account run in the order of their arrival, and accounts take turns job by
+   * job, also across restarts. A job that is already queued keeps its place. Rejects with `queueFull`, `queueClosed`,
+   * the code of the store or an error of the options; when `flush` rejects, the jobs are nevertheless in the queue.
    */
   push(ids: readonly string[], options?: PushOptions): Promise<void>;
   /**
-   * Takes jobs that an earlier process accepted, beyond the limit as well. A job during which that process died runs after
-   * the others, so that one that kills the server does not keep the rest from running.
+   * Adds jobs that an earlier process accepted, even beyond the limit. A job during which that process died runs after
+   * the others, so that a job that kills the server does not block them.
    */
   restore(jobs: readonly { id: string; account: string }[]): Promise<void>;
-  /** Takes a waiting job out; the signal of a running one fires with `jobAborted`. */
+  /** Removes a waiting job; the signal of a running one aborts with `jobAborted`. */
   cancel(id: string): void;
   /** Begins to run jobs. */
   start(work: Work): void;
-  /** To be called when there are more engines than before. */
+  /** Call when there are more engines than before. */
   wake(): void;
   /** How many jobs run before this one; undefined for a job that is not in the queue. */
   position(id: string): number | undefined;
@@ -50,19 +50,23 @@ export interface Queue {
   readonly depth: number;
   /** Resolves when nothing waits or runs. */
   idle(): Promise<void>;
-  /** Runs no further job, and stops the running ones after `grace` milliseconds. What is not done stays for the next start. */
+  /**
+   * Starts no further job, and stops the running ones after `grace` milliseconds. Unfinished jobs stay for the next
+   * start.
+   */
   close(grace?: number): Promise<void>;
 }
 
 /**
- * Resolves when the job is done, well or not. Rejects when it must be tried again: because its signal fired with
- * `queueClosed`, or because its end could not be written down. Must settle soon after its signal fires.
+ * Resolves when the job is done, whether it succeeded or failed. Rejects when it must be tried again: because its
+ * signal aborted with `queueClosed`, or because its outcome could not be stored. Must settle soon after its signal
+ * aborts.
  */
 export type Work = (id: string, turn: Turn) => Promise<void>;
 
 export type Turn = {
   attempt: number;
   signal: AbortSignal;
-  /** Tells that the job's engine is free for another one; without it that is when the work settles. */
+  /** Frees the job's engine for another job; without this call the engine is free when the work settles. */
   release(): void;
 };

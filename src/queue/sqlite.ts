@@ -1,14 +1,14 @@
 import type { Database } from '../store/db.ts';
 import { type Job, type JobList, LocalQueue, type LocalQueueOptions } from './local.ts';
 
-/** A queue in the database: after a crash and a new start it goes on where it was. */
+/** A queue in the database, which survives a crash. */
 export function createSqliteQueue(db: Database, options: LocalQueueOptions): LocalQueue {
   return new LocalQueue(new StoredJobs(db), options);
 }
 
 class StoredJobs implements JobList {
   readonly #db: Database;
-  /** Counted here: the database would look at every job, and no other process adds any. */
+  /** Counted here, because COUNT reads every row; no other process adds jobs. */
   #size: number;
 
   constructor(db: Database) {

@@ -32,7 +32,7 @@ export class FileAssetStore implements AssetStore {
     this.#lifetimes = lifetimes;
   }
 
-  /** Throws `dataDirectoryUnusable`. Removes drafts of a process that ended before it named them. */
+  /** Throws `dataDirectoryUnusable`. Removes temporary files of a process that ended before it renamed them. */
   static async open(folder: string, lifetimes: Lifetimes): Promise<FileAssetStore> {
     await probeFolder(folder);
     const drafts = (await readdir(folder, { recursive: true })).filter((name) => name.endsWith(draftEnding));
@@ -54,13 +54,14 @@ export class FileAssetStore implements AssetStore {
       try {
         const written = writeAll(file, bytes);
         try {
-          // Before the image has its name: a lifetime without an image ends by itself, an image without one never would.
+          // Before the file has its final name: a lifetime without an image expires, an image without a lifetime never
+          // would.
           this.#lifetimes.begin(uuid.toLowerCase(), { account, ttl, bytes: bytes.length, quota });
         } finally {
           await written;
         }
         renameSync(draft, path);
-        // After the renaming, so that one fsync covers both. No client knows of the image before it returns.
+        // After the rename, so that one fsync covers both. No client learns of the image before this returns.
         await syncFile(file);
       } finally {
         closeSync(file);
@@ -82,7 +83,7 @@ export class FileAssetStore implements AssetStore {
     for (const format of assetFormats) {
       const bytes = await readIfThere(this.#path(name, format));
       if (!bytes) continue;
-      // A file that a lost database does not know is registered again.
+      // A file without a record, because the database was lost, is registered again.
       if (lifetime) this.#lifetimes.touch(name);
       else this.#lifetimes.begin(name, { bytes: bytes.length });
       const { ttl, account } = lifetime ?? {};
@@ -129,7 +130,7 @@ export class FileAssetStore implements AssetStore {
   }
 }
 
-/** A new file, and the folder for it where there is none yet. */
+/** Creates a file, and its folder if it is missing. */
 function create(path: string): number {
   try {
     return openSync(path, 'wx', fileMode);

@@ -13,16 +13,16 @@ export type Asset = {
   uuid: string;
   format: AssetFormat;
   bytes: Uint8Array;
-  /** Milliseconds until it expires, used or not; undefined for an image that stays as long as it is used. */
+  /** Milliseconds until the expiry, used or not; undefined for an image that is kept while it is used. */
   ttl?: number;
-  /** Owner; unknown for an image that was found without its record. */
+  /** Owner; undefined for an image that was found without its record. */
   account?: string;
 };
 
 export type PutOptions = {
-  /** Survives a power failure as well. */
+  /** Whether the record must survive a power failure. */
   durable?: boolean;
-  /** Most bytes that the owner may have stored with this image. */
+  /** The owner's quota in bytes, this image included. */
   quota?: number;
   /** A storage that is away is waited for until this is aborted; without it the write soon fails. */
   patience?: AbortSignal;
@@ -33,7 +33,7 @@ export interface AssetStore {
   put(asset: Asset, options?: PutOptions): Promise<void>;
   /** Counts as a use. Undefined once the image has expired. */
   get(uuid: string): Promise<Asset | undefined>;
-  /** Whether `get` would find it; no use. */
+  /** Whether `get` would find it. Does not count as a use. */
   has(uuid: string): Promise<boolean>;
   delete(uuid: string): Promise<void>;
   /** By which a client reads the image; `publicUrl` is the address by which it reaches this server. */

@@ -34,7 +34,7 @@ export class Clock {
     return Math.floor(this.#start + this.#source.monotonic() - this.#origin);
   }
 
-  /** To be called now and then, and before the end of the process. */
+  /** Call periodically, and before the process ends. */
   save(): void {
     this.#db.run(
       `INSERT INTO clock (id, now, wall) VALUES (1, ?, ?)

@@ -21,7 +21,7 @@ const syncFile = promisify(fdatasync);
 
 /** Writing statements between two checkpoints: about a thousand pages of the log. */
 const checkpointInterval = 600;
-/** Pages at which SQLite makes a checkpoint by itself, where nobody asked for one in time. */
+/** Pages of the log at which SQLite checkpoints by itself, if `checkpoint` was not called in time. */
 const forcedCheckpoint = 8000;
 
 /** Milliseconds to wait for another process, such as a command that changes the keys. */
@@ -31,7 +31,7 @@ export class Database {
   readonly path: string;
   readonly #connection: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
-  /** The write-ahead log, once it was flushed. */
+  /** The open write-ahead log, after the first flush. */
   #log: number | undefined;
   #writes = 0;
   #flushing: Promise<void> = Promise.resolve();
@@ -70,7 +70,7 @@ export class Database {
     return this.#try(() => Number(this.#statement(sql).run(...values).changes));
   }
 
-  /** All of the work or none of it. Inside another transaction it is part of that one. */
+  /** Runs the work in a transaction; inside another transaction it joins that one. */
   transaction<Result>(work: () => Result, { durable = false } = {}): Result {
     if (this.#connection.isTransaction) return work();
     if (durable) this.#execute('PRAGMA synchronous = FULL');
@@ -80,7 +80,7 @@ export class Database {
       this.run('COMMIT');
       return result;
     } catch (error) {
-      // A full disk ends the transaction by itself.
+      // After an error of a full disk SQLite has rolled back by itself.
       if (this.#connection.isTransaction) this.#connection.exec('ROLLBACK');
       throw error;
     } finally {
@@ -89,8 +89,8 @@ export class Database {
   }
 
   /**
-   * Resolves when every commit until now outlives a power failure as well. What is asked for while the disk is busy
-   * shares the next turn. Throws `dataDirectoryUnusable`.
+   * Resolves when every commit so far survives a power failure. Calls during an fsync share the next one. Throws
+   * `dataDirectoryUnusable`.
    */
   flush(): Promise<void> {
     this.#nextFlush ??= this.#flushing.then(() => {
@@ -102,7 +102,10 @@ export class Database {
     return this.#nextFlush;
   }
 
-  /** The fsync of a commit with synchronous = FULL, without holding up the process: https://sqlite.org/wal.html. */
+  /**
+   * The fsync that synchronous = FULL would do in each commit, without blocking the event loop:
+   * https://sqlite.org/wal.html.
+   */
   async #syncLog(): Promise<void> {
     try {
       this.#log ??= openSync(`${this.path}-wal`, 'r+');
@@ -113,8 +116,8 @@ export class Database {
   }
 
   /**
-   * Moves what the log holds into the database, when there is enough of it. That waits for the disk for some milliseconds,
-   * so it is done where nobody waits for an answer, and not by the commit that happens to fill the log.
+   * Checkpoints the write-ahead log when it is long enough. That waits for the disk for some milliseconds, so it runs
+   * when no client waits, and not in the commit that happens to fill the log.
    */
   checkpoint(): void {
     if (this.#writes < checkpointInterval) return;
@@ -122,7 +125,7 @@ export class Database {
     try {
       this.get('PRAGMA wal_checkpoint(PASSIVE)');
     } catch {
-      // Nothing is lost: all of it stands in the log, and the next write meets whatever hinders this one.
+      // Nothing is lost: the log has all commits, and the next write reports the same error.
     }
   }
 
@@ -136,7 +139,7 @@ export class Database {
   #prepareFile(): void {
     this.#execute('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON');
     this.#execute(`PRAGMA wal_autocheckpoint = ${forcedCheckpoint}`);
-    // Damage in the middle of the file would otherwise be found by the first task that touches it.
+    // Damage in the middle of the file would otherwise be found by the first task that reads it.
     const { quick_check: found } = this.get<{ quick_check: string }>('PRAGMA quick_check(1)')!;
     if (found !== 'ok') throw corrupt(this.path, found);
   }
@@ -175,7 +178,7 @@ export class Database {
 }
 
 /**
- * Holds the data directory for this process until `release` or its end, however it ends: the lock is the operating
+ * Locks the data directory until `release` or the end of the process, also when it is killed: the lock is the operating
  * system's. Two servers would each run the same tasks. Throws `dataDirectoryInUse`, `dataDirectoryUnusable`.
  */
 export function lockFolder(folder: string): { release(): void } {
@@ -206,7 +209,7 @@ function connect(path: string, timeout = busyTimeout): DatabaseSync {
 /** Primary result codes, https://sqlite.org/rescode.html. */
 const code = { busy: 5, readOnly: 8, ioError: 10, corrupt: 11, full: 13, cannotOpen: 14, notADatabase: 26 };
 
-/** The low byte of SQLite's code; undefined for what is not SQLite's. */
+/** The low byte of SQLite's error code; undefined for other errors. */
 function resultCode(error: unknown): number | undefined {
   const { errcode } = error as { errcode?: number };
   return errcode === undefined ? undefined : errcode & 0xff;

@@ -1,4 +1,4 @@
-/** The outbox: webhooks and uploads that are still to be sent, and those that were given up, by the time of `Clock`. */
+/** The outbox: pending deliveries, and those that were given up. Times are those of `Clock`. */
 
 import { randomUUID } from 'node:crypto';
 import type { Clock } from './clock.ts';
@@ -14,13 +14,13 @@ export type Delivery = {
   account: string;
   /** Host name of the receiver. */
   host: string;
-  /** Tries that failed. */
+  /** Failed attempts. */
   attempts: number;
 };
 
 export type NewDelivery = Pick<Delivery, 'kind' | 'result' | 'account' | 'host'>;
 
-/** Deliveries, accounts and hosts that are not to be chosen. */
+/** Deliveries, accounts and hosts to skip. */
 export type Exclusions = {
   deliveries: readonly string[];
   accounts: readonly string[];
@@ -48,7 +48,7 @@ export class DeliveryStore {
    * next one becomes due; undefined when there is none.
    */
   next(limit: number, exclusions: Exclusions): { due: Delivery[]; wait: number | undefined } {
-    // One look at the clock: a delivery that became due between two would be in neither answer.
+    // Reads the clock once: a delivery that becomes due between two readings would be in neither answer.
     const now = this.#clock.now();
     const sql = 'SELECT min(due) AS next FROM deliveries WHERE failure IS NULL AND due > ?';
     const { next } = this.#db.get<{ next: number | null }>(sql, now)!;
@@ -68,13 +68,13 @@ export class DeliveryStore {
     );
   }
 
-  /** By so many milliseconds, after a try that failed. */
+  /** Postpones a delivery by `delay` milliseconds after a failed attempt. */
   postpone(uuid: string, milliseconds: number): void {
     const due = this.#clock.now() + Math.round(milliseconds);
     this.#db.run('UPDATE deliveries SET attempts = attempts + 1, due = ? WHERE uuid = ?', due, uuid);
   }
 
-  /** Sent, or of no use any more. */
+  /** Removes a delivery that was acknowledged or is obsolete. */
   remove(uuid: string): void {
     this.#db.run('DELETE FROM deliveries WHERE uuid = ?', uuid);
   }

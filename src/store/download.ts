@@ -1,6 +1,6 @@
 /**
- * One file of a hub onto the disk. It grows under `NAME.partial`, beside which `NAME.partial.json` says what it is the
- * beginning of, so that any end of the process leaves something to go on from; it gets its name when its hash is right.
+ * Downloads one file of a hub. The file is written to `NAME.partial`; `NAME.partial.json` identifies the version, so
+ * that a later process can resume the download. It is renamed after its hash was verified.
  */
 
 import { createHash } from 'node:crypto';
@@ -15,13 +15,13 @@ import { type Hub, type HubFile, type HubRepository, hubError, type Origin } fro
 
 export type DownloadOptions = {
   signal: AbortSignal;
-  /** How many bytes of the file there are now, and again whenever that changes. */
+  /** Called with the number of bytes on the disk, at the start and after each change. */
   onSize(bytes: number): void;
-  /** Milliseconds before the second attempt; they double with each that brings nothing. */
+  /** Milliseconds before the second attempt, doubled with each attempt without progress. */
   pause?: number;
 };
 
-/** Attempts in a row that brought nothing new. */
+/** Consecutive attempts without progress before it gives up. */
 const mostFutile = 5;
 const longestPause = 30_000;
 
@@ -60,7 +60,7 @@ export async function download(
   await rm(`${partial}.json`, { force: true });
 }
 
-/** Reads what is missing until the answer ends, which may be early. */
+/** Reads the missing bytes until the answer ends, possibly early. */
 async function attempt(
   hub: Hub,
   repository: HubRepository,
@@ -99,7 +99,10 @@ async function attempt(
   }
 }
 
-/** Where the body begins: at the offset asked for, or at 0 when the server does not know ranges or the file changed. */
+/**
+ * The offset of the body's first byte: the requested one, or 0 when the server does not support ranges or the file
+ * changed.
+ */
 async function startOf(
   { status, headers }: Stream,
   offset: number,
@@ -121,13 +124,13 @@ async function startOf(
   throw isBusy ? error : new RetouchError(error.code, error.message, { final: true });
 }
 
-/** Whether trying again may help. */
+/** Whether a retry may help. */
 function isPassing(error: unknown): boolean {
   if (!(error instanceof RetouchError) || error.details.final === true) return false;
   return ['hubRefused', 'connectFailed', 'fetchTimeout', 'hostNotFound'].includes(error.code);
 }
 
-/** Bytes that can be gone on from; a beginning of another file is thrown away. */
+/** The number of bytes to resume from; a partial file of another version is deleted. */
 async function beginning(partial: string, file: HubFile): Promise<number> {
   const size = await sizeOf(partial);
   if (size === undefined) return 0;

@@ -1,8 +1,8 @@
-/** Writing files so that they are there. */
+/** Durable writes of files. */
 
 import { open } from 'node:fs/promises';
 
-/** Images, prompts and results are for the account that runs the server and for no other user of the machine. */
+/** Only the user that runs the server may read images, prompts and results. */
 export const fileMode = 0o600;
 export const folderMode = 0o700;
 
@@ -17,7 +17,7 @@ export async function writeSynced(path: string, bytes: Uint8Array): Promise<void
   }
 }
 
-/** Why a file could not be written, in words that stand after a colon. */
+/** The reason why a file could not be written, to follow a colon. */
 export function reasonOf(error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException;
   return code === 'ENOSPC' ? 'the disk is full' : (code ?? message);

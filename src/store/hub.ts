@@ -1,6 +1,7 @@
 /**
- * A Hugging Face compatible hub: what a repository holds, and its files. Its API: `/api/models/<repo>/revision/<rev>`,
- * `/api/models/<repo>/tree/<rev>?recursive=true` and `/<repo>/resolve/<rev>/<path>`, which redirects to storage.
+ * A client of a Hugging Face compatible hub: the contents of a repository, and its files. Its API:
+ * `/api/models/<repo>/revision/<rev>`, `/api/models/<repo>/tree/<rev>?recursive=true` and
+ * `/<repo>/resolve/<rev>/<path>`, which redirects to storage.
  */
 
 import { RetouchError } from '../error.ts';
@@ -12,7 +13,7 @@ export const defaultEndpoint = 'https://huggingface.co';
 export type HubOptions = {
   endpoint: string;
   token: string | undefined;
-  /** Whether the endpoint may be in a private network: it may when an operator names it. */
+  /** Whether the endpoint may be in a private network: only when the operator names it. */
   allowPrivate: boolean;
   limits?: Partial<StreamLimits>;
 };
@@ -20,13 +21,13 @@ export type HubOptions = {
 export type HubFile = {
   path: string;
   size: number;
-  /** Large files are known by the SHA-256 of their bytes, small ones by git's hash of a blob. */
+  /** The hash of a large file is the SHA-256 of its bytes, that of a small one git's hash of a blob. */
   hash: { algorithm: 'sha256' | 'git-sha1'; hex: string };
 };
 
 export type HubRepository = {
   name: string;
-  /** The commit that the revision asked for names, so that all files are of one state. */
+  /** The commit of the requested revision, so that all files are of one version. */
   commit: string;
   license: { name: string; link: string | undefined } | undefined;
   files: HubFile[];
@@ -82,7 +83,7 @@ export class Hub {
     return this.#open(url, range, signal);
   }
 
-  /** The first bytes of a file, at most `length` of them, and fewer when the connection breaks. */
+  /** The first bytes of a file, at most `length`, and fewer when the connection breaks. */
   async readStart(
     { name, commit }: HubRepository,
     { path, size }: HubFile,
@@ -116,7 +117,7 @@ export class Hub {
     return `${this.endpoint}/${name}/resolve/${commit}/${path.split('/').map(encodeURIComponent).join('/')}`;
   }
 
-  /** Says what to do about an answer that is not the thing asked for. */
+  /** Throws an error that says what to do about an answer with an error status. */
   async explain(name: string, { status, headers }: Stream, what = name): Promise<RetouchError> {
     const code = headers['x-error-code'];
     const page = `${this.endpoint}/${name}`;
@@ -197,7 +198,10 @@ export class Hub {
   }
 }
 
-/** Null for what is no file. Paths come from outside and become names on the disk: none may lead out of its folder. */
+/**
+ * Null for an entry that is no file. Paths come from the hub and become names on the disk, so none may lead out of its
+ * folder.
+ */
 function readFile(entry: unknown): HubFile | null | undefined {
   const { type, path, size, oid, lfs } = (entry ?? {}) as Record<string, unknown>;
   if (type === 'directory') return null;
@@ -214,7 +218,7 @@ function readFile(entry: unknown): HubFile | null | undefined {
 
 function licenseOf(card: unknown): HubRepository['license'] {
   const { license, license_name, license_link } = (card ?? {}) as Record<string, unknown>;
-  // A licence of its own is called "other" and named beside it.
+  // The hub calls an unlisted licence "other" and has its name in another field.
   const name = typeof license_name === 'string' ? license_name : license;
   if (typeof name !== 'string') return undefined;
   return { name, link: typeof license_link === 'string' ? license_link : undefined };

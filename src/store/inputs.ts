@@ -1,4 +1,4 @@
-/** Byte arrays of tasks that wait or run, `<folder>/<task>/<number>`: what was fetched once is not fetched again. */
+/** Byte arrays of queued and running tasks, `<folder>/<task>/<number>`, so that inputs are fetched only once. */
 
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -8,7 +8,7 @@ import { folderMode, reasonOf, writeSynced } from './files.ts';
 
 export class InputStore {
   readonly #folder: string;
-  /** Tasks that have inputs here: most have none, and no disk is asked for those. */
+  /** Tasks that have inputs here. Most have none, and need no access to the disk. */
   readonly #kept = new Set<string>();
 
   constructor(folder: string) {
@@ -32,7 +32,7 @@ export class InputStore {
     }
   }
 
-  /** In the order they were written; of an earlier process once `keepOnly` has found them. */
+  /** In the order they were written. Inputs of an earlier process are found by `keepOnly`. */
   async read(task: string): Promise<Uint8Array[]> {
     if (!this.#kept.has(task)) return [];
     const folder = join(this.#folder, task);
@@ -46,7 +46,7 @@ export class InputStore {
     this.#kept.delete(task);
   }
 
-  /** Finds what an earlier process left, and removes it except for these tasks. */
+  /** Finds the inputs that an earlier process left, and removes those of other tasks. */
   async keepOnly(tasks: ReadonlySet<string>): Promise<void> {
     const found = await readdir(this.#folder).catch(() => []);
     const earlier = found.filter((task) => !this.#kept.has(task));

@@ -21,9 +21,9 @@ export class KeyStore {
     this.#db = db;
   }
 
-  /** The key itself, never to be had again. Throws `keyTaken`. */
+  /** Returns the key itself, which is not stored. Throws `keyTaken`. */
   add(name: string): { key: string; id: string } {
-    // 256 random bits need no salt and no slow hash: there is nothing to guess.
+    // 256 random bits need no salt and no slow hash: they cannot be guessed.
     const key = `rt_${randomBytes(32).toString('base64url')}`;
     const id = randomUUID();
     return this.#db.transaction(
@@ -48,14 +48,14 @@ export class KeyStore {
     );
   }
 
-  /** Keys in force, the oldest first. */
+  /** Valid keys, the oldest first. */
   list(): StoredKey[] {
     return this.#db.all(
       'SELECT id, name, created, used FROM keys WHERE revoked IS NULL ORDER BY created, name',
     );
   }
 
-  /** By name or id, from the next request on. Throws `keyUnknown`. */
+  /** Revokes a key by name or id, from the next request on. Throws `keyUnknown`. */
   revoke(nameOrId: string): StoredKey {
     const key = this.list().find(({ id, name }) => id === nameOrId || name === nameOrId);
     if (!key) {

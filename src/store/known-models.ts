@@ -1,4 +1,4 @@
-/** Models that are known by name although nobody has installed them: where they come from and what they like. */
+/** Models that `retouch pull` knows by name: their repositories and defaults. */
 
 export type KnownModel = {
   name: string;

@@ -8,17 +8,17 @@ import type { StoreErrorCode } from './errors.ts';
 /** Uses are written to the hour, so that reading an image seldom writes. */
 const useInterval = 3_600_000;
 
-/** A hundred years, in milliseconds: clients ask for 2^53 − 1 seconds and mean "for ever". */
+/** A hundred years, in milliseconds: clients send 2^53 − 1 seconds to mean "for ever". */
 const longestTtl = 100 * 365 * 86_400_000;
 
-/** `ttl`: milliseconds until the expiry; undefined for an image that stays as long as it is used. */
+/** `ttl`: milliseconds until the expiry; undefined for an image that is kept while it is used. */
 export type Lifetime = { account: string | undefined; ttl: number | undefined };
 
 export type Beginning = {
   account?: string | undefined;
   ttl?: number | undefined;
   bytes: number;
-  /** Most bytes that the account may have stored with this image. */
+  /** The account's quota in bytes, this image included. */
   quota?: number | undefined;
 };
 
@@ -44,12 +44,12 @@ export class Lifetimes {
     });
   }
 
-  /** Resolves when every lifetime begun so far survives a power failure. Throws `dataDirectoryUnusable`. */
+  /** Resolves when every lifetime stored so far survives a power failure. Throws `dataDirectoryUnusable`. */
   flush(): Promise<void> {
     return this.#db.flush();
   }
 
-  /** Undefined for an image that is not known. */
+  /** Undefined for an unknown image. */
   find(uuid: string): Lifetime | undefined {
     const row = this.#db.get<{ expires: number | null; account: string | null }>(
       'SELECT expires, account FROM assets WHERE uuid = ?',
@@ -91,7 +91,7 @@ export class Lifetimes {
     return this.#db.get<{ bytes: number }>(sql, account)!.bytes;
   }
 
-  /** Images of a version that did not record sizes. */
+  /** Images that an older version stored without their size. */
   unmeasured(): string[] {
     return this.#db
       .all<{ uuid: string }>('SELECT uuid FROM assets WHERE bytes IS NULL')

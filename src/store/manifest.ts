@@ -1,33 +1,33 @@
-/** `manifest.json` in a model's folder: who the model is, where its files are and what it likes. */
+/** `manifest.json` in a model's folder: the model's id, files, defaults and limits. */
 
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { RetouchError } from '../error.ts';
 
-/** As the engine takes them (`ModelSource` of its plan): a diffusers folder, or single files by component. */
+/** The files in the engine's form (`ModelSource`): a diffusers folder, or single files by component. */
 export type ModelFiles =
   | { layout: 'diffusers'; folder: string }
   | ({ layout: 'split' } & Record<(typeof components)[number], string>);
 
-/** Kinds of model that a task names besides its checkpoint. */
+/** Categories of models that a task names besides its checkpoint. */
 export const adapterCategories = ['lora', 'ip-adapter', 'face-detector', 'safety-classifier'] as const;
 export type AdapterCategory = (typeof adapterCategories)[number];
 
-/** For people who look for a model. */
+/** Fields for modelSearch. */
 type About = { version: string | undefined; tags: string[]; comment: string };
 
-/** A prompt that shows what a model does, and the picture it edits; absent makes a picture from words. */
+/** A prompt that shows what a model does, and the picture that it edits; text-to-image without one. */
 type Example = { prompt: string; image: string | undefined };
 
 export type AdapterManifest = {
   category: AdapterCategory;
   air: string;
   name: string;
-  /** Architecture of the checkpoints that it adapts; absent for tools that look at finished images. */
+  /** Architecture of the checkpoints that it adapts; absent for tools that analyse finished images. */
   architecture: string | undefined;
   /** Absolute paths by role; a manifest that names one file names its `weights`. */
   files: Readonly<Record<string, string>>;
-  /** Everything else the manifest says, for whoever runs the adapter. */
+  /** Settings of the adapter, passed to the engine unchanged. */
   settings: Readonly<Record<string, unknown>>;
   about: About;
   license: string;
@@ -46,16 +46,16 @@ export type Manifest = {
   name: string;
   architecture: string;
   files: ModelFiles;
-  /** A TAESD of the model's latents, for previews. */
+  /** A TAESD for the model's latents, which decodes previews. */
   tinyAutoencoder: string | undefined;
   defaults: { steps: number; guidance: number };
-  /** Beyond what it was trained with, a model draws noise; absent is every guidance of the wire. */
+  /** Range of guidance; outside the range of its training a model draws noise. Absent: every value of the wire. */
   guidance: GuidanceRange | undefined;
-  /** Width and height of what it draws; absent is every size of the wire. */
+  /** Sizes that the model supports. Absent: every size of the wire. */
   sizes: [width: number, height: number][] | undefined;
   price: Price | undefined;
   examples: Example[];
-  /** Whether it edits photographs, or only pictures like those it was made for. */
+  /** Whether the model edits photographs, or only pictures like those of its training. */
   photographs: boolean;
   about: About;
   license: string;
@@ -137,7 +137,7 @@ export async function readManifest(folder: string): Promise<Manifest | AdapterMa
 
 /**
  * Paths are relative to the model's folder; absolute ones let several programs share one copy of the weights. An
- * all-in-one file is named as `checkpoint`, and stands for every network that has no file of its own.
+ * all-in-one file is named as `checkpoint` and provides every network that has no separate file.
  */
 function readFiles(value: unknown, folder: string): ModelFiles | undefined {
   if (typeof value === 'string') return { layout: 'diffusers', folder: resolve(folder, value) };
@@ -188,7 +188,7 @@ function readAbout({ version, tags = [], comment = '' }: Record<string, unknown>
 const priceExpected =
   "'price' must be { perImage } with width, height and steps of the picture it is for, or { perSecond }; none below 0";
 
-/** A picture of 1024 × 1024 in the model's own steps, where the price does not say another. */
+/** The reference picture of a price: by default 1024 × 1024 in the model's default steps. */
 function readPrice(value: unknown, defaultSteps: number): Price | undefined {
   const {
     perImage,

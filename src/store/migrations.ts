@@ -1,6 +1,6 @@
 /**
- * The tables, as the changes that made them: number n brings version n of a database to version n + 1. One that was
- * released is never edited; a further one goes to the end of the list.
+ * The schema as a list of migrations: number n migrates version n of a database to version n + 1. A released migration
+ * is never edited; a new one goes to the end of the list.
  *
  * Times are milliseconds since 1970. UUIDs are lower case.
  */
@@ -28,7 +28,7 @@ export const migrations: readonly string[] = [
    ) STRICT, WITHOUT ROWID;
    CREATE INDEX results_open ON results (task) WHERE item IS NULL AND failure IS NULL;`,
 
-  // The queue: what runs and what waits, in the order of its coming.
+  // The queue: running and waiting jobs, in the order of their arrival.
   `CREATE TABLE jobs (
      sequence INTEGER PRIMARY KEY AUTOINCREMENT,
      id TEXT NOT NULL UNIQUE,
@@ -57,7 +57,8 @@ export const migrations: readonly string[] = [
      PRIMARY KEY (account, date)
    ) STRICT, WITHOUT ROWID;`,
 
-  // Webhooks and uploads that wait or were given up. The item of an image that waits for its upload is in `made`.
+  // Webhooks and uploads that are pending or were given up. The item of an image that waits for its upload is in
+  // `made`.
   `ALTER TABLE results ADD COLUMN made TEXT;
    CREATE TABLE deliveries (
      uuid TEXT PRIMARY KEY,
@@ -70,7 +71,7 @@ export const migrations: readonly string[] = [
    CREATE INDEX deliveries_due ON deliveries (due) WHERE failure IS NULL;
    CREATE INDEX deliveries_by_result ON deliveries (result);`,
 
-  // Images on disk: deleted at their expiry, or without one when they have not been used for long.
+  // Images on disk: deleted at their expiry, or without one after the retention time since their last use.
   `CREATE TABLE assets (
      uuid TEXT PRIMARY KEY,
      used INTEGER NOT NULL,
@@ -96,7 +97,7 @@ export const migrations: readonly string[] = [
      (SELECT account FROM results JOIN tasks ON tasks.uuid = task WHERE results.uuid = assets.uuid));
    DROP TABLE uploads;`,
 
-  // A client's taskUUID is unique within its account. `uuid` is the server's own: earlier tasks keep the client's as theirs.
+  // A client's taskUUID is unique within its account. `uuid` is the server's id; for earlier tasks it is the client's.
   `ALTER TABLE tasks ADD COLUMN taskUUID TEXT NOT NULL DEFAULT '';
    UPDATE tasks SET taskUUID = uuid;
    CREATE UNIQUE INDEX tasks_by_account ON tasks (account, taskUUID);`,
@@ -112,8 +113,8 @@ export const migrations: readonly string[] = [
    CREATE INDEX jobs_by_round ON jobs (round, sequence);
    CREATE INDEX jobs_by_account ON jobs (account, round);`,
 
-  // Expiry by a clock that does not jump (clock.ts), sizes of images, owner and host of deliveries. An expiry beyond the
-  // year 275760 was asked for as "never", and cannot be read by JavaScript.
+  // Expiry by a clock that does not jump (clock.ts), sizes of images, owner and host of deliveries. An expiry beyond
+  // the year 275760 means "never", and JavaScript cannot represent it.
   `CREATE TABLE clock (id INTEGER PRIMARY KEY CHECK (id = 1), now INTEGER NOT NULL, wall INTEGER NOT NULL) STRICT;
    UPDATE assets SET expires = NULL WHERE expires > 8640000000000000;
    ALTER TABLE assets ADD COLUMN bytes INTEGER;

@@ -21,17 +21,17 @@ export type Model = Manifest & {
 export type Adapter = AdapterManifest & { folder: string };
 
 export type ModelFolders = {
-  /** A folder per model, each with a manifest. */
+  /** A directory with a folder per model, each with a manifest. */
   models: string;
-  /** Where quantised weights go when a model's own folder is read-only. */
+  /** Folder for quantised weights when a model's own folder is read-only. */
   cache: string;
-  /** Asked for → installed. */
+  /** Requested AIR → installed AIR. */
   aliases?: Readonly<Record<string, string>>;
-  /** The model that comes with the package; adapters of its own are folders of its `adapters`. */
+  /** Folder of the model in the package; its adapters are folders of `adapters`. */
   embedded?: string;
 };
 
-/** Why an adapter cannot be used: it is not there, or of another architecture. */
+/** The reason why an adapter cannot be used: it is not installed, or of another architecture. */
 export type AdapterFault = { fault: 'missing' | 'unsuitable'; message: string };
 
 const words = {
@@ -58,7 +58,7 @@ const adaptersOf: Readonly<Record<string, readonly string[]>> = { 'flux-kontext'
 
 const embeddedFolder = fileURLToPath(new URL('../../model', import.meta.url));
 
-/** Tools of the package that look at finished images; an operator's own tool replaces one. */
+/** Tools of the package that analyse finished images; an operator's own tool replaces one. */
 const bundled = {
   'face-detector': { air: 'retouch:face@1', folder: join(embeddedFolder, 'detectors', 'face') },
   'safety-classifier': { air: 'retouch:nsfw@1', folder: join(embeddedFolder, 'classifiers', 'nsfw') },
@@ -70,7 +70,7 @@ export type ToolCategory = keyof typeof bundled;
 export class ModelStore {
   readonly models: readonly Model[];
   readonly adapters: readonly Adapter[];
-  /** Sentences about folders and aliases that are of no use. */
+  /** Warnings about folders and aliases that cannot be used. */
   readonly problems: readonly string[];
   readonly #aliases: ReadonlyMap<string, string>;
 
@@ -137,7 +137,7 @@ export class ModelStore {
     return this.adapters.find((adapter) => adapter.category === category && adapter.air === wanted);
   }
 
-  /** Why an adapter cannot be used with an installed model; undefined when it can. */
+  /** The reason why an adapter cannot be used with an installed model; undefined when it can. */
   explainAdapter(category: AdapterCategory, air: string, model: string): AdapterFault | undefined {
     const adapter = this.findAdapter(category, air);
     const { name } = words[category];
@@ -175,7 +175,7 @@ export class ModelStore {
     return this.adapters.filter((adapter) => adapter.category === category && adapter.folder !== folder);
   }
 
-  /** The sentence for a request of a model that `find` does not have. */
+  /** The error message for a model that `find` does not have. */
   explainMissing(air: string): string {
     const asked = air.length > 60 ? `${air.slice(0, 60)}…` : air;
     const alias = this.#aliases.get(air);

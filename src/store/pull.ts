@@ -1,4 +1,4 @@
-/** The files of a repository into a folder, several at a time. */
+/** Downloads files of a repository into a folder, several at a time. */
 
 import { mkdir, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -8,18 +8,18 @@ import { type HubFile, hubError, type Origin } from './hub.ts';
 
 export type PullOptions = {
   signal: AbortSignal;
-  /** Bytes that are there of a file, whenever that changes. */
+  /** Called with the downloaded bytes of a file after each change. */
   onSize(file: HubFile, bytes: number): void;
   parallel?: number;
   pause?: number;
-  /** Bytes that the disk of a folder has left; tests give their own. */
+  /** Free bytes on the disk of a folder; tests replace it. */
   freeBytes?: (folder: string) => Promise<number>;
 };
 
-/** Left on the disk for whatever else writes there. */
+/** Bytes that must stay free on the disk for other programs. */
 const reserve = 256 * 2 ** 20;
 
-/** Throws `diskFull` before anything is downloaded, and the errors of `download`; what is there by then stays. */
+/** Throws `diskFull` before anything is downloaded, and the errors of `download`; downloaded bytes stay. */
 export async function pull(
   origin: Origin,
   { files, folder }: { files: readonly HubFile[]; folder: string },
@@ -47,7 +47,7 @@ export async function pull(
           },
         );
       } catch (error) {
-        // The others stop on its account; theirs is not the reason.
+        // This failure stopped the others, whose errors are only its consequence.
         failure ??= error;
         stop.abort();
       }

@@ -1,4 +1,4 @@
-/** Results that the clients of connection sessions have not received yet. */
+/** Results that the clients of connection sessions have not acknowledged yet. */
 
 import type { Database } from './db.ts';
 import type { StoredTask } from './tasks.ts';
@@ -13,7 +13,7 @@ export class SessionResults {
     this.#db = db;
   }
 
-  /** Sessions whose clients have not received all results. */
+  /** Sessions with unacknowledged results. */
   sessions(): { uuid: string; account: string }[] {
     return this.#db.all(
       `SELECT DISTINCT session AS uuid, account FROM results JOIN tasks ON tasks.uuid = task
@@ -21,7 +21,7 @@ export class SessionResults {
     );
   }
 
-  /** Tasks with results that were not received, in the order of their coming. */
+  /** Tasks with unacknowledged results, in the order of their acceptance. */
   tasks(session: string): StoredTask[] {
     return this.#db.all(
       `SELECT * FROM tasks WHERE uuid IN (SELECT task FROM results WHERE session = ?) ORDER BY accepted, uuid`,
@@ -29,7 +29,7 @@ export class SessionResults {
     );
   }
 
-  /** The results of a task that were received. */
+  /** The acknowledged results of a task. */
   received(task: string): string[] {
     return this.#db
       .all<{ uuid: string }>('SELECT uuid FROM results WHERE task = ? AND session IS NULL', task)
@@ -53,7 +53,7 @@ export class SessionResults {
     });
   }
 
-  /** The session's client does not come back. */
+  /** Call when the session has expired. */
   forget(session: string): void {
     this.#db.run('UPDATE results SET session = NULL WHERE session = ?', session);
   }

@@ -1,4 +1,4 @@
-/** Whether the data directory takes writes, for whoever routes requests to this server. */
+/** Checks that the data directory is writable, for load balancers. */
 
 import { randomBytes, randomUUID } from 'node:crypto';
 import { rm } from 'node:fs/promises';
@@ -8,9 +8,11 @@ import type { Clock } from './clock.ts';
 import { type StoreErrorCode, storeErrors } from './errors.ts';
 import { reasonOf, writeSynced } from './files.ts';
 
-/** Milliseconds for which an answer is good: load balancers ask every second or two, and each look waits for the disk. */
+/**
+ * Milliseconds for which a result is cached: load balancers ask every second or two, and each check waits for the disk.
+ */
 const interval = 5000;
-/** Bytes; a file system that is full still takes empty files. */
+/** Bytes of the test file; a full file system still accepts empty files. */
 const probeSize = 65_536;
 
 export class StorageProbe {
@@ -18,7 +20,7 @@ export class StorageProbe {
   readonly #clock: Clock;
   #latest: { at: number; problem: Promise<string | undefined> } | undefined;
 
-  /** `folder` is one of the data directory. */
+  /** `folder` is inside the data directory. */
   constructor(folder: string, clock: Clock) {
     this.#folder = folder;
     this.#clock = clock;
@@ -34,7 +36,7 @@ export class StorageProbe {
   async #look(): Promise<string | undefined> {
     const path = join(this.#folder, `.probe-${randomUUID()}`);
     try {
-      // A write of the database that is due now and then anyhow.
+      // Tests the database with a write that is periodically due anyway.
       this.#clock.save();
       await writeSynced(path, randomBytes(probeSize));
       return undefined;

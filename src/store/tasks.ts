@@ -3,7 +3,7 @@
 import type { Clock } from './clock.ts';
 import type { Database } from './db.ts';
 
-/** `request` is as the client wrote it, `terms` how the results are delivered. Both are JSON. */
+/** `request` is the task as the client sent it, `terms` the terms of delivery. Both are JSON. */
 export type StoredTask = {
   /** The server's own id. */
   uuid: string;
@@ -27,7 +27,7 @@ export type StoredResult = {
   seed: string;
   item: string | null;
   failure: string | null;
-  /** The item of a stored image that waits for its upload; the result is open. */
+  /** The item of a stored image that waits for its upload; the result is still open. */
   made: string | null;
   /** A JSON array of sentences about the request and the run; null when there are none. */
   warnings: string | null;
@@ -50,7 +50,7 @@ export class TaskStore {
     this.#clock = clock;
   }
 
-  /** `session`: of the client that is to be told the results; undefined where it asks for them itself. */
+  /** `session` of the client that gets the results pushed; undefined if the client polls. */
   add(task: Omit<StoredTask, 'accepted'>, results: readonly NewResult[], session: string | undefined): void {
     const { uuid, taskUUID, account, type, request, terms } = task;
     const accepted = this.#clock.now();
@@ -105,7 +105,7 @@ export class TaskStore {
     return { task, plan };
   }
 
-  /** Results of accepted tasks whose images are not made yet, oldest first. */
+  /** Open results of accepted tasks, oldest first. */
   unmadeResults(): { id: string; account: string }[] {
     return this.#db.all(
       `SELECT results.uuid AS id, account FROM results JOIN tasks ON tasks.uuid = results.task
@@ -119,7 +119,7 @@ export class TaskStore {
       .map(({ task }) => task);
   }
 
-  /** The first outcome counts: false when there was one already. `also` is part of the same transaction. */
+  /** Stores the outcome of an open result; false when it was settled before. `also` is part of the same transaction. */
   settle(result: string, outcome: StoredOutcome, also: () => void = () => {}): boolean {
     const [column, value] = 'item' in outcome ? ['item', outcome.item] : ['failure', outcome.failure];
     return this.#db.transaction(() => {
@@ -130,7 +130,7 @@ export class TaskStore {
     });
   }
 
-  /** Adds a warning to those of a result, each sentence once. */
+  /** Adds a warning to a result, without duplicates. */
   warn(result: string, message: string): void {
     this.#db.transaction(() => {
       const found = this.#db.get<{ warnings: string | null }>(
@@ -147,7 +147,7 @@ export class TaskStore {
     });
   }
 
-  /** Keeps what was made while the result stays open. False when it is not open any more. */
+  /** Stores the item of an image whose upload is pending. False when the result is not open any more. */
   hold(result: string, made: string, also: () => void): boolean {
     return this.#db.transaction(() => {
       const sql = `UPDATE results SET made = ?, plan = NULL WHERE uuid = ? AND ${unmade}`;
@@ -170,7 +170,10 @@ export class TaskStore {
     return this.#db.get<{ open: number; failed: number }>(sql, task)!;
   }
 
-  /** Forgets tasks not used for `retention` milliseconds, with their results; those with open results or deliveries stay. */
+  /**
+   * Deletes tasks not used for `retention` milliseconds, with their results; tasks with open results or pending
+   * deliveries stay.
+   */
   sweep(retention: number): void {
     this.#db.run(
       `DELETE FROM tasks WHERE used < ?
@@ -181,7 +184,7 @@ export class TaskStore {
     );
   }
 
-  /** Keeps the task for the whole of its retention again. To the hour, so that polling does not write. */
+  /** Restarts the task's retention. Rounded to the hour, so that polling seldom writes. */
   touch(uuid: string): void {
     const now = this.#clock.now();
     this.#db.run('UPDATE tasks SET used = ? WHERE uuid = ? AND used < ?', now, uuid, now - 3_600_000);

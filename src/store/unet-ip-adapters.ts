@@ -1,11 +1,11 @@
-/** The IP-Adapters that the model page lists. They add to the cross-attentions of a UNet, of which FLUX has none. */
+/** The IP-Adapters that the model page lists. They add to the cross-attentions of a UNet; FLUX has none. */
 
 export type UnetIpAdapter = {
   name: string;
   base: 'SDXL' | 'SD 1.5';
-  /** Made for faces: a guide picture is cut to its largest one first. */
+  /** For an adapter made for faces, a guide picture is cropped to its largest face first. */
   face?: true;
-  /** Made to leave more to the text: the weight is halved. */
+  /** The weight is halved: this adapter leaves more influence to the text. */
   light?: true;
 };
 

@@ -31,7 +31,7 @@ export class UsageStore {
     );
   }
 
-  /** Days on which there was something, the latest first. */
+  /** Days with usage, the latest first. */
   days(account: string): UsageDay[] {
     return this.#db.all(
       'SELECT date, tasks, images, computeSeconds, cost FROM usage WHERE account = ? ORDER BY date DESC',

@@ -1,10 +1,10 @@
 /**
- * Sends webhooks and uploads. They are written in the transaction that makes them due, and stay until they were received
- * or given up, so that a crash delays them and loses none. One that was received in the moment of a crash is sent again:
- * at least once, under the same id.
+ * Sends webhooks and uploads. A delivery is committed in the transaction that makes it due and stays until it was
+ * acknowledged or given up, so that a crash delays deliveries and loses none. One that was acknowledged just before a
+ * crash is sent again: delivery is at least once, with a constant id.
  *
- * Accounts take turns, and neither an account nor a receiving host has more than its share of the places, so that
- * receivers that do not answer delay their own deliveries only.
+ * Accounts take turns, and the concurrent deliveries of an account and of a host are limited, so that a receiver that
+ * does not answer delays only its own deliveries.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
