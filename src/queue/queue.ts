@@ -1,9 +1,8 @@
 /**
- * Where Jobs wait for an engine. A job is the UUID of the image it makes; what is to be done stands in the task store.
+ * The queue of Jobs. A job is the UUID of the image to make; its plan is in the task store.
  *
- * Every implementation runs a job at least once: it leaves the queue when its work is done, and a process that ends in
- * between leaves it there. That each image is made known exactly once is the worker's affair: it settles a result only
- * while it is open.
+ * Every implementation runs a job at least once: the job leaves the queue after its work, so a process that ends
+ * earlier leaves it there. The worker makes outcomes exactly-once: it settles a result only while the result is open.
  */
 
 export const queueErrors = {

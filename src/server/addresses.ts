@@ -1,10 +1,10 @@
-/** The addresses that are served and their methods, for 405 and OPTIONS. */
+/** The server's addresses and their methods, for 405 and OPTIONS. */
 
 import type { FastifyInstance } from 'fastify';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** The methods that the address is said to take, where the routes say otherwise. */
+    /** Methods that replace those of the routes in the answer. */
     allow?: readonly string[];
   }
 }
@@ -36,7 +36,7 @@ export function pathOf(url: string): string {
   return url.split('?', 1)[0]!;
 }
 
-/** As the router reads it: slashes that are doubled or at the end mean nothing. */
+/** Normalizes like the router: doubled and trailing slashes are ignored. */
 export function normalize(path: string): string {
   return path.replace(/\/{2,}/g, '/').replace(/(.)\/$/, '$1');
 }

@@ -6,7 +6,7 @@ import { stringifyJson } from '../api/json.ts';
 import { type Item, type PendingReply, type Reply, toEnvelope } from '../api/results.ts';
 import { split } from './item-text.ts';
 
-/** Characters of base64 that are written at once. */
+/** Characters of base64 per write. */
 const pieceLength = 256 * 2 ** 10;
 
 export function answer(reply: FastifyReply, replies: readonly Reply[]): FastifyReply {
@@ -15,8 +15,8 @@ export function answer(reply: FastifyReply, replies: readonly Reply[]): FastifyR
 }
 
 /**
- * Images are read one at a time, as fast as the client takes them: the size of an answer has no limit, and the memory that
- * it needs is that of one image. The status is known once one item is in hand.
+ * Images are read one at a time, as fast as the client reads: the size of an answer has no limit, and it needs the
+ * memory of one image. The status is known after the first item.
  */
 export async function answerPending(
   reply: FastifyReply,
@@ -61,7 +61,7 @@ function isSettled(pending: PendingReply): pending is Reply {
   return !('read' in pending);
 }
 
-/** In pieces, so that other requests have their turn between two of them. */
+/** Writes in pieces, so that other requests run between two pieces. */
 function* writeItem(item: Item): Generator<string | Buffer> {
   const { head, image, tail } = split(item);
   yield head;
@@ -75,7 +75,7 @@ export function settle(pending: PendingReply): Reply | Promise<Reply> {
   return 'read' in pending ? pending.read() : pending;
 }
 
-/** Once, when the answer has been sent or its client has gone. */
+/** Called once, when the answer was sent or the client has disconnected. */
 export function whenAnswered({ raw }: FastifyReply, act: () => void): void {
   const end = () => {
     raw.off('finish', end);

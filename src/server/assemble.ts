@@ -1,4 +1,4 @@
-/** The composition root: the parts of a server, put together over one data directory. */
+/** The composition root: creates the parts of a server over one data directory. */
 
 import { join } from 'node:path';
 import type { Config } from '../config.ts';
@@ -36,13 +36,13 @@ export type AssembleOptions = {
   config: Config;
   log: Log;
   engines: EnginePool;
-  /** Folder of the embedded model, where it is not the package's own. */
+  /** Folder of the embedded model; the package's by default. */
   embedded?: string;
-  /** Tests turn the clock. */
+  /** The wall clock; tests replace it. */
   time?: TimeSource;
 };
 
-/** A server without its transports: `start()` begins to make images, `close()` releases the data directory. */
+/** A server without its transports: `start()` starts the queue, `close()` releases the data directory. */
 export type Assembly = Awaited<ReturnType<typeof assemble>>;
 
 /** Throws `dataDirectoryUnusable`, `dataDirectoryInUse` and the errors of the database. */

@@ -1,5 +1,6 @@
 /**
- * Authentication. A server that only this machine can reach accepts its programs with any key or none until it has keys.
+ * Authentication. Until it has keys, a server that listens on this machine only accepts every local program, with any
+ * key or none.
  */
 
 import { timingSafeEqual } from 'node:crypto';
@@ -17,25 +18,25 @@ export type Account = string;
 
 const everyone: Account = 'everyone';
 
-/** Requests whose headers were enough to let them in. */
+/** Requests that were authenticated by their headers. */
 const admitted = new WeakSet<IncomingMessage>();
 
-/** Whether the account of a request is known, before its body is read. */
+/** Whether a request was authenticated before its body is read. */
 export function isAdmitted({ raw }: FastifyRequest): boolean {
   return admitted.has(raw);
 }
 
 /** Throws API errors. */
 export type Gate = {
-  /** Whether the page that asks may read the answer; throws nothing. */
+  /** Whether the page of the request may read the answer (CORS). Never throws. */
   allowsOrigin(request: FastifyRequest): boolean;
-  /** Looks at the headers, before the body is read; undefined when the tasks have to name a key. */
+  /** Authenticates by the headers, before the body is read; undefined when the first task must name a key. */
   checkRequest(request: FastifyRequest): Account | undefined;
-  /** An authentication task as the first of the request names the key. */
+  /** Authenticates by the authentication task at the start of the request. */
   checkTasks(tasks: readonly Parsed[]): Account;
-  /** An account that was let in before: its key may have been revoked since, or keys may be asked for now. */
+  /** Checks an account again: its key may have been revoked since, or the server may have got its first key. */
   recheck(account: Account): void;
-  /** For addresses that have no tasks. */
+  /** Authenticates requests of addresses without tasks. */
   requireKey(request: FastifyRequest): Account;
 };
 
@@ -43,12 +44,12 @@ export function createGate(config: Config, keys: Pick<KeyStore, 'digests' | 'not
   const configured = config.apiKeys.map((key) => ({ id: undefined, digest: digestOf(key) }));
   // Keys are made and revoked while the server runs.
   const known = (): Known[] => [...configured, ...keys.digests()];
-  // The last key may be revoked: that opens nothing to other machines.
+  // Revoking the last key must not open the server to other machines.
   const isOpen = () => isLoopback(config.host) && known().length === 0;
 
   const check = (key: string): Account => {
     const given = digestOf(key);
-    // Digests, all of them, so that neither the length nor the time tells anything about a key.
+    // Compares digests, and all of them, so that neither length nor time reveals anything about a key.
     let found: Known | undefined;
     for (const entry of known()) if (timingSafeEqual(entry.digest, given)) found = entry;
     if (!found) {
@@ -70,7 +71,7 @@ export function createGate(config: Config, keys: Pick<KeyStore, 'digests' | 'not
   };
 
   return {
-    // Where a key is asked for, a page that has one may use it, wherever it was loaded from.
+    // On a server with keys a page of any origin may use its key.
     allowsOrigin: (request) => !isOpen() || isOwnPage(request, config),
     checkRequest,
     checkTasks(tasks) {
@@ -95,7 +96,7 @@ export function createGate(config: Config, keys: Pick<KeyStore, 'digests' | 'not
 
 type Known = { id: string | undefined; digest: Uint8Array };
 
-/** Keys of the configuration have no id. */
+/** The account of a key; keys of the configuration have no id. */
 function accountOf({ id, digest }: Known): Account {
   return id ?? Buffer.from(digest).toString('hex', 0, 16);
 }
@@ -116,8 +117,8 @@ function taskKey([first]: readonly Parsed[]): string | undefined {
 }
 
 /**
- * A server without keys trusts this machine, and the browser on it runs the pages of strangers: those may not make it
- * work, directly or under a name that they point here.
+ * A server without keys trusts this machine, but its browser runs pages of strangers. Refuses their requests, also
+ * those to a foreign host name that resolves to this machine (DNS rebinding).
  */
 function refuseForeignPages(request: FastifyRequest, config: Config): void {
   if (isOwnPage(request, config)) return;
@@ -126,7 +127,7 @@ function refuseForeignPages(request: FastifyRequest, config: Config): void {
   throw apiError('forbidden', message);
 }
 
-/** Programs send no Origin. */
+/** Only browsers send Origin. */
 function isOwnPage({ headers: { origin } }: FastifyRequest, { publicUrl }: Config): boolean {
   if (origin === undefined) return true;
   const url = URL.parse(origin);

@@ -1,16 +1,16 @@
-/** How many bytes of requests are held at once: of one request, and of all of them together. */
+/** Limits the bytes of request bodies in memory: of one request, and of all together. */
 
 import { apiError } from '../api/errors.ts';
 import type { Config } from '../config.ts';
 
-/** The part of all bodies' bytes that requests without a known key may hold together. */
+/** The share of all bytes that requests without a known key may hold together. */
 const unknownShare = 1 / 8;
 
 export type BodyConfig = Pick<Config, 'bodyLimit' | 'bodiesLimit' | 'unauthenticatedBodyLimit'>;
 
 type Pool = { readonly limit: number; held: number };
 
-/** Requests whose key is known, and all others: those without a key cannot use up what the others need. */
+/** Requests with a known key, and all others: requests without a key cannot exhaust the memory of the first. */
 export class Bodies {
   readonly #limits: BodyConfig;
   readonly #known: Pool;
@@ -24,7 +24,7 @@ export class Bodies {
     this.#unknown = { limit: unknown, held: 0 };
   }
 
-  /** Bytes that are held now. */
+  /** Bytes in memory now. */
   get held(): number {
     return this.#known.held + this.#unknown.held;
   }
@@ -37,7 +37,7 @@ export class Bodies {
   }
 }
 
-/** The bytes of one request or message, until its tasks are answered: they wait in memory with what was read of them. */
+/** The bytes of one request or message, which stay in memory until its tasks are answered. */
 export class Holding {
   readonly #pool: Pool;
   readonly #limit: number;
@@ -50,7 +50,7 @@ export class Holding {
     this.#isForKey = isForKey;
   }
 
-  /** Throws `valueTooLarge` when a request that announces so many bytes cannot be taken. */
+  /** Throws `valueTooLarge` when the announced length exceeds the limit. */
   expect(bytes: number): void {
     if (bytes > this.#limit) throw this.#tooLarge();
   }

@@ -6,7 +6,7 @@ import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
 import { apiError } from '../api/errors.ts';
 import type { Holding } from './bodies.ts';
 
-/** Bytes that a decoder gives at once: many small chunks cost more than decoding them. */
+/** Bytes per chunk of a decoder: many small chunks cost more than the decoding. */
 const options = { chunkSize: 64 * 2 ** 10 };
 
 const decoders: Readonly<Record<string, (() => Readable & NodeJS.WritableStream) | undefined>> = {
@@ -32,7 +32,7 @@ export function readBody(request: IncomingMessage, holding: Holding): Promise<Bu
   return collect(request, request.pipe(create()), holding);
 }
 
-/** `stream` is the request or what decodes it. By events, since iterating a stream costs a small request a third more. */
+/** `stream` is the request or its decoder. Uses events, since async iteration costs a small request a third more. */
 function collect(request: IncomingMessage, stream: Readable, holding: Holding): Promise<Buffer> {
   const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
   const chunks: Buffer[] = [];
@@ -59,7 +59,7 @@ function collect(request: IncomingMessage, stream: Readable, holding: Holding): 
     fail(apiError('invalidBody', message));
   });
   request.once('close', () => {
-    // Nobody is left to read this; a request that was read to its end has resolved before.
+    // The client has disconnected; a complete request has resolved before.
     if (!request.complete) fail(apiError('invalidBody', 'The connection broke while the body was received.'));
   });
   request.on('error', () => {});

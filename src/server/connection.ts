@@ -12,13 +12,13 @@ import type { Line, Sending, Session, Sessions } from './sessions.ts';
 
 /** Milliseconds. */
 export type ConnectionTimes = {
-  /** Without a message the connection is closed; the protocol says two minutes. */
+  /** Silence after which the connection is closed; two minutes in the protocol. */
   idle: number;
-  /** For the message with the key. */
+  /** Time for the message with the key. */
   authentication: number;
-  /** How often a silent client is asked whether it is still there; one that misses two is gone. */
+  /** Interval of pings to a silent client; two without an answer end the connection. */
   heartbeat: number;
-  /** How often it is looked whether the key of a client that only listens was revoked. */
+  /** Interval at which the key of a client that only listens is checked for revocation. */
   keyCheck: number;
 };
 
@@ -37,10 +37,10 @@ export type ConnectionParts = {
   times: ConnectionTimes;
   /** Authenticates the client: returns the session's owner or throws an API error. */
   authenticate(first: Parsed): string;
-  /** Gives the connection a place among those of known clients; throws `serverUnavailable`. */
+  /** Reserves a connection of a known client; throws `serverUnavailable`. */
   keep(): void;
   intake: Intake;
-  /** Throws an API error when that owner may no longer. */
+  /** Throws an API error when the owner's key is no longer valid. */
   recheck(owner: string): void;
   log: Log;
 };
@@ -48,15 +48,17 @@ export type ConnectionParts = {
 const closeCodes = { normal: 1000, goingAway: 1001, policy: 1008, tooLarge: 1009, tryAgain: 1013 } as const;
 /** Messages without a valid key before the connection is closed. */
 const maxRefusals = 3;
-/** Bytes of pongs, refusals and the like that a client leaves unread before it is given up. Results wait in the session. */
+/**
+ * Unread bytes of pongs, refusals and similar frames after which the connection is closed. Results wait in the session.
+ */
 const maxDirectBytes = 16 * 2 ** 20;
-/** Bytes that may wait before a preview: behind more it would only come late. */
+/** Most unsent bytes ahead of a preview: behind more it would arrive late. */
 const maxUnsentPreviews = 4 * 2 ** 20;
-/** Milliseconds in which a client may read why its message is refused while it still sends. */
+/** Milliseconds that a client has to read why its message is refused, while it still sends. */
 const refusalTime = 500;
 /** Milliseconds that the closing handshake may take. */
 const closeTime = 5_000;
-/** Milliseconds that a server which shuts down waits for a client to read what is ready for it. */
+/** Milliseconds that a stopping server waits for a client to read its pending frames. */
 const flushTime = 2_000;
 
 export class Connection implements Line {
@@ -64,13 +66,13 @@ export class Connection implements Line {
   readonly #parts: ConnectionParts;
   readonly #idle: NodeJS.Timeout;
   readonly #heartbeat: NodeJS.Timeout;
-  /** Frames that were sent, each confirmed by the answer to the ping of its number, in the order of sending. */
+  /** Sent frames in order; each is acknowledged by the pong with its number. */
   readonly #confirmations: { number: number; session: Session; sending: Sending }[] = [];
-  /** Frames of this connection and no other, which go before those of the session. */
+  /** Frames of this connection only; they are sent before those of the session. */
   readonly #direct: Frame[] = [];
   #directBytes = 0;
   #pumping: Promise<void> | undefined;
-  /** Closes the socket, once nothing is left to say before that. */
+  /** Set when the socket must be closed after the last frame. */
   #end: (() => void) | undefined;
   #pings = 0;
   #answered = 0;
@@ -78,7 +80,7 @@ export class Connection implements Line {
   #refusals = 0;
   #session: Session | undefined;
   readonly #work = new Set<Promise<void>>();
-  /** Fires when this connection ends: what is only about it ends too. */
+  /** Aborts when this connection ends, and with it work for this connection only. */
   readonly #gone = new AbortController();
 
   constructor(socket: WebSocket, parts: ConnectionParts) {
@@ -98,7 +100,7 @@ export class Connection implements Line {
     socket.on('error', (error) => parts.log.debug('A WebSocket broke.', { reason: error.message }));
   }
 
-  /** Resolves when every task that came in has been answered and the client has had time to read the answers. */
+  /** Resolves when every received task was answered and the client had time to read the answers. */
   async settled(): Promise<void> {
     while (this.#work.size > 0) await Promise.all(this.#work);
     const deadline = AbortSignal.timeout(flushTime);
@@ -117,7 +119,7 @@ export class Connection implements Line {
     this.#socket.terminate();
   }
 
-  /** False, and the connection is closed, when its key is no longer taken. Tasks that were accepted go on. */
+  /** Returns false and closes the connection when its key is no longer valid. Accepted tasks continue. */
   checkKey(): boolean {
     if (!this.#session) return true;
     try {
@@ -132,7 +134,7 @@ export class Connection implements Line {
     }
   }
 
-  /** A message that is too large is not read to its end, so the connection cannot go on. */
+  /** A message that is too large is not read to its end, so the connection must be closed. */
   #refuse(error: unknown): void {
     if (this.#end) return;
     const known = failureOf(error) ?? bug();
@@ -168,15 +170,15 @@ export class Connection implements Line {
       const known = failureOf(error);
       if (!known) this.#parts.log.error('A WebSocket message failed because of a bug.', { error });
       this.#say([{ failure: known ?? bug() }]);
-      // Some clients take a closed connection for a network that failed, and never look at why: the first answers are
-      // left for them to read.
+      // Some clients take a closed connection for a failed network and ignore its code, so the connection stays open
+      // for the first answers.
       if (known?.error.code === 'serverUnavailable') this.#close(closeCodes.tryAgain, 'the server is full');
       if (!this.#session && ++this.#refusals >= maxRefusals)
         this.#close(closeCodes.policy, 'authentication failed');
     }
   }
 
-  /** The tasks left to perform once the client is known. */
+  /** The tasks that remain after the authentication. */
   #authenticate(parsed: readonly Parsed[]): readonly Parsed[] {
     const [first, ...rest] = parsed as readonly [Parsed, ...Parsed[]];
     const isKey = 'task' in first && first.task.taskType === 'authentication';
@@ -196,14 +198,14 @@ export class Connection implements Line {
     return isKey ? rest : parsed;
   }
 
-  /** Says what the client of an earlier process has not received. */
+  /** Sends the results that an earlier process did not deliver. */
   #resume(session: Session): void {
     for (const { taskUUID, replies } of this.#parts.service.resumption.resume(session.uuid, this.#caller)) {
       this.#begin(this.#tell(taskUUID, replies, session));
     }
   }
 
-  /** Work goes on without the client, which may come back for it. */
+  /** Work continues without the client, which may reconnect. */
   get #caller(): Caller {
     const { owner: account, uuid: session } = this.#session!;
     const { publicUrl, wholePolls } = this.#parts;
@@ -215,7 +217,7 @@ export class Connection implements Line {
     if ('failures' in parsed) return this.#say(service.refuse(parsed.failures));
     const { task } = parsed;
     if (task.taskType === 'watchTask') {
-      // Nobody waits for its end: it is no work that a shutdown lets finish.
+      // A shutdown does not wait for it.
       void this.#watch(service.perform(parsed, { ...this.#caller, signal: this.#gone.signal }));
       return;
     }
@@ -223,12 +225,12 @@ export class Connection implements Line {
     if (task.taskType === 'imageInference') return this.#tell(task.taskUUID, replies, this.#session!);
     const all: PendingReply[] = [];
     for await (const reply of replies) all.push(reply);
-    // Pongs are about this connection and no other.
+    // Pongs belong to this connection only.
     if (task.taskType === 'ping') this.#write(all);
     else this.#say(all);
   }
 
-  /** Each change to this connection only: one that comes later asks again and is told the state. */
+  /** Sends changes to this connection only: a later connection asks again and gets the state. */
   async #watch(replies: AsyncIterable<PendingReply>): Promise<void> {
     for await (const reply of replies) {
       if ('item' in reply && this.#directBytes > maxUnsentPreviews) {
@@ -238,7 +240,7 @@ export class Connection implements Line {
     }
   }
 
-  /** Each image as soon as it is known, to the session's client, whichever connection that has by then. */
+  /** Sends each result when it is known, over the session's current connection. */
   async #tell(taskUUID: string, replies: AsyncIterable<PendingReply>, session: Session): Promise<void> {
     const { resumption } = this.#parts.service;
     let failed = false;
@@ -248,7 +250,7 @@ export class Connection implements Line {
       const arrived = result === undefined ? undefined : () => resumption.note({ result });
       for (const frame of framesOf([reply])) session.say(frame, arrived);
     }
-    // Errors do not say whose result they are, and one may be that of several.
+    // Errors do not name their result, and one error may stand for several.
     const receipt = { task: taskUUID.toLowerCase(), session: session.uuid };
     if (failed) session.afterAll(() => resumption.note(receipt));
   }
@@ -260,7 +262,7 @@ export class Connection implements Line {
     }
   }
 
-  /** To this connection only, never again. */
+  /** Sends to this connection only, without repetition. */
   #write(replies: readonly PendingReply[]): void {
     for (const frame of framesOf(replies)) this.#sendDirectly(frame);
   }
@@ -274,8 +276,8 @@ export class Connection implements Line {
   }
 
   /**
-   * One frame at a time, each when the system has taken the one before: a client that reads slowly makes its session wait,
-   * and nothing is buffered for it.
+   * Sends one frame at a time, each after the system has accepted the one before: the frames of a slow client wait in
+   * its session, not in a buffer of the socket.
    */
   async #pump(): Promise<void> {
     try {
@@ -294,7 +296,7 @@ export class Connection implements Line {
         this.#confirmations.push({ number: this.#ping(), session, sending });
       }
     } catch (error) {
-      // The frame stays in the session, and is said again over the next connection.
+      // The frame stays in the session and is sent again over the next connection.
       this.#parts.log.debug('A WebSocket broke while it was written to.', { error });
       this.#socket.terminate();
     }
@@ -320,7 +322,7 @@ export class Connection implements Line {
   #send(piece: string, isLast: boolean): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#socket.send(piece, { fin: isLast }, (error) => {
-        // The other side reads, however long the answer to a ping takes behind a piece that fits no buffer.
+        // The client is reading, even if a pong behind a piece larger than the buffers takes long.
         if (!isLast) this.#misses = 0;
         if (error) reject(error);
         else resolve();
@@ -329,8 +331,8 @@ export class Connection implements Line {
   }
 
   /**
-   * A frame has arrived when the client's library answers a ping sent after it. The library does so by itself, and TCP
-   * keeps the order; that bytes were written says nothing about a connection that is dead already.
+   * A frame counts as received when the client's library answers a ping sent after it: libraries answer pings
+   * automatically, and TCP keeps the order. A successful write proves nothing, since the connection may be dead.
    */
   #ping(): number {
     this.#pings += 1;
@@ -349,7 +351,7 @@ export class Connection implements Line {
   }
 
   #onHeartbeat(): void {
-    // A large picture on a slow line delays an answer; two beats without any are a dead line.
+    // A large picture on a slow line delays a pong; two intervals without one mean a dead line.
     this.#misses = this.#answered < this.#pings ? this.#misses + 1 : 0;
     if (this.#misses >= 2) this.#socket.terminate();
     else this.#ping();
@@ -366,11 +368,11 @@ export class Connection implements Line {
     if (this.#session) this.#parts.sessions.leave(this.#session, this);
   }
 
-  /** After what is said to this connection alone, such as the reason. */
+  /** After the frames of this connection, such as the reason. */
   #close(code: number, reason: string): void {
     this.#end ??= () => this.#socket.close(code, reason);
     this.wake();
-    // A client that does not answer the closing handshake is not waited for.
+    // Does not wait for a client that does not answer the closing handshake.
     setTimeout(() => this.#socket.terminate(), closeTime).unref();
   }
 }

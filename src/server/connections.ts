@@ -1,7 +1,7 @@
 /**
- * How many connections there are at once. Each takes a file descriptor, and a process without a free one cannot answer
- * anybody. When all are taken, a new connection replaces the oldest that is not kept: one that sends nothing, or whose
- * key is not known, so that /health and clients with a key always get through.
+ * Limits concurrent connections. Each takes a file descriptor, and a process without a free one cannot answer at all.
+ * When all are taken, a new connection replaces the oldest that is not kept: one that sends nothing, or has no known
+ * key, so that /health and clients with a key always get through.
  */
 
 import type { Server } from 'node:http';
@@ -10,19 +10,22 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { apiError } from '../api/errors.ts';
 import { whenAnswered } from './answer.ts';
 
-/** Connections where nothing limits the descriptors. */
+/** Limit of connections when descriptors are unlimited. */
 const most = 10_000;
-/** The database, the log, the engine's pipes, images that are read and sent, and requests to other hosts need the rest. */
+/**
+ * Share of the descriptors; the database, the log, the engine's pipes, images that are read and sent, and requests to
+ * other hosts need the rest.
+ */
 const descriptorShare = 0.6;
-/** The part of all connections that may be kept. */
+/** Share of all connections that may be kept. */
 const keptShare = 0.8;
 
 export class Connections {
   readonly limit: number;
   readonly #maxKept: number;
-  /** Open ones in the order of their coming. */
+  /** Open connections in the order of their arrival. */
   readonly #open = new Set<Socket>();
-  /** How many requests under way, or WebSockets with a key, keep it. */
+  /** Number of running requests, or WebSockets with a key, that keep the connection. */
   readonly #kept = new Map<Socket, number>();
 
   /** `configured` 0: as many as the descriptors of this process allow. */
@@ -50,9 +53,9 @@ export class Connections {
     });
   }
 
-  /** Protects the connection of a client whose key is known. False when there are as many of them as may be. */
+  /** Keeps the connection of a client with a known key. False when the limit of kept connections is reached. */
   keep(socket: Socket): boolean {
-    // Requests of tests come over no connection.
+    // Requests of `inject()` have no connection.
     if (!this.#open.has(socket)) return true;
     const times = this.#kept.get(socket) ?? 0;
     if (times === 0 && this.#kept.size >= this.#maxKept) return false;
@@ -60,7 +63,7 @@ export class Connections {
     return true;
   }
 
-  /** Until the request is answered. Throws `serverUnavailable`. */
+  /** Keeps the connection until the request is answered. Throws `serverUnavailable`. */
   keepFor({ raw: { socket } }: FastifyRequest, reply: FastifyReply): void {
     if (!this.keep(socket)) throw this.refusal();
     whenAnswered(reply, () => this.letGo(socket));
@@ -97,7 +100,7 @@ function defaultLimit(): number {
 
 /** Node raises the soft limit to the hard one when it starts, so the report has the one in force. */
 function readOpenFiles(): number {
-  // @types/node does not know it yet. Without it the report looks up the name of every peer.
+  // Missing in @types/node. Without it the report looks up the host name of every peer.
   Object.assign(process.report, { excludeNetwork: true });
   const { userLimits } = process.report.getReport() as unknown as {
     userLimits?: { open_files?: { soft: number | string } };

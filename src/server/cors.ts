@@ -1,13 +1,13 @@
 /**
- * Which pages of other origins may read the answers: those whose requests the gate lets pass, see auth.ts. Keys travel in
- * a header that the page sets itself and never in a cookie, so credentials are not allowed.
+ * CORS: a page of another origin may read an answer if auth.ts admits its request. A page sends its key in a header and
+ * never in a cookie, so credentials are not allowed.
  */
 
 import type { FastifyReply, FastifyRequest } from 'fastify';
 
 /** Seconds that a browser may remember a preflight; Chromium takes no more. */
 const preflightAge = 7200;
-/** Headers of answers that a page may read beside those that it always may. */
+/** Headers of answers that a page may read in addition to the safelisted ones. */
 const exposed = 'ETag, Retry-After, X-Request-Id, Mcp-Session-Id';
 
 export function allowOrigin(request: FastifyRequest, reply: FastifyReply, isAllowed: boolean): void {
@@ -32,7 +32,7 @@ export function answerOptions(
       'access-control-allow-headers': request.headers['access-control-request-headers'] ?? '*',
       'access-control-max-age': preflightAge,
     });
-    // Chromium asks this before a page of the internet reaches a server of this machine.
+    // Chromium requires this before a public page may reach a server on this machine.
     if (request.headers['access-control-request-private-network'] === 'true')
       reply.header('access-control-allow-private-network', 'true');
   }

@@ -15,7 +15,7 @@ export const discovery: FastifyPluginAsync<DiscoveryOptions> = async (server, { 
   const version = await readVersion();
   const openapi = makeDocument(describeApi({ version, maxTasks }));
   server.get('/openapi.json', (request, reply) => send(request, reply, openapi));
-  // Models do not come and go while the server runs.
+  // The installed models are fixed while the server runs.
   const registry = makeDocument(describeRegistry(models, version));
   server.get('/registry.json', (request, reply) => send(request, reply, registry));
   server.get<{ Params: { air: string } }>('/resolve/:air', (request, reply) => {
@@ -34,13 +34,13 @@ function makeDocument(value: unknown): Document {
 }
 
 function send(request: FastifyRequest, reply: FastifyReply, { text, tag }: Document): FastifyReply {
-  // Pages of other sites may read what the API is; it tells nothing about anyone.
+  // Pages of other sites may read the documents, which have no private data.
   reply.headers({ etag: tag, 'cache-control': 'no-cache', 'access-control-allow-origin': '*' });
   if (request.headers['if-none-match'] === tag) return reply.code(304).send();
   return reply.type('application/json; charset=utf-8').send(text);
 }
 
-/** As the SDKs read it: by AIR, and a short name that may stand for it. */
+/** The format of the SDKs: models by AIR, with a short name as an alternative. */
 function describeRegistry({ models }: ModelStore, version: string): object {
   const taskType = 'imageInference';
   const entries = models.map(({ air }) => [air, { taskType, id: slugOf(air) }]);

@@ -1,4 +1,4 @@
-/** One shape for every error, whoever finds it: a handler, Fastify, or Node's HTTP parser. */
+/** One shape for every error of a handler, of Fastify, or of Node's HTTP parser. */
 
 import { type IncomingMessage, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
@@ -9,7 +9,7 @@ import { stringifyJson } from '../api/json.ts';
 import { toEnvelope } from '../api/results.ts';
 import type { Log } from '../log.ts';
 
-/** Milliseconds that a request which is refused already may go on sending. */
+/** Milliseconds for which a refused request may continue to send. */
 const refusedBodyTime = 5_000;
 /** Milliseconds that a client has to read why its connection is closed. */
 const lastWordsTime = 1_000;
@@ -24,7 +24,7 @@ export function toFailure(error: unknown, log: Log): Failure {
   return failure('internalServerError', 'The server failed in a way it should not; its log has the details.');
 }
 
-/** The task API takes JSON alone; `found` is what form fields are sent as. */
+/** The task API takes only JSON; `found` is the media type of the form. */
 export function refuseForm(request: FastifyRequest): void {
   const type = request.headers['content-type'] ?? '';
   if (!/^multipart\//i.test(type)) return;

@@ -1,9 +1,9 @@
-/** The server's log as Fastify calls one: its warnings are lines among all others. */
+/** Adapts the server's log to Fastify's interface, so that its warnings are in the same log. */
 
 import type { FastifyBaseLogger } from 'fastify';
 import type { Log } from '../log.ts';
 
-/** Fastify's lines about requests and its start count as debug: the server logs both itself. */
+/** Fastify's lines about requests and its start become debug, because the server logs both itself. */
 export function fastifyLog(log: Log): FastifyBaseLogger {
   const as = (level: 'debug' | 'warn' | 'error') => (first: unknown, second?: unknown) => {
     if (typeof first === 'string') log[level](first);
@@ -23,7 +23,7 @@ export function fastifyLog(log: Log): FastifyBaseLogger {
   return logger as unknown as FastifyBaseLogger;
 }
 
-/** Requests and replies are objects of hundreds of fields. */
+/** Requests and replies have hundreds of fields. */
 function fieldsOf(value: unknown): Record<string, unknown> {
   if (value instanceof Error) return { error: value };
   const { err: error } = (value ?? {}) as { err?: unknown };

@@ -17,7 +17,7 @@ export const files: FastifyPluginAsync<FilesOptions> = async (server, { assets }
     }
     return reply
       .headers({
-        // A page may draw and save a picture whose address it knows.
+        // A page that knows the address may draw and save the picture.
         'access-control-allow-origin': '*',
         'cache-control': `public, max-age=${secondsOf(asset)}, immutable`,
         'content-security-policy': "default-src 'none'",
@@ -29,7 +29,7 @@ export const files: FastifyPluginAsync<FilesOptions> = async (server, { assets }
   });
 };
 
-/** An image never changes, so a year; caches must not keep one beyond its expiry. */
+/** An image never changes, so it may be cached for a year, but not beyond its expiry. */
 function secondsOf({ ttl = Number.POSITIVE_INFINITY }: Asset): number {
   return Math.max(0, Math.min(31_536_000, Math.floor(ttl / 1000)));
 }

@@ -1,4 +1,4 @@
-/** The parts of a multipart/form-data body, which is in memory already. */
+/** Parses a multipart/form-data body from memory. */
 
 import { Busboy, type BusboyFileStream } from '@fastify/busboy';
 import { apiError } from '../api/errors.ts';
@@ -7,7 +7,7 @@ import type { FormField } from '../api/openai/form.ts';
 /** Limits of one body; a file may be as large as the body. */
 const limits = { parts: 200, fields: 100, files: 32, fieldNameSize: 200, fieldSize: 2 ** 20 };
 
-/** In their order, a file as a data URI. Throws `invalidBody`. */
+/** The parts in order, files as data URIs. Throws `invalidBody`. */
 export function readFormBody(body: Uint8Array, contentType: string): Promise<FormField[]> {
   return new Promise((resolve, reject) => {
     const refuse = (reason: string) => {
@@ -29,7 +29,7 @@ export function readFormBody(body: Uint8Array, contentType: string): Promise<For
           file.on('data', (chunk: Buffer) => chunks.push(chunk));
           file.on('end', () => {
             const bytes = Buffer.concat(chunks);
-            // A file input that was left empty.
+            // An empty file input.
             const value =
               bytes.length === 0 ? '' : `data:${plainType(type)};base64,${bytes.toString('base64')}`;
             fields[place] = { name, value };
@@ -49,7 +49,7 @@ export function readFormBody(body: Uint8Array, contentType: string): Promise<For
   });
 }
 
-/** The client's media type is not used later; it only must not break the header of the data URI. */
+/** The client's media type is not used, but must not break the header of the data URI. */
 function plainType(type: string): string {
   return /^[\w.+-]+\/[\w.+-]+$/.test(type) ? type : 'application/octet-stream';
 }

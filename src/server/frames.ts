@@ -6,11 +6,11 @@ import { settle } from './answer.ts';
 import { textOf } from './item-text.ts';
 
 export type Frame = {
-  /** Bytes that the frame holds while it waits to be sent. */
+  /** Bytes of memory of the frame until it is sent. */
   readonly size: number;
   /**
-   * The message in pieces of some megabytes, each made when the one before was sent. Returns the replies that turned out
-   * to be failures on the way, which need a message of their own.
+   * The message in pieces of some megabytes, each created after the one before was sent. Returns the replies that
+   * turned into failures meanwhile, which need their own message.
    */
   write(): AsyncGenerator<string, readonly Reply[]>;
 };

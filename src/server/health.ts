@@ -1,6 +1,6 @@
 /**
- * For those who run the server: `GET /health` says that it answers and what its engines do, `GET /ready` whether it
- * takes tasks, `GET /metrics` its figures.
+ * Monitoring: `GET /health` (the server answers; state of its engines), `GET /ready` (whether it takes tasks), `GET
+ * /metrics`.
  */
 
 import { freemem, totalmem } from 'node:os';
@@ -38,7 +38,7 @@ export const health: FastifyPluginAsync<HealthOptions> = async (server, options)
       status: 'ok',
       uptime: Math.floor(process.uptime()),
       engine: { state: stateOf(engines), restarts, device, precision },
-      // Process ids are of use on this machine alone.
+      // Process ids are useful only on this machine.
       engines: engines.map(({ pid: _, ...engine }) => engine),
       queue: { depth: queue.depth, limit: config.queueLimit },
       memory: { limit: config.memoryLimit || defaultMemoryLimit(), total: totalmem(), free: freemem() },
@@ -54,7 +54,7 @@ export const health: FastifyPluginAsync<HealthOptions> = async (server, options)
     return answer(reply, [{ failure: failure('serverUnavailable', reason) }]);
   });
 
-  // Usage figures are confidential to the operator.
+  // Metrics are confidential to the operator.
   server.get(
     '/metrics',
     { onRequest: async (request) => void gate.requireKey(request) },

@@ -38,7 +38,7 @@ export const http: FastifyPluginAsync<HttpOptions> = async (server, options) => 
   }
 };
 
-/** All tasks at once, since the queue keeps their order; answered in the order asked. */
+/** Performs all tasks concurrently, since the queue keeps their order; replies are in the order of the tasks. */
 async function performAll(
   parsed: readonly Parsed[],
   service: TaskService,
@@ -47,7 +47,7 @@ async function performAll(
   const replies = await Promise.all(
     parsed.map(async (each): Promise<PendingReply[]> => {
       if ('failures' in each) return service.refuse(each.failures);
-      // Clients read data[0] as their result, so a key given along with tasks is not answered.
+      // Clients read data[0] as their result, so an authentication task before other tasks gets no reply.
       if (each.task.taskType === 'authentication' && parsed.length > 1) return [];
       return collect(service.perform(each, caller));
     }),
@@ -61,7 +61,7 @@ async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
   return all;
 }
 
-/** Fires when the client goes away before its answer was sent. */
+/** Aborts when the client disconnects before its answer was sent. */
 export function disconnection({ raw }: FastifyReply): AbortSignal {
   const gone = new AbortController();
   raw.once('close', () => {
@@ -71,8 +71,8 @@ export function disconnection({ raw }: FastifyReply): AbortSignal {
 }
 
 /**
- * Runware's Python SDK appends the finished images of every poll, and its ComfyUI nodes stop at the first: neither reads
- * a batch that is done in part. SDKs before 0.5 send no name, only the user agent of the websockets library.
+ * Runware's Python SDK appends the finished images of every poll, and its ComfyUI nodes stop at the first: neither can
+ * read a partly finished batch. SDKs before 0.5 send no name, only the user agent of the websockets library.
  */
 export function pollsWhole({ headers }: FastifyRequest): boolean {
   const name = String(headers['x-sdk-name'] ?? '').toLowerCase();
@@ -80,7 +80,7 @@ export function pollsWhole({ headers }: FastifyRequest): boolean {
   return /\bwebsockets\//.test(headers['user-agent'] ?? '');
 }
 
-/** A client reaches the server's pictures the way it reached the server, unless the configuration knows better. */
+/** The start of image URLs: the configured public URL, or else the address at which the client reached the server. */
 export function publicUrlOf(request: FastifyRequest, config: Config): string {
   if (config.publicUrl !== '') return config.publicUrl;
   const url = URL.parse(`${request.protocol}://${request.host}`);

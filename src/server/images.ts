@@ -1,4 +1,4 @@
-/** How the doors for images that are not the task API's own reach its service: OpenAI's and MCP. */
+/** Access to the task service for the doors of OpenAI's API and MCP. */
 
 import { collectPictures } from '../api/openai/pictures.ts';
 import type { ModelFacts, Translation } from '../api/openai/translate.ts';
@@ -17,11 +17,11 @@ export function translationFor(taskUUID: string, service: TaskService, models: M
   return { taskUUID, findModel: find, context: service.parseContext };
 }
 
-/** FLUX.1 Kontext [dev]; the model that comes with the package answers where it is not installed. */
+/** FLUX.1 Kontext [dev]; if it is not installed, the embedded model is the default. */
 const preferred = 'runware:106@1';
 const openAINames = /^(gpt-image|chatgpt-image|dall-e)-/;
 
-/** A name of OpenAI, or none, is the server's own choice; an alias of the configuration goes before that. */
+/** A model name of OpenAI, or none, means the default model; an alias of the configuration takes precedence. */
 export function findModel(models: ModelStore, name: string | undefined): Model | undefined {
   const model = name === undefined ? undefined : models.find(name);
   if (model || (name !== undefined && !openAINames.test(name))) return model;
@@ -34,10 +34,7 @@ function factsOf(model: Model | undefined): ModelFacts | undefined {
 
 const maskPlace = { parameter: 'mask', where: 'mask' };
 
-/**
- * A request with its mask as the task API has it: these doors' clients send one whose transparent pixels are edited.
- * Throws API errors.
- */
+/** Converts a mask, whose transparent pixels are edited, to the form of the task API. Throws API errors. */
 export async function withTaskMask(wire: unknown, sources: Sources, requester: Requester): Promise<unknown> {
   if (typeof wire !== 'object' || wire === null) return wire;
   const { mask, ...rest } = collectPictures(wire as WireObject);
@@ -50,7 +47,7 @@ export async function withTaskMask(wire: unknown, sources: Sources, requester: R
   return { ...rest, mask: `data:image/png;base64,${Buffer.from(bytes).toString('base64')}` };
 }
 
-/** A client that only holds a connection has no way to come back for its images: when it leaves, they are not made. */
+/** Cancels the task when the client disconnects, because it could not get the images later. */
 export async function* performUntilLeft(
   service: TaskService,
   task: ValidTask,
@@ -59,6 +56,6 @@ export async function* performUntilLeft(
   for await (const reply of service.perform(task, caller)) yield settle(reply);
   if (!caller.signal.aborted) return;
   const wire = { taskType: 'cancelTask', taskUUID: task.task.taskUUID! } as const;
-  // Fails for a task that is done or was never accepted; the client is gone and needs no answer.
+  // Fails for a task that is finished or was never accepted; the client is gone and needs no answer.
   for await (const _ of service.perform({ task: wire, wire }, caller));
 }

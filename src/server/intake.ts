@@ -1,4 +1,4 @@
-/** The bytes of the messages that a WebSocket receives, counted as they arrive: a message may come in many fragments. */
+/** Counts the bytes of WebSocket messages as they arrive, because a message may have many fragments. */
 
 import type { Socket } from 'node:net';
 import type { Bodies, Holding } from './bodies.ts';
@@ -11,22 +11,22 @@ export class Intake {
   constructor(socket: Socket, bodies: Bodies) {
     this.#bodies = bodies;
     this.#arriving = bodies.begin({ keyKnown: false });
-    // Before the WebSocket reads the chunk, so that a message is counted when it is announced.
+    // Before the WebSocket parses the chunk, so that a message is counted when it is announced.
     socket.prependListener('data', (chunk: Buffer) => this.#count(chunk.length));
     socket.once('close', () => this.#arriving.release());
   }
 
-  /** Called with an API error when the message that arrives cannot be taken. */
+  /** Called with an API error when the arriving message exceeds a limit. */
   onRefuse: (error: unknown) => void = () => {};
 
-  /** From the next message on the limits are those of clients whose key is known. */
+  /** Applies the limits of clients with a known key from the next message on. */
   admit(): void {
     if (this.#keyKnown) return;
     this.#keyKnown = true;
     this.take().release();
   }
 
-  /** The message that has just arrived; to be released when it is answered. */
+  /** The bytes of the message that has just arrived; the caller releases them when it is answered. */
   take(): Holding {
     const arrived = this.#arriving;
     this.#arriving = this.#bodies.begin({ keyKnown: this.#keyKnown });

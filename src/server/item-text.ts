@@ -7,7 +7,7 @@ import { stringifyJson } from '../api/json.ts';
 import type { Item } from '../api/results.ts';
 
 const fields = ['imageBase64Data', 'imageDataURI'] as const;
-/** Stands for the image in the text of the rest; inside of another string its quotation marks would be escaped. */
+/** Placeholder for the image in the JSON of the item; inside another string its quotation marks would be escaped. */
 const mark = 'image';
 
 export function textOf(item: Item): string {

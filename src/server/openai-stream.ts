@@ -21,8 +21,8 @@ export type ImagesStream = {
 const heartbeat = 15_000;
 
 /**
- * The events of a request once its task is accepted, or what is wrong with it. Every picture is an event of its own, and
- * an error after that too.
+ * The events of a request after its task was accepted, or its error. Each picture is one event, and so is each later
+ * error.
  */
 export async function openImagesStream({
   kind,
@@ -40,7 +40,7 @@ export async function openImagesStream({
   const previews = new Map<string, number>();
   const show = (result: string, image: EncodedImage) => {
     const index = previews.get(result) ?? 0;
-    // Another client that watches the task may want more of them.
+    // Another follower of the task may have asked for more previews.
     if (index >= request.partial_images) return;
     previews.set(result, index + 1);
     const b64_json = Buffer.from(image.bytes).toString('base64');

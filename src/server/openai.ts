@@ -1,4 +1,4 @@
-/** OpenAI's Images API: its requests become tasks of the same service as `POST /v1`, and have its limits and metrics. */
+/** OpenAI's Images API: its requests become tasks of the service of `POST /v1`, with the same limits and metrics. */
 
 import { randomUUID } from 'node:crypto';
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify';
@@ -32,7 +32,7 @@ export type OpenAIOptions = {
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** How the route says that a request failed; as `POST /v1` does where there is none. */
+    /** The route's form of an error; that of `POST /v1` by default. */
     answerFailure?: (reply: FastifyReply, failure: Failure) => FastifyReply;
   }
 }
@@ -117,7 +117,7 @@ async function readRequest(kind: Kind, { body, headers }: FastifyRequest): Promi
 
 function answerFailures(reply: FastifyReply, failures: readonly Failure[]): FastifyReply {
   const { status, body } = toOpenAIError(failures as [Failure, ...Failure[]]);
-  // The task goes on: an SDK that asked again would have it made twice.
+  // The task continues: an SDK that retried would have it made twice.
   if (status === 504) reply.header('x-should-retry', 'false');
   return reply.code(status).type('application/json; charset=utf-8').send(stringifyJson(body));
 }

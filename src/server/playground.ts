@@ -1,4 +1,4 @@
-/** The playground at `/` and the reference of the API at `/docs`: pages that `npm run build:web` makes of `web/`. */
+/** The playground at `/` and the reference of the API at `/docs`: pages that `npm run build:web` builds from `web/`. */
 
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
@@ -28,7 +28,7 @@ const types: Readonly<Record<string, string>> = {
   '.webmanifest': 'application/manifest+json',
 };
 
-/** Scripts, styles and connections of this server alone; pictures also from memory; no page may frame it. */
+/** Scripts, styles and connections only of this server; pictures also from memory; no page may frame it. */
 const policy = [
   "default-src 'none'",
   "script-src 'self'",
@@ -83,7 +83,7 @@ const plugin: FastifyPluginAsync<PlaygroundOptions> = async (server, { models, f
 /** Not encapsulated: the route of `/` is the WebSocket's. */
 export const playground = Object.assign(plugin, { [Symbol.for('skip-override')]: true });
 
-/** All of the pages, in memory: they are small, and an address that is not one of them reaches no file. */
+/** Reads all pages into memory: they are small, and an unknown address can reach no file. */
 async function readFiles(folder: string): Promise<Map<string, File>> {
   const files = new Map<string, File>();
   if (!existsSync(folder)) return files;
@@ -99,7 +99,7 @@ async function readFiles(folder: string): Promise<Map<string, File>> {
   return files;
 }
 
-/** Their names change with what is in them. */
+/** Files whose names contain a hash of their content. */
 function serve(server: FastifyInstance, url: string, file: File): void {
   server.get(url, (request, reply) => {
     reply.headers({

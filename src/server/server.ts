@@ -61,7 +61,7 @@ export type ServerParts = {
   times?: ConnectionTimes;
 };
 
-/** Milliseconds that a request may take to arrive, its headers alone, and between two looks at the clock. */
+/** Milliseconds for a whole request, for its headers, and between two checks of both. */
 const requestTimes = { requestTimeout: 300_000, headersTimeout: 20_000, connectionsCheckingInterval: 5_000 };
 /** Milliseconds that a client may leave an answer unread before its connection is closed. */
 const stallTime = 120_000;
@@ -87,7 +87,7 @@ export function createServer({
   const addresses = new Addresses();
   const holdings = new WeakMap<FastifyRequest, Holding>();
   const server = fastify({
-    // The server has a line of its own for each request, see below.
+    // The server logs each request itself, see below.
     loggerInstance: fastifyLog(log),
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: config.bodyLimit,
@@ -112,11 +112,11 @@ export function createServer({
   server.addHook('onRequest', async (request, reply) => {
     allowOrigin(request, reply, gate.allowsOrigin(request));
     dropUnreadableType(request);
-    // Node forgets what was received together with an upgrade that is not made: a second request would wait for ever.
+    // Node drops bytes received after a refused upgrade: a second request would wait for ever.
     if (request.headers.upgrade !== undefined && !isWebSocketRequest(request.raw))
       reply.header('connection', 'close');
   });
-  // After the routes have looked at the key in the headers, and before the body is read.
+  // After the authentication by headers, and before the body is read.
   server.addHook('preParsing', async (request, reply) => {
     if (request.ws) return;
     const keyKnown = isAdmitted(request);
@@ -125,7 +125,7 @@ export function createServer({
     holdings.set(request, holding);
     whenAnswered(reply, () => holding.release());
   });
-  // The body is parsed by the API, whatever a client calls it.
+  // The API parses the body, whatever its Content-Type.
   server.removeAllContentTypeParsers();
   server.addContentTypeParser('*', async (request: FastifyRequest, payload: IncomingMessage) =>
     readBody(payload, holdings.get(request)!),
@@ -146,7 +146,7 @@ export function createServer({
     }
     throw apiError('routeNotFound', `Nothing is served at ${asked}; tasks go to POST /v1.`);
   });
-  // A connection kept alive would keep the closing server alive, for as long as its client likes.
+  // A kept-alive connection would delay the end of the server for as long as its client keeps it open.
   let closing = false;
   server.addHook('preClose', async () => {
     closing = true;
@@ -180,13 +180,13 @@ export async function listen(server: FastifyInstance, { host, port }: Config): P
   }
 }
 
-/** Other upgrades (h2c, or any at another address) are answered as if they had not been asked for, as HTTP has it. */
+/** Other upgrades (h2c, or any at another address) are ignored and the request is answered, as HTTP allows. */
 function isWebSocketRequest({ method, url = '/', headers }: IncomingMessage): boolean {
   const isTaskAddress = ['/', '/v1'].includes(normalize(pathOf(url)));
   return method === 'GET' && isTaskAddress && /^websocket$/i.test(headers.upgrade ?? '');
 }
 
-/** Fastify refuses a Content-Type that it cannot read, and this server does not need it. */
+/** Removes a malformed Content-Type, which Fastify would refuse and this server does not need. */
 function dropUnreadableType({ raw }: FastifyRequest): void {
   const type = raw.headers['content-type'];
   if (type !== undefined && !/^[\w!#$%&'*+.^`|~-]+\/[\w!#$%&'*+.^`|~-]+\s*(;.*)?$/.test(type))
@@ -194,11 +194,11 @@ function dropUnreadableType({ raw }: FastifyRequest): void {
 }
 
 function logRequest(log: Log, method: string, url: string, reply: FastifyReply): void {
-  // The address of an image is its only secret.
+  // Hides the address of an image, which is a secret.
   const path = pathOf(url)
     .slice(0, 100)
     .replace(/^(\/+images\/).*/, '$1…');
-  // Monitoring requests these every few seconds.
+  // Monitoring requests these addresses every few seconds.
   const write = ['/health', '/ready', '/metrics'].includes(path) ? log.debug : log.info;
   write(`${method} ${path}`, { status: reply.statusCode, milliseconds: Math.round(reply.elapsedTime) });
 }

@@ -7,17 +7,17 @@
 import { randomUUID } from 'node:crypto';
 import type { Frame } from './frames.ts';
 
-/** One connection as a session sees it. */
+/** A session's view of a connection. */
 export type Line = {
-  /** The session has a frame to send: the line takes it with `next` as soon as it has sent those before. */
+  /** Called when the session has a frame; the line takes it with `next` after the earlier ones. */
   wake(): void;
-  /** Ends a connection that another one has taken the place of. */
+  /** Ends a connection that another one has replaced. */
   replace(): void;
 };
 
-/** A frame that waits until the client has confirmed it. */
+/** A frame that waits for its acknowledgement. */
 export type Sending = {
-  /** Undefined once it is confirmed or given up: then it holds no memory. */
+  /** Undefined once it is acknowledged or dropped, so that it holds no memory. */
   frame: Frame | undefined;
   /** Called once the client has read it. */
   readonly arrived: (() => void)[];
@@ -25,14 +25,14 @@ export type Sending = {
 
 export type SessionFacts = { uuid: string; owner: string };
 
-/** Frames said to one client, in order, until each is confirmed: at least once, and never reordered. */
+/** The frames of one client, kept in order until each is acknowledged: delivered at least once, never reordered. */
 export class Session {
   readonly uuid: string;
-  /** The account of the key it was opened with: another key cannot take it over. */
+  /** The account that opened it; no other account can take it over. */
   readonly owner: string;
   readonly #maxBytes: number;
   readonly #pending = new Set<Sending>();
-  /** Pending frames that the present line has not taken yet. */
+  /** Pending frames that the current line has not taken yet. */
   #unsent: Sending[] = [];
   #latest: Sending | undefined;
   #bytes = 0;
@@ -44,12 +44,12 @@ export class Session {
     this.#maxBytes = maxBytes;
   }
 
-  /** Bytes that the frames which are not confirmed hold. */
+  /** Bytes of the unacknowledged frames. */
   get pendingBytes(): number {
     return this.#bytes;
   }
 
-  /** Says again what the connection before did not confirm. */
+  /** Sends the unacknowledged frames of the previous connection again. */
   attach(line: Line): void {
     const before = this.#line;
     this.#line = line;
@@ -58,7 +58,7 @@ export class Session {
     line.wake();
   }
 
-  /** @returns whether `line` was the one in use */
+  /** @returns whether `line` was the current one */
   detach(line: Line): boolean {
     if (this.#line !== line) return false;
     this.#line = undefined;
@@ -66,7 +66,7 @@ export class Session {
     return true;
   }
 
-  /** The next frame that `line` is to send; undefined when there is none, or another line has taken over. */
+  /** The next frame for `line`; undefined when there is none, or another line has taken over. */
   next(line: Line): Sending | undefined {
     if (line !== this.#line) return undefined;
     while (this.#unsent[0] && !this.#unsent[0].frame) this.#unsent.shift();
@@ -83,7 +83,7 @@ export class Session {
     this.#pending.add(sending);
     this.#latest = sending;
     this.#bytes += frame.size;
-    // A client that does not read gets the newest frames; getResponse has the rest.
+    // For a client that does not read, only the newest frames are kept; getResponse has the rest.
     for (const oldest of this.#pending) {
       if (this.#bytes <= this.#maxBytes || oldest === sending) break;
       this.#forget(oldest);
@@ -93,13 +93,13 @@ export class Session {
     this.#line.wake();
   }
 
-  /** Calls `act` once everything that was said until now has arrived. */
+  /** Calls `act` when all frames so far are acknowledged. */
   afterAll(act: () => void): void {
     if (this.#latest) this.#latest.arrived.push(act);
     else act();
   }
 
-  /** The client has read it. A frame that was sent over two lines may be confirmed by both. */
+  /** Acknowledges a frame. A frame that was sent over two lines may be acknowledged by both. */
   confirm(sending: Sending): void {
     if (!this.#pending.has(sending)) return;
     this.#forget(sending);
@@ -114,22 +114,24 @@ export class Session {
 }
 
 export type SessionsOptions = {
-  /** Milliseconds that a client may be gone. */
+  /** Milliseconds for which a session is kept without a connection. */
   keepMilliseconds: number;
-  /** Bytes of one session's frames that no client confirmed. */
+  /** Most bytes of unacknowledged frames of one session. */
   maxBytes: number;
-  /** Sessions whose client is gone, and the bytes of all their frames: beyond either the one that left first is forgotten. */
+  /**
+   * Limits of sessions without a connection, and of the bytes of all their frames: beyond either the oldest is dropped.
+   */
   maxAbsent: number;
   maxAbsentBytes: number;
-  /** Sessions of an earlier process, whose clients may come back for the rest. */
+  /** Sessions of an earlier process whose clients may reconnect. */
   earlier: readonly SessionFacts[];
   onForget(session: Session): void;
 };
 
-/** The sessions of a server. A session whose client is gone for longer than `keepMilliseconds` is forgotten. */
+/** The sessions of a server. A session without a connection for longer than `keepMilliseconds` is dropped. */
 export class Sessions {
   readonly #sessions = new Map<string, Session>();
-  /** By the order in which their clients left. */
+  /** In the order in which their clients disconnected. */
   readonly #expiries = new Map<Session, NodeJS.Timeout>();
   /** Sessions restored from an earlier process whose client has not reconnected yet. */
   readonly #silent = new Set<Session>();
@@ -145,7 +147,7 @@ export class Sessions {
     }
   }
 
-  /** The session of that UUID if `owner` opened it, else a new one: a client that comes late is no error. */
+  /** The session of that UUID if `owner` opened it, else a new one: reconnecting late is no error. */
   open(owner: string, uuid: string | undefined): Session {
     const known = uuid === undefined ? undefined : this.#sessions.get(uuid.toLowerCase());
     if (known && known.owner === owner) {
@@ -162,7 +164,7 @@ export class Sessions {
     return this.#silent.delete(session);
   }
 
-  /** The client of `line` is gone. */
+  /** Call when `line` has closed. */
   leave(session: Session, line: Line): void {
     if (session.detach(line)) this.#expire(session);
   }
@@ -181,7 +183,7 @@ export class Sessions {
     this.#boundAbsent();
   }
 
-  /** A frame may be said to a session while its client is gone. */
+  /** A session may get frames while its client is disconnected. */
   #boundAbsent(): void {
     const { maxAbsent, maxAbsentBytes } = this.#options;
     let bytes = 0;

@@ -1,4 +1,4 @@
-/** A whole server, from its configuration to its end. */
+/** Starts and stops a server. */
 
 import type { FastifyInstance } from 'fastify';
 import { type Config, engineOptions, requireKeys } from '../config.ts';
@@ -7,19 +7,19 @@ import { createLog, type Log } from '../log.ts';
 import { type Assembly, assemble } from './assemble.ts';
 import { createServer, listen } from './server.ts';
 
-/** Milliseconds in which stopped work may still be answered. */
+/** Milliseconds in which interrupted work may still be answered. */
 const answerTime = 500;
 
 export type RunningServer = {
-  /** Address that it listens on: `http://127.0.0.1:7100`. */
+  /** The server's address, such as `http://127.0.0.1:7100`. */
   url: string;
   log: Log;
-  /** Resolves when the work under way has ended, `shutdownTimeout` seconds later at most. */
+  /** Resolves when the running work has ended, at most `shutdownTimeout` seconds later. */
   close(): Promise<void>;
 };
 
 export type StartOptions = {
-  /** Replaces what the configuration says of the engines. */
+  /** Replaces the engines of the configuration. */
   engine?: Partial<LocalEnginesOptions>;
   /** Adds routes before the server listens; they may use its parts. */
   extend?: (server: FastifyInstance, parts: Assembly, log: Log) => unknown;
@@ -46,7 +46,8 @@ export async function startServer(config: Config, options: StartOptions = {}): P
   const url = await listen(server, config);
   await parts.start();
   const close = async () => {
-    // New requests are refused at once; what is under way may end until the time is up, and waits for the next start then.
+    // New requests are refused at once. Running work may finish within the time limit; the rest waits for the next
+    // start.
     const deadline = performance.now() + config.shutdownTimeout * 1000;
     const timeUp = setTimeout(() => {
       service.close();
@@ -58,7 +59,7 @@ export async function startServer(config: Config, options: StartOptions = {}): P
     service.close();
     const grace = Math.max(0, deadline - performance.now());
     const working = queue.close(grace);
-    // A step may take longer than anyone wants to wait.
+    // A step may take longer than the operator wants to wait.
     const killing = setTimeout(() => void engines.close(), grace + answerTime);
     await working;
     await outbox.close();

@@ -28,11 +28,11 @@ export type WebSocketOptions = {
   times?: ConnectionTimes;
 };
 
-/** Results wait this long for a client to come back, in milliseconds: the protocol's two minutes. */
+/** Milliseconds for which results wait for a client to reconnect: two minutes in the protocol. */
 const keepTime = 120_000;
-/** Bytes of one session's frames that no client confirmed. Images are not among them: they are read when they are sent. */
+/** Most bytes of unacknowledged frames of one session. Images do not count: they are read when they are sent. */
 const maxPendingBytes = 16 * 2 ** 20;
-/** Sessions whose client is gone, and bytes of all their frames together. */
+/** Limits of sessions without a connection, and of the bytes of all their frames. */
 const maxAbsent = 10_000;
 const maxAbsentBytes = 64 * 2 ** 20;
 
@@ -48,13 +48,13 @@ const plugin: FastifyPluginAsync<WebSocketOptions> = async (server, options) => 
     onForget: ({ uuid }) => resumption.forget(uuid),
   });
   const open = new Set<Connection>();
-  // Keys are revoked by another process, which can tell this one nothing.
+  // Keys are revoked by another process, which cannot notify this one.
   const keyCheck = setInterval(() => checkKeys(open, log), times.keyCheck).unref();
   await server.register(websocketPlugin, {
     options: { maxPayload: config.bodyLimit, perMessageDeflate: false },
     preClose: async () => {
       clearInterval(keyCheck);
-      // Tasks in progress may still be answered, within the shutdown's time limit.
+      // Running tasks may still be answered, within the shutdown's time limit.
       await Promise.all([...open].map((connection) => connection.settled()));
       for (const connection of open) connection.close();
       sessions.clear();
@@ -93,7 +93,7 @@ const plugin: FastifyPluginAsync<WebSocketOptions> = async (server, options) => 
     });
   }
 
-  /** Throws API errors; what it gives tells the clients of one key from those of another. */
+  /** Returns the account of the client's key. Throws API errors. */
   function ownerOf(request: FastifyRequest, first: Parsed): string {
     return gate.checkRequest(request) ?? gate.checkTasks([first]);
   }
@@ -107,5 +107,8 @@ function checkKeys(connections: Iterable<Connection>, log: Log): void {
   }
 }
 
-/** Not encapsulated: an upgrade may be asked for at any address of the server, and must end there like a request. */
+/**
+ * Not encapsulated: an upgrade may be requested at any address of the server, and must be answered there like a
+ * request.
+ */
 export const websocket = Object.assign(plugin, { [Symbol.for('skip-override')]: true });

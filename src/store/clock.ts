@@ -1,10 +1,10 @@
 /**
- * The time by which expiry and retries are reckoned, in milliseconds: it looks like the time since 1970 and does not jump.
+ * The clock of expiry and retries, in milliseconds since about 1970; it never jumps.
  *
- * A wall clock may be wrong by years at a start without network, and is set forward and back while a server runs. So this
- * clock advances with the monotonic clock while the server runs. Across a restart it advances by the wall clock, at most
- * by `longestDowntime` and never backwards: an image's expiry goes on during an update of the server, and a machine that
- * starts with a wrong date deletes nothing that would not have been due within a day.
+ * A wall clock may be wrong by years at a start without network, and may be set forward and back while a server runs.
+ * So this clock advances with the monotonic clock while the server runs. Across a restart it advances by the wall
+ * clock, at most by `longestDowntime` and never backwards: the time of a server's update counts towards an image's
+ * expiry, and a machine that starts with a wrong date deletes only what would have expired within a day.
  */
 
 import type { Database } from './db.ts';

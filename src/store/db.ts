@@ -1,9 +1,10 @@
 /**
- * `retouch.db` in the data directory: what must outlive the process. Statements are synchronous: each takes some
- * microseconds, and a transaction cannot be torn apart by other work.
+ * `retouch.db` in the data directory: all state that must outlive the process. Statements are synchronous: each takes
+ * some microseconds, and no other work can run inside a transaction.
  *
- * A commit survives the end of the process at once, and a power failure from the next checkpoint on; for one that a
- * client is told to rely on the server waits with `flush`, and a command, which has nothing else to do, makes it `durable`.
+ * A commit survives the end of the process at once, and a power failure from the next checkpoint on. The server calls
+ * `flush` before it acknowledges a commit to a client; a command, which has nothing else to do, makes its commits
+ * `durable`.
  */
 
 import { closeSync, fdatasync, mkdirSync, openSync } from 'node:fs';
