@@ -1,6 +1,7 @@
 /** The composition root: creates the parts of a server over one data directory. */
 
-import { join } from 'node:path';
+import { tmpdir } from 'node:os';
+import { isAbsolute, join } from 'node:path';
 import type { Config } from '../config.ts';
 import type { EnginePool } from '../engine/engine.ts';
 import { ImageDecoder } from '../engine/image/decoder.ts';
@@ -22,8 +23,10 @@ import { Acceptance } from '../tasks/accept/acceptance.ts';
 import { restoreTasks } from '../tasks/accept/restore.ts';
 import { Outbox } from '../tasks/deliveries/outbox.ts';
 import { createSend } from '../tasks/deliveries/send.ts';
+import { Failures } from '../tasks/failures.ts';
 import { Pace } from '../tasks/metrics/pace.ts';
 import { TaskMetrics } from '../tasks/metrics/task-metrics.ts';
+import { PrivatePaths } from '../tasks/private-paths.ts';
 import { Expiry } from '../tasks/results/expiry.ts';
 import { Resumption } from '../tasks/results/resumption.ts';
 import { Settlement } from '../tasks/results/settlement.ts';
@@ -66,6 +69,7 @@ export async function assemble({ config, log, engines, embedded, time }: Assembl
   });
   for (const problem of models.problems) log.warn(problem);
 
+  const failures = new Failures(new PrivatePaths(() => foldersOf(config, models)), log);
   const metrics = new Metrics();
   const pace = new Pace(() => engines.capacity);
   const taskMetrics = new TaskMetrics(metrics, pace);
@@ -79,11 +83,11 @@ export async function assemble({ config, log, engines, embedded, time }: Assembl
   engines.onGrowth(() => queue.wake());
   const outbox = new Outbox({ deliveries, maxAttempts: config.deliveryAttempts, log });
   const settlement = new Settlement({
-    ...{ tasks, inputs, deliveries, outbox, tracker, log },
+    ...{ tasks, inputs, deliveries, outbox, tracker, failures, log },
     metrics: taskMetrics,
   });
   const worker = new Worker({
-    ...{ engines, tasks, inputs, assets, usage, settlement, tracker, log },
+    ...{ engines, tasks, inputs, assets, usage, settlement, tracker, failures, log },
     metrics: taskMetrics,
   });
   const quota = config.keyStorage === 0 ? undefined : config.keyStorage;
@@ -109,8 +113,8 @@ export async function assemble({ config, log, engines, embedded, time }: Assembl
         referenceIds: config.referenceIds,
       },
     },
-    resumption: new Resumption({ results: new SessionResults(db), waiting, log }),
-    ...{ metrics: taskMetrics, pace, maxTasks: config.batchLimit, log },
+    resumption: new Resumption({ results: new SessionResults(db), waiting, failures, log }),
+    ...{ metrics: taskMetrics, pace, maxTasks: config.batchLimit, failures },
   });
   const webhook = { body: config.webhookBody, secret: config.webhookSecret };
   const send = createSend({ tasks, assets, fetch, webhook });
@@ -152,6 +156,16 @@ export async function assemble({ config, log, engines, embedded, time }: Assembl
     start,
     close,
   };
+}
+
+/** Folders and files whose paths the messages of the engine and the stores may hold. */
+function foldersOf({ dataDir, modelsDir }: Config, { models, adapters }: ModelStore): string[] {
+  const installed = [...models.map(({ source }) => source.files), ...adapters.map(({ files }) => files)];
+  const files = installed.flatMap((each) => Object.values(each)).filter((each) => isAbsolute(each));
+  const folders = [...models, ...adapters].map(({ folder }) => folder);
+  // A user may have no home directory (config.ts says so where it is needed).
+  const home = process.env.HOME ?? process.env.USERPROFILE ?? '';
+  return [dataDir, modelsDir, ...folders, ...files, process.cwd(), home, tmpdir(), process.execPath];
 }
 
 function fetchLimits({ fetchTimeout, allowPrivateNetwork }: Config) {

@@ -15,6 +15,7 @@ import type { Log } from '../log.ts';
 import type { NetErrorCode } from '../net/errors.ts';
 import type { QueueErrorCode } from '../queue/queue.ts';
 import type { StoreErrorCode } from '../store/errors.ts';
+import type { PrivatePaths } from './private-paths.ts';
 
 /** Codes that have another code on the wire. The rest keep their code, with status 500. */
 const wireCodes = {
@@ -52,56 +53,62 @@ const unavailable: readonly string[] = [
   'storageUnreachable',
 ] satisfies (EngineErrorCode | StoreErrorCode)[];
 
-/** Turns an error of reading a late reply into a failure, because transports do not know the stores' errors. */
-export function guardRead(reply: PendingReply, place: ErrorPlace, log: Log): PendingReply {
-  if (!('read' in reply)) return reply;
-  const read = () => reply.read().catch((error) => ({ failure: toFailure(error, place, log) }));
-  return { ...reply, read };
-}
-
-/** Folders of a diffusers model; they distinguish files with the same name. */
-const components = 'transformer|vae|text_encoder(?:_2)?|tokenizer(?:_2)?|scheduler';
-const absolutePath = new RegExp(
-  String.raw`(?<![\w.:/-])(?:[A-Za-z]:)?[\\/](?:[^\s'"\`,;:()\\/]+[\\/])+?((?:(?:${components})[\\/])?[^\s'"\`,;:()\\/]*)(?![^\s'"\`,;:()])`,
-  'g',
-);
-
-/** Reduces paths to the part inside the model's folder: clients must not learn the operator's folders. */
-export function withoutPaths(message: string): string {
-  return message.replace(absolutePath, '$1');
-}
-
 export function isDamage(error: unknown): boolean {
   return error instanceof RetouchError && error.code === ('databaseCorrupt' satisfies StoreErrorCode);
 }
 
-export function toFailure(error: unknown, place: ErrorPlace, log: Log): Failure {
-  const known = failureOf(error);
-  if (known) return { status: known.status, error: { ...known.error, ...place } };
-  if (!(error instanceof RetouchError) || error.code === 'internalError') {
-    log.error('A task failed because of a bug.', { taskUUID: place.taskUUID, error });
-    const message = 'The server failed in a way it should not; its log has the details.';
-    return { status: 500, error: { code: 'internalServerError', message, ...place } };
+export class Failures {
+  readonly #paths: PrivatePaths;
+  readonly #log: Log;
+
+  constructor(paths: PrivatePaths, log: Log) {
+    this.#paths = paths;
+    this.#log = log;
   }
-  const message = withoutPaths(error.message);
-  const code = (wireCodes as Partial<Record<string, ApiErrorCode>>)[error.code];
-  if (code !== undefined) return { status: apiErrors[code][0], error: { code, message, ...place } };
-  if (loraFaults.includes(error.code))
-    return failure('unsupportedLoraModel', message, { parameter: 'lora.model', ...place });
-  if (ipAdapterFaults.includes(error.code))
-    return failure('unsupportedIpAdaptersModel', message, { parameter: 'ipAdapters.model', ...place });
-  if (error.code === ('guideUndecodable' satisfies EngineErrorCode)) {
-    const facts = { code: 'invalidIpAdaptersGuideImages', parameter: 'ipAdapters.guideImages' };
-    return { status: 400, error: { ...facts, message, ...place } };
+
+  /** Turns an error of reading a late reply into a failure, because transports do not know the stores' errors. */
+  guardRead(reply: PendingReply, place: ErrorPlace): PendingReply {
+    if (!('read' in reply)) return reply;
+    return { ...reply, read: () => reply.read().catch((error) => ({ failure: this.of(error, place) })) };
   }
-  // Every image was decoded once before it reached the engine: its copy on the disk is damaged.
-  if (isImageFault(error.code)) {
-    const facts = { code: 'invalidReferenceImages', parameter: 'inputs.referenceImages' };
-    return { status: 400, error: { ...facts, message, ...place } };
+
+  /** The message of an error as clients may read it. */
+  messageOf({ message, details }: RetouchError): string {
+    return this.#paths.hide(message, details);
   }
-  log.error('A task failed.', { taskUUID: place.taskUUID, code: error.code, reason: error.message });
-  const status = unavailable.includes(error.code) ? 503 : 500;
-  return { status, error: { code: error.code, message, ...place } };
+
+  of(error: unknown, place: ErrorPlace): Failure {
+    const known = failureOf(error);
+    if (known) return { status: known.status, error: { ...known.error, ...place } };
+    if (!(error instanceof RetouchError) || error.code === 'internalError') {
+      this.#log.error('A task failed because of a bug.', { taskUUID: place.taskUUID, error });
+      const message = 'The server failed in a way it should not; its log has the details.';
+      return { status: 500, error: { code: 'internalServerError', message, ...place } };
+    }
+    const message = this.messageOf(error);
+    const code = (wireCodes as Partial<Record<string, ApiErrorCode>>)[error.code];
+    if (code !== undefined) return { status: apiErrors[code][0], error: { code, message, ...place } };
+    if (loraFaults.includes(error.code))
+      return failure('unsupportedLoraModel', message, { parameter: 'lora.model', ...place });
+    if (ipAdapterFaults.includes(error.code))
+      return failure('unsupportedIpAdaptersModel', message, { parameter: 'ipAdapters.model', ...place });
+    if (error.code === ('guideUndecodable' satisfies EngineErrorCode)) {
+      const facts = { code: 'invalidIpAdaptersGuideImages', parameter: 'ipAdapters.guideImages' };
+      return { status: 400, error: { ...facts, message, ...place } };
+    }
+    // Every image was decoded once before it reached the engine: its copy on the disk is damaged.
+    if (isImageFault(error.code)) {
+      const facts = { code: 'invalidReferenceImages', parameter: 'inputs.referenceImages' };
+      return { status: 400, error: { ...facts, message, ...place } };
+    }
+    this.#log.error('A task failed.', {
+      taskUUID: place.taskUUID,
+      code: error.code,
+      reason: error.message,
+    });
+    const status = unavailable.includes(error.code) ? 503 : 500;
+    return { status, error: { code: error.code, message, ...place } };
+  }
 }
 
 const imageFaults: readonly string[] = [

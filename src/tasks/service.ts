@@ -7,8 +7,7 @@ import type { Failure } from '../api/errors.ts';
 import type { ParseContext, ValidTask } from '../api/parse.ts';
 import type { PendingReply, Reply } from '../api/results.ts';
 import type { Task } from '../api/tasks/index.ts';
-import type { Log } from '../log.ts';
-import { guardRead, toFailure } from './failures.ts';
+import type { Failures } from './failures.ts';
 import type { Caller, Handler } from './handlers/handler.ts';
 import { type HandlerUses, handlers } from './handlers/index.ts';
 import type { Pace } from './metrics/pace.ts';
@@ -24,7 +23,7 @@ export type TaskServiceOptions = {
   pace: Pace;
   /** Most tasks of one request. */
   maxTasks: number;
-  log: Log;
+  failures: Failures;
 };
 
 export class TaskService {
@@ -51,21 +50,21 @@ export class TaskService {
   /** Every answer to a task, each as soon as it is known. Never throws. */
   async *perform({ task, wire }: ValidTask, caller: Caller): AsyncGenerator<PendingReply> {
     const { taskType, taskUUID } = task;
-    const { uses, metrics, log } = this.#options;
+    const { uses, metrics, failures } = this.#options;
     const handle = handlers[taskType] as Handler<Task, HandlerUses>;
     const place = { taskType, ...(taskUUID === undefined ? {} : { taskUUID }) };
     let outcome: TaskOutcome = 'success';
     try {
       for await (const reply of handle(task, { caller, wire }, uses)) {
         if ('failure' in reply) outcome = 'failure';
-        yield guardRead(reply, place, log);
+        yield failures.guardRead(reply, place);
       }
       // An accepted task is counted when its last image is settled.
       if (taskType !== 'imageInference') metrics.taskEnded(taskType, outcome);
     } catch (error) {
       metrics.taskEnded(taskType, 'failure');
       const errors = error instanceof AggregateError ? error.errors : [error];
-      for (const each of errors) yield { failure: toFailure(each, place, log) };
+      for (const each of errors) yield { failure: failures.of(each, place) };
     }
   }
 

@@ -7,7 +7,7 @@ import type { PendingReply } from '../../api/results.ts';
 import type { Log } from '../../log.ts';
 import type { Receipt, SessionResults } from '../../store/session-results.ts';
 import type { StoredTask } from '../../store/tasks.ts';
-import { guardRead, toFailure } from '../failures.ts';
+import type { Failures } from '../failures.ts';
 import type { Caller } from '../handlers/handler.ts';
 import { knownTask, salvagedTask } from './lookup.ts';
 import { awaitResults, type WaitOptions } from './wait.ts';
@@ -20,7 +20,12 @@ export type ResumedTask = { taskUUID: string; replies: AsyncIterable<PendingRepl
  */
 const interval = 250;
 
-export type ResumptionOptions = { results: SessionResults; waiting: WaitOptions; log: Log };
+export type ResumptionOptions = {
+  results: SessionResults;
+  waiting: WaitOptions;
+  failures: Failures;
+  log: Log;
+};
 
 export class Resumption {
   readonly #options: ResumptionOptions;
@@ -61,7 +66,7 @@ export class Resumption {
   }
 
   async *#await(stored: StoredTask, caller: Caller): AsyncGenerator<PendingReply> {
-    const { results, waiting, log } = this.#options;
+    const { results, waiting, failures } = this.#options;
     const { type: taskType, terms, uuid } = knownTask(stored);
     const { taskUUID, outputType } = terms;
     const place = { taskType, taskUUID };
@@ -69,9 +74,9 @@ export class Resumption {
       const received = results.received(uuid);
       const deadline = performance.now() + waiting.syncTimeout;
       const task = { uuid, taskType, taskUUID, outputType, received, deadline };
-      for await (const reply of awaitResults(task, caller, waiting)) yield guardRead(reply, place, log);
+      for await (const reply of awaitResults(task, caller, waiting)) yield failures.guardRead(reply, place);
     } catch (error) {
-      yield { failure: toFailure(error, place, log) };
+      yield { failure: failures.of(error, place) };
     }
   }
 

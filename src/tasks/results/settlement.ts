@@ -7,7 +7,7 @@ import type { Delivery, DeliveryKind, DeliveryStore, NewDelivery } from '../../s
 import type { InputStore } from '../../store/inputs.ts';
 import type { TaskStore } from '../../store/tasks.ts';
 import type { Outbox } from '../deliveries/outbox.ts';
-import { isDamage, toFailure, withoutPaths } from '../failures.ts';
+import { type Failures, isDamage } from '../failures.ts';
 import type { TaskMetrics } from '../metrics/task-metrics.ts';
 import { type KnownTask, salvagedTask } from './lookup.ts';
 import { type KeptItem, type Outcome, readItem, writeOutcome } from './outcome.ts';
@@ -20,6 +20,7 @@ export type SettlementOptions = {
   outbox: Outbox;
   tracker: Tracker;
   metrics: TaskMetrics;
+  failures: Failures;
   log: Log;
 };
 
@@ -74,7 +75,7 @@ export class Settlement {
 
   /** Call after a delivery was acknowledged or given up. Settles the result of an image that waited for its upload. */
   deliveryEnded({ kind, result }: Delivery, error: RetouchError | undefined): void {
-    const { tasks, metrics } = this.#options;
+    const { tasks, metrics, failures } = this.#options;
     metrics.deliveryEnded(kind, error ? 'failure' : 'success');
     const found = kind === 'upload' ? tasks.result(result) : undefined;
     if (!found?.result.made) return;
@@ -82,13 +83,13 @@ export class Settlement {
     try {
       const made = readItem(found.result.made);
       const uploadError = error && {
-        uploadError: { code: error.code, message: withoutPaths(error.message) },
+        uploadError: { code: error.code, message: failures.messageOf(error) },
       };
       this.settle(task, { result, item: { ...made, ...uploadError } });
     } catch (damage) {
       if (!isDamage(damage)) throw damage;
       const place = { taskType: task.type, taskUUID: task.terms.taskUUID };
-      this.settle(task, { result, failure: toFailure(damage, place, this.#options.log) });
+      this.settle(task, { result, failure: failures.of(damage, place) });
     }
   }
 }

@@ -12,7 +12,7 @@ import type { StoreErrorCode } from '../../store/errors.ts';
 import type { InputStore } from '../../store/inputs.ts';
 import type { TaskStore } from '../../store/tasks.ts';
 import type { UsageStore, Use } from '../../store/usage.ts';
-import { toFailure } from '../failures.ts';
+import type { Failures } from '../failures.ts';
 import type { TaskMetrics } from '../metrics/task-metrics.ts';
 import { readPlan } from '../plan/plan-json.ts';
 import { costOf } from '../results/cost.ts';
@@ -40,6 +40,7 @@ export type WorkerOptions = {
   settlement: Settlement;
   tracker: Tracker;
   metrics: TaskMetrics;
+  failures: Failures;
   log: Log;
 };
 
@@ -53,7 +54,7 @@ export class Worker {
   }
 
   readonly work: Work = async (result, { attempt, signal, release }) => {
-    const { tasks, assets, usage, settlement, log } = this.#options;
+    const { tasks, assets, usage, settlement, failures } = this.#options;
     const job = tasks.job(result);
     // Cancelled, forgotten, or settled by a process that ended before it took the job out of the queue.
     if (!job) return;
@@ -67,7 +68,7 @@ export class Worker {
       made = await this.#make(task, { result, plan: job.plan, signal, release });
     } catch (error) {
       if (isPassing(error, signal)) throw error;
-      settlement.settle(task, { result, failure: toFailure(error, place, log) });
+      settlement.settle(task, { result, failure: failures.of(error, place) });
       return;
     }
     const { item, use } = made;
