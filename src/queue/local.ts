@@ -5,7 +5,8 @@ import { backOff } from '../back-off.ts';
 import { RetouchError } from '../error.ts';
 import type { PushOptions, Queue, QueueErrorCode, Work } from './queue.ts';
 
-export type Job = { id: string; attempt: number };
+/** Attempts are counted when a job is taken: all but the last that were not put back were interrupted. */
+export type Job = { id: string; attempts: number; crashes: number };
 
 /**
  * The jobs, in fair order: round-robin over the accounts that have jobs, first in, first out within an account. A new job
@@ -23,10 +24,11 @@ export interface JobList {
   add(ids: readonly string[], account: string, running: readonly string[]): void;
   /** The first job that does not run. Increments its attempts before it runs, so that a crash counts. */
   take(running: readonly string[]): Job | undefined;
-  /** Moves jobs with an attempt to the end: an earlier process died while it ran them. */
-  demoteAttempted(): void;
-  /** Decrements the attempts of a job that did not cause its failure. */
+  /** Moves jobs with an attempt to the end and returns them: an earlier process died while it ran them. */
+  demoteAttempted(): Job[];
+  /** Decrements the attempts of a job that was not interrupted. */
   putBack(id: string): void;
+  countCrash(id: string): void;
   remove(id: string): void;
   /** Called between jobs: a chance for slow upkeep such as a checkpoint of the database. */
   checkpoint(): void;
@@ -44,10 +46,14 @@ export type LocalQueueOptions = {
   longestPause?: number;
   /** Called with the reason when a job will be tried again. */
   onPause?: (error: unknown, milliseconds: number) => void;
+  /** Milliseconds before a job with two interruptions is tried again; doubled by each further one. */
+  firstRest?: number;
+  longestRest?: number;
+  onRest?: (interruptions: number, milliseconds: number) => void;
 };
 
-/** `computing`: until its work says that its engine is free again. */
-type Running = { stop: AbortController; done: Promise<void>; computing: boolean };
+/** `computing` until its work frees the engine; `counted` while an end of the process would be an interruption. */
+type Running = { stop: AbortController; done: Promise<void>; computing: boolean; counted: boolean };
 
 /** take → run → remove, or put back and pause → take again. Invariant: a job is in the list until its work resolved. */
 export class LocalQueue implements Queue {
@@ -56,13 +62,24 @@ export class LocalQueue implements Queue {
   readonly #closing = new AbortController();
   #work: Work | undefined;
   readonly #running = new Map<string, Running>();
+  readonly #resting = new Map<string, NodeJS.Timeout>();
   #pause: NodeJS.Timeout | undefined;
   #failures = 0;
+  #endAnnounced = false;
   #whenIdle: (() => void)[] = [];
 
   constructor(jobs: JobList, options: LocalQueueOptions) {
     this.#jobs = jobs;
-    this.#options = { width: () => 1, firstPause: 1000, longestPause: 30_000, onPause: () => {}, ...options };
+    this.#options = {
+      width: () => 1,
+      firstPause: 1000,
+      longestPause: 30_000,
+      onPause: () => {},
+      firstRest: 1000,
+      longestRest: 600_000,
+      onRest: () => {},
+      ...options,
+    };
   }
 
   get depth(): number {
@@ -94,7 +111,7 @@ export class LocalQueue implements Queue {
   async restore(jobs: readonly { id: string; account: string }[]): Promise<void> {
     const begun = this.#change(() => {
       for (const { id, account } of jobs) this.#jobs.add([id], account, [...this.#running.keys()]);
-      if (this.#running.size === 0) this.#jobs.demoteAttempted();
+      if (this.#running.size === 0) for (const job of this.#jobs.demoteAttempted()) this.#letRest(job);
     });
     for (const job of begun) this.#run(job);
   }
@@ -102,7 +119,11 @@ export class LocalQueue implements Queue {
   cancel(id: string): void {
     const running = this.#running.get(id);
     if (running) running.stop.abort(aborted());
-    else this.#jobs.remove(id);
+    else {
+      this.#jobs.remove(id);
+      clearTimeout(this.#resting.get(id));
+      this.#resting.delete(id);
+    }
     this.#tellIdle();
   }
 
@@ -120,9 +141,16 @@ export class LocalQueue implements Queue {
     return new Promise((resolve) => this.#whenIdle.push(resolve));
   }
 
+  announceEnd(): void {
+    this.#endAnnounced = true;
+    for (const id of this.#running.keys()) this.#uncount(id);
+  }
+
   async close(grace = 0): Promise<void> {
     this.#closing.abort();
+    this.announceEnd();
     clearTimeout(this.#pause);
+    for (const timer of this.#resting.values()) clearTimeout(timer);
     const running = [...this.#running.values()];
     const timer = setTimeout(() => {
       for (const { stop } of running) stop.abort(closed());
@@ -154,7 +182,7 @@ export class LocalQueue implements Queue {
     const room = Math.min(width - computing, most - running.length);
     const taken: Job[] = [];
     while (taken.length < room) {
-      const job = this.#jobs.take([...running, ...taken.map(({ id }) => id)]);
+      const job = this.#jobs.take([...running, ...this.#resting.keys(), ...taken.map(({ id }) => id)]);
       if (!job) break;
       taken.push(job);
     }
@@ -170,16 +198,19 @@ export class LocalQueue implements Queue {
     }
   }
 
-  #run({ id, attempt }: Job, flushed?: Promise<void>): void {
+  #run({ id, attempts, crashes }: Job, flushed?: Promise<void>): void {
     const stop = new AbortController();
-    const job: Running = { stop, done: Promise.resolve(), computing: true };
+    const job: Running = { stop, done: Promise.resolve(), computing: true, counted: true };
     this.#running.set(id, job);
+    if (this.#endAnnounced) this.#uncount(id);
     const release = () => {
       if (!job.computing) return;
       job.computing = false;
       this.#next();
     };
-    const begin = () => this.#work!(id, { attempt, signal: stop.signal, release });
+    const countCrash = () => this.#jobs.countCrash(id);
+    const interruptions = attempts - 1;
+    const begin = () => this.#work!(id, { interruptions, crashes, countCrash, signal: stop.signal, release });
     // Start after the flush settles: when it failed, the pusher withdraws the task, and the worker finds no job.
     const work = flushed ? flushed.catch(() => {}).then(() => turn().then(begin)) : begin();
     job.done = this.#finish(id, work);
@@ -199,16 +230,36 @@ export class LocalQueue implements Queue {
       this.#failures = 0;
       this.#jobs.checkpoint();
     } catch (error) {
-      // If the list itself fails, the attempt counts, which is the lesser harm.
-      try {
-        this.#jobs.putBack(id);
-      } catch {}
+      this.#uncount(id);
       if (!this.#closing.signal.aborted) this.#rest(error);
     }
     this.#running.delete(id);
     if (!next) this.#next();
     for (const job of next ?? []) this.#run(job);
     this.#tellIdle();
+  }
+
+  #uncount(id: string): void {
+    const job = this.#running.get(id);
+    if (!job?.counted) return;
+    // If the list itself fails, the attempt counts, which is the lesser harm.
+    try {
+      this.#jobs.putBack(id);
+      job.counted = false;
+    } catch {}
+  }
+
+  /** The first interruption costs a job no time: it is seldom the cause. */
+  #letRest({ id, attempts }: Job): void {
+    if (attempts < 2) return;
+    const { firstRest, longestRest, onRest } = this.#options;
+    const milliseconds = backOff(attempts - 2, firstRest, longestRest);
+    onRest(attempts, milliseconds);
+    const timer = setTimeout(() => {
+      this.#resting.delete(id);
+      this.#next();
+    }, milliseconds);
+    this.#resting.set(id, timer);
   }
 
   /** Pauses the whole queue: the cause that keeps one outcome from being stored affects all. */

@@ -5,7 +5,7 @@ export function createMemoryQueue(options: LocalQueueOptions): LocalQueue {
   return new LocalQueue(new MemoryJobs(), options);
 }
 
-type Entry = { id: string; account: string; round: number; attempts: number };
+type Entry = { id: string; account: string; round: number; attempts: number; crashes: number };
 
 class MemoryJobs implements JobList {
   /** By id; a Map keeps the order of insertion. */
@@ -32,7 +32,7 @@ class MemoryJobs implements JobList {
     let round = Math.max(Number.isFinite(first) ? first : 0, ...now, ...own);
     for (const id of ids) {
       if (this.has(id)) continue;
-      this.#entries.set(id, { id, account, round: round++, attempts: 0 });
+      this.#entries.set(id, { id, account, round: round++, attempts: 0, crashes: 0 });
     }
   }
 
@@ -40,18 +40,26 @@ class MemoryJobs implements JobList {
     const first = this.#inOrder().find(({ id }) => !running.includes(id));
     if (!first) return undefined;
     first.attempts++;
-    return { id: first.id, attempt: first.attempts };
+    const { id, attempts, crashes } = first;
+    return { id, attempts, crashes };
   }
 
-  demoteAttempted(): void {
+  demoteAttempted(): Job[] {
     const entries = [...this.#entries.values()];
     const behind = Math.max(...entries.map(({ round }) => round)) + 1;
-    for (const entry of entries) if (entry.attempts > 0) entry.round = behind;
+    const attempted = entries.filter(({ attempts }) => attempts > 0);
+    for (const entry of attempted) entry.round = behind;
+    return attempted.map(({ id, attempts, crashes }) => ({ id, attempts, crashes }));
   }
 
   putBack(id: string): void {
     const entry = this.#entries.get(id);
     if (entry && entry.attempts > 0) entry.attempts--;
+  }
+
+  countCrash(id: string): void {
+    const entry = this.#entries.get(id);
+    if (entry) entry.crashes++;
   }
 
   remove(id: string): void {

@@ -34,7 +34,8 @@ export interface Queue {
   push(ids: readonly string[], options?: PushOptions): Promise<void>;
   /**
    * Adds jobs that an earlier process accepted, even beyond the limit. A job during which that process died runs after
-   * the others, so that a job that kills the server does not block them.
+   * the others, and from the second time on after a rest that doubles each time, so that a job that kills the server does
+   * not block them.
    */
   restore(jobs: readonly { id: string; account: string }[]): Promise<void>;
   /** Removes a waiting job; the signal of a running one aborts with `jobAborted`. */
@@ -43,6 +44,8 @@ export interface Queue {
   start(work: Work): void;
   /** Call when there are more engines than before. */
   wake(): void;
+  /** Call when the process is told to end: its end is then no interruption of the running jobs. */
+  announceEnd(): void;
   /** How many jobs run before this one; undefined for a job that is not in the queue. */
   position(id: string): number | undefined;
   /** Jobs waiting and running. */
@@ -63,8 +66,14 @@ export interface Queue {
  */
 export type Work = (id: string, turn: Turn) => Promise<void>;
 
+/** Interruptions and crashes are counted apart: operators kill servers, faulty jobs kill engines. */
 export type Turn = {
-  attempt: number;
+  /** How often the server's process ended unannounced while it ran this job. */
+  interruptions: number;
+  /** Engines that died while they ran this job, including those of earlier server processes. */
+  crashes: number;
+  /** Call when the server has survived an engine that died. Throws the codes of the store. */
+  countCrash(): void;
   signal: AbortSignal;
   /** Frees the job's engine for another job; without this call the engine is free when the work settles. */
   release(): void;

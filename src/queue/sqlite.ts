@@ -50,17 +50,22 @@ class StoredJobs implements JobList {
     return this.#db.get(
       `UPDATE jobs SET attempts = attempts + 1 WHERE sequence = (
          SELECT sequence FROM jobs WHERE id NOT IN (SELECT value FROM json_each(?)) ORDER BY round, sequence LIMIT 1)
-       RETURNING id, attempts AS attempt`,
+       RETURNING id, attempts, crashes`,
       JSON.stringify(running),
     );
   }
 
-  demoteAttempted(): void {
+  demoteAttempted(): Job[] {
     this.#db.run('UPDATE jobs SET round = (SELECT max(round) + 1 FROM jobs) WHERE attempts > 0');
+    return this.#db.all('SELECT id, attempts, crashes FROM jobs WHERE attempts > 0');
   }
 
   putBack(id: string): void {
     this.#db.run('UPDATE jobs SET attempts = attempts - 1 WHERE id = ? AND attempts > 0', id);
+  }
+
+  countCrash(id: string): void {
+    this.#db.run('UPDATE jobs SET crashes = crashes + 1 WHERE id = ?', id);
   }
 
   remove(id: string): void {

@@ -79,6 +79,11 @@ export async function assemble({ config, log, engines, embedded, time }: Assembl
     width: () => engines.capacity,
     onPause: (error, milliseconds) =>
       log.error('The queue waits: the end of an image cannot be written down.', { error, milliseconds }),
+    onRest: (interruptions, milliseconds) =>
+      log.warn('An image rests before it is tried again: the server ended while it was made.', {
+        interruptions,
+        milliseconds,
+      }),
   });
   engines.onGrowth(() => queue.wake());
   const outbox = new Outbox({ deliveries, maxAttempts: config.deliveryAttempts, log });

@@ -46,6 +46,7 @@ export async function startServer(config: Config, options: StartOptions = {}): P
   const url = await listen(server, config);
   await parts.start();
   const close = async () => {
+    queue.announceEnd();
     // New requests are refused at once. Running work may finish within the time limit; the rest waits for the next
     // start.
     const deadline = performance.now() + config.shutdownTimeout * 1000;

@@ -126,4 +126,9 @@ export const migrations: readonly string[] = [
 
   // Warnings about an image: a JSON array of sentences.
   `ALTER TABLE results ADD COLUMN warnings TEXT;`,
+
+  // Engines that died while they ran a job, apart from `attempts`, which the end of the server leaves behind. Warnings get
+  // codes: {"code", "message"} each; sentences alone have none.
+  `ALTER TABLE jobs ADD COLUMN crashes INTEGER NOT NULL DEFAULT 0;
+   UPDATE results SET warnings = NULL;`,
 ];

@@ -26,13 +26,18 @@ const implementations: Record<string, { open: Open; durable: boolean }> = {
 /** Work that ends when the test says so. */
 class Worker {
   readonly started: string[] = [];
-  readonly attempts: number[] = [];
+  readonly interruptions: number[] = [];
+  readonly crashes: number[] = [];
+  /** Of the job that was begun last. */
+  countCrash: () => void = () => {};
   readonly #settlers = new Map<string, PromiseWithResolvers<void>>();
   readonly #releases = new Map<string, () => void>();
 
-  readonly work: Work = (id, { attempt, signal, release }) => {
+  readonly work: Work = (id, { interruptions, crashes, countCrash, signal, release }) => {
     this.started.push(id);
-    this.attempts.push(attempt);
+    this.interruptions.push(interruptions);
+    this.crashes.push(crashes);
+    this.countCrash = countCrash;
     this.#releases.set(id, release);
     const settler = Promise.withResolvers<void>();
     this.#settlers.set(id, settler);
@@ -187,7 +192,7 @@ describe.each(Object.entries(implementations))('the %s queue', (_, { open, durab
     await queue.idle();
   });
 
-  it('tries a job again whose end could not be written down, and does not count it as an attempt', async () => {
+  it('tries a job again whose end could not be written down, and does not count it as interrupted', async () => {
     const told: unknown[] = [];
     const { queue, worker } = start({ onPause: (error) => told.push(error) });
     await queue.push(['a', 'b']);
@@ -196,7 +201,7 @@ describe.each(Object.entries(implementations))('the %s queue', (_, { open, durab
     await expect.poll(() => worker.started).toEqual(['a', 'a']);
     worker.finish('a');
     await expect.poll(() => worker.started).toEqual(['a', 'a', 'b']);
-    expect([worker.attempts, told]).toEqual([[1, 1, 1], [full]]);
+    expect([worker.interruptions, told]).toEqual([[0, 0, 0], [full]]);
   });
 
   /** Runs every job to its end; their order. */
@@ -242,7 +247,7 @@ describe.each(Object.entries(implementations))('the %s queue', (_, { open, durab
     await expect.poll(() => worker.started).toEqual(['a', 'b', 'c', 'd']);
     worker.finish('d');
     await queue.idle();
-    expect(worker.attempts).toEqual([1, 1, 1, 1]);
+    expect(worker.interruptions).toEqual([0, 0, 0, 0]);
   });
 
   it('begins further jobs when it is told of more engines, and waits while there are none', async () => {
@@ -340,7 +345,7 @@ describe.each(Object.entries(implementations))('the %s queue', (_, { open, durab
     }
     await queue.idle();
     // An orderly end is not held against the job.
-    expect(worker.attempts).toEqual([1, 1]);
+    expect(worker.interruptions).toEqual([0, 0]);
   });
 
   it.runIf(durable)('keeps the turns of accounts across a restart', async () => {
@@ -363,19 +368,111 @@ describe.each(Object.entries(implementations))('the %s queue', (_, { open, durab
     const worker = new Worker();
     one.queue.start(worker.work);
     expect(await drain(one.queue, worker)).toEqual(['b', 'c', 'poison']);
-    expect(worker.attempts).toEqual([1, 1, 2]);
+    expect(worker.interruptions).toEqual([0, 0, 1]);
     dead.close();
   });
 
-  it.runIf(durable)('counts the attempts of a job whose process died', async () => {
+  it.runIf(durable)('counts the interruptions of a job whose process died', async () => {
     const one = open(folder, { limit: 10 });
     // The process is gone as far as the file knows: nothing is closed, nothing put back.
     one.queue.start(() => new Promise(() => {}));
     await one.queue.push(['a']);
     const { queue, worker } = start();
-    expect([worker.started, worker.attempts]).toEqual([['a'], [2]]);
+    expect([worker.started, worker.interruptions]).toEqual([['a'], [1]]);
     worker.finish('a');
     await queue.idle();
     one.close();
+  });
+
+  /** Processes that end in the middle of a job: nothing is closed, nothing put back. */
+  async function interrupt(times: number): Promise<void> {
+    for (let time = 0; time < times; time++) {
+      const { queue, close } = open(folder, { limit: 10, firstRest: 0 });
+      const begun = Promise.withResolvers<void>();
+      queue.start(() => {
+        begun.resolve();
+        return new Promise(() => {});
+      });
+      if (time === 0) await queue.push(['a']);
+      else await queue.restore([{ id: 'a', account: '' }]);
+      await begun.promise;
+      close();
+    }
+  }
+
+  it.runIf(durable)(
+    'lets a job with several interruptions rest, longer each time, and runs the others',
+    async () => {
+      await interrupt(4);
+      const rests: [number, number][] = [];
+      const one = open(folder, {
+        limit: 10,
+        firstRest: 25,
+        longestRest: 60,
+        onRest: (interruptions, milliseconds) => rests.push([interruptions, milliseconds]),
+      });
+      opened.push(one);
+      const worker = new Worker();
+      await one.queue.restore([{ id: 'a', account: '' }]);
+      one.queue.start(worker.work);
+      await one.queue.push(['b']);
+      expect([worker.started, rests]).toEqual([['b'], [[4, 60]]]);
+      worker.finish('b');
+      await expect.poll(() => worker.started).toEqual(['b', 'a']);
+      expect(worker.interruptions).toEqual([0, 4]);
+      worker.finish('a');
+      await one.queue.idle();
+    },
+  );
+
+  it.runIf(durable)('lets a job that rests be cancelled', async () => {
+    await interrupt(2);
+    const one = open(folder, { limit: 10, firstRest: 600_000 });
+    opened.push(one);
+    const worker = new Worker();
+    await one.queue.restore([{ id: 'a', account: '' }]);
+    one.queue.start(worker.work);
+    expect([one.queue.depth, worker.started]).toEqual([1, []]);
+    one.queue.cancel('a');
+    await one.queue.idle();
+    expect([one.queue.depth, worker.started]).toEqual([0, []]);
+  });
+
+  it.runIf(durable)(
+    'does not hold an end that was announced against the jobs that run or are begun later',
+    async () => {
+      const dying = open(folder, { limit: 10 });
+      const doomed = new Worker();
+      dying.queue.start(doomed.work);
+      await dying.queue.push(['a', 'b']);
+      dying.queue.announceEnd();
+      doomed.finish('a');
+      await expect.poll(() => doomed.started).toEqual(['a', 'b']);
+      dying.close();
+      const { queue, worker } = start();
+      await expect.poll(() => worker.started).toEqual(['b']);
+      expect(worker.interruptions).toEqual([0]);
+      worker.finish('b');
+      await queue.idle();
+    },
+  );
+
+  it.runIf(durable)('counts the crashes of a job apart from its interruptions, and keeps them', async () => {
+    const dying = open(folder, { limit: 10 });
+    const doomed = new Worker();
+    dying.queue.start(doomed.work);
+    await dying.queue.push(['a', 'b']);
+    doomed.countCrash();
+    dying.close();
+    const { queue, worker } = start();
+    await expect.poll(() => worker.started).toEqual(['a']);
+    worker.finish('a');
+    await expect.poll(() => worker.started).toEqual(['a', 'b']);
+    expect([worker.interruptions, worker.crashes]).toEqual([
+      [1, 0],
+      [1, 0],
+    ]);
+    worker.finish('b');
+    await queue.idle();
   });
 });

@@ -80,10 +80,10 @@ describe('processes killed at random', () => {
     expect(Buffer.from(String(body.data[0]?.imageBase64Data), 'base64').equals(png)).toBe(true);
   });
 
-  it('that is the image’s own fault are not repeated for ever', async () => {
-    const dataDir = join(folder, 'poison');
-    const task = editTask({ positivePrompt: 'orphan', deliveryMethod: 'async' });
-    for (let death = 0; death < 10; death++) {
+  it('with the whole server are not held against the image that was being made', async () => {
+    const dataDir = join(folder, 'interrupted');
+    const task = editTask({ positivePrompt: 'slow '.repeat(8).trim(), deliveryMethod: 'async' });
+    for (let death = 0; death < 3; death++) {
       const server = await start(dataDir);
       if (death === 0) expect((await server.post([task])).status).toBe(200);
       await until(async () => (await server.health()).engine.state === 'busy');
@@ -95,7 +95,7 @@ describe('processes killed at random', () => {
       const answer = await poll(server, task);
       return isOpen(answer) ? undefined : answer;
     });
-    expect(body.errors?.map(({ code }) => code)).toEqual(['taskFailed']);
+    expect(body.data).toMatchObject([{ status: 'success' }]);
   });
 
   it.runIf(existsSync('/proc/self/stat'))(

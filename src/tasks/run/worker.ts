@@ -25,11 +25,11 @@ import { eventText } from './event-text.ts';
 import { makeImage } from './make-image.ts';
 
 /**
- * Deaths of the server during one image after which the image is assumed to be the cause. The engine is a separate
- * process, so an image seldom kills the server; after each death the image goes to the end of the queue
- * (Queue.restore).
+ * Interruptions after which the image is assumed to be their cause. The engine is a separate process, so an image seldom
+ * kills the server; an operator or a power failure is likelier. Both processes die of an image only where they share a
+ * limit, such as a container's memory. With the rests before each try (Queue.restore) 50 interruptions take hours.
  */
-const maxAttempts = 10;
+const maxInterruptions = 50;
 
 export type WorkerOptions = {
   engines: Pick<EnginePool, 'run'>;
@@ -53,7 +53,7 @@ export class Worker {
     this.#options = options;
   }
 
-  readonly work: Work = async (result, { attempt, signal, release }) => {
+  readonly work: Work = async (result, turn) => {
     const { tasks, assets, usage, settlement, failures } = this.#options;
     const job = tasks.job(result);
     // Cancelled, forgotten, or settled by a process that ended before it took the job out of the queue.
@@ -63,11 +63,11 @@ export class Worker {
     const place = { taskType: task.type, taskUUID: task.terms.taskUUID };
     let made: Made;
     try {
-      if (attempt > maxAttempts) throw abandoned(attempt - 1);
+      if (turn.interruptions >= maxInterruptions) throw abandoned(turn.interruptions);
       knownTask(job.task);
-      made = await this.#make(task, { result, plan: job.plan, signal, release });
+      made = await this.#make(task, { result, plan: job.plan, turn });
     } catch (error) {
-      if (isPassing(error, signal)) throw error;
+      if (isPassing(error, turn.signal)) throw error;
       settlement.settle(task, { result, failure: failures.of(error, place) });
       return;
     }
@@ -79,7 +79,7 @@ export class Worker {
 
   async #make(
     task: KnownTask,
-    { result, plan: planText, signal, release }: { result: string; plan: string } & Omit<Turn, 'attempt'>,
+    { result, plan: planText, turn }: { result: string; plan: string; turn: Turn },
   ): Promise<Made> {
     const { engines, tasks, inputs, assets, metrics, tracker, log } = this.#options;
     const accepted = readPlan<Plan>(planText, await inputs.read(task.uuid));
@@ -95,13 +95,13 @@ export class Worker {
       if (text) log[event.type === 'warning' ? 'warn' : 'info'](text, { taskUUID: task.terms.taskUUID });
       if (event.type === 'image') seconds = event.milliseconds / 1000;
     };
-    const image = await makeImage(plan, { engines, signal, onEvent });
+    const image = await makeImage(plan, { engines, signal: turn.signal, onEvent, history: turn });
     // While this image is stored, the engine makes the next.
-    release();
+    turn.release();
     const { price } = task.terms;
     const { width, height, steps } = plan;
     const cost = price === undefined ? undefined : costOf(price, { width, height, steps, seconds });
-    const item = await storeImage(task, { uuid: result, image, signal }, assets);
+    const item = await storeImage(task, { uuid: result, image, signal: turn.signal }, assets);
     return {
       item: { ...item, ...(task.terms.includeCost ? { cost: cost ?? 0 } : {}) },
       use: { images: 1, computeSeconds: seconds, cost: cost ?? 0 },
