@@ -14,7 +14,7 @@ import { commandHelp, generalHelp } from './terminal/help.ts';
 /** Commands are imported on demand, so that `edit` does not load the server and `--help` loads neither. */
 const commands: Readonly<Record<string, { summary: string; load: () => Promise<Command> }>> = {
   edit: {
-    summary: 'Edit a picture as a sentence says.',
+    summary: 'Edit a picture from a sentence.',
     load: async () => (await import('./commands/edit.ts')).edit,
   },
   serve: { summary: 'Start the server.', load: async () => serve },
@@ -31,7 +31,7 @@ const commands: Readonly<Record<string, { summary: string; load: () => Promise<C
     load: async () => (await import('./commands/models.ts')).models,
   },
   info: {
-    summary: 'Say how a PNG or WebP of Retouch was made.',
+    summary: 'Print how a PNG or WebP of Retouch was made.',
     load: async () => (await import('./commands/info.ts')).info,
   },
   keys: {
@@ -39,7 +39,7 @@ const commands: Readonly<Record<string, { summary: string; load: () => Promise<C
     load: async () => (await import('./commands/keys.ts')).keys,
   },
   doctor: {
-    summary: 'Say what this machine can do, and what is wrong.',
+    summary: 'Check this machine: devices, memory, models, and problems.',
     load: async () => (await import('./commands/doctor.ts')).doctor,
   },
 };

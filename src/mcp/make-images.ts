@@ -19,13 +19,14 @@ const fields = requestSchemas.edit.properties;
 const shared = {
   prompt: {
     ...fields.prompt,
-    about: 'What to do, as an instruction: "turn the red car blue"; or what to draw.',
+    about: 'An instruction such as "turn the red car blue", or the picture to draw.',
   },
   model: { ...fields.model, about: 'An id from list_models; the default model without one.' },
   n: { ...fields.n, max: 4, about: 'How many pictures, with seeds that follow each other.' },
   size: {
     ...fields.size,
-    about: 'auto (the shape of the first picture), or a shape such as 1536x1024; drawn at the nearest size.',
+    about:
+      'auto (the shape of the first picture), or a size such as 1536x1024; the nearest supported size is drawn.',
   },
   quality: { ...fields.quality, about: 'How many steps are taken: low, medium or high.' },
   output_format: { ...fields.output_format, default: 'jpeg' },
@@ -49,12 +50,13 @@ const editArguments = {
     images: {
       ...fields.image,
       about:
-        'Pictures to edit, the first one decides the shape: http(s) URLs, data URIs, resource URIs ' +
+        'Pictures to edit; the first one determines the shape: http(s) URLs, data URIs, resource URIs ' +
         '(retouch://pictures/…) of earlier results, or image contents.',
     },
     mask: {
       ...fields.mask,
-      about: 'A picture of the size of the first one; only where it is transparent that one is edited.',
+      about:
+        'A mask of the size of the first picture; the first picture is edited only where the mask is transparent.',
     },
     ...shared,
   },

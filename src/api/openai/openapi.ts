@@ -15,7 +15,7 @@ const errorAnswer: JsonSchema = {
 
 export const imagesPaths: JsonSchema = {
   '/v1/images/edits': {
-    post: makeImages('edit', 'Edits pictures as a sentence says (OpenAI Images API).', {
+    post: makeImages('edit', 'Edits pictures from a sentence (OpenAI Images API).', {
       'application/json': body('edit', {
         image: { oneOf: [picture, { type: 'array', items: picture }] },
         images: {

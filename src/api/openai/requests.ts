@@ -56,7 +56,7 @@ const edit = {
   properties: {
     image: { ...native.inputs.properties.referenceImages, required: true, minItems: 1 },
     mask: {
-      about: 'Where the first picture is edited: its transparent pixels are, the opaque ones stay.',
+      about: 'Mask of the first picture: its transparent pixels are edited, opaque ones stay.',
       type: 'string',
       minLength: 1,
     },

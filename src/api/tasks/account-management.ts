@@ -71,7 +71,7 @@ const result = {
 export type AccountManagementTask = Infer<typeof schema>;
 
 export const accountManagement = {
-  about: 'Says who asks, and what their tasks used: images, compute time and cost, by day.',
+  about: 'Describes the account of the key and its usage by day: images, compute time and cost.',
   schema,
   result,
   examples: [

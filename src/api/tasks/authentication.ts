@@ -24,7 +24,7 @@ const result = {
 } as const satisfies ObjectSchema;
 
 export const authentication = {
-  about: 'Names the API key of the tasks after it, instead of the Authorization header.',
+  about: 'Authenticates the tasks that follow it, instead of the Authorization header.',
   schema,
   result,
   examples: [{ taskType: 'authentication', apiKey: 'the-key' }],

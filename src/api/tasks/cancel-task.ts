@@ -23,7 +23,7 @@ const result = {
 } as const satisfies ObjectSchema;
 
 export const cancelTask = {
-  about: 'Stops making the images of a task that are not there yet.',
+  about: 'Cancels the unfinished images of a task.',
   schema,
   result,
   examples: [{ taskType: 'cancelTask', taskUUID: '50836053-a0ee-4cf5-b9d6-ae7c5d140ada' }],

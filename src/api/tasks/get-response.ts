@@ -26,7 +26,7 @@ const result = {
 } as const satisfies ObjectSchema;
 
 export const getResponse = {
-  about: 'What is known of a task by now.',
+  about: 'The results of a task so far, and the progress of the rest.',
   schema,
   result,
   examples: [{ taskType: 'getResponse', taskUUID: '50836053-a0ee-4cf5-b9d6-ae7c5d140ada' }],

@@ -41,7 +41,7 @@ const result = {
 } as const satisfies ObjectSchema;
 
 export const getTaskDetails = {
-  about: 'A task as it was asked for, and its results by now.',
+  about: 'The request of a task, and its results so far.',
   schema,
   result,
   examples: [{ taskType: 'getTaskDetails', taskUUID: '50836053-a0ee-4cf5-b9d6-ae7c5d140ada' }],

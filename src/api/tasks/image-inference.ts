@@ -15,7 +15,7 @@ const none = [] as const;
 
 const hundredths = { type: 'float', step: 0.01 } as const satisfies FloatSchema;
 const weight = {
-  about: '0 has no influence; negative steers away.',
+  about: '0 has no effect; a negative weight steers away.',
   ...hundredths,
   min: -4,
   max: 4,
@@ -31,13 +31,13 @@ const maxReferences = 4;
 const maxAdapters = 32;
 
 const acceleratorOptions = {
-  about: 'Step caches: steps that change little reuse earlier work. One at a time.',
+  about: 'Step caches: reuse work of earlier steps while it changes little. One at a time.',
   type: 'object',
   properties: {
     cacheEndStep: { about: 'The step at which reuse ends.', ...count },
     cacheEndStepPercentage: { about: 'The same, in percent of the steps.', ...count, max: 100 },
     cacheMaxConsecutiveSteps: {
-      about: 'After so many steps with reuse in a row the next is computed.',
+      about: 'Most consecutive steps with reuse; the next one is computed.',
       ...count,
       max: 5,
       implied: 3,
@@ -45,13 +45,13 @@ const acceleratorOptions = {
     cacheStartStep: { about: 'The step from which on reuse is allowed.', ...count, min: 0 },
     cacheStartStepPercentage: { about: 'The same, in percent of the steps.', ...count, min: 0, max: 99 },
     fbCache: {
-      about: 'First-block cache: looks at what the first block changed.',
+      about: 'First-block cache: compares the residual of the first block between steps.',
       type: 'boolean',
       default: false,
     },
     fbCacheThreshold: { about: 'Lower reuses more.', ...unit, default: 0.25 },
     teaCache: {
-      about: 'TeaCache: reckons the change from the time step, before any block runs.',
+      about: 'TeaCache: estimates the change from the modulated input, before any block runs.',
       type: 'boolean',
       default: false,
     },
@@ -72,7 +72,7 @@ const lora = {
     model: { about: 'The AIR of an installed LoRA.', type: 'string', required: true, minLength: 1 },
     weight,
     transformer: {
-      about: 'The part of the schedule it acts in: high noise draws the layout, low noise the details.',
+      about: 'The noise levels at which it acts: high noise decides the layout, low noise the details.',
       type: 'string',
       allowed: ['high', 'low', 'both'],
       default: 'both',
@@ -86,7 +86,7 @@ const ipAdapter = {
     model: { about: 'The AIR of an installed IP-Adapter.', type: 'string', required: true, minLength: 1 },
     weight,
     guideImages: {
-      about: 'Pictures that guide: a UUID, a URL, a data URI or base64.',
+      about: 'Guide pictures: a UUID, a URL, a data URI or base64.',
       type: 'array',
       required: true,
       items: { type: 'string', minLength: 1 },
@@ -94,7 +94,7 @@ const ipAdapter = {
       maxItems: maxAdapters,
     },
     combineMethod: {
-      about: 'How several guide pictures become one.',
+      about: 'Combination of several guide pictures.',
       type: 'string',
       allowed: ['concat', 'add', 'subtract', 'average', 'norm_average'],
       default: 'concat',
@@ -106,7 +106,7 @@ const ipAdapter = {
       default: 'kv',
     },
     weightType: {
-      about: 'How the weight is spread over the blocks.',
+      about: 'Distribution of the weight over the blocks.',
       type: 'string',
       allowed: [
         'normal',
@@ -130,11 +130,11 @@ const ipAdapter = {
 } as const satisfies ObjectSchema;
 
 const ultralytics = {
-  about: 'Finds faces in the finished picture and paints each again at a higher resolution.',
+  about: 'Detects faces in the finished picture and paints each again at a higher resolution.',
   type: 'object',
   properties: {
     CFGScale: {
-      about: 'How strongly the prompt guides the faces.',
+      about: 'Guidance of the prompt for the faces.',
       type: 'float',
       min: 0,
       max: 50,
@@ -143,14 +143,14 @@ const ultralytics = {
     },
     confidence: { about: 'A face counts from this score on.', ...unit, default: 0.9 },
     maskBlur: {
-      about: 'Pixels over which a face fades into the picture.',
+      about: "Blur of the mask's edge in pixels.",
       type: 'integer',
       min: 0,
       max: 100,
       default: 5,
     },
     maskPadding: {
-      about: 'Pixels by which the box around a face grows.',
+      about: "Pixels added on each side of a face's box.",
       type: 'integer',
       min: 0,
       max: 20,
@@ -158,17 +158,21 @@ const ultralytics = {
     },
     // The page gives no maximum length; no text encoder reads more.
     negativePrompt: {
-      about: "Of the faces; the picture's without it.",
+      about: "Negative prompt of the faces; the picture's by default.",
       type: 'string',
       maxLength: prompt.maxLength,
     },
     positivePrompt: {
-      about: "Of the faces; the picture's without it.",
+      about: "Prompt of the faces; the picture's by default.",
       type: 'string',
       maxLength: prompt.maxLength,
     },
     steps: { about: 'Denoising steps of each face.', type: 'integer', min: 1, max: 100, default: 20 },
-    strength: { about: 'How much of a face is painted again; 0 leaves it.', ...unit, default: 0.3 },
+    strength: {
+      about: 'Share of the schedule that a face is painted with; 0 leaves it unchanged.',
+      ...unit,
+      default: 0.3,
+    },
   },
 } as const satisfies ObjectSchema;
 
@@ -178,51 +182,51 @@ const schema = {
     taskType: { type: 'string', required: true, allowed: ['imageInference'] },
     taskUUID: { type: 'string', required: true, format: 'uuid' },
     outputType: {
-      about: 'How a picture comes back: as an address, or inside the answer.',
+      about: 'Form of the result: a URL, or the picture inside the answer.',
       type: 'string',
       allowed: ['URL', 'base64Data', 'dataURI'],
       default: 'URL',
     },
     outputFormat: {
-      about: 'JPG is smallest, PNG loses nothing, WEBP is between.',
+      about: 'JPG is smallest, PNG is lossless, WEBP is between.',
       type: 'string',
       allowed: ['JPG', 'PNG', 'WEBP'],
       default: 'JPG',
     },
     outputQuality: {
-      about: 'Of JPG and WEBP; higher is larger and closer to the picture.',
+      about: 'Quality of JPG and WEBP; higher means larger files with fewer artifacts.',
       type: 'integer',
       min: 20,
       max: 99,
       default: 95,
     },
     webhookURL: {
-      about: 'Where each image is posted as JSON when it is there.',
+      about: 'URL to which the result of each image is sent with POST.',
       type: 'string',
       format: 'uri',
     },
     deliveryMethod: {
-      about: '`sync` answers with the images; `async` answers at once, and the images are polled for.',
+      about: '`sync` answers with the images; `async` answers at once, and the client polls for the images.',
       type: 'string',
       allowed: ['sync', 'async'],
       default: 'sync',
     },
     uploadEndpoint: {
-      about: 'A presigned address to which each finished picture is sent with PUT.',
+      about: 'Presigned URL to which each finished picture is sent with PUT.',
       type: 'string',
       format: 'uri',
     },
     safety: {
-      about: 'Looks at the finished picture and flags it; changes no pixel.',
+      about: 'Classifies the finished picture and flags it; changes no pixel.',
       type: 'object',
       properties: {
         checkContent: {
-          about: 'Looks at the picture; means the mode `fast`.',
+          about: 'Checks the picture, like the mode `fast`.',
           type: 'boolean',
           default: false,
         },
         mode: {
-          about: '`fast` looks once. Wins over checkContent.',
+          about: '`fast` checks each picture once. Takes precedence over checkContent.',
           type: 'string',
           allowed: ['none', 'fast'],
           implied: 'none',
@@ -230,13 +234,13 @@ const schema = {
       },
     },
     ttl: {
-      about: "Seconds after which a picture's URL ends; without it a picture is kept while it is used.",
+      about: "Seconds until a picture's URL expires; without it a picture is kept while it is used.",
       type: 'integer',
       min: 60,
     },
     includeCost: { about: 'Says what each image cost.', type: 'boolean', default: false },
     numberResults: {
-      about: 'Images to make; image k has the seed + k.',
+      about: 'Number of images; image k has the seed + k.',
       type: 'integer',
       min: 1,
       max: 20,
@@ -244,7 +248,7 @@ const schema = {
     },
     acceleratorOptions,
     inputs: {
-      about: 'Pictures that the task works on.',
+      about: 'Input pictures.',
       type: 'object',
       properties: {
         referenceImages: {
@@ -256,7 +260,7 @@ const schema = {
         // Not on the page; the platform's inpainting has both, and old clients send them at the top level.
         seedImage: { type: 'string', minLength: 1, supported: none },
         maskImage: {
-          about: 'Where the first picture is edited: white is, black stays as it was.',
+          about: 'Mask of the first picture: white areas are edited, black areas stay.',
           type: 'string',
           minLength: 1,
         },
@@ -265,41 +269,42 @@ const schema = {
     model: { about: 'The AIR of an installed model.', type: 'string', required: true, minLength: 1 },
     // The page leaves it open; both published schemas of the model require it. `__BLANK__` is no prompt.
     positivePrompt: {
-      about: 'What to change, or what to draw when there is no reference. `__BLANK__` is no prompt.',
+      about: 'The edit, or the picture to draw without references. `__BLANK__` is no prompt.',
       ...prompt,
       required: true,
     },
     negativePrompt: {
-      about: 'What to keep out. Read while CFGScale is above 1; acts through trueCFGScale.',
+      about: 'What to avoid. Read while CFGScale is above 1; acts through trueCFGScale.',
       ...prompt,
     },
     width: {
-      about: 'Pixels; comes with height. Without both, the listed size nearest the first reference is taken.',
+      about:
+        'In pixels, together with height. Without both: the listed size nearest to the first reference in shape.',
       type: 'integer',
     },
-    height: { about: 'Pixels; comes with width.', type: 'integer' },
+    height: { about: 'In pixels, together with width.', type: 'integer' },
     // The page's maximum is 2^63 − 1 as JavaScript prints it. This is the printed number, which includes 2^63 − 1.
     seed: {
       about:
-        'Where the noise begins: the same request with the same seed gives the same bytes. Random without it.',
+        'Seed of the noise: the same request with the same seed gives the same bytes. Random by default.',
       type: 'long',
       min: 0n,
       max: 9223372036854776000n,
     },
     steps: {
-      about: 'Denoising steps; more take longer and draw finer. The model has its own default.',
+      about: "Denoising steps; more take longer and add detail. The default is the model's.",
       type: 'integer',
       min: 1,
       max: 50,
     },
     scheduler: {
-      about: 'The sampler and how its noise levels are spread.',
+      about: 'The sampler and the spacing of its noise levels.',
       type: 'string',
       allowed: schedulerNames,
       default: 'Default',
     },
     CFGScale: {
-      about: 'How strongly the prompt guides. The model is distilled to read it at no cost.',
+      about: 'Guidance of the prompt, which the distilled model takes as an input at no cost.',
       ...hundredths,
       min: 0,
       max: 20,
@@ -311,7 +316,7 @@ const schema = {
       maxItems: maxAdapters,
     },
     ipAdapters: {
-      about: 'Adapters through which guide pictures set style or content.',
+      about: 'IP-Adapters: guide pictures influence style or content.',
       type: 'array',
       items: ipAdapter,
       maxItems: maxAdapters,
@@ -350,7 +355,7 @@ const result = {
 } as const satisfies ObjectSchema;
 
 export const imageInference = {
-  about: 'Makes a picture from a sentence, or edits reference pictures as the sentence says.',
+  about: 'Makes a picture from a sentence, or edits reference pictures according to the sentence.',
   schema,
   result,
   examples,

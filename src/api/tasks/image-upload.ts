@@ -25,7 +25,7 @@ const result = {
 export type ImageUploadTask = Infer<typeof schema>;
 
 export const imageUpload = {
-  about: 'Keeps a picture under a UUID, for the inputs of later tasks.',
+  about: 'Stores a picture under a UUID, for the inputs of later tasks.',
   schema,
   result,
   examples: [

@@ -35,7 +35,7 @@ function checkTogether({ operation, media }: Partial<MediaStorageTask>, reader: 
 }
 
 export const mediaStorage = {
-  about: 'Keeps a picture under a UUID, for the inputs of later tasks, or deletes one.',
+  about: 'Stores a picture under a UUID, for the inputs of later tasks, or deletes one.',
   schema,
   result,
   examples: [

@@ -108,7 +108,7 @@ const model = {
     photographs: { type: 'boolean', about: 'Of a checkpoint: whether it edits photographs.' },
     examples: {
       type: 'array',
-      about: 'Of a checkpoint: prompts that it understands, with a picture to try each on.',
+      about: 'For checkpoints: prompts that the model understands, each with a picture to try it on.',
       items: {
         type: 'object',
         properties: {

@@ -42,7 +42,7 @@ const result = {
     faces: { ...count, about: 'Faces that were found.' },
     cache: {
       type: 'object',
-      about: 'What the step cache did for this image.',
+      about: 'Evaluations that the step cache reused for this image.',
       properties: {
         evaluations: { ...count, required: true },
         reused: { ...count, required: true },
@@ -53,7 +53,7 @@ const result = {
 } as const satisfies ObjectSchema;
 
 export const watchTask = {
-  about: 'Tells over a WebSocket what happens to the images of a task, until the last of them ends.',
+  about: "Reports the progress of a task's images over a WebSocket, until the last one ends.",
   schema,
   result,
   examples: [{ taskType: 'watchTask', taskUUID: '50836053-a0ee-4cf5-b9d6-ae7c5d140ada', previews: 4 }],

@@ -20,7 +20,7 @@ import {
 const flags = settingFlags(allSettings, true);
 
 export const doctor: Command = {
-  summary: 'Say what this machine can do, and what is wrong.',
+  summary: 'Check this machine: devices, memory, models, and problems.',
   usage: ['doctor [flags]'],
   details: [
     'Looks at the machine with the settings that the same flags and environment would give the server. ' +

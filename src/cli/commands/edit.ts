@@ -22,29 +22,29 @@ import { makeTask } from './edit-task.ts';
 
 const flags = {
   output: {
-    about: 'Where the picture goes; its suffix is its format: jpg, png or webp.',
+    about: 'Output file; its extension is the format: jpg, png or webp.',
     value: 'FILE',
     short: 'o',
   },
   force: { about: 'Overwrite the default output when it exists.', short: 'f' },
   model: {
-    about: 'AIR of the model; FLUX.1 Kontext where it is installed, or the embedded model.',
+    about: 'AIR of the model; by default FLUX.1 Kontext if it is installed, else the embedded model.',
     value: 'AIR',
   },
   width: {
-    about: 'Of the result; by default the listed size nearest to the picture in shape.',
+    about: 'Width of the result; by default the listed size nearest to the picture in shape.',
     value: 'PIXELS',
   },
-  height: { about: 'Of the result; given with --width or not at all.', value: 'PIXELS' },
+  height: { about: 'Height of the result; only together with --width.', value: 'PIXELS' },
   steps: { about: 'Steps of the sampler, 1 to 50.', value: 'N' },
   seed: { about: 'The same seed gives the same picture; random by default.', value: 'N' },
-  guidance: { about: 'How closely the instruction is followed, 0 to 20.', value: 'NUMBER' },
-  negative: { about: 'What the picture should not have; works with --true-cfg above 1.', value: 'TEXT' },
+  guidance: { about: 'Guidance of the instruction, 0 to 20.', value: 'NUMBER' },
+  negative: { about: 'Negative prompt; has an effect with --true-cfg above 1.', value: 'TEXT' },
   'true-cfg': {
     about: 'Strength of the negative prompt; above 1 every step takes twice as long.',
     value: 'NUMBER',
   },
-  scheduler: { about: "Sampler, by the API's names.", value: 'NAME' },
+  scheduler: { about: 'Scheduler, by its name in the API.', value: 'NAME' },
   lora: {
     about:
       'A LoRA by its AIR, with a weight from -4 to 4 (1 by default) and the stage it acts in ' +
@@ -59,18 +59,18 @@ const flags = {
     value: 'AIR[:WEIGHT]=FILE[,FILE…]',
     multiple: true,
   },
-  faces: { about: 'Find the faces in the result and paint them again in detail.' },
+  faces: { about: 'Detect the faces in the result and paint them again in detail.' },
   face: {
     about:
-      'A setting of --faces, which it turns on: confidence, strength, steps, guidance, padding, blur, prompt or ' +
+      'A setting of --faces, which it enables: confidence, strength, steps, guidance, padding, blur, prompt or ' +
       'negative; may be given several times.',
     value: 'NAME=VALUE',
     multiple: true,
   },
-  check: { about: 'Say whether a classifier finds the result unsafe for work.' },
-  quality: { about: 'Of jpg and webp, 20 to 99.', value: 'N' },
+  check: { about: 'Report whether a classifier finds the result unsafe for work.' },
+  quality: { about: 'Quality of jpg and webp, 20 to 99.', value: 'N' },
   cache: {
-    about: 'Reuse what changes little from step to step: tea, fb or db, with how much as the API has it.',
+    about: 'Step cache: tea, fb or db, with the distance or threshold of the API.',
     value: 'tea|fb|db[:VALUE]',
   },
   preview: { about: 'Write a preview beside the output after every N steps.', value: 'N' },
@@ -84,7 +84,7 @@ const allFlags = { ...flags, ...(settingFlags(engineSettings) as Record<string, 
 const preferredModel = 'runware:106@1';
 
 export const edit: Command = {
-  summary: 'Edit a picture as a sentence says.',
+  summary: 'Edit a picture from a sentence.',
   usage: ['photo.jpg "make the sky pink"', 'edit IN… "instruction" -o OUT [flags]'],
   details: [
     'Without -o the result of photo.jpg is photo.retouch.jpg beside it. The picture itself is never overwritten. ' +

@@ -8,7 +8,7 @@ import { cliError, parseArguments } from '../flags/arguments.ts';
 const flags = {};
 
 export const info: Command = {
-  summary: 'Say how a picture of Retouch was made.',
+  summary: 'Print how a picture of Retouch was made.',
   usage: ['info picture.png'],
   details: ['Prints the prompt, the seed and everything else that decided the picture, as JSON.'],
   flags,

@@ -17,13 +17,13 @@ import { configFrom, engineSettings, settingFlags } from '../flags/settings.ts';
 const flags = {
   root: {
     about:
-      'Folder whose files may be read and in which pictures may be written, with all below it; may be given several ' +
-      'times. By default the folders that the client offers.',
+      'Folder in and below which files may be read and pictures written; may be given several times. ' +
+      'By default the folders that the client offers.',
     value: 'FOLDER',
     multiple: true,
   },
   url: {
-    about: 'A running server that makes the pictures; without one this process has an engine of its own.',
+    about: 'A running server that makes the pictures; by default this process runs its own engine.',
     value: 'URL',
   },
   key: { about: 'API key of that server; by default the first of RETOUCH_API_KEYS.', value: 'KEY' },

@@ -13,21 +13,21 @@ import { add } from './models-add.ts';
 import { removalOf, remove } from './models-remove.ts';
 
 export const modelFlags = {
-  air: { about: 'Id that tasks will name; made from the name by default.', value: 'AIR' },
+  air: { about: 'Id of the model in tasks; derived from the name by default.', value: 'AIR' },
   name: { about: 'Name for people; the file or folder name by default.', value: 'TEXT' },
-  license: { about: "Licence of the files; by default what the model's card says.", value: 'TEXT' },
+  license: { about: 'Licence of the files; by default that of the model card.', value: 'TEXT' },
   base: {
-    about: 'Installed model that gives the networks and tokenizers that the files lack.',
+    about: 'Installed model whose networks and tokenizers complete the files.',
     value: 'AIR',
   },
   category: {
     about:
-      'What the files are, when their tensors do not tell: lora, ip-adapter, face-detector or safety-classifier.',
+      'Category of the files, if it cannot be detected: lora, ip-adapter, face-detector or safety-classifier.',
     value: 'NAME',
   },
   architecture: {
     about:
-      'Of the model, or of the models that an adapter is made for; flux-kontext and flux-dev by default.',
+      'Architecture of the model, or of the models that an adapter fits; flux-kontext and flux-dev by default.',
     value: 'NAME',
   },
 } as const;

@@ -23,13 +23,13 @@ import { baseOf, checkFree, checkOpens } from './models-add.ts';
 
 const flags = {
   file: {
-    about: 'File of the repository to take, for repositories with several; may be repeated.',
+    about: 'File to download, for repositories with several; may be repeated.',
     value: 'PATH',
     multiple: true,
   },
   ...modelFlags,
-  'accept-license': { about: 'Accept the licence without being asked; it is shown all the same.' },
-  token: { about: 'Token for repositories that ask for one; HF_TOKEN is read too.', value: 'TOKEN' },
+  'accept-license': { about: 'Accept the licence without a question; it is still shown.' },
+  token: { about: 'Token for repositories that require one; HF_TOKEN is read too.', value: 'TOKEN' },
   endpoint: { about: 'Hub to download from; HF_ENDPOINT is read too.', value: 'URL' },
   quiet: { about: 'Show no progress.', short: 'q' },
 } as const;

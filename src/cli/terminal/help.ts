@@ -7,7 +7,7 @@ const width = 100;
 
 export function generalHelp(summaries: Readonly<Record<string, string>>, version: string): string {
   return [
-    `Retouch ${version}: edits pictures as a sentence says, on this machine.`,
+    `Retouch ${version}: edits pictures from a sentence, on this machine.`,
     '',
     'Usage:',
     '  retouch photo.jpg "make the sky pink"',
