@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { scaleLatent, unscaleLatent } from '../../src/engine/latents/packing.ts';
 import { decoderGraph, encoderGraph, type Probe } from '../../src/engine/models/autoencoder.ts';
 import { autoencoderConfig } from '../../src/engine/models/autoencoder-config.ts';
-import { autoencoderBytes } from '../../src/engine/models/autoencoder-memory.ts';
+import { decoderBytes } from '../../src/engine/models/autoencoder-memory.ts';
 import type { Graph } from '../../src/engine/onnx/graph.ts';
 import { Session } from '../../src/engine/onnx/session.ts';
 import { f32Tensor } from '../../src/engine/onnx/tensor.ts';
@@ -148,7 +148,7 @@ test.each([
   (width, height, measured) => {
     const tiny = new WeightSource(openCheckpoint(goldenFile('ae_tiny.safetensors')), autoencoderDialects);
     const flux = { ...autoencoderConfig(tiny), decoderChannels: [128, 256, 512, 512], stride: 8 };
-    const estimate = autoencoderBytes(flux, width, height) / 2 ** 20;
+    const estimate = decoderBytes(flux, { width, height }) / 2 ** 20;
     expect(estimate).toBeGreaterThanOrEqual(measured);
     expect(estimate).toBeLessThan(1.3 * measured);
   },

@@ -5,8 +5,8 @@
  * Images are [1, 3, stride·h, stride·w] in [-1, 1], latents [1, z, h, w].
  */
 import { attention } from '../nn/attention.ts';
-import { conv } from '../nn/conv.ts';
-import { groupNorm } from '../nn/group-norm.ts';
+import { conv, upsampleConv } from '../nn/conv.ts';
+import { groupNorm, groupStatistics, normalize } from '../nn/group-norm.ts';
 import { linear } from '../nn/linear.ts';
 import { scaleDim, symbol } from '../onnx/dim.ts';
 import { Graph, type Var } from '../onnx/graph.ts';
@@ -43,7 +43,24 @@ export function decoderGraph(
 ): Graph {
   const { graph, w } = open('autoencoder.decoder', source, compute);
   const latent = graph.input('latent', 'f32', [1, config.latentChannels, symbol('h'), symbol('w')]);
-  graph.output('image', decode(latent, w, config, probe?.(graph)));
+  graph.output('image', decode(latent, w, config, { probe: probe?.(graph) }));
+  return graph;
+}
+
+/**
+ * The decoder whose levels run over one band of rows at a time, with the same result to the bit: little more than a level's
+ * input and output is in memory. `rows` [1], a divisor of h, is the height of a band in rows of the latent.
+ */
+export function decoderInBandsGraph(
+  source: WeightSource,
+  config: AutoencoderConfig,
+  compute: Compute,
+): Graph {
+  const { graph, w } = open('autoencoder.decoder', source, compute);
+  const latent = graph.input('latent', 'f32', [1, config.latentChannels, symbol('h'), symbol('w')]);
+  const rows = graph.input('rows', 'i64', [1]);
+  const image = decode(latent, w, config, { cut: (x) => op.cutImage(x, rows) });
+  graph.output('image', op.joinBands(image));
   return graph;
 }
 
@@ -66,15 +83,16 @@ function encode(x: Var, w: Weights, config: AutoencoderConfig, probe = nobody): 
     probe(`down${i}.ds`, h);
   });
   h = middle(h, encoder.at('mid'), config, probe);
-  h = op.silu(groupNorm(h, encoder.at('norm_out'), config.groups));
-  h = conv(h, encoder.at('conv_out'), 2 * latentChannels);
+  h = normConv(h, encoder.at('norm_out'), encoder.at('conv_out'), 2 * latentChannels, config);
   probe('out', h);
   return w.hasAny('quant_conv.weight', 'quant_conv.bias')
     ? conv(h, w.at('quant_conv'), 2 * latentChannels, { kernel: 1 })
     : h;
 }
 
-function decode(z: Var, w: Weights, config: AutoencoderConfig, probe = nobody): Var {
+type Decoding = { probe?: Probe | undefined; cut?: (x: Var) => Var };
+
+function decode(z: Var, w: Weights, config: AutoencoderConfig, { probe = nobody, cut }: Decoding): Var {
   const { decoderChannels: channels, decoderBlocks, imageChannels, latentChannels, decoderPatch } = config;
   const decoder = w.at('decoder');
   let h = w.hasAny('post_quant_conv.weight', 'post_quant_conv.bias')
@@ -83,6 +101,7 @@ function decode(z: Var, w: Weights, config: AutoencoderConfig, probe = nobody): 
   h = conv(h, decoder.at('conv_in'), channels.at(-1)!);
   probe('conv_in', h);
   h = middle(h, decoder.at('mid'), config, probe);
+  if (cut) h = cut(h);
   for (let i = channels.length - 1; i >= 0; i--) {
     const up = decoder.at('up').at(i);
     for (let j = 0; j < decoderBlocks; j++) h = resnetBlock(h, up.at('block').at(j), channels[i]!, config);
@@ -90,22 +109,27 @@ function decode(z: Var, w: Weights, config: AutoencoderConfig, probe = nobody): 
     h = enlarge(h, up.at('upsample.conv'), channels[i - 1]!, config);
     probe(`up${i}.us`, h);
   }
-  h = op.silu(groupNorm(h, decoder.at('norm_out'), config.groups));
-  h = conv(h, decoder.at('conv_out'), imageChannels * decoderPatch ** 2);
+  h = normConv(h, decoder.at('norm_out'), decoder.at('conv_out'), imageChannels * decoderPatch ** 2, config);
   probe('out', h);
   return decoderPatch === 1 ? h : op.pixelShuffle(h, decoderPatch);
 }
 
 /** To the next finer level: [1, C, H, W] to [1, C, 2·H, 2·W], or by a pixel_shuffle to [1, finer, f·H, f·W]. */
 function enlarge(x: Var, w: Weights, finer: number, { upsample }: AutoencoderConfig): Var {
-  if (upsample === 'nearest') return conv(op.upsampleNearest(x, 2), w, x.dim(1) as number);
+  if (upsample === 'nearest') return upsampleConv(x, w);
   return op.pixelShuffle(conv(x, w, finer * upsample ** 2), upsample);
 }
 
+/** GroupNorm, SiLU, convolution: [1, C, H, W] to [1, outputs, H, W]. */
+function normConv(x: Var, norm: Weights, w: Weights, outputs: number, { groups }: AutoencoderConfig): Var {
+  const statistics = groupStatistics(x, norm, groups);
+  return conv(x, w, outputs, { input: (x) => op.silu(normalize(x, norm, statistics)) });
+}
+
 /** [1, C, H, W] to [1, width, H, W]. */
-function resnetBlock(x: Var, w: Weights, width: number, { groups }: AutoencoderConfig): Var {
-  let h = conv(op.silu(groupNorm(x, w.at('norm1'), groups)), w.at('conv1'), width);
-  h = conv(op.silu(groupNorm(h, w.at('norm2'), groups)), w.at('conv2'), width);
+function resnetBlock(x: Var, w: Weights, width: number, config: AutoencoderConfig): Var {
+  let h = normConv(x, w.at('norm1'), w.at('conv1'), width, config);
+  h = normConv(h, w.at('norm2'), w.at('conv2'), width, config);
   const skip = x.dim(1) === width ? x : conv(x, w.at('nin_shortcut'), width, { kernel: 1 });
   return op.add(skip, h);
 }

@@ -2,12 +2,18 @@
 import { EngineError } from '../errors.ts';
 import type { Size } from '../image/sizes.ts';
 import { type LatentScale, type LatentShape, scaleLatent, unscaleLatent } from '../latents/packing.ts';
-import { decoderGraph, encoderGraph } from '../models/autoencoder.ts';
-import { autoencoderBytes } from '../models/autoencoder-memory.ts';
+import { decoderGraph, decoderInBandsGraph, encoderGraph } from '../models/autoencoder.ts';
+import {
+  bandRows,
+  decoderBytes,
+  decoderInBandsBytes,
+  encoderBytes,
+  takesBands,
+} from '../models/autoencoder-memory.ts';
 import { decoderTinyGraph } from '../models/autoencoder-tiny.ts';
 import type { Graph } from '../onnx/graph.ts';
 import type { Session } from '../onnx/session.ts';
-import { f32Tensor, floats } from '../onnx/tensor.ts';
+import { f32Tensor, floats, tensor } from '../onnx/tensor.ts';
 import type { WeightSource } from '../weights/source.ts';
 import { compile } from './compile.ts';
 import { checkFinite } from './finite.ts';
@@ -19,7 +25,7 @@ export function imageEncoder(model: OpenedModel, size: Size): Loadable<LatentEnc
   const { source, config } = model.components.autoencoder;
   return {
     key: networkKey(model, 'image encoder'),
-    need: need(model, size),
+    need: need(model, encoderBytes(config, size)),
     load: async function* () {
       const build = () => encoderGraph(source, config, model.compute);
       const half = { name: 'image encoder', source, build };
@@ -31,25 +37,52 @@ export function imageEncoder(model: OpenedModel, size: Size): Loadable<LatentEnc
 /** The `tiny` decoder is faster and less exact. */
 export type DecoderName = 'full' | 'tiny';
 
-/** @throws RetouchError `componentMissing` when `tiny` is asked for and the model has none */
-export function imageDecoder(model: OpenedModel, size: Size, which: DecoderName): Loadable<LatentDecoder> {
-  const decoder = which === 'tiny' ? tinyDecoder(model) : fullDecoder(model);
+/**
+ * The same decoder in the forms that the model has, the fastest first; later ones need less memory.
+ *
+ * @throws RetouchError `componentMissing` when `tiny` is asked for and the model has none
+ */
+export function imageDecoders(
+  model: OpenedModel,
+  size: Size,
+  which: DecoderName,
+): [Loadable<LatentDecoder>, ...Loadable<LatentDecoder>[]] {
+  const { config } = model.components.autoencoder;
+  const whole = decoderBytes(config, size);
+  if (which === 'tiny') return [loadable(model, tinyDecoder(model), whole)];
+  const full = loadable(model, fullDecoder(model), whole);
+  if (model.session.device !== 'cpu' || !takesBands(config)) return [full];
+  return [full, loadable(model, decoderInBands(model), decoderInBandsBytes(config, size))];
+}
+
+type Half = { name: string; source: WeightSource; build: () => Graph };
+type Decoder = Half & {
+  scale: LatentScale;
+  /** Rows of the latent to decode at a time, where the graph takes them. */
+  rows?: (latent: LatentShape) => number;
+};
+
+function loadable(model: OpenedModel, decoder: Decoder, working: number): Loadable<LatentDecoder> {
   return {
     key: networkKey(model, decoder.name),
-    need: need(model, size),
+    need: need(model, working),
     load: async function* () {
       return new LatentDecoder(yield* compileOne(model, decoder), decoder);
     },
   };
 }
 
-type Half = { name: string; source: WeightSource; build: () => Graph };
-type Decoder = Half & { scale: LatentScale };
-
 function fullDecoder({ components, compute }: OpenedModel): Decoder {
   const { source, config } = components.autoencoder;
   const build = () => decoderGraph(source, config, compute);
   return { name: 'image decoder', source, scale: config, build };
+}
+
+function decoderInBands({ components, compute }: OpenedModel): Decoder {
+  const { source, config } = components.autoencoder;
+  const build = () => decoderInBandsGraph(source, config, compute);
+  const rows = (latent: LatentShape) => bandRows(config, latent);
+  return { name: 'image decoder in bands', source, scale: config, build, rows };
 }
 
 function tinyDecoder({ components: { tiny }, compute, source: { air } }: OpenedModel): Decoder {
@@ -65,9 +98,8 @@ function tinyDecoder({ components: { tiny }, compute, source: { air } }: OpenedM
 }
 
 /** Both halves' weights in f32 (nn/conv.ts says why), whichever half is loaded. */
-function need({ components }: OpenedModel, { width, height }: Size): Need {
-  const { source, config } = components.autoencoder;
-  return { bytes: 4 * countWeights(source), working: autoencoderBytes(config, width, height) };
+function need({ components }: OpenedModel, working: number): Need {
+  return { bytes: 4 * countWeights(components.autoencoder.source), working };
 }
 
 async function* compileOne(model: OpenedModel, { name, source, build }: Half): Loading<Session> {
@@ -122,10 +154,12 @@ export class LatentDecoder {
    *
    * @throws RetouchError `outputNotFinite`
    */
-  async decode(latent: Float32Array, { channels, h, w }: LatentShape): Promise<Float32Array> {
-    const { name, source, scale } = this.decoder;
+  async decode(latent: Float32Array, shape: LatentShape): Promise<Float32Array> {
+    const { name, source, scale, rows } = this.decoder;
+    const { channels, h, w } = shape;
     const { image } = await this.session.run({
       latent: f32Tensor(unscaleLatent(latent, scale), [1, channels, h, w]),
+      ...(rows ? { rows: tensor('i64', BigInt64Array.of(BigInt(rows(shape))), [1]) } : {}),
     });
     return checkFinite(floats(image!), 'The image', `the ${name} ${source.checkpoint.path}`);
   }

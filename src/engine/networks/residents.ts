@@ -17,13 +17,18 @@ const nothing: Beside = { bytes: 0, trim() {} };
 export class Residents {
   private readonly limit: number;
   private readonly beside: Beside;
+  private readonly processes: number;
   /** In the order of use, the least recent first. */
   private readonly loaded = new Map<string, Resident>();
 
-  /** @param limit bytes of all networks, of the working memory of the one in use and of `beside` together */
-  constructor(limit: number, beside = nothing) {
+  /**
+   * @param limit bytes of all networks, of the working memory of the one in use, of `beside` and of `processes` together
+   * @param processes bytes that the processes take whatever is loaded
+   */
+  constructor(limit: number, beside = nothing, processes = 0) {
     this.limit = limit;
     this.beside = beside;
+    this.processes = processes;
   }
 
   /**
@@ -45,10 +50,9 @@ export class Residents {
 
   /** @throws RetouchError `notEnoughMemory` */
   checkFits(network: Loadable<Network>): void {
-    const { bytes, working } = network.need;
-    if (bytes + working + this.beside.bytes <= this.limit) return;
+    if (this.holds([network])) return;
     this.beside.trim();
-    if (bytes + working + this.beside.bytes > this.limit) throw this.tooLarge(network);
+    if (!this.holds([network])) throw this.tooLarge(network);
   }
 
   has({ key }: Loadable<Network>): boolean {
@@ -65,17 +69,21 @@ export class Residents {
   holds(networks: readonly Pick<Loadable<Network>, 'need'>[]): boolean {
     const weights = networks.reduce((sum, { need }) => sum + need.bytes, 0);
     const working = Math.max(...networks.map(({ need }) => need.working));
-    return weights + working + this.beside.bytes <= this.limit;
+    return this.allows(weights + working);
   }
 
   async release(): Promise<void> {
     await this.makeRoom('', Number.POSITIVE_INFINITY);
   }
 
+  private allows(networks: number): boolean {
+    return networks + this.beside.bytes + this.processes <= this.limit;
+  }
+
   private async makeRoom(key: string, needed: number): Promise<void> {
     const fits = () => {
       const others = [...this.loaded].reduce((sum, [name, { bytes }]) => sum + (name === key ? 0 : bytes), 0);
-      return others + needed + this.beside.bytes <= this.limit;
+      return this.allows(others + needed);
     };
     if (!fits()) this.beside.trim();
     for (const [other, resident] of [...this.loaded]) {
@@ -87,14 +95,19 @@ export class Residents {
   }
 
   private tooLarge({ key, need: { bytes, working } }: Loadable<Network>): RetouchError {
+    const { processes, limit } = this;
     const beside = this.beside.bytes;
-    const needed = bytes + working + beside;
-    const [all, weights, work, loras, limit] = [needed, bytes, working, beside, this.limit].map(inUnits);
-    const parts = `${weights} of weights${beside > 0 ? `, ${loras} of LoRAs` : ''} and ${work} to work in`;
+    const needed = bytes + working + beside + processes;
+    const parts = [
+      `${inUnits(bytes)} of weights`,
+      ...(beside > 0 ? [`${inUnits(beside)} of LoRAs`] : []),
+      ...(processes > 0 ? [`${inUnits(processes)} for the processes`] : []),
+    ];
+    const listed = `${parts.join(', ')} and ${inUnits(working)} to work in`;
     return new EngineError(
       'notEnoughMemory',
-      `Not enough memory for the ${key}: ${all} are needed (${parts}), and the engine may use ${limit}. A smaller precision takes less (--precision int8 about a quarter of f32, int4 about a sixth), and --memory-limit allows more.`,
-      { needed, limit: this.limit },
+      `Not enough memory for the ${key}: ${inUnits(needed)} are needed (${listed}), and the engine may use ${inUnits(limit)}. A smaller precision takes less (--precision int8 about a quarter of f32, int4 about a sixth), and --memory-limit allows more.`,
+      { needed, limit },
     );
   }
 }

@@ -67,6 +67,8 @@ export type TransformerUse = {
   imagePromptTokens: number;
   /** Bytes of the LoRAs' updates that an evaluation is fed. */
   updateBytes: number;
+  /** Passes of an evaluation that a step cache keeps tensors for. */
+  cachedPasses: number;
 };
 
 export function transformer(model: OpenedModel, use: TransformerUse): Loadable<Transformer> {

@@ -1,5 +1,6 @@
-/** Convolutions over images [1, C, H, W] with the weights of torch.nn.Conv2d. */
+/** Convolutions over images [1, C, H, W], whole or cut into bands, with the weights of torch.nn.Conv2d. */
 import { graphError, type Var } from '../onnx/graph.ts';
+import type { ConvOptions } from '../onnx/operators/index.ts';
 import * as op from '../onnx/operators/index.ts';
 import type { Weights } from '../weights/weights.ts';
 
@@ -10,21 +11,47 @@ export type ConvLayer = {
   bias?: boolean;
   /** Rows and columns of zeros added: all around, or right and below only. Default: as many as keep the size. */
   padding?: 'same' | 'right-bottom';
+  /** Applied to the input, on a cut image to a band at a time. */
+  input?: (x: Var) => Var;
 };
 
 /** Always f32: half precision overflows in image autoencoders, which an image shows as black squares. */
 export function conv(x: Var, w: Weights, outputs: number, layer: ConvLayer = {}): Var {
-  const { kernel = kernelOf(w), stride = 1, bias = true, padding = 'same' } = layer;
+  const { kernel = kernelOf(w), input = (x: Var) => x } = layer;
+  if (!op.isCut(x)) return convolve(input(x), w, outputs, { ...layer, pads: padsOf(layer, kernel) });
+  if (kernel === 1) return op.byBands(x, (band) => convolve(input(band), w, outputs, layer));
+  if (kernel !== 3)
+    throw graphError(`conv ${w.path}: a band sees one row of its neighbours, not ${kernel - 2}`);
+  return op.byBandsAndNeighbours(x, (rows, inside) =>
+    // The convolution's padding is zero whatever `input` makes of zeros.
+    convolve(op.mul(input(rows), inside), w, outputs, { ...layer, pads: [0, 1, 0, 1] }),
+  );
+}
+
+/** 3×3 over an image enlarged to [1, C, 2·H, 2·W] by repeating its pixels. */
+export function upsampleConv(x: Var, w: Weights): Var {
+  const channels = x.dim(1) as number;
+  if (!op.isCut(x)) return conv(op.upsampleNearest(x, 2), w, channels);
+  return op.byBandsAndNeighbours(x, (rows) => {
+    const enlarged = op.sliceAxis(op.upsampleNearest(rows, 2), 2, 1, -1);
+    return convolve(enlarged, w, channels, { pads: [0, 1, 0, 1] });
+  });
+}
+
+type Pads = NonNullable<ConvOptions['pads']>;
+
+function convolve(x: Var, w: Weights, outputs: number, layer: ConvLayer & { pads?: Pads }): Var {
+  const { kernel = kernelOf(w), stride = 1, bias = true, pads = [0, 0, 0, 0] } = layer;
   const inputs = x.dim(1);
   if (x.rank !== 4 || typeof inputs !== 'number')
     throw graphError(`conv ${w.path}: ${x} is not [1, C, H, W]`);
+  const weight = w.tensor('weight', [outputs, inputs, kernel, kernel]);
+  return op.conv2d(x, weight, bias ? w.tensor('bias', [outputs]) : undefined, { stride, pads });
+}
+
+function padsOf({ padding = 'same' }: ConvLayer, kernel: number): Pads {
   const pad = (kernel - 1) / 2;
-  return op.conv2d(
-    x,
-    w.tensor('weight', [outputs, inputs, kernel, kernel]),
-    bias ? w.tensor('bias', [outputs]) : undefined,
-    { stride, pads: padding === 'same' ? [pad, pad, pad, pad] : [0, 0, 1, 1] },
-  );
+  return padding === 'same' ? [pad, pad, pad, pad] : [0, 0, 1, 1];
 }
 
 function kernelOf(w: Weights): number {

@@ -21,6 +21,12 @@ import { checkAborted, type Run } from './run.ts';
 /** A dozen LoRAs of FLUX.1's size. */
 const maxLoraBytes = 4 * 2 ** 30;
 
+/**
+ * Node.js with ONNX Runtime, the server beside it, and the images, prompts and latents in work, before any network is
+ * loaded.
+ */
+const processBytes = 400 * 2 ** 20;
+
 /** An engine in this process; `EngineHost` runs one in a child. */
 export function createEngine({ threads, memoryLimit, log }: EngineOptions): Engine {
   const loras = new LoraCache({
@@ -28,7 +34,7 @@ export function createEngine({ threads, memoryLimit, log }: EngineOptions): Engi
     memory: memoryLimit,
     threads,
   });
-  const residents = new Residents(memoryLimit, loras);
+  const residents = new Residents(memoryLimit, loras, processBytes);
   const memo = new EncodingMemo();
   return {
     run: async function* (plan, signal) {

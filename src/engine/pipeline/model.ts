@@ -8,7 +8,8 @@ import { faceDetector } from '../faces/detect.ts';
 import type { FaceDetector } from '../faces/types.ts';
 import { preferredSizes, type Size } from '../image/sizes.ts';
 import {
-  imageDecoder,
+  type DecoderName,
+  imageDecoders,
   imageEncoder,
   type LatentDecoder,
   type LatentEncoder,
@@ -65,16 +66,16 @@ export class Model {
     const { plan, opened, residents } = this;
     const tokens = textTokens(opened.components) + this.imageTokens(plan) * (1 + plan.references.length);
     const text = this.textLoadable();
-    const decoder = imageDecoder(opened, plan, plan.decoder);
-    const needed = [text, decoder, this.transformerLoadable(tokens)];
+    const decoder = this.decoderLoadable(plan, plan.decoder);
+    const encoder = plan.references.length > 0 ? [imageEncoder(opened, plan)] : [];
+    const needed = [text, ...encoder, decoder, this.transformerLoadable(tokens)];
     for (const network of needed) residents.checkFits(network);
     if (plan.faces) this.checkFacesFit();
     for (const use of this.ipAdapters) {
       residents.checkFits(visionEncoder(opened, use));
       residents.checkFits(ipAdapter(opened, use));
     }
-    const encoder = plan.references.length > 0 ? [imageEncoder(opened, plan)] : [];
-    if (!residents.holds([...needed, ...encoder])) return;
+    if (!residents.holds(needed)) return;
     yield* residents.acquire(text);
     for (const network of encoder) yield* residents.acquire(network);
     yield* residents.acquire(decoder);
@@ -91,19 +92,18 @@ export class Model {
 
   /** The decoder that the plan names. */
   imageDecoder(size: Size): Loading<LatentDecoder> {
-    return this.residents.acquire(imageDecoder(this.opened, size, this.plan.decoder));
+    return this.residents.acquire(this.decoderLoadable(size, this.plan.decoder));
   }
 
   /** The cheapest decoder there is. */
   previewDecoder(size: Size): Loading<LatentDecoder> {
     const which = this.opened.components.tiny ? 'tiny' : 'full';
-    return this.residents.acquire(imageDecoder(this.opened, size, which));
+    return this.residents.acquire(this.decoderLoadable(size, which));
   }
 
   /** Whether the decoder of previews fits beside the transformer, which must not be released between steps. */
   canPreview(tokens: number): boolean {
-    const decoder = imageDecoder(this.opened, this.plan, 'full');
-    return this.residents.holds([this.transformerLoadable(tokens), decoder]);
+    return this.residents.holds([this.transformerLoadable(tokens), this.decoderLoadable(this.plan, 'full')]);
   }
 
   /**
@@ -132,6 +132,15 @@ export class Model {
     return textEncoder(this.opened, forms);
   }
 
+  /** The fastest form of the decoder that fits beside the transformer's weights, which are slow to load again. */
+  private decoderLoadable(size: Size, which: DecoderName): Loadable<LatentDecoder> {
+    const forms = imageDecoders(this.opened, size, which);
+    const { bytes } = this.transformerLoadable(0).need;
+    const beside = (form: Loadable<LatentDecoder>) =>
+      this.residents.holds([{ need: { bytes, working: 0 } }, form]);
+    return forms.find(beside) ?? forms.find((form) => this.residents.holds([form])) ?? forms.at(-1)!;
+  }
+
   private transformerLoadable(tokens: number, places = this.places(this.residentPlaces())) {
     return transformer(this.opened, {
       tokens,
@@ -139,6 +148,7 @@ export class Model {
       forms: this.loras.forms('transformer'),
       imagePromptTokens: this.ipAdapters.reduce((sum, use) => sum + imagePromptTokens(use), 0),
       updateBytes: this.loras.transformerBytes(),
+      cachedPasses: this.plan.cache ? (this.plan.trueCfg > 1 ? 2 : 1) : 0,
     });
   }
 

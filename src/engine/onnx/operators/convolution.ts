@@ -36,11 +36,11 @@ export function upsampleNearest(x: Var, factor: number): Var {
   return x.graph.emit('Resize', [x, undefined, scales], [{ dtype: x.dtype, shape }], attributes)[0]!;
 }
 
-/** torch.nn.functional.pixel_shuffle: [1, C·p², H, W] gives [1, C, p·H, p·W]. */
+/** torch.nn.functional.pixel_shuffle: [N, C·p², H, W] gives [N, C, p·H, p·W]. */
 export function pixelShuffle(x: Var, p: number): Var {
   const channels = divideDim(x.dim(1), p * p);
   if (channels === undefined) throw graphError(`pixelShuffle by ${p} of ${x}`);
-  const shape = [1, channels, scaleDim(x.dim(2), p), scaleDim(x.dim(3), p)];
+  const shape = [x.dim(0), channels, scaleDim(x.dim(2), p), scaleDim(x.dim(3), p)];
   return x.graph.emit('DepthToSpace', [x], [{ dtype: x.dtype, shape }], { blocksize: p, mode: 'CRD' })[0]!;
 }
 

@@ -3,7 +3,7 @@ import { symbol } from '../dim.ts';
 import { graphError, type Var } from '../graph.ts';
 import { i64, scalar } from './constant.ts';
 import { add, div, mul, sub } from './elementwise.ts';
-import { concat, reshape, takeRows } from './shape.ts';
+import { concat, reshape, squeeze, takeRows } from './shape.ts';
 
 /**
  * Applies `f` to bands of at most `rows` rows in an ONNX Scan and stacks its results. For an `f` that treats every row
@@ -25,10 +25,9 @@ export function byRows(rows: number, matrices: readonly Var[], f: (bands: Var[])
   const total = length(first);
   const count = ceilDiv(total, i64(graph, [rows]));
   const height = ceilDiv(total, count);
-  const scalarOf = (x: Var) => graph.emit('Squeeze', [x, i64(graph, [0])], [{ dtype: 'i64', shape: [] }])[0]!;
   const [range] = graph.emit(
     'Range',
-    [scalar(graph, 0, 'i64'), scalarOf(mul(count, height)), scalarOf(height)],
+    [scalar(graph, 0, 'i64'), squeeze(mul(count, height), 0), squeeze(height, 0)],
     [{ dtype: 'i64', shape: [symbol('bands')] }],
   );
   const starts = reshape(range!, [symbol('bands'), 1]);

@@ -152,3 +152,20 @@ export function unsqueeze(x: Var, axis: number): Var {
   const shape = x.shape.toSpliced(axis, 0, 1);
   return x.graph.emit('Unsqueeze', [x, i64(x.graph, [axis])], [{ dtype: x.dtype, shape }])[0]!;
 }
+
+/** Removes an axis of size 1. */
+export function squeeze(x: Var, axis: number): Var {
+  if (x.dim(axis) !== 1) throw graphError(`squeeze axis ${axis} of ${x}: its size is not 1`);
+  const shape = x.shape.toSpliced(axis, 1);
+  return x.graph.emit('Squeeze', [x, i64(x.graph, [axis])], [{ dtype: x.dtype, shape }])[0]!;
+}
+
+/** The items from `start` to before `end` of an axis; negative ones count from its end, which is the default end. */
+export function sliceAxis(x: Var, axis: number, start: number, end?: number): Var {
+  const at = (place: number) => (place < 0 ? addDims(x.dim(axis), place) : place);
+  const size = addDims(end === undefined ? x.dim(axis) : at(end), scaleDim(at(start), -1));
+  const ends = i64(x.graph, [end ?? 2n ** 62n]);
+  const shape = x.shape.toSpliced(axis, 1, size);
+  const inputs = [x, i64(x.graph, [start]), ends, i64(x.graph, [axis])];
+  return x.graph.emit('Slice', inputs, [{ dtype: x.dtype, shape }])[0]!;
+}
