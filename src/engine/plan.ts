@@ -18,6 +18,7 @@ import type { DeviceName } from './onnx/device.ts';
 import type { NoiseName } from './random/torch-noise.ts';
 import type { SamplerName } from './samplers/index.ts';
 import type { SigmasName } from './sigmas/index.ts';
+import type { EngineWarning } from './warnings.ts';
 import type { PrecisionName } from './weights/prepared.ts';
 
 export type {
@@ -150,7 +151,7 @@ export type EngineEvent =
   /** The faces that were painted again, the largest first; `found` counts those that the limit left out as well. */
   | { type: 'faces-end'; faces: Face[]; found: number; milliseconds: number }
   /** A part of the request that has no effect, or less than it says; a sentence for the user. */
-  | { type: 'warning'; message: string }
+  | ({ type: 'warning' } & EngineWarning)
   | { type: 'image'; image: FinishedImage; milliseconds: number };
 
 /** `nsfw` is the verdict of the plan's classifier; absent when the plan has none. */

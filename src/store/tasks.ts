@@ -33,7 +33,9 @@ export type StoredResult = {
   warnings: string | null;
 };
 
-export type NewResult = { uuid: string; seed: string; plan: string; warnings: readonly string[] };
+export type NewResult = { uuid: string; seed: string; plan: string; warnings: readonly StoredWarning[] };
+
+export type StoredWarning = { code: string; message: string };
 
 export type StoredOutcome = { item: string } | { failure: string };
 
@@ -131,17 +133,17 @@ export class TaskStore {
   }
 
   /** Adds a warning to a result, without duplicates. */
-  warn(result: string, message: string): void {
+  warn(result: string, { code, message }: StoredWarning): void {
     this.#db.transaction(() => {
       const found = this.#db.get<{ warnings: string | null }>(
         'SELECT warnings FROM results WHERE uuid = ?',
         result,
       );
-      const earlier = JSON.parse(found?.warnings ?? '[]') as string[];
-      if (!found || earlier.includes(message)) return;
+      const earlier = JSON.parse(found?.warnings ?? '[]') as StoredWarning[];
+      if (!found || earlier.some((other) => other.code === code && other.message === message)) return;
       this.#db.run(
         'UPDATE results SET warnings = ? WHERE uuid = ?',
-        JSON.stringify([...earlier, message]),
+        JSON.stringify([...earlier, { code, message }]),
         result,
       );
     });

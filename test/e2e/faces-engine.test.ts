@@ -108,6 +108,7 @@ it('of many faces the ten that score highest are refined, the largest first', as
   });
   expect(events).toContainEqual({
     type: 'warning',
+    code: 'facesLimited',
     message: '30 faces were found; the 10 that score highest are painted again.',
   });
   const end = events.find((event) => event.type === 'faces-end')!;
@@ -128,7 +129,9 @@ it('a prompt beyond the window of the text encoder is warned of and recorded', a
   expect(warning).toMatch(
     /^The prompt has \d+ tokens, of which the model reads the first 24; the rest has no effect\.$/,
   );
-  expect(readPlanRecord(long.image!.bytes)).toMatchObject({ warnings: [warning] });
+  expect(readPlanRecord(long.image!.bytes)).toMatchObject({
+    warnings: [{ code: 'promptTruncated', message: warning }],
+  });
   const short = await run(plan);
   expect(warningsOf(short)).toEqual([]);
   expect(readPlanRecord(short.image!.bytes)).not.toHaveProperty('warnings');

@@ -44,7 +44,7 @@ async function send(fields: object) {
   const warnings = bench.logged
     .map((line) => JSON.parse(line))
     .filter(({ level }) => level === 'warn')
-    .map(({ message }) => message);
+    .map(({ code, message }) => `${code}: ${message}`);
   return { plan: bench.engine.plans.at(-1)!, warnings };
 }
 
@@ -61,14 +61,16 @@ describe('a guidance', () => {
     expect(warnings).toEqual(
       CFGScale === used
         ? []
-        : [`'CFGScale' is ${CFGScale}; ${air} draws well with 1 to 7, so ${used} is used.`],
+        : [`guidanceClamped: 'CFGScale' is ${CFGScale}; ${air} draws well with 1 to 7, so ${used} is used.`],
     );
   });
 
   it('of faces is brought into the range too', async () => {
     const { plan, warnings } = await send({ ultralytics: {} });
     expect(plan.faces?.guidance).toBe(7);
-    expect(warnings).toEqual([`'ultralytics.CFGScale' is 8; ${air} draws well with 1 to 7, so 7 is used.`]);
+    expect(warnings).toEqual([
+      `guidanceClamped: 'ultralytics.CFGScale' is 8; ${air} draws well with 1 to 7, so 7 is used.`,
+    ]);
   });
 
   it('is used as it is by a model without a range', async () => {
@@ -80,16 +82,22 @@ describe('a guidance', () => {
 describe('a negative prompt', () => {
   const negativePrompt = 'a blue car';
   it.each([
-    [{ negativePrompt }, "'negativePrompt' has no effect without a 'trueCFGScale' above 1."],
-    [{ negativePrompt, trueCFGScale: 1 }, "'negativePrompt' has no effect without a 'trueCFGScale' above 1."],
+    [
+      { negativePrompt },
+      "negativePromptUnused: 'negativePrompt' has no effect without a 'trueCFGScale' above 1.",
+    ],
+    [
+      { negativePrompt, trueCFGScale: 1 },
+      "negativePromptUnused: 'negativePrompt' has no effect without a 'trueCFGScale' above 1.",
+    ],
     [
       { negativePrompt, CFGScale: 1, trueCFGScale: 4 },
-      "'negativePrompt' has no effect while 'CFGScale' is 1 or less.",
+      "negativePromptUnused: 'negativePrompt' has no effect while 'CFGScale' is 1 or less.",
     ],
     [{ negativePrompt, trueCFGScale: 4 }, undefined],
     [{ trueCFGScale: 4 }, undefined],
-    [{ trueCFGScale: 0 }, "'trueCFGScale' is 0; it acts above 1 only."],
-    [{ trueCFGScale: -1 }, "'trueCFGScale' is -1; it acts above 1 only."],
+    [{ trueCFGScale: 0 }, "trueCfgUnused: 'trueCFGScale' is 0; it acts above 1 only."],
+    [{ trueCFGScale: -1 }, "trueCfgUnused: 'trueCFGScale' is -1; it acts above 1 only."],
   ])('%j: %s', async (fields, warning) => {
     expect((await send(fields)).warnings).toEqual(warning === undefined ? [] : [warning]);
   });

@@ -7,6 +7,7 @@ import { type Config, loadConfig } from '../../src/config.ts';
 import type { EnginePool, PooledEngine } from '../../src/engine/engine.ts';
 import { encodeImage } from '../../src/engine/image/image-codec.ts';
 import type { EngineEvent, Plan } from '../../src/engine/plan.ts';
+import type { EngineWarning } from '../../src/engine/warnings.ts';
 import { createLog } from '../../src/log.ts';
 import { assemble } from '../../src/server/assemble.ts';
 import type { ConnectionTimes } from '../../src/server/connection.ts';
@@ -33,8 +34,8 @@ export class FakeEngine implements EnginePool {
   async close(): Promise<void> {}
 
   script: (plan: Plan, signal: AbortSignal) => Promise<void> = async () => {};
-  /** Sentences that the engine gives as warnings of a run. */
-  warnings: string[] = [];
+  /** Warnings of a run. */
+  warnings: EngineWarning[] = [];
   steps: (plan: Plan) => AsyncIterable<{ index: number; steps: number }> = async function* ({ steps }) {
     yield { index: steps - 1, steps };
   };
@@ -42,7 +43,7 @@ export class FakeEngine implements EnginePool {
   async *run(plan: Plan, signal = new AbortController().signal): AsyncGenerator<EngineEvent> {
     this.plans.push(plan);
     await this.script(plan, signal);
-    for (const message of this.warnings) yield { type: 'warning', message };
+    for (const warning of this.warnings) yield { type: 'warning', ...warning };
     for await (const step of this.steps(plan)) yield { type: 'step-end', ...step, sigma: 1, milliseconds: 1 };
     const bytes = Buffer.from(`seed ${plan.seed}`);
     const { width, height, output } = plan;

@@ -234,13 +234,18 @@ describe('getTaskDetails', () => {
   });
 
   it('lists the warnings of the plan and of the run, each once for each image', async () => {
-    bench.engine.warnings = ['The prompt is cut.', 'The prompt is cut.'];
+    const cut = { code: 'promptTruncated', message: 'The prompt is cut.' } as const;
+    bench.engine.warnings = [cut, cut];
     await bench.post([{ ...asked, numberResults: 2, CFGScale: 1, negativePrompt: 'fog' }]);
     const { data } = await done();
     const [details] = (await bench.post([{ taskType: 'getTaskDetails', taskUUID }])).body.data;
     const expected = data.flatMap(({ imageUUID }) => [
-      { imageUUID, message: expect.stringContaining("'negativePrompt'") },
-      { imageUUID, message: 'The prompt is cut.' },
+      {
+        imageUUID,
+        code: 'negativePromptUnused',
+        message: expect.stringContaining("'negativePrompt'"),
+      },
+      { imageUUID, ...cut },
     ]);
     expect(details!.warnings).toEqual(expected);
   });

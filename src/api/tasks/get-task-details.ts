@@ -33,6 +33,7 @@ const result = {
         type: 'object',
         properties: {
           imageUUID: { type: 'string', required: true, format: 'uuid' },
+          code: { type: 'string', required: true },
           message: { type: 'string', required: true },
         },
       },

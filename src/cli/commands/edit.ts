@@ -134,7 +134,7 @@ async function compute(
   const interrupt = listenForInterrupt();
   const note = (line: string) => (view ? view.note(line) : console.error(line));
   const host = new EngineHost({ ...engineLimits(config), log: (line) => verbose && note(line) });
-  if (!quiet) for (const warning of warnings) note(warning);
+  if (!quiet) for (const { message } of warnings) note(message);
   const previews: Promise<void>[] = [];
   const onEvent = (event: EngineEvent) => {
     view?.follow(event);

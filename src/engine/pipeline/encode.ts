@@ -11,6 +11,7 @@ import { referenceIds, type TokenGrid, targetIds, textIds } from '../latents/tok
 import type { EncodedPrompt } from '../networks/text-encoder.ts';
 import type { Conditioning } from '../networks/transformer.ts';
 import type { Plan } from '../plan.ts';
+import type { EngineWarning } from '../warnings.ts';
 import { joinFloats } from '../weights/floats.ts';
 import type { WeightSource } from '../weights/source.ts';
 import { type Events, staged } from './events.ts';
@@ -24,7 +25,7 @@ export type Encoded = {
   latent: LatentShape;
   canvas: Size;
   /** Sentences about the parts of the prompts that are not read. */
-  warnings: string[];
+  warnings: EngineWarning[];
 };
 
 type Texts = { prompt: EncodedPrompt; negative: EncodedPrompt | undefined };
@@ -49,7 +50,7 @@ export class EncodingMemo {
     const references = yield* this.references.get(keys.references, () => encodeReferences(plan, model));
     const prompts = yield* this.imagePrompts.get(keys.imagePrompts, () => encodeGuides(plan, model));
     yield { type: 'encode-end', milliseconds: performance.now() - begin, references: references.sizes };
-    for (const message of cutTexts(texts)) yield { type: 'warning', message };
+    for (const warning of cutTexts(texts)) yield { type: 'warning', ...warning };
     return join(plan, model, { texts, references, prompts });
   }
 
@@ -166,12 +167,12 @@ function join(plan: Plan, model: Model, { texts, references, prompts }: Parts): 
 }
 
 /** A sentence for each prompt that is longer than T5's window. CLIP, which only adds to it, reads 77 tokens of any. */
-function cutTexts({ prompt, negative }: Texts): string[] {
+function cutTexts({ prompt, negative }: Texts): EngineWarning[] {
   const names = [['prompt', prompt] as const, ...(negative ? [['negative prompt', negative] as const] : [])];
   return names
     .filter(([, { found, tokens }]) => found > tokens)
-    .map(
-      ([name, { found, tokens }]) =>
-        `The ${name} has ${found} tokens, of which the model reads the first ${tokens}; the rest has no effect.`,
-    );
+    .map(([name, { found, tokens }]) => ({
+      code: 'promptTruncated',
+      message: `The ${name} has ${found} tokens, of which the model reads the first ${tokens}; the rest has no effect.`,
+    }));
 }

@@ -3,11 +3,16 @@ import { createHash } from 'node:crypto';
 import { isAbsolute } from 'node:path';
 import { embedTexts, readJson } from '../image/metadata.ts';
 import type { EncodedImage, Plan } from '../plan.ts';
+import type { EngineWarning } from '../warnings.ts';
 
 export type PlanRecord = { readonly [name: string]: unknown };
 
 /** The image with its record; the same plan still gives the same bytes. */
-export function embedPlan(image: EncodedImage, plan: Plan, warnings: readonly string[] = []): EncodedImage {
+export function embedPlan(
+  image: EncodedImage,
+  plan: Plan,
+  warnings: readonly EngineWarning[] = [],
+): EncodedImage {
   const record = { ...describePlan(plan), ...(warnings.length > 0 ? { warnings } : {}) };
   const json = JSON.stringify(record).replace(
     /[\u007f-\uffff]/g,

@@ -33,7 +33,7 @@ export async function* refineFaces(run: Run, settings: FaceRefinement, image: Bi
   const chosen = bestFaces(found, maxFaces);
   if (chosen.length < found.length) {
     const message = `${found.length} faces were found; the ${maxFaces} that score highest are painted again.`;
-    yield { type: 'warning', message };
+    yield { type: 'warning', code: 'facesLimited', message };
   }
   for (const [index, face] of chosen.entries()) {
     const own = { ...run, plan: facePlan(run.plan, settings, index) };
@@ -63,7 +63,8 @@ async function* refineFace(
   const encoded = yield* memo.encodePart(plan, model, resizeLanczos(part, size.width, size.height));
   checkAborted(signal);
   if (warns)
-    for (const message of encoded.warnings) yield { type: 'warning', message: `Of faces: ${message}` };
+    for (const { code, message } of encoded.warnings)
+      yield { type: 'warning', code, message: `Of faces: ${message}` };
   const { canvas, latent } = encoded;
   const repaint = {
     init: encoded.given.references,

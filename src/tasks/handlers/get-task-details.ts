@@ -1,7 +1,7 @@
 import { type Reply, toEnvelope } from '../../api/results.ts';
 import type { GetTaskDetailsTask } from '../../api/tasks/get-task-details.ts';
 import type { AssetStore } from '../../store/assets.ts';
-import type { StoredResult, TaskStore } from '../../store/tasks.ts';
+import type { StoredResult, StoredWarning, TaskStore } from '../../store/tasks.ts';
 import { findTask } from '../results/lookup.ts';
 import { showResult } from '../results/outcome.ts';
 import { readStored } from '../results/stored-json.ts';
@@ -29,12 +29,10 @@ export async function* getTaskDetails(
   yield { item: { taskType, taskUUID: task.terms.taskUUID, ...facts } };
 }
 
-type Warning = { imageUUID: string; message: string };
+type ImageWarning = StoredWarning & { imageUUID: string };
 
-function warningsOf({ uuid, warnings }: StoredResult): Warning[] {
+function warningsOf({ uuid, warnings }: StoredResult): ImageWarning[] {
   if (warnings === null) return [];
-  return readStored<string[]>(warnings, 'the warnings of an image').map((message) => ({
-    imageUUID: uuid,
-    message,
-  }));
+  const stored = readStored<StoredWarning[]>(warnings, 'the warnings of an image');
+  return stored.map((warning) => ({ imageUUID: uuid, ...warning }));
 }

@@ -44,7 +44,7 @@ export async function* imageInference(
     const plans = makePlans(task, inputs, { models, arithmetic });
     await acceptance.accept(task, plans, { caller, wire, uuid, signal: claim.signal });
     follower?.onAccept();
-    for (const warning of plans[0]!.warnings) uses.log.warn(warning, { taskUUID });
+    for (const { code, message } of plans[0]!.warnings) uses.log.warn(message, { taskUUID, code });
   }
   if (!isAwaited(task, caller)) {
     yield { item: { taskType, taskUUID } };

@@ -18,7 +18,7 @@ import type { Inputs } from '../inputs/resolve.ts';
 import { planIpAdapters } from './ip-adapters.ts';
 import { cachePlan } from './step-cache.ts';
 import { planFaces, planSafety } from './tools.ts';
-import { clampGuidance, planWarnings } from './warnings.ts';
+import { clampGuidance, planWarnings, type Warning } from './warnings.ts';
 
 /** The server's numerics; the same for every task. */
 export type Arithmetic = {
@@ -28,7 +28,7 @@ export type Arithmetic = {
 };
 
 /** A Plan, the seed of the wire, and warnings about parameters without effect. */
-export type PlannedImage = { plan: Plan; seed: bigint; warnings: readonly string[] };
+export type PlannedImage = { plan: Plan; seed: bigint; warnings: readonly Warning[] };
 
 /** The largest seed of the wire; it is a little above 2^63 − 1, see the schema. */
 const maxSeed = 9223372036854776000n;

@@ -91,8 +91,12 @@ export class Worker {
       if (progress !== undefined) tracker.setProgress(result, progress);
       tracker.tell(task.uuid, result, event);
       const text = eventText(event);
-      if (event.type === 'warning') tasks.warn(result, event.message);
-      if (text) log[event.type === 'warning' ? 'warn' : 'info'](text, { taskUUID: task.terms.taskUUID });
+      if (event.type === 'warning') tasks.warn(result, event);
+      if (text) {
+        const isWarning = event.type === 'warning';
+        const facts = { taskUUID: task.terms.taskUUID, ...(isWarning ? { code: event.code } : {}) };
+        log[isWarning ? 'warn' : 'info'](text, facts);
+      }
       if (event.type === 'image') seconds = event.milliseconds / 1000;
     };
     const image = await makeImage(plan, { engines, signal: turn.signal, onEvent, history: turn });
