@@ -123,8 +123,17 @@ describe('layers', () => {
 
 describe('inside the engine', () => {
   /** Files beside the rooms. */
-  const floor = ['index.ts', 'engine.ts', 'errors.ts', 'plan.ts'].map((name) => `engine/${name}`);
-  const common = ['error.ts', 'bytes.ts', 'back-off.ts', 'child-environment.ts', 'engine/errors.ts'];
+  const floor = ['index.ts', 'engine.ts', 'errors.ts', 'plan.ts', 'warnings.ts'].map(
+    (name) => `engine/${name}`,
+  );
+  const common = [
+    'error.ts',
+    'bytes.ts',
+    'back-off.ts',
+    'child-environment.ts',
+    'engine/errors.ts',
+    'engine/warnings.ts',
+  ];
   /** Pure arithmetic and data: they know neither networks nor plans. */
   const leaves = ['image', 'text', 'random', 'samplers', 'sigmas', 'caches'];
   const computing = ['onnx', 'weights', 'nn', 'models'];
