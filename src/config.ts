@@ -20,10 +20,12 @@ const MiB = 2 ** 20;
 /** The largest images that the engine decodes. */
 const maxPixels = 64 * MiB;
 const logLevels = ['debug', 'info', 'warn', 'error'] as const satisfies readonly LogLevel[];
-const devices = ['cpu', 'webgpu'] as const;
 const webhookBodies = ['wrapped', 'flat'] as const;
 const referenceIds = ['offset', 'index'] as const;
 const precisions = ['auto', 'f32', 'f16', 'int8', 'int8-blocks', 'int4'] as const;
+
+const devices = ['cpu', 'webgpu', 'cuda'] as const;
+const deviceNames = 'cpu, webgpu or cuda';
 
 /** One of several devices of a kind. */
 export type EngineDevice = { device: (typeof devices)[number]; index: number };
@@ -53,11 +55,16 @@ export const settings = {
     initial: {} as Record<string, string>,
     read: readAliases,
   } satisfies Setting<Record<string, string>>,
-  device: choice('cpu', devices, 'Where the model runs.'),
+  device: {
+    about: 'Where the model runs: cpu, webgpu or cuda; cuda:1 and webgpu:1 are the second GPU.',
+    expected: `${deviceNames}, with a number (cuda:1) where there are several`,
+    initial: { device: 'cpu', index: 0 } as EngineDevice,
+    read: readDevice,
+  } satisfies Setting<EngineDevice>,
   engines: integer(0, 0, 1024, 'Engines that make images side by side on the device; 0 is one.'),
   devices: {
     about: 'An engine for each of these devices, such as cpu,webgpu; takes the place of device and engines.',
-    expected: `devices separated by commas, each once: ${devices.join(', ')}, with a number (cpu:0) where there are several`,
+    expected: `devices separated by commas, each once: ${deviceNames}, with a number (cpu:0) where there are several`,
     initial: [] as EngineDevice[],
     read: readDevices,
   } satisfies Setting<EngineDevice[]>,
@@ -136,7 +143,13 @@ type Camel<S extends string> = S extends `${infer Head}-${infer Tail}`
   : S;
 
 /** `RETOUCH_DATA_DIR` and `--data-dir` are `dataDir` here. */
-export type Config = {
+export type Config = Omit<Values, 'device'> & {
+  /** The kind of the first engine's device, and which of them. */
+  readonly device: EngineDevice['device'];
+  readonly deviceIndex: number;
+};
+
+type Values = {
   readonly [Name in SettingName as Camel<Name>]: (typeof settings)[Name] extends Setting<infer T> ? T : never;
 };
 
@@ -157,16 +170,17 @@ export function loadConfig({ env, flags = {} }: ConfigSources): Config {
     const variable = env[variableOf(name)];
     return [key, variable ? readSetting(setting, variable, variableOf(name)) : setting.initial];
   });
-  const config = Object.fromEntries(values) as Config;
+  const config = Object.fromEntries(values) as Values;
   const dataDir = config.dataDir === '' ? homeDataDir() : resolve(config.dataDir);
   refuseBoth(config);
   const modelsDir = config.modelsDir === '' ? join(dataDir, 'models') : resolve(config.modelsDir);
-  const device = config.devices[0]?.device ?? config.device;
-  return { ...config, device, dataDir, modelsDir, publicUrl: config.publicUrl.replace(/\/+$/, '') };
+  const { device, index: deviceIndex } = config.devices[0] ?? config.device;
+  const publicUrl = config.publicUrl.replace(/\/+$/, '');
+  return { ...config, device, deviceIndex, dataDir, modelsDir, publicUrl };
 }
 
 /** Engines are said in one of two ways. Throws `settingInvalid`. */
-function refuseBoth({ devices, engines }: Pick<Config, 'devices' | 'engines'>): void {
+function refuseBoth({ devices, engines }: Pick<Values, 'devices' | 'engines'>): void {
   if (devices.length === 0 || engines === 0) return;
   const message = 'Both --devices and --engines are given; expected one of the two.';
   throw new RetouchError('settingInvalid', message);
@@ -282,7 +296,12 @@ function readAliases(value: string): Record<string, string> | undefined {
   return Object.fromEntries(pairs);
 }
 
-/** `cpu,cpu` are `cpu:0,cpu:1`. The system chooses WebGPU's adapter, so there is one. */
+function readDevice(value: string): EngineDevice | undefined {
+  const found = readDevices(value);
+  return found?.length === 1 ? found[0] : undefined;
+}
+
+/** `cpu,cpu` are `cpu:0,cpu:1`. */
 function readDevices(value: string): EngineDevice[] | undefined {
   const found: EngineDevice[] = [];
   for (const item of readList(value) ?? ['']) {
@@ -291,21 +310,28 @@ function readDevices(value: string): EngineDevice[] | undefined {
     if (device === undefined) return undefined;
     const index = Number(digits ?? found.filter((other) => other.device === device).length);
     const isRepeated = found.some((other) => other.device === device && other.index === index);
-    if (isRepeated || (device === 'webgpu' && index > 0)) return undefined;
+    if (isRepeated) return undefined;
     found.push({ device, index });
   }
   return found;
 }
 
-type EngineSettings = Pick<Config, 'device' | 'devices' | 'engines' | 'threads' | 'memoryLimit'>;
+type EngineSettings = Pick<
+  Config,
+  'device' | 'deviceIndex' | 'devices' | 'engines' | 'threads' | 'memoryLimit'
+>;
 
 /** The engines of this machine; zeros of the configuration leave limits to the engine. Throws `settingInvalid`. */
-export function engineOptions({ device, devices, engines, threads, memoryLimit }: EngineSettings) {
+export function engineOptions(config: EngineSettings) {
+  const { device, deviceIndex, devices, engines, threads, memoryLimit } = config;
   if (device === 'webgpu' && engines > 1) {
-    const message = `--engines is ${engines}; expected 1 on webgpu, where the system chooses the adapter.`;
+    const message = `--engines is ${engines}; expected 1 on webgpu; --devices webgpu:0,webgpu:1 names several adapters.`;
     throw new RetouchError('settingInvalid', message);
   }
-  const several = Array.from({ length: Math.max(1, engines) }, (_, index) => ({ device, index }));
+  const several = Array.from({ length: Math.max(1, engines) }, (_, i) => ({
+    device,
+    index: deviceIndex + i,
+  }));
   return { devices: devices.length > 0 ? devices : several, ...engineLimits({ threads, memoryLimit }) };
 }
 

@@ -1,6 +1,6 @@
 /**
- * The networks on WebGPU in f32, computed as the engine would compute them on the device that is there: a GPU, or the
- * software device that `.ci/run` installs.
+ * The networks on WebGPU, computed as the engine would compute them on the device that is there: a GPU, or the software
+ * device that `.ci/run` installs.
  */
 import fs from 'node:fs';
 import os from 'node:os';
@@ -10,7 +10,7 @@ import { ActiveLoras } from '../../src/engine/adapters/lora/active.ts';
 import { layersOf } from '../../src/engine/adapters/lora/layers.ts';
 import { decodeImage } from '../../src/engine/image/image-codec.ts';
 import type { Transformer } from '../../src/engine/networks/transformer.ts';
-import { selfTest } from '../../src/engine/onnx/self-test.ts';
+import { type AttentionShape, isFused, selfTest } from '../../src/engine/onnx/self-test.ts';
 import { createEngine } from '../../src/engine/pipeline/kontext.ts';
 import { type DeviceName, type Plan, plainNumerics } from '../../src/engine/plan.ts';
 import { openCheckpoint } from '../../src/engine/weights/checkpoint.ts';
@@ -26,17 +26,27 @@ import { cases, loadTiny, planOf, runCached } from './checks/step-caches.ts';
 import { difference, psnr } from './compare.ts';
 import { goldenFile } from './data.ts';
 import { StoredFlux } from './stored-flux.ts';
-import { blocks8, loop, picture, webgpuBlock } from './tolerance.ts';
+import { blocks8, halfBlock, loop, picture, webgpuBlock } from './tolerance.ts';
 
 const required = process.env.TEST_WEBGPU === '1';
-const device = await selfTest('webgpu');
+/** Of the small transformer, T5 and CLIP. */
+const shapes: AttentionShape[] = [
+  { headWidth: 32, tokens: 100, bias: 'none' },
+  { headWidth: 16, tokens: 100, bias: 'heads' },
+  { headWidth: 12, tokens: 77, bias: 'causal' },
+];
+const device = await selfTest('webgpu', { shapes });
 const absent = device.report.length === 0;
 
 const files = weightFiles(goldenFile(''));
 const folder = fs.realpathSync(fs.mkdtempSync(path.join(os.tmpdir(), 'retouch-webgpu-')));
 afterAll(() => fs.rmSync(folder, { recursive: true }));
 
-const setup = { device: 'webgpu', fused: device.fused, tolerance: webgpuBlock } as const;
+const fused = shapes.every((shape) => isFused(device, shape, false));
+const setup = { device: 'webgpu', fused, tolerance: webgpuBlock } as const;
+
+/** Products are in f32 in all of them: the CPU computes the same. */
+const precisions = device.widened ? (['f32', 'f16'] as const) : (['f32'] as const);
 
 async function linesOf(
   label: string,
@@ -56,7 +66,7 @@ test.runIf(required || !absent)('a WebGPU device is there and its operators are 
   expect(device.ok).toBe(true);
 });
 
-describe.skipIf(absent)(`WebGPU in f32${absent ? ` is not tested: ${device.reason}` : ''}`, () => {
+describe.skipIf(absent)(`WebGPU${absent ? ` is not tested: ${device.reason}` : ''}`, () => {
   test('every activation, output and loop of the transformer is the reference', {
     timeout: 300_000,
   }, async () => {
@@ -72,31 +82,47 @@ describe.skipIf(absent)(`WebGPU in f32${absent ? ` is not tested: ${device.reaso
       expect(names).toContainEqual(expect.stringContaining(`flux_tiny ${run}`));
   });
 
-  test('the velocity under IP-Adapters of both layouts is the reference', { timeout: 300_000 }, async () => {
-    const transformer = await GuidedTransformer.load(setup);
-    const { clip, siglip } = transformer.pictures;
-    const [one, other] = [
-      await transformer.layersOf('xlabs', clip, 0.7),
-      await transformer.layersOf('xlabs6', clip.slice(0, 1), -0.4),
-    ];
-    const all = await transformer.layersOf('instantx', siglip, 0.6);
-    for (const [name, adapters] of [
-      ['plain', []],
-      ['xlabs.two', [one, other]],
-      ['instantx', [all]],
-    ] as const)
-      expect(transformer.compare(name, await transformer.velocity(adapters), webgpuBlock)).toMatchObject({
-        pass: true,
-      });
-    await transformer.release();
+  test.runIf(required || device.widened)('sums of 12,288 products with f16 weights are those in f64', () => {
+    const line = device.report.find(({ need }) => need === 'widened');
+    if (process.env.TEST_VERBOSE) console.info(line?.operator, line?.error);
+    expect(line?.error).toBeLessThanOrEqual(1e-5);
   });
 
-  describe('one transformer', () => {
+  test.each(precisions)(
+    'the velocity in %s under IP-Adapters of both layouts is the reference',
+    {
+      timeout: 300_000,
+    },
+    async (precision) => {
+      const preparedFile = path.join(folder, `guided-${precision}.safetensors`);
+      const transformer = await GuidedTransformer.load(setup, { precision, preparedFile });
+      const tolerance = precision === 'f16' ? halfBlock : webgpuBlock;
+      const { clip, siglip } = transformer.pictures;
+      const [one, other] = [
+        await transformer.layersOf('xlabs', clip, 0.7),
+        await transformer.layersOf('xlabs6', clip.slice(0, 1), -0.4),
+      ];
+      const all = await transformer.layersOf('instantx', siglip, 0.6);
+      for (const [name, adapters] of [
+        ['plain', []],
+        ['xlabs.two', [one, other]],
+        ['instantx', [all]],
+      ] as const)
+        expect(transformer.compare(name, await transformer.velocity(adapters), tolerance)).toMatchObject({
+          pass: true,
+        });
+      await transformer.release();
+    },
+  );
+
+  describe.each(precisions)('one transformer in %s', (precision) => {
     let gpu: Transformer;
     let cpu: Transformer;
     beforeAll(async () => {
-      gpu = await loadTiny({ precision: 'f32', fused: setup.fused }, 'webgpu');
-      cpu = await loadTiny({ precision: 'f32', fused: true }, 'cpu');
+      const file = path.join(folder, `tiny-${precision}.safetensors`);
+      // Two blocks, so that the operators that cut attention run on the device.
+      gpu = await loadTiny({ precision, fused: setup.fused, queryBlocks: 2 }, 'webgpu', file);
+      cpu = await loadTiny({ precision, fused: true }, 'cpu', file);
     }, 300_000);
     afterAll(async () => {
       await gpu?.release();
@@ -155,35 +181,39 @@ describe.skipIf(absent)(`WebGPU in f32${absent ? ` is not tested: ${device.reaso
     );
   });
 
-  test('a picture with a LoRA and a step cache is the one that the CPU paints', {
-    timeout: 300_000,
-  }, async () => {
-    const engine = createEngine({ threads: 1, memoryLimit: 8 * 2 ** 30, log: () => {} });
-    const transformer = openCheckpoint(path.join(pipelineFolder, 'transformer'));
-    const updates = randomUpdates(transformer, 2, 1, (name) => name.includes('transformer_blocks.'));
-    const file = path.join(folder, 'picture.safetensors');
-    writeSafetensors(file, loraTensors(updates, { prefix: 'transformer.' }));
-    const paint = async (device: DeviceName, changes: Partial<Plan> = {}) => {
-      const plan = pipelinePlan(folder, {
-        steps: 3,
-        numerics: { ...plainNumerics, device, precision: 'f32' },
-        loras: [{ air: 'me:ink@1', file, weight: 1, stage: 'both' }],
-        cache: { name: 'first-block', threshold: 100, from: 1, to: 2, maxConsecutive: 1 },
-        ...changes,
-      });
-      for await (const event of engine.run(plan, new AbortController().signal))
-        if (event.type === 'image') return (await decodeImage(event.image.bytes)).data;
-      throw new Error('the run ended without a picture');
-    };
-    const [found, expected] = [await paint('webgpu'), await paint('cpu')];
-    const [plain, uncached] = [await paint('cpu', { loras: [] }), await paint('cpu', { cache: undefined })];
-    await engine.release();
-    if (process.env.TEST_VERBOSE)
-      console.info('picture', psnr(found, expected), psnr(expected, plain), psnr(expected, uncached));
-    expect(psnr(found, expected)).toBeGreaterThanOrEqual(picture);
-    expect(psnr(plain, expected)).toBeLessThan(picture - 10);
-    expect(psnr(uncached, expected)).toBeLessThan(picture - 10);
-  });
+  test.each(precisions)(
+    'a picture in %s with a LoRA and a step cache is the one that the CPU paints',
+    {
+      timeout: 300_000,
+    },
+    async (precision) => {
+      const engine = createEngine({ threads: 1, memoryLimit: 8 * 2 ** 30, log: () => {} });
+      const transformer = openCheckpoint(path.join(pipelineFolder, 'transformer'));
+      const updates = randomUpdates(transformer, 2, 1, (name) => name.includes('transformer_blocks.'));
+      const file = path.join(folder, 'picture.safetensors');
+      writeSafetensors(file, loraTensors(updates, { prefix: 'transformer.' }));
+      const paint = async (device: DeviceName, changes: Partial<Plan> = {}) => {
+        const plan = pipelinePlan(folder, {
+          steps: 3,
+          numerics: { ...plainNumerics, device, precision },
+          loras: [{ air: 'me:ink@1', file, weight: 1, stage: 'both' }],
+          cache: { name: 'first-block', threshold: 100, from: 1, to: 2, maxConsecutive: 1 },
+          ...changes,
+        });
+        for await (const event of engine.run(plan, new AbortController().signal))
+          if (event.type === 'image') return (await decodeImage(event.image.bytes)).data;
+        throw new Error('the run ended without a picture');
+      };
+      const [found, expected] = [await paint('webgpu'), await paint('cpu')];
+      const [plain, uncached] = [await paint('cpu', { loras: [] }), await paint('cpu', { cache: undefined })];
+      await engine.release();
+      if (process.env.TEST_VERBOSE)
+        console.info('picture', psnr(found, expected), psnr(expected, plain), psnr(expected, uncached));
+      expect(psnr(found, expected)).toBeGreaterThanOrEqual(picture);
+      expect(psnr(plain, expected)).toBeLessThan(picture - 10);
+      expect(psnr(uncached, expected)).toBeLessThan(picture - 10);
+    },
+  );
 
   // The network's ends stay eight-bit floats that are widened in the graph, its blocks become four bits.
   test('a checkpoint in eight-bit floats gives in four bits what it gives on the CPU', {

@@ -36,6 +36,10 @@ const cases: Record<string, Case | Record<string, Case>> = {
     const [scale, bias, mean, variance] = [1, 2, 3, 4].map(() => vector(g, 2)) as [Var, Var, Var, Var];
     return op.batchNorm(image(g, 2), { scale, bias, mean, variance }, 1e-3);
   },
+  blocksOf: {
+    'of rows': (g) => op.concat(op.blocksOf(rows(g, 3), 0, 3).toReversed(), 0),
+    'of one block': (g) => op.blocksOf(rows(g, 3), 0, 1),
+  },
   cast: {
     'to f16 and back': (g) => op.cast(op.cast(image(g, 2), 'f16'), 'f32'),
     'to i64': (g) => op.cast(image(g, 2), 'i64'),

@@ -11,8 +11,8 @@ const numerics: Numerics = {
   referenceIds: 'offset',
 };
 const width = (hidden: number) => ({ hidden }) as FluxConfig;
-const none = { half: false, int8: false, blocks8: false, blocks4: false };
-const cpu = { half: false, int8: true, blocks8: true, blocks4: true };
+const none = { half: false, widened: false, int8: false, blocks8: false, blocks4: false };
+const cpu = { ...none, int8: true, blocks8: true, blocks4: true };
 
 describe('the precision of a model', () => {
   it('is int8 for wide models on the CPU, and f32 for narrow ones', () => {
@@ -27,6 +27,7 @@ describe('the precision of a model', () => {
   it('is f16 on a device that has it', () => {
     const gpu = { ...numerics, device: 'webgpu' } as const;
     expect(choosePrecision(gpu, width(192), { ...none, half: true })).toBe('f16');
+    expect(choosePrecision(gpu, width(192), { ...none, widened: true })).toBe('f16');
     expect(choosePrecision(gpu, width(192), none)).toBe('f32');
   });
 

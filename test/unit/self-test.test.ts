@@ -14,7 +14,15 @@ import { Graph, type Var } from '../../src/engine/onnx/graph.ts';
 import * as op from '../../src/engine/onnx/operators/index.ts';
 import type { Case } from '../../src/engine/onnx/self-test/case.ts';
 import { casesFor } from '../../src/engine/onnx/self-test/cases.ts';
-import { askHere, examine, examineDevice, judge } from '../../src/engine/onnx/self-test.ts';
+import {
+  type AttentionShape,
+  askHere,
+  examine,
+  examineDevice,
+  isFused,
+  judge,
+  type SelfTest,
+} from '../../src/engine/onnx/self-test.ts';
 import { openCheckpoint } from '../../src/engine/weights/checkpoint.ts';
 import { autoencoderDialects } from '../../src/engine/weights/dialects/autoencoder.ts';
 import { autoencoderTinyDialects } from '../../src/engine/weights/dialects/autoencoder-tiny.ts';
@@ -26,15 +34,23 @@ import { WeightSource } from '../../src/engine/weights/source.ts';
 import type { Compute } from '../../src/engine/weights/weights.ts';
 import { goldenFile } from '../golden/data.ts';
 
+const shapes: AttentionShape[] = [
+  { headWidth: 64, tokens: 152, bias: 'none' },
+  { headWidth: 64, tokens: 180, bias: 'none' },
+  { headWidth: 64, tokens: 512, bias: 'heads' },
+  { headWidth: 64, tokens: 77, bias: 'causal' },
+];
+
 const caseOf = (operator: string): Case =>
-  [...casesFor('cpu'), ...casesFor('webgpu')].find((test) => test.operator === operator)!;
+  [...casesFor('cpu', shapes), ...casesFor('webgpu', shapes)].find((test) => test.operator === operator)!;
 
 describe('the self-test of the CPU', () => {
   test('finds every operator right', async () => {
-    const result = await examine('cpu', 1);
+    const result = await examine('cpu', { shapes });
     expect(result.report.filter((line) => !line.ok)).toEqual([]);
-    expect(result).toMatchObject({ ok: true, fused: true, int8: true, half: false });
-    expect(result.report).toHaveLength(casesFor('cpu').length);
+    expect(result).toMatchObject({ ok: true, int8: true, widened: true, half: false });
+    expect(shapes.map((shape) => isFused(result, shape, false))).toEqual(shapes.map(() => true));
+    expect(result.report).toHaveLength(casesFor('cpu', shapes).length);
     expect(result.reason).toBeUndefined();
   });
 
@@ -56,7 +72,7 @@ describe('the self-test of the CPU', () => {
       (x, cos, sin) => op.rotaryEmbedding(x, sin!, cos!, 2),
     ],
     [
-      'MultiHeadAttention (f32, heads of 64)',
+      'MultiHeadAttention (f32, heads of 64, 197 tokens)',
       'half as many heads',
       (q, k, v) => op.multiHeadAttention(q, k!, v!, 1, 0.125),
     ],
@@ -73,14 +89,14 @@ describe('the self-test of the CPU', () => {
   });
 
   test('asks nothing more of what is settled', async () => {
-    const wrong = { ...caseOf('Gelu'), need: 'fused', build: (x: Var) => op.relu(x) } as const;
+    const wrong = { ...caseOf('Gelu'), need: 'rotary', build: (x: Var) => op.relu(x) } as const;
     const { report } = await askHere([caseOf('Add'), wrong, { ...wrong }, caseOf('Sub')], 'cpu', 1);
     expect(report.map(({ operator, ok }) => [operator, ok])).toEqual([
       ['Add', true],
       ['Gelu', false],
       ['Sub', true],
     ]);
-    expect(judge('cpu', { report })).toMatchObject({ ok: true, fused: false });
+    expect(judge('cpu', { report }).passed).toEqual(['device']);
   });
 
   test('says which operator is off by how much', async () => {
@@ -102,7 +118,7 @@ function depthFirst(x: Var): Var {
 
 test('every operator of every network is examined', () => {
   const examined = new Set(
-    [...casesFor('cpu'), ...casesFor('webgpu')].flatMap(({ inputs, build }) => {
+    [...casesFor('cpu', shapes), ...casesFor('webgpu', shapes)].flatMap(({ inputs, build }) => {
       const graph = new Graph('case');
       build(...inputs.map(({ dtype, shape }, i) => graph.input(`x${i}`, dtype, shape)));
       return graph.nodes.map((node) => node.op);
@@ -130,7 +146,8 @@ function networkGraphs(): Graph[] {
   const computes: Compute[] = [
     { precision: 'f32', fused: true },
     { precision: 'f32', fused: false },
-    { precision: 'f16', fused: false },
+    { precision: 'f16', fused: false, queryBlocks: 2 },
+    { precision: 'f16', half: true, fused: true },
   ];
   return computes.flatMap((compute) => {
     return [
@@ -151,33 +168,68 @@ describe('the self-test of a GPU, in a process of its own', () => {
   const module = new URL('../fixtures/scripted-self-test.ts', import.meta.url);
   const run = (script: Record<string, string>, patience = 30_000) => {
     process.env.SELF_TEST_SCRIPT = JSON.stringify(script);
-    return examine('webgpu', 1, { module, patience });
+    return examine('webgpu', { shapes }, { module, patience });
   };
   afterEach(() => {
     delete process.env.SELF_TEST_SCRIPT;
   });
 
+  const fused = (result: SelfTest, half = false) => shapes.map((shape) => isFused(result, shape, half));
+
   test('trusts a device that answers everything right', async () => {
     const result = await run({});
-    expect(result).toMatchObject({ ok: true, fused: true, half: true, int8: false });
-    expect(result.report).toHaveLength(casesFor('webgpu').length);
+    expect(result).toMatchObject({ ok: true, half: true, widened: true, int8: false });
+    expect([fused(result), fused(result, true)]).toEqual(
+      [shapes, shapes].map((each) => each.map(() => true)),
+    );
+    // Two of the shapes have one key: their lengths are of one class.
+    expect(result.report).toHaveLength(casesFor('webgpu').length + 2 * (shapes.length - 1));
   });
 
   test('goes on behind an operator that ends the process, and replaces it', async () => {
-    const result = await run({ fused: 'crash' });
-    expect(result).toMatchObject({ ok: true, fused: false, half: true });
+    const result = await run({ rotary: 'crash' });
+    expect(result).toMatchObject({ ok: true, half: true });
+    expect(fused(result)).toEqual([false, false, false, false]);
     const culprit = result.report.filter((line) => !line.ok);
-    expect(culprit).toMatchObject([{ need: 'fused', reason: 'the process ended with signal SIGSEGV' }]);
+    expect(culprit).toMatchObject([{ need: 'rotary', reason: 'the process ended with signal SIGSEGV' }]);
+  });
+
+  test('replaces the fused attention of the network that it is wrong for, and of no other', async () => {
+    const result = await run({ 'attention heads of 64, 1031 tokens, bias of each head': 'wrong' });
+    expect(fused(result)).toEqual([true, true, false, true]);
+    expect(fused(result, true)).toEqual([true, true, true, true]);
   });
 
   test('does without f16 where the device has none', async () => {
-    expect(await run({ half: 'wrong' })).toMatchObject({ ok: true, fused: true, half: false });
-    expect(await run({ 'fused half': 'wrong' })).toMatchObject({ ok: true, fused: false, half: true });
+    expect(await run({ half: 'wrong', widened: 'wrong' })).toMatchObject({
+      ok: true,
+      half: false,
+      widened: false,
+    });
+    const half = await run({ 'half attention heads of 64, 197 tokens': 'wrong' });
+    expect([half.half, fused(half), fused(half, true)]).toEqual([
+      true,
+      [true, true, true, true],
+      [false, false, true, true],
+    ]);
+  });
+
+  test('asks nothing in f16 of a device whose f16 products are wrong', async () => {
+    const { report, half, widened } = await run({ half: 'wrong' });
+    expect({ half, widened }).toEqual({ half: false, widened: true });
+    expect(report.filter(({ need }) => need.startsWith('half attention'))).toEqual([]);
+  });
+
+  test('waits half as long for fused attention that hangs, and replaces it', async () => {
+    const result = await run({ 'attention heads of 64, 197 tokens': 'hang' }, 4000);
+    expect(result).toMatchObject({ ok: true, half: true });
+    expect(fused(result)).toEqual([false, false, true, true]);
+    expect(result.report.find((line) => !line.ok)).toMatchObject({ reason: 'no answer within 2 s' });
   });
 
   test('does not use a device whose plain operators end the process', async () => {
     const result = await run({ device: 'crash' });
-    expect(result).toMatchObject({ ok: false, fused: false, half: false });
+    expect(result).toMatchObject({ ok: false, passed: [], half: false });
     expect(result.reason).toBe('Add: the process ended with signal SIGSEGV');
     expect(result.report).toHaveLength(1);
   });
@@ -198,7 +250,7 @@ describe('the self-test of a GPU, in a process of its own', () => {
       const drivers = process.env.VK_DRIVER_FILES;
       process.env.VK_DRIVER_FILES = '/nonexistent/driver.json';
       try {
-        await expect(examineDevice('webgpu', 1)).rejects.toMatchObject({
+        await expect(examineDevice('webgpu', {})).rejects.toMatchObject({
           code: 'deviceUnusable',
           message: expect.stringMatching(/^device webgpu cannot be used: it is not there: \S/),
         });

@@ -9,8 +9,8 @@ import { join } from 'node:path';
 import { formatBytes } from '../../bytes.ts';
 import { childEnvironment } from '../../child-environment.ts';
 import { type Config, engineOptions } from '../../config.ts';
-import type { SelfTest } from '../../engine/onnx/self-test.ts';
-import type { DeviceName } from '../../engine/plan.ts';
+import type { DeviceName } from '../../engine/onnx/device.ts';
+import type { AttentionShape, SelfTest } from '../../engine/onnx/self-test.ts';
 import { availableMemory, defaultMemoryLimit, defaultThreads } from '../../engine/process/limits.ts';
 import { RetouchError } from '../../error.ts';
 import { probeFolder } from '../../store/assets-fs.ts';
@@ -76,12 +76,28 @@ export function checkRuntime(): Finding {
   }
 }
 
-/** The devices of the configured engines must work; the others are reported for information. */
-export async function checkDevice(device: DeviceName, config: Config): Promise<Finding> {
+/** The self-test of a device, or why there is none, and the line about it. */
+export type DeviceCheck = { finding: Finding; test?: SelfTest };
+
+/**
+ * The devices of the configured engines must work; the others are reported for information.
+ *
+ * @param shapes of the installed models' attention
+ */
+export async function checkDevice(
+  device: DeviceName,
+  config: Config,
+  shapes: readonly AttentionShape[] = [],
+): Promise<DeviceCheck> {
+  const test = await probeDevice(device, shapes);
+  const finding = judgeDevice(device, config, test);
+  return typeof test === 'string' ? { finding } : { finding, test };
+}
+
+function judgeDevice(device: DeviceName, config: Config, test: SelfTest | string): Finding {
   const name = `Device ${device}`;
   const isUsed = engineOptions(config).devices.some((used) => used.device === device);
   const failure = isUsed ? 'problem' : 'warning';
-  const test = await probeDevice(device);
   if (typeof test === 'string') return { level: failure, name, text: test };
   const failed = test.report.filter(({ ok }) => !ok);
   const numbers = failed.map(({ operator, error, tolerance }) =>
@@ -92,9 +108,16 @@ export async function checkDevice(device: DeviceName, config: Config): Promise<F
     return { level: failure, name, text: `cannot be used: ${reason}` };
   }
   const passed = `${test.report.length - failed.length} of ${test.report.length} operators right`;
-  const half = device === 'cpu' ? '' : test.half ? '; f16' : '; no f16, f32 instead';
-  const replaced = test.fused ? '' : '; plain operators stand in for fused attention';
-  return { level: 'good', name, text: `${passed}${half}${replaced}` };
+  const half = device === 'cpu' ? '' : `; ${halfText(test)}`;
+  const plain = test.report.some(({ need, ok }) => !ok && /^(rotary|attention)/.test(need));
+  const replaced = plain ? '; plain operators stand in for fused attention that is wrong' : '';
+  const wrong = numbers.length > 0 ? `; wrong: ${numbers.join(', ')}` : '';
+  return { level: 'good', name, text: `${passed}${half}${replaced}${wrong}` };
+}
+
+function halfText({ half, widened }: SelfTest): string {
+  if (half) return 'f16 products';
+  return widened ? 'f16 weights, products in f32' : 'no f16';
 }
 
 /** ONNX Runtime puts its source location before the sentence, and the driver's stack after it. */
@@ -104,9 +127,9 @@ function shorten(reason: string | undefined): string | undefined {
 }
 
 /** The result, or why there is none. */
-function probeDevice(device: DeviceName): Promise<SelfTest | string> {
+function probeDevice(device: DeviceName, shapes: readonly AttentionShape[]): Promise<SelfTest | string> {
   const suffix = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-  const child = fork(new URL(`./device-probe.${suffix}`, import.meta.url), [device], {
+  const child = fork(new URL(`./device-probe.${suffix}`, import.meta.url), [device, JSON.stringify(shapes)], {
     execArgv: [],
     env: childEnvironment(process.env),
     // NaN is the error of an operator that could not be tried, and JSON has none.
@@ -125,9 +148,32 @@ function probeDevice(device: DeviceName): Promise<SelfTest | string> {
   });
 }
 
-export async function checkModels(config: Config): Promise<Finding[]> {
+export function openStore(config: Config): Promise<ModelStore> {
   const cache = join(config.dataDir, 'cache');
-  const store = await ModelStore.scan({ models: config.modelsDir, cache, aliases: config.alias });
+  return ModelStore.scan({ models: config.modelsDir, cache, aliases: config.alias });
+}
+
+/** The attention of all installed models, as far as they can be opened. */
+export async function shapesOf(store: ModelStore): Promise<AttentionShape[]> {
+  const { openComponents } = await import('../../engine/networks/components.ts');
+  const { attentionShapes } = await import('../../engine/networks/attention-shapes.ts');
+  const shapes: AttentionShape[] = [];
+  for (const { source } of store.models)
+    try {
+      shapes.push(...Object.values(attentionShapes(await openComponents(source))));
+    } catch (error) {
+      // Its own line of the report says what is wrong with it.
+      if (!(error instanceof RetouchError)) throw error;
+    }
+  return shapes;
+}
+
+/** @param test of the configured device, if it can be used */
+export async function checkModels(
+  config: Config,
+  store: ModelStore,
+  test: SelfTest | undefined,
+): Promise<Finding[]> {
   const problems = store.problems.map((text): Finding => ({ level: 'warning', name: 'Model', text }));
   if (store.models.length === 0) {
     return [
@@ -135,7 +181,7 @@ export async function checkModels(config: Config): Promise<Finding[]> {
       { level: 'problem', name: 'Model', text: `none is installed in ${config.modelsDir}` },
     ];
   }
-  const models = await Promise.all(store.models.map((model) => checkModel(model, config)));
+  const models = await Promise.all(store.models.map((model) => checkModel(model, config, test)));
   // One usable model is enough.
   const sound = models.some(({ level }) => level === 'good');
   const judged = models.map((found) =>
@@ -144,7 +190,11 @@ export async function checkModels(config: Config): Promise<Finding[]> {
   return [...judged, ...problems];
 }
 
-async function checkModel(model: Model, { device, precision }: Config): Promise<Finding> {
+async function checkModel(
+  model: Model,
+  { device, precision }: Config,
+  test: SelfTest | undefined,
+): Promise<Finding> {
   const what = `${model.air} (${model.name}), ${formatBytes(await weightBytes(model))} in ${model.folder}`;
   try {
     const { openComponents } = await import('../../engine/networks/components.ts');
@@ -160,12 +210,8 @@ async function checkModel(model: Model, { device, precision }: Config): Promise<
       noise: 'f32',
       referenceIds: 'offset',
     } as const;
-    const chosen = choosePrecision(numerics, transformer.config, {
-      half: device !== 'cpu',
-      int8: device === 'cpu',
-      blocks8: true,
-      blocks4: true,
-    });
+    if (!test?.ok) return { level: 'good', name: 'Model', text: what };
+    const chosen = choosePrecision(numerics, transformer.config, test);
     return { level: 'good', name: 'Model', text: `${what}; computed in ${chosen} on ${device}` };
   } catch (error) {
     if (!(error instanceof RetouchError)) throw error;

@@ -1,6 +1,7 @@
 /** `retouch doctor`: reports the capabilities and problems of this machine. */
 
 import type { Config } from '../../config.ts';
+import type { DeviceName } from '../../engine/onnx/device.ts';
 import type { Command } from '../command.ts';
 import { cliError, parseArguments } from '../flags/arguments.ts';
 import { allSettings, configFrom, settingFlags } from '../flags/settings.ts';
@@ -14,7 +15,10 @@ import {
   checkPort,
   checkProcessor,
   checkRuntime,
+  type DeviceCheck,
   type Finding,
+  openStore,
+  shapesOf,
 } from './doctor-checks.ts';
 
 const flags = settingFlags(allSettings, true);
@@ -51,11 +55,22 @@ async function* examine(config: Config): AsyncGenerator<Finding> {
   yield checkMemory(config);
   yield* checkEngines(config);
   yield checkRuntime();
-  yield await checkDevice('cpu', config);
-  yield await checkDevice('webgpu', config);
-  yield* await checkModels(config);
+  const store = await openStore(config);
+  const shapes = await shapesOf(store);
+  let chosen: DeviceCheck | undefined;
+  for (const device of devicesOf(config)) {
+    const check = await checkDevice(device, config, shapes);
+    yield check.finding;
+    if (device === config.device) chosen = check;
+  }
+  yield* await checkModels(config, store, chosen?.test);
   yield await checkDataFolder(config);
   yield await checkPort(config);
+}
+
+/** Both that need no further library, and the configured one. */
+function devicesOf({ device }: Config): DeviceName[] {
+  return [...new Set<DeviceName>(['cpu', 'webgpu', device])];
 }
 
 const marks: Readonly<Record<Finding['level'], string>> = { good: '✓', warning: '!', problem: '✗' };

@@ -3,6 +3,7 @@
 import { join } from 'node:path';
 import { type Config, engineLimits } from '../../config.ts';
 import type { EngineEvent, FinishedImage, Plan } from '../../engine/plan.ts';
+import { deviceEnvironment } from '../../engine/process/device-environment.ts';
 import { EngineHost } from '../../engine/process/host.ts';
 import { RetouchError } from '../../error.ts';
 import { ModelStore } from '../../store/models.ts';
@@ -133,7 +134,8 @@ async function compute(
   const view = quiet ? undefined : new ProgressView(process.stderr);
   const interrupt = listenForInterrupt();
   const note = (line: string) => (view ? view.note(line) : console.error(line));
-  const host = new EngineHost({ ...engineLimits(config), log: (line) => verbose && note(line) });
+  const env = deviceEnvironment(config.device, config.deviceIndex, process.env);
+  const host = new EngineHost({ ...engineLimits(config), env, log: (line) => verbose && note(line) });
   if (!quiet) for (const { message } of warnings) note(message);
   const previews: Promise<void>[] = [];
   const onEvent = (event: EngineEvent) => {

@@ -14,7 +14,7 @@ const placeholders: Partial<Record<SettingName, string>> = {
   'api-keys': 'KEYS',
   'allow-private-network': 'VALUE',
   alias: 'AIR=AIR',
-  device: 'cpu|webgpu',
+  device: 'DEVICE',
   devices: 'DEVICE,DEVICE',
   precision: 'NAME',
   'reference-ids': 'offset|index',

@@ -17,17 +17,23 @@ export type TransformerWork = {
  * Bytes of the activations alive at once, which are most during a single block's attention: the block's input, q, k and
  * v, their copies in the order of heads, the attention's output and the MLP's activations; without bands also the joined
  * output of linear1 that these were cut from, and the margin by which an arena grows ahead of need. Besides, the scores of
- * the guide images' tokens, and all scores where attention is not fused. A step cache keeps the signal and the residual of
- * each pass, and of the pass under way the tensors that they are computed from.
+ * the guide images' tokens; where attention is not fused, those of blocks of queries; and the widest layer's weights in f32
+ * where they are widened for their product. A step cache keeps the signal and the residual of each pass, and of the pass
+ * under way the tensors that they are computed from.
  */
 export function transformerBytes(
-  { hidden, heads, mlp }: FluxConfig,
-  { fused, bandRows }: Compute,
+  { hidden, heads, mlp }: Pick<FluxConfig, 'hidden' | 'heads' | 'mlp'>,
+  { precision, half, fused, bandRows, queryBlocks = 1 }: Compute,
   { tokens, imagePromptTokens, cachedPasses }: TransformerWork,
 ): number {
   const row = bandRows === undefined ? 12 * hidden + 3 * mlp : 8 * hidden + mlp;
   const band = (bandRows ?? 0) * (8 * hidden + 4 * mlp);
-  const scores = 2 * heads * tokens * (imagePromptTokens + (fused ? 0 : tokens));
+  const blockRows = fused ? 0 : Math.min(queryBlocks, blocksInFlight) * Math.ceil(tokens / queryBlocks);
+  const scores = 2 * heads * tokens * (imagePromptTokens + blockRows);
+  const widened = precision === 'f16' && !half ? hidden * (3 * hidden + mlp) : 0;
   const cached = cachedPasses > 0 ? (3 + 2 * cachedPasses) * tokens * hidden : 0;
-  return floatBytes * (tokens * row + band + scores + cached);
+  return floatBytes * (tokens * row + band + scores + widened + cached);
 }
+
+/** ONNX Runtime's WebGPU submits 16 operators at a time and reuses no buffer before: four blocks of queries. */
+const blocksInFlight = 4;

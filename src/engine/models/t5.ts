@@ -139,7 +139,6 @@ function feedForward(x: Var, w: Weights, config: T5Config): Var {
   const dense = w.at('DenseReluDense');
   const up = (name: string) => linear(h, dense.at(name), mlp, { bias: false });
   const inner = gated ? op.mul(activate(up('wi_0'), activation), up('wi_1')) : activate(up('wi'), activation);
-  // Its values pass f16's 65,504 (transformers keeps this layer in f32 too).
-  const precise = w.compute.precision === 'f16';
-  return op.add(x, linear(inner, dense.at('wo'), hidden, { bias: false, precise }));
+  // transformers keeps this layer in f32 too.
+  return op.add(x, linear(inner, dense.at('wo'), hidden, { bias: false, wide: true }));
 }

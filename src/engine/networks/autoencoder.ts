@@ -15,10 +15,11 @@ import type { Graph } from '../onnx/graph.ts';
 import type { Session } from '../onnx/session.ts';
 import { f32Tensor, floats, tensor } from '../onnx/tensor.ts';
 import type { WeightSource } from '../weights/source.ts';
+import type { Compute } from '../weights/weights.ts';
 import { compile } from './compile.ts';
 import { checkFinite } from './finite.ts';
 import type { Loadable, Loading, Need } from './loadable.ts';
-import { countWeights, networkKey, type OpenedModel, onceAnImage } from './opened-model.ts';
+import { computeOf, countWeights, networkKey, type OpenedModel, onceAnImage } from './opened-model.ts';
 
 /** @param size of the largest image to encode */
 export function imageEncoder(model: OpenedModel, size: Size): Loadable<LatentEncoder> {
@@ -27,8 +28,8 @@ export function imageEncoder(model: OpenedModel, size: Size): Loadable<LatentEnc
     key: networkKey(model, 'image encoder'),
     need: need(model, encoderBytes(config, size)),
     load: async function* () {
-      const build = () => encoderGraph(source, config, model.compute);
-      const half = { name: 'image encoder', source, build };
+      const build = (compute: Compute) => encoderGraph(source, config, compute);
+      const half = { name: 'image encoder', network: 'encoder', source, build } as const;
       return new LatentEncoder(yield* compileOne(model, half), { source, scale: config });
     },
   };
@@ -55,7 +56,12 @@ export function imageDecoders(
   return [full, loadable(model, decoderInBands(model), decoderInBandsBytes(config, size))];
 }
 
-type Half = { name: string; source: WeightSource; build: () => Graph };
+type Half = {
+  name: string;
+  network: 'encoder' | 'decoder';
+  source: WeightSource;
+  build: (compute: Compute) => Graph;
+};
 type Decoder = Half & {
   scale: LatentScale;
   /** Rows of the latent to decode at a time, where the graph takes them. */
@@ -72,20 +78,20 @@ function loadable(model: OpenedModel, decoder: Decoder, working: number): Loadab
   };
 }
 
-function fullDecoder({ components, compute }: OpenedModel): Decoder {
+function fullDecoder({ components }: OpenedModel): Decoder {
   const { source, config } = components.autoencoder;
-  const build = () => decoderGraph(source, config, compute);
-  return { name: 'image decoder', source, scale: config, build };
+  const build = (compute: Compute) => decoderGraph(source, config, compute);
+  return { name: 'image decoder', network: 'decoder', source, scale: config, build };
 }
 
-function decoderInBands({ components, compute }: OpenedModel): Decoder {
+function decoderInBands({ components }: OpenedModel): Decoder {
   const { source, config } = components.autoencoder;
-  const build = () => decoderInBandsGraph(source, config, compute);
+  const build = (compute: Compute) => decoderInBandsGraph(source, config, compute);
   const rows = (latent: LatentShape) => bandRows(config, latent);
-  return { name: 'image decoder in bands', source, scale: config, build, rows };
+  return { name: 'image decoder in bands', network: 'decoder', source, scale: config, build, rows };
 }
 
-function tinyDecoder({ components: { tiny }, compute, source: { air } }: OpenedModel): Decoder {
+function tinyDecoder({ components: { tiny }, source: { air } }: OpenedModel): Decoder {
   if (!tiny)
     throw new EngineError(
       'componentMissing',
@@ -93,8 +99,8 @@ function tinyDecoder({ components: { tiny }, compute, source: { air } }: OpenedM
       { air },
     );
   const { source, config } = tiny;
-  const build = () => decoderTinyGraph(source, config, compute);
-  return { name: 'tiny image decoder', source, scale: config, build };
+  const build = (compute: Compute) => decoderTinyGraph(source, config, compute);
+  return { name: 'tiny image decoder', network: 'decoder', source, scale: config, build };
 }
 
 /** Both halves' weights in f32 (nn/conv.ts says why), whichever half is loaded. */
@@ -102,8 +108,9 @@ function need({ components }: OpenedModel, working: number): Need {
   return { bytes: 4 * countWeights(components.autoencoder.source), working };
 }
 
-async function* compileOne(model: OpenedModel, { name, source, build }: Half): Loading<Session> {
-  const compute = { ...model.compute, precision: 'f32' } as const;
+async function* compileOne(model: OpenedModel, { name, network, source, build }: Half): Loading<Session> {
+  const f32 = { ...model, compute: { ...model.compute, precision: 'f32' } } as const;
+  const compute = computeOf(f32, network);
   const { half } = yield* compile({
     name,
     source,

@@ -1,18 +1,27 @@
 /** A model's files opened and its arithmetic chosen: all that its networks are loaded from, before any of them is. */
 import path from 'node:path';
-import { examineDevice } from '../onnx/self-test.ts';
+import { examineDevice, type SelfTest } from '../onnx/self-test.ts';
 import type { SessionOptions } from '../onnx/session.ts';
 import type { WeightSource } from '../weights/source.ts';
 import { countOf } from '../weights/stored.ts';
 import type { Compute } from '../weights/weights.ts';
+import {
+  type AttentionShapes,
+  attentionCompute,
+  attentionShapes,
+  type NetworkName,
+} from './attention-shapes.ts';
 import { type Components, type ModelSource, openComponents } from './components.ts';
 import { bytesPerWeight, choosePrecision, type DeviceChoice } from './precision.ts';
 
 export type OpenedModel = {
   source: ModelSource;
   components: Components;
-  /** Without LoRA forms and IP-Adapter places, which each plan adds. */
+  /** Without what `computeOf` adds for a network, and LoRA forms and IP-Adapter places, which each plan adds. */
   compute: Compute;
+  attention: AttentionShapes;
+  /** What the device's self-test found. */
+  test: SelfTest;
   session: SessionOptions;
 };
 
@@ -26,13 +35,27 @@ export async function openModelFiles(
 ): Promise<OpenedModel> {
   const { device } = choice;
   const components = await openComponents(source);
-  const examined = await examineDevice(device, threads);
-  const precision = choosePrecision(choice, components.transformer.config, examined);
+  const attention = attentionShapes(components);
+  const test = await examineDevice(device, { threads, shapes: Object.values(attention) });
+  const precision = choosePrecision(choice, components.transformer.config, test);
   return {
     source,
     components,
-    compute: { precision, fused: examined.fused },
+    // Networks whose attention was not asked for, such as guide images' encoders, are small: fused on the CPU only.
+    compute: { precision, half: test.half, fused: device === 'cpu' },
+    attention,
+    test,
     session: { device, threads },
+  };
+}
+
+/** How one of the model's networks computes; of the transformer with at most `tokens` at once. */
+export function computeOf(model: OpenedModel, network: NetworkName, tokens?: number): Compute {
+  const { compute, attention, test } = model;
+  const shape = attention[network];
+  return {
+    ...compute,
+    ...attentionCompute(compute, test, shape && { ...shape, tokens: tokens ?? shape.tokens }),
   };
 }
 
@@ -54,8 +77,8 @@ export function preparedFile({ source, compute }: OpenedModel, component: string
 }
 
 /** Bytes of a network's weights in the precision of the model. */
-export function weightBytes({ compute, session }: OpenedModel, source: WeightSource): number {
-  return bytesPerWeight(compute.precision, session.device) * countWeights(source);
+export function weightBytes({ compute }: OpenedModel, source: WeightSource): number {
+  return bytesPerWeight(compute.precision) * countWeights(source);
 }
 
 /** Tables of tokens stay on disk: rows of them are read as a prompt needs them. */

@@ -17,23 +17,23 @@ export type DeviceChoice = { device: DeviceName; precision: PrecisionChoice };
 export type PrecisionChoice = PrecisionName | 'auto';
 
 /** Precisions besides f32 that a device's self-test found right. */
-export type Abilities = { half: boolean; int8: boolean; blocks8: boolean; blocks4: boolean };
+export type Abilities = Record<'half' | 'widened' | 'int8' | 'blocks8' | 'blocks4', boolean>;
 
 /** @throws RetouchError `precisionUnsupported` when the plan names one that the device cannot be trusted with */
 export function choosePrecision(
   { device, precision }: DeviceChoice,
   config: FluxConfig,
-  { half, int8, blocks8, blocks4 }: Abilities,
+  { half, widened, int8, blocks8, blocks4 }: Abilities,
 ): PrecisionName {
   const able: Record<PrecisionName, boolean> = {
     f32: true,
-    f16: half,
+    f16: half || widened,
     int8,
     'int8-blocks': blocks8,
     int4: blocks4,
   };
   if (precision === 'auto') {
-    if (half) return 'f16';
+    if (device !== 'cpu') return able.f16 ? 'f16' : 'f32';
     return int8 && config.hidden >= narrowestInt8 ? 'int8' : 'f32';
   }
   if (able[precision]) return precision;
@@ -46,10 +46,9 @@ export function choosePrecision(
 }
 
 /** Bytes of a weight once it is loaded. */
-export function bytesPerWeight(precision: PrecisionName, device: DeviceName): number {
+export function bytesPerWeight(precision: PrecisionName): number {
   if (precision === 'f32') return 4;
-  // On the CPU the runtime widens them.
-  if (precision === 'f16') return device === 'cpu' ? 4 : 2;
+  if (precision === 'f16') return 2;
   if (precision === 'int8') return 1;
   // A block of 32 has an f32 scale, and with types that have a minimum an f32 offset: counted for all.
   return (precision === 'int4' ? 0.5 : 1) + 8 / 32;

@@ -8,11 +8,16 @@ import { compile, releaseAll } from './compile.ts';
 import type { Components } from './components.ts';
 import { checkFinite } from './finite.ts';
 import type { Loadable, Loading } from './loadable.ts';
-import { networkKey, type OpenedModel, onceAnImage, preparedFile, weightBytes } from './opened-model.ts';
+import {
+  computeOf,
+  networkKey,
+  type OpenedModel,
+  onceAnImage,
+  preparedFile,
+  weightBytes,
+} from './opened-model.ts';
+import { textTokens } from './token-counts.ts';
 import { formsText } from './update-forms.ts';
-
-/** T5's length where its tokenizer names none: what BFL and diffusers pad Kontext's prompts to. */
-const defaultLength = 512;
 
 export type EncodedPrompt = {
   /** [T, contextIn] and [1, vecIn]. */
@@ -42,11 +47,6 @@ export function textEncoder(model: OpenedModel, forms: UpdateForms): Loadable<Te
   };
 }
 
-/** Tokens of every prompt, padding included. */
-export function textTokens({ t5 }: Pick<TextComponents, 't5'>): number {
-  return t5.tokenizer.maxLength ?? defaultLength;
-}
-
 /** Bytes of T5's largest activations alive at once: the gated MLP's, and one layer's attention scores. */
 function workingBytes({ t5 }: TextComponents): number {
   const { hidden, heads, mlp } = t5.config;
@@ -56,7 +56,6 @@ function workingBytes({ t5 }: TextComponents): number {
 
 async function* load(model: OpenedModel, forms: UpdateForms): Loading<TextEncoder> {
   const { clip, t5 } = model.components;
-  const compute = { ...model.compute, forms };
   const options = (component: string) => ({
     ...onceAnImage(model),
     preparedFile: preparedFile(model, component),
@@ -65,7 +64,7 @@ async function* load(model: OpenedModel, forms: UpdateForms): Loading<TextEncode
     name: 'T5',
     source: t5.source,
     graphs: { t5: { build: (compute, prepared) => t5Graph(t5.source, t5.config, compute, prepared) } },
-    compute,
+    compute: { ...computeOf(model, 't5'), forms },
     options: options('t5'),
   });
   let second: { clip: Session } | undefined;
@@ -76,7 +75,7 @@ async function* load(model: OpenedModel, forms: UpdateForms): Loading<TextEncode
       graphs: {
         clip: { build: (compute, prepared) => clipGraph(clip.source, clip.config, compute, prepared) },
       },
-      compute,
+      compute: { ...computeOf(model, 'clip'), forms },
       options: options('clip'),
     });
   } finally {

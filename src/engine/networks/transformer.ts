@@ -18,7 +18,7 @@ import { type Builders, compile, type LoadOptions, releaseAll } from './compile.
 import type { Component } from './components.ts';
 import { checkFinite } from './finite.ts';
 import type { Loadable, Loading } from './loadable.ts';
-import { networkKey, type OpenedModel, preparedFile, weightBytes } from './opened-model.ts';
+import { computeOf, networkKey, type OpenedModel, preparedFile, weightBytes } from './opened-model.ts';
 import { formsText } from './update-forms.ts';
 
 /** Inputs of one pass that stay the same over its steps. */
@@ -76,11 +76,14 @@ export function transformer(model: OpenedModel, use: TransformerUse): Loadable<T
   const { source, config } = components.transformer;
   const { forms, places } = use;
   const placesText = places.length > 0 ? ` with guides (${places.join(', ')})` : '';
-  const compute = { ...model.compute, ...bandsOf(model), forms, places };
+  const most = mostTokens(model, use);
+  const compute = { ...computeOf(model, 'transformer', most), ...bandsOf(model), forms, places };
+  const isStandard = most === model.attention.transformer.tokens || compute.fused;
+  const sizeText = isStandard ? '' : ` for ${most} tokens`;
   // On a GPU the updates are copied to its memory.
   const copies = session.device === 'cpu' ? 0 : use.updateBytes;
   return {
-    key: networkKey(model, `transformer${formsText(forms)}${placesText}`),
+    key: networkKey(model, `transformer${formsText(forms)}${placesText}${sizeText}`),
     need: { bytes: weightBytes(model, source), working: transformerBytes(config, compute, use) + copies },
     load: () =>
       Transformer.load(components.transformer, compute, {
@@ -101,10 +104,22 @@ const narrowestInBands = 1024;
  */
 const bandRows = 384;
 
-/** Measured on the CPU only; a GPU's memory is managed by its own allocator. */
-function bandsOf({ components, session }: OpenedModel): Pick<Compute, 'bandRows'> {
-  const wide = components.transformer.config.hidden >= narrowestInBands;
+/**
+ * Measured on the CPU only; a GPU's memory is managed by its own allocator. Weights that are widened would be widened for
+ * every band.
+ */
+function bandsOf({ components, compute, session }: OpenedModel): Pick<Compute, 'bandRows'> {
+  const wide = components.transformer.config.hidden >= narrowestInBands && compute.precision !== 'f16';
   return session.device === 'cpu' && wide ? { bandRows } : {};
+}
+
+/**
+ * The tokens that attention in plain operators is cut into blocks for: those of an edit of one megapixel with one
+ * reference, and multiples of it where more are used, so that few sizes compile another graph.
+ */
+function mostTokens({ attention }: OpenedModel, { tokens }: TransformerUse): number {
+  const standard = attention.transformer.tokens;
+  return standard * Math.max(1, Math.ceil(tokens / standard));
 }
 
 export class Transformer {

@@ -18,11 +18,15 @@ export function attention(
 ): Var {
   const width = q.dim(-1) as number;
   const factor = scale ?? 1 / Math.sqrt(width / heads);
-  const half = compute.precision === 'f16' ? 'f16' : 'f32';
+  const half = compute.precision === 'f16' && compute.half ? 'f16' : 'f32';
   const [a, b, c] = [q, k, v].map((x) => op.cast(x, half)) as [Var, Var, Var];
   const out = compute.fused
     ? fused(a, b, c, heads, factor, bias && op.cast(bias, half))
-    : plain(a, b, c, heads, factor, bias && op.cast(bias, half));
+    : plain(
+        [a, b, c],
+        { heads, scale: factor, blocks: compute.queryBlocks ?? 1 },
+        bias && op.cast(bias, half),
+      );
   return op.cast(out, 'f32');
 }
 
@@ -35,13 +39,36 @@ function batch(x: Var): Var {
   return x.rank === 3 ? x : op.unsqueeze(x, 0);
 }
 
-function plain(q: Var, k: Var, v: Var, heads: number, scale: number, bias?: Var): Var {
+/** Bytes that one block's scores may take, and as many again their softmax. */
+export const largestScores = 128 * 2 ** 20;
+
+/** Into how many blocks queries are cut so that the scores of one, f32 [H, S/blocks, S], stay below `limit` bytes. */
+export function queryBlocks(
+  { heads, tokens }: { heads: number; tokens: number },
+  limit = largestScores,
+): number {
+  const rows = Math.max(1, Math.floor(limit / (4 * heads * tokens)));
+  return Math.ceil(tokens / rows);
+}
+
+type PlainOptions = { heads: number; scale: number; blocks: number };
+
+/**
+ * Blocks of queries one after the other: a row of scores needs all keys but no other row, so each block's rows are
+ * exactly those of the whole, and only one block's scores [H, S/blocks, T] are in memory.
+ */
+function plain([q, k, v]: [Var, Var, Var], { heads, scale, blocks }: PlainOptions, bias?: Var): Var {
   const width = q.dim(1) as number;
   const split = (x: Var) => op.reshape(x, [x.dim(0), heads, width / heads]); // [S, H, D]
   const query = op.transpose(split(op.mul(q, scale)), [1, 0, 2]); // [H, S, D]
   const key = op.transpose(split(k), [1, 2, 0]); // [H, D, T]
   const value = op.transpose(split(v), [1, 0, 2]); // [H, T, D]
-  const scores = op.matmul(query, key); // [H, S, T]
-  const weights = op.softmax(bias ? op.add(scores, op.reshape(bias, bias.shape.slice(1))) : scores);
-  return op.reshape(op.transpose(op.matmul(weights, value), [1, 0, 2]), [q.dim(0), width]);
+  const biases = bias && op.reshape(bias, bias.shape.slice(1)); // [H or 1, S, T]
+  const attend = (rows: Var, added?: Var) => {
+    const scores = op.matmul(rows, key);
+    return op.matmul(op.softmax(added ? op.add(scores, added) : scores), value);
+  };
+  const added = biases && op.blocksOf(biases, 1, blocks);
+  const parts = op.blocksOf(query, 1, blocks).map((rows, i) => attend(rows, added?.[i])); // [H, S/blocks, D]
+  return op.reshape(op.transpose(op.concat(parts, 1), [1, 0, 2]), [q.dim(0), width]);
 }

@@ -9,6 +9,8 @@ export type LinearOptions = {
   bias?: boolean;
   /** Stays f32 in a network of reduced precision: the thin layers at its ends, where it costs quality and saves nothing. */
   precise?: boolean;
+  /** Its inputs pass f16's 65,504: in f16 they stay f32 even where the device could multiply them in f16. */
+  wide?: boolean;
 };
 
 /** x·Wᵀ + b with W [N, K] as torch.nn.Linear stores it: [S, K] gives [S, N]. */
@@ -72,7 +74,7 @@ function products(
   w: Weights,
   inputs: number,
   sizes: readonly number[],
-  { precise }: LinearOptions,
+  { precise, wide }: LinearOptions,
 ): Product[] {
   const outputs = sizes.reduce((sum, size) => sum + size, 0);
   const reduced = precise ? undefined : w.reduced('weight', outputs, inputs);
@@ -89,10 +91,13 @@ function products(
       (values, i) => (x) => op.matmulBlocks(x, { values, scale: scales![i]!, offset: offsets?.[i] }),
     );
   }
-  if (w.compute.precision === 'f16' && !precise)
-    return cut(w.tensor('weight', [outputs, inputs], 'f16'), sizes, 0).map(
-      (weight) => (x) => op.cast(op.matmulTransposed(op.cast(x, 'f16'), weight), 'f32'),
-    );
+  if (w.compute.precision === 'f16' && !precise) {
+    const weights = cut(w.tensor('weight', [outputs, inputs], 'f16'), sizes, 0);
+    if (w.compute.half && !wide)
+      return weights.map((weight) => (x) => op.cast(op.matmulTransposed(op.cast(x, 'f16'), weight), 'f32'));
+    w.graph.widens = true;
+    return weights.map((weight) => (x) => op.matmulTransposed(x, op.cast(weight, 'f32')));
+  }
   return cut(w.tensor('weight', [outputs, inputs]), sizes, 0).map(
     (weight) => (x) => op.matmulTransposed(x, weight),
   );

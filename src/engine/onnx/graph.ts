@@ -78,6 +78,8 @@ export class Graph {
   readonly initializers = new Map<string, Initializer>();
   /** Values of the inputs that need not be fed. */
   readonly idle = new Map<string, Tensor>();
+  /** Whether weights are stored in f16 and multiplied in f32: session.ts keeps them so. */
+  widens = false;
   /** Every linear layer, in the order of their building. */
   readonly linears: LinearLayer[] = [];
   /** The list that nodes are added to: the graph's own or that of the subgraph being built. */

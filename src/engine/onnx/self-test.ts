@@ -5,49 +5,72 @@
  */
 import { EngineError } from '../errors.ts';
 import type { DeviceName } from './device.ts';
+import { type AttentionShape, attentionKey } from './self-test/attention-cases.ts';
 import type { Case, Need } from './self-test/case.ts';
 import { casesFor } from './self-test/cases.ts';
 import { type Answers, type AskOptions, askInProcess } from './self-test/process.ts';
 import { askAll, type OperatorReport } from './self-test/run.ts';
 
+export type { AttentionShape } from './self-test/attention-cases.ts';
+
 export type SelfTest = {
   device: DeviceName;
   /** Whether the plain operators are right, without which the device is not used. */
   ok: boolean;
-  /** Whether the fused attention and rotary embedding are right; otherwise plain operators stand in. */
-  fused: boolean;
-  /** Whether products in f16 are available and right. */
+  /** Whether products of f16 operands are summed in f32. */
   half: boolean;
+  /** Whether weights in f16 can be widened to f32 in the product. */
+  widened: boolean;
   /** Whether products of eight-bit integers are right. */
   int8: boolean;
   /** Whether products with weights in blocks of eight and of four bits are right. */
   blocks8: boolean;
   blocks4: boolean;
+  /** Abilities whose cases were all right. */
+  passed: readonly Need[];
   report: OperatorReport[];
   /** Why `ok` is false. */
   reason?: string;
 };
 
-const known = new Map<DeviceName, Promise<SelfTest>>();
+/**
+ * Whether fused attention of a shape and fused rotary embedding are right, with operands of f16 or f32; otherwise plain
+ * operators stand in.
+ */
+export function isFused({ passed }: Pick<SelfTest, 'passed'>, shape: AttentionShape, half: boolean): boolean {
+  const key = attentionKey(shape);
+  return passed.includes('rotary') && passed.includes(half ? `half attention ${key}` : `attention ${key}`);
+}
 
-/** The self-test of a device, run once per process. Never throws: faults are in the result. */
-export function selfTest(device: DeviceName, threads = 1): Promise<SelfTest> {
-  const test = known.get(device) ?? examine(device, threads);
-  known.set(device, test);
+const known = new Map<string, Promise<SelfTest>>();
+
+export type Asked = { threads?: number; shapes?: readonly AttentionShape[] };
+
+/**
+ * The self-test of a device, run once per process and set of attention shapes. Never throws: faults are in the result.
+ */
+export function selfTest(device: DeviceName, { threads = 1, shapes = [] }: Asked = {}): Promise<SelfTest> {
+  const key = [device, ...new Set(shapes.map(attentionKey))].join();
+  const test = known.get(key) ?? examine(device, { threads, shapes });
+  known.set(key, test);
   return test;
 }
 
 /** @throws RetouchError `deviceUnusable` when the device is missing or fails an operator that nothing can replace */
-export async function examineDevice(device: DeviceName, threads: number): Promise<SelfTest> {
-  const test = await selfTest(device, threads);
+export async function examineDevice(device: DeviceName, asked: Asked): Promise<SelfTest> {
+  const test = await selfTest(device, asked);
   if (test.ok) return test;
   throw new EngineError('deviceUnusable', `device ${device} cannot be used: ${test.reason}`, { device });
 }
 
-export async function examine(device: DeviceName, threads: number, options?: AskOptions): Promise<SelfTest> {
+export async function examine(
+  device: DeviceName,
+  { threads = 1, shapes = [] }: Asked,
+  options?: AskOptions,
+): Promise<SelfTest> {
   // CPU kernels run in this process anyway: isolating them would gain nothing.
-  if (device === 'cpu') return judge(device, await askHere(casesFor(device), device, threads));
-  return judge(device, await askInProcess(device, threads, options));
+  if (device === 'cpu') return judge(device, await askHere(casesFor(device, shapes), device, threads));
+  return judge(device, await askInProcess(device, { threads, shapes }, options));
 }
 
 export async function askHere(cases: readonly Case[], device: DeviceName, threads: number): Promise<Answers> {
@@ -57,20 +80,19 @@ export async function askHere(cases: readonly Case[], device: DeviceName, thread
 }
 
 export function judge(device: DeviceName, { report, missing }: Answers): SelfTest {
-  const passed = (need: Need) => {
-    const lines = report.filter((line) => line.need === need);
-    return lines.length > 0 && lines.every((line) => line.ok);
-  };
-  const ok = missing === undefined && passed('device');
-  const half = ok && passed('half');
+  const wrong = new Set(report.filter((line) => !line.ok).map((line) => line.need));
+  const right = new Set(report.map((line) => line.need).filter((need) => !wrong.has(need)));
+  const ok = missing === undefined && right.has('device');
+  const passed = ok ? [...right] : [];
   return {
     device,
     ok,
-    half,
-    fused: ok && passed('fused') && (!half || passed('fused half')),
-    int8: ok && passed('int8'),
-    blocks8: ok && passed('blocks8'),
-    blocks4: ok && passed('blocks4'),
+    half: passed.includes('half'),
+    widened: passed.includes('widened'),
+    int8: passed.includes('int8'),
+    blocks8: passed.includes('blocks8'),
+    blocks4: passed.includes('blocks4'),
+    passed,
     report,
     ...(ok ? {} : { reason: missing === undefined ? failures(report) : `it is not there: ${tail(missing)}` }),
   };

@@ -62,6 +62,15 @@ function toRuntime(value: Tensor): ort.Tensor {
   return new ort.Tensor(typeNames[value.dtype] as 'float32', value.data as Float32Array, value.dims);
 }
 
+/**
+ * Leaves a weight in f16 until the run: folding its Cast to f32 into the weight, which both optimisers do when a
+ * session is made, would double the memory it takes. Small tensors (norms, biases) are folded as ever.
+ */
+const keepHalfWeights = {
+  constant_folding_max_output_size_in_bytes: String(2 ** 18),
+  disable_specified_optimizers: 'FuseFp16InitializerToFp32NodeTransformer',
+};
+
 export class Session {
   readonly graph: Graph;
   private readonly inner: ort.InferenceSession;
@@ -96,6 +105,7 @@ export class Session {
             // Segments take turns: a pool that spins after its turn would steal the cores of the next one.
             force_spinning_stop: '1',
           },
+          ...(graph.widens ? { optimization: keepHalfWeights } : {}),
         },
       });
       return new Session(graph, inner);

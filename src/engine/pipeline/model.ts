@@ -17,7 +17,8 @@ import {
 import type { Loadable, Loading } from '../networks/loadable.ts';
 import { type OpenedModel, openModelFiles } from '../networks/opened-model.ts';
 import type { Residents } from '../networks/residents.ts';
-import { type TextEncoder, textEncoder, textTokens } from '../networks/text-encoder.ts';
+import { type TextEncoder, textEncoder } from '../networks/text-encoder.ts';
+import { imageTokens, textTokens } from '../networks/token-counts.ts';
 import type { ToolSource } from '../networks/tool-source.ts';
 import { type Transformer, transformer } from '../networks/transformer.ts';
 import type { Plan } from '../plan.ts';
@@ -64,7 +65,8 @@ export class Model {
    */
   async *warmUp(): Loading<void> {
     const { plan, opened, residents } = this;
-    const tokens = textTokens(opened.components) + this.imageTokens(plan) * (1 + plan.references.length);
+    const tokens =
+      textTokens(opened.components) + imageTokens(opened.components, plan) * (1 + plan.references.length);
     const text = this.textLoadable();
     const decoder = this.decoderLoadable(plan, plan.decoder);
     const encoder = plan.references.length > 0 ? [imageEncoder(opened, plan)] : [];
@@ -166,16 +168,12 @@ export class Model {
 
   /** A face is worked on at a size of about one megapixel with itself as reference, whatever the image's size. */
   private checkFacesFit(): void {
+    const { components } = this.opened;
     for (const size of preferredSizes) {
-      const tokens = textTokens(this.opened.components) + 2 * this.imageTokens(size);
+      const tokens = textTokens(components) + 2 * imageTokens(components, size);
       this.residents.checkFits(imageEncoder(this.opened, size));
       this.residents.checkFits(this.transformerLoadable(tokens));
     }
-  }
-
-  private imageTokens({ width, height }: Size): number {
-    const side = 2 * this.opened.components.autoencoder.config.stride;
-    return Math.ceil(width / side) * Math.ceil(height / side);
   }
 }
 

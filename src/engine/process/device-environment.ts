@@ -1,16 +1,39 @@
 /** How the child of an engine is confined to one of several devices of a kind: by what the driver reads. */
+import path from 'node:path';
+import { EngineError } from '../errors.ts';
+import type { DeviceName } from '../onnx/device.ts';
 
-/** Names of the driver's variables by device; devices without one have a single adapter, chosen by the system. */
-const variables: Readonly<Record<string, string>> = { cuda: 'CUDA_VISIBLE_DEVICES' };
+type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Numbers count the devices that this process may use, as CUDA does: `CUDA_VISIBLE_DEVICES=2,3` makes device 1 the card 3. */
+/** @throws RetouchError `deviceUnusable` when the environment names too few Vulkan drivers for the number */
 export function deviceEnvironment(
-  device: string,
+  device: DeviceName,
   index: number,
-  env: Readonly<Record<string, string | undefined>>,
+  env: Environment,
 ): Record<string, string> {
-  const name = variables[device];
-  if (name === undefined) return {};
-  const visible = env[name] ? env[name].split(',') : [];
-  return { [name]: visible[index]?.trim() ?? String(index) };
+  if (device === 'cuda') return { CUDA_VISIBLE_DEVICES: cudaCard(index, env) };
+  return device === 'webgpu' ? vulkanDriver(index, env) : {};
+}
+
+/** Numbers count the cards that this process may use, as CUDA does: `CUDA_VISIBLE_DEVICES=2,3` makes 1 the card 3. */
+function cudaCard(index: number, { CUDA_VISIBLE_DEVICES: visible }: Environment): string {
+  const cards = visible ? visible.split(',') : [];
+  return cards[index]?.trim() ?? String(index);
+}
+
+/**
+ * ONNX Runtime takes the adapter that Dawn prefers and has no option for another one. On Linux each driver is a file, so
+ * that adapters of different drivers can be told apart; several cards of one driver cannot.
+ */
+function vulkanDriver(index: number, { VK_DRIVER_FILES: files }: Environment): Record<string, string> {
+  const drivers = files ? files.split(path.delimiter) : [];
+  const driver = drivers[index];
+  if (driver !== undefined) return { VK_DRIVER_FILES: driver };
+  if (index === 0) return {};
+  throw new EngineError(
+    'deviceUnusable',
+    `device webgpu:${index} cannot be used: VK_DRIVER_FILES names ${drivers.length} Vulkan drivers, expected at least ${index + 1}. ` +
+      'It lists their JSON files, such as /usr/share/vulkan/icd.d/nvidia_icd.json, separated by colons; cards that share a driver cannot be told apart.',
+    { device: `webgpu:${index}` },
+  );
 }

@@ -4,7 +4,8 @@
  *
  * - int8: `name.i8` and `name.scale` (columns.ts);
  * - int4 and int8-blocks: `name.blocks`, `name.scale` and where there are offsets `name.offset` (blocks.ts);
- * - otherwise, if the checkpoint's blocks are of a kind the runtime does not know: `name` itself, as floats.
+ * - f16, where the checkpoint stores another type, and otherwise if its blocks are of a kind that the runtime does not know:
+ *   `name` itself, as floats.
  */
 import fs from 'node:fs';
 import path from 'node:path';
@@ -81,7 +82,7 @@ export type Written = { done: number; total: number };
  * every layer. The file is written under a temporary name and renamed when complete, so a crash leaves no
  * incomplete cache. Returns undefined and writes nothing when the checkpoint needs no conversion.
  *
- * @throws RetouchError `cacheFull` when the disk has no room for it
+ * @throws RetouchError `cacheFull` when the disk has no room for it, `precisionUnsupported` when a weight overflows in f16
  */
 export function* openPrepared(
   source: WeightSource,
@@ -162,17 +163,37 @@ function layerOf(
       },
     };
   }
-  if (!parts.some(({ dtype }) => isBlockType(dtype))) return undefined;
   const half = precision === 'f16' && !precise;
+  if (!needsFloats(parts, precision, half)) return undefined;
   return {
     tensors: [{ name: weight, dtype: half ? 'F16' : 'F32', shape: [outputs, inputs] }],
     *make() {
       for (const { part } of source.pieces(weight)) {
         const floats = readFinite(part);
-        yield half ? new Float16Array(floats) : floats;
+        yield half ? toHalf(part, floats) : floats;
       }
     },
   };
+}
+
+/**
+ * Whether a layer's own tensors cannot be used: blocks that the runtime does not know; in f16 whatever the runtime would have
+ * to convert, which it would do in the run or, when a session is made, for all layers at once in the host's memory.
+ */
+function needsFloats(parts: readonly TensorEntry[], precision: PrecisionName, half: boolean): boolean {
+  if (precision !== 'f16') return parts.some(({ dtype }) => isBlockType(dtype));
+  return parts.some(({ dtype, scale }) => scale || dtype !== (half ? 'F16' : 'F32'));
+}
+
+function toHalf(part: TensorEntry, floats: Float32Array): Float16Array {
+  const half = new Float16Array(floats);
+  const at = half.findIndex((value) => !Number.isFinite(value));
+  if (at < 0) return half;
+  throw new EngineError(
+    'precisionUnsupported',
+    `tensor ${part.name} of ${part.file} holds ${floats[at]}, beyond f16's 65504: choose another precision`,
+    { path: part.file, tensor: part.name },
+  );
 }
 
 function readFinite(part: TensorEntry): Float32Array {

@@ -12,13 +12,20 @@ import type { PrecisionName, PreparedLinear, PreparedWeights } from './prepared.
 import type { WeightSource } from './source.ts';
 import type { TensorEntry } from './stored.ts';
 
-/** How a network computes: `precision` is that of its matrix products; everything between them is f32. */
+/** How a network computes: `precision` is that of its linear layers; everything between them is f32. */
 export type Compute = {
   precision: PrecisionName;
+  /**
+   * In f16, multiply operands of f16, on a device that sums their products in f32. Otherwise weights are stored in f16
+   * and widened to f32 in the product.
+   */
+  half?: boolean;
   /** Use ONNX Runtime's fused attention and rotary embedding; plain operators where a device gets them wrong. */
   fused: boolean;
   /** The largest number of rows that the row-wise parts of a transformer's block compute at once; all by default. */
   bandRows?: number;
+  /** Blocks of queries that attention in plain operators is computed in, one after the other; one by default. */
+  queryBlocks?: number;
   /** Layers, by path, that take more than a low-rank update. */
   forms?: UpdateForms;
   /** Where blocks attend to guide pictures; nowhere by default. */

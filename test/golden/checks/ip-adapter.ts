@@ -12,6 +12,7 @@ import { openCheckpoint } from '../../../src/engine/weights/checkpoint.ts';
 import { fluxDialects } from '../../../src/engine/weights/dialects/flux.ts';
 import { joinFloats } from '../../../src/engine/weights/floats.ts';
 import { WeightSource } from '../../../src/engine/weights/source.ts';
+import type { Compute } from '../../../src/engine/weights/weights.ts';
 import { goldenFile, openGolden } from '../data.ts';
 import { type Compared, compared, Tensors } from './check.ts';
 import { finish } from './flux.ts';
@@ -31,11 +32,15 @@ export class GuidedTransformer {
     this.setup = setup;
   }
 
-  static async load(setup: { device: DeviceName; fused: boolean }): Promise<GuidedTransformer> {
+  static async load(
+    setup: { device: DeviceName; fused: boolean },
+    cached?: Pick<Compute, 'precision'> & { preparedFile: string },
+  ): Promise<GuidedTransformer> {
     const source = new WeightSource(openCheckpoint(goldenFile('flux_tiny.safetensors')), fluxDialects);
     const places = ['attention', 'residual'] as const;
-    const compute = { precision: 'f32', fused: setup.fused, places } as const;
-    const options = { device: setup.device, threads: 1 };
+    const { precision = 'f32', ...file } = cached ?? {};
+    const compute = { precision, fused: setup.fused, places } as const;
+    const options = { device: setup.device, threads: 1, ...file };
     const loading = Transformer.load({ source, config: fluxConfig(source) }, compute, options);
     return new GuidedTransformer(await finish(loading), setup);
   }

@@ -16,6 +16,11 @@ export function i64(graph: Graph, values: readonly (number | bigint)[], shape = 
   return graph.constant('i64', shape, bytesOf(BigInt64Array.from(values.map(BigInt))));
 }
 
+/** Numbers rounded to f16. */
+export function f16(graph: Graph, values: Float32Array, shape: readonly number[]): Var {
+  return graph.constant('f16', shape, bytesOf(new Uint8Array(new Float16Array(values).buffer)));
+}
+
 /** A scalar of the type given; f16 scalars are limited to values that f16 holds exactly enough for a constant. */
 export function scalar(graph: Graph, value: number, dtype: DType): Var {
   if (dtype === 'f32') return graph.constant('f32', [], bytesOf(Float32Array.of(value)));

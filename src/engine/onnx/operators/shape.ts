@@ -9,6 +9,7 @@ import {
   scaleDim,
   shapeText,
   sizeOf,
+  symbol,
 } from '../dim.ts';
 import { graphError, type Var } from '../graph.ts';
 import { i64, scalar } from './constant.ts';
@@ -130,6 +131,47 @@ export function takeBlock(x: Var, from: Var, to: Var, shape: readonly [Dim, Dim]
   if (x.rank !== 2) throw graphError(`takeBlock takes a matrix, got ${x}`);
   return x.graph.emit('Slice', [x, from, to], [{ dtype: x.dtype, shape }])[0]!;
 }
+
+/**
+ * An axis cut into `count` blocks whose sizes differ by one at most, block i from ⌊i·size/count⌋: the size is known only
+ * when the graph runs. `concat` of the blocks has the axis's size again.
+ */
+export function blocksOf(x: Var, axis: number, count: number): Var[] {
+  if (count === 1) return [x];
+  const size = x.dim(axis);
+  const bounds = boundsOf(x, axis, count);
+  return Array.from({ length: count }, (_, i) => {
+    // The last block's size is what the others leave, so that all of them add up to the axis.
+    const length = i < count - 1 ? symbol(`${size}/${count}.${i}`) : restOf(size, count);
+    const shape = x.shape.map((dim, at) => (at === axis ? length : dim));
+    const inputs = [x, bounds[i]!, bounds[i + 1]!, i64(x.graph, [axis])];
+    return x.graph.emit('Slice', inputs, [{ dtype: x.dtype, shape }])[0]!;
+  });
+}
+
+function restOf(size: Dim, count: number): Dim {
+  const others = Array.from({ length: count - 1 }, (_, i) => scaleDim(symbol(`${size}/${count}.${i}`), -1));
+  return addDims(size, ...others);
+}
+
+/** i64 [1] each; all axes of one size in a graph or subgraph share them. */
+function boundsOf(x: Var, axis: number, count: number): Var[] {
+  const key = `${x.dim(axis)}/${count}`;
+  const known = shared.get(x.graph.place) ?? new Map<string, Var[]>();
+  shared.set(x.graph.place, known);
+  const found = known.get(key);
+  if (found) return found;
+  const one = [{ dtype: 'i64', shape: [1] }] as const;
+  const [size] = x.graph.emit('Shape', [x], one, { start: axis, end: axis + 1 });
+  const bounds = Array.from({ length: count + 1 }, (_, i) => {
+    const [product] = x.graph.emit('Mul', [size!, i64(x.graph, [i])], one);
+    return x.graph.emit('Div', [product!, i64(x.graph, [count])], one)[0]!;
+  });
+  known.set(key, bounds);
+  return bounds;
+}
+
+const shared = new WeakMap<object, Map<string, Var[]>>();
 
 /** Columns of `value` before and after those of a matrix. */
 export function padColumns(x: Var, before: number, after: number, value = 0): Var {

@@ -5,6 +5,7 @@
 import type { DeviceName } from '../device.ts';
 import type { Var } from '../graph.ts';
 import * as op from '../operators/index.ts';
+import { type AttentionShape, attentionCases } from './attention-cases.ts';
 import { type Case, exact } from './case.ts';
 import { fusedCases } from './fused-cases.ts';
 import { imageCases } from './image-cases.ts';
@@ -150,6 +151,19 @@ const movements: Case[] = [
   },
   {
     ...device,
+    operator: 'Slice (blocks)',
+    inputs: [pattern([2, 197, 40], 1)],
+    build: (x) => op.concat(op.blocksOf(x, 1, 5).toReversed(), 1),
+    expected: (x) => {
+      const bounds = [0, 39, 78, 118, 157, 197];
+      const rows = [4, 3, 2, 1, 0].flatMap((block) =>
+        Array.from({ length: bounds[block + 1]! - bounds[block]! }, (_, i) => bounds[block]! + i),
+      );
+      return Values.of(x.shape, (h, s, d) => x.at(h!, rows[s!]!, d!));
+    },
+  },
+  {
+    ...device,
     operator: 'Pad',
     inputs: [tokens],
     build: (x) => op.padColumns(x, 3, 1, 1),
@@ -166,7 +180,16 @@ const movements: Case[] = [
 
 const all = [...arithmetic, ...products, ...movements, ...imageCases, ...fusedCases];
 
-/** Cases that a device cannot do without come first. No f16 is computed on the CPU, and eight bits nowhere else. */
-export function casesFor(device: DeviceName): Case[] {
-  return all.filter(({ need }) => (device === 'cpu' ? !need.endsWith('half') : need !== 'int8'));
+/**
+ * Cases that a device cannot do without come first, f16 last. No operands of f16 are multiplied on the CPU, and no integers
+ * of eight bits elsewhere.
+ */
+export function casesFor(device: DeviceName, shapes: readonly AttentionShape[] = []): Case[] {
+  const cpu = device === 'cpu';
+  const fits = ({ need }: Case) => (cpu ? need !== 'half' : need !== 'int8');
+  return [
+    ...all.filter(fits),
+    ...attentionCases(shapes, false),
+    ...(cpu ? [] : attentionCases(shapes, true)),
+  ];
 }

@@ -3,6 +3,7 @@
  * it is at, so that its parent knows what ended it.
  */
 import type { DeviceName } from '../device.ts';
+import type { AttentionShape } from './attention-cases.ts';
 import { casesFor } from './cases.ts';
 import { askAll, type OperatorReport, open } from './run.ts';
 
@@ -12,7 +13,7 @@ export type FromChild =
   | { type: 'answer'; line: OperatorReport }
   | { type: 'done' };
 
-const [device, threads, numbers] = process.argv.slice(2) as [DeviceName, string, string];
+const [device, threads, numbers, shapes] = process.argv.slice(2) as [DeviceName, string, string, string];
 const send = (message: FromChild) =>
   new Promise<void>((resolve) => void process.send?.(message, undefined, undefined, () => resolve()));
 
@@ -24,7 +25,7 @@ try {
   await send({ type: 'missing', reason: cause instanceof Error ? cause.message : String(cause) });
   process.exit(0);
 }
-const cases = casesFor(device);
+const cases = casesFor(device, JSON.parse(shapes) as AttentionShape[]);
 const asked = numbers.split(',').map((index) => cases[Number(index)]!);
 for await (const step of askAll(asked, device, Number(threads))) {
   if ('asking' in step) await send({ type: 'asking', index: cases.indexOf(step.asking) });

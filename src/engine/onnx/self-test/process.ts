@@ -6,9 +6,10 @@ import { fork } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { childEnvironment } from '../../../child-environment.ts';
 import type { DeviceName } from '../device.ts';
+import type { AttentionShape } from './attention-cases.ts';
 import { casesFor } from './cases.ts';
 import type { FromChild } from './child.ts';
-import { noAnswer, type OperatorReport } from './run.ts';
+import { isSettled, noAnswer, type OperatorReport } from './run.ts';
 
 export type Answers = {
   report: OperatorReport[];
@@ -19,7 +20,10 @@ export type Answers = {
 export type AskOptions = {
   /** The child's program; tests give a scripted one. */
   module?: URL;
-  /** Milliseconds that one operator may take: compiling its shaders takes a software device seconds. */
+  /**
+   * Milliseconds that one operator may take: compiling its shaders takes a software device seconds. Fused attention, which
+   * plain operators can replace, may take half of them.
+   */
   patience?: number;
 };
 
@@ -29,15 +33,17 @@ const defaultModule = new URL(import.meta.url.endsWith('.ts') ? './child.ts' : '
 
 export async function askInProcess(
   device: DeviceName,
-  threads: number,
+  { threads, shapes }: { threads: number; shapes: readonly AttentionShape[] },
   options: AskOptions = {},
 ): Promise<Answers> {
-  const cases = casesFor(device);
+  const cases = casesFor(device, shapes);
   const report: OperatorReport[] = [];
   let numbers = cases.map((_, index) => index);
   while (numbers.length > 0) {
     let at = numbers[0]!;
-    const end = await oneProcess([device, String(threads), numbers.join()], options, (message) => {
+    const args = [device, String(threads), numbers.join(), JSON.stringify(shapes)];
+    const isSlow = () => cases[at]!.need.includes('attention');
+    const end = await oneProcess(args, { ...options, halve: isSlow }, (message) => {
       if (message.type === 'asking') at = message.index;
       if (message.type === 'answer') report.push(message.line);
     });
@@ -46,14 +52,14 @@ export async function askInProcess(
     report.push(noAnswer(cases[at]!, end.crash));
     const settled = report.filter((line) => !line.ok).map((line) => line.need);
     if (settled.includes('device')) break;
-    numbers = numbers.filter((index) => index > at && !settled.includes(cases[index]!.need));
+    numbers = numbers.filter((index) => index > at && !isSettled(cases[index]!.need, settled));
   }
   return { report };
 }
 
 function oneProcess(
   args: string[],
-  { module = defaultModule, patience = 60_000 }: AskOptions,
+  { module = defaultModule, patience = 60_000, halve }: AskOptions & { halve: () => boolean },
   hear: (message: FromChild) => void,
 ): Promise<End> {
   const { promise, resolve } = Promise.withResolvers<End>();
@@ -71,18 +77,19 @@ function oneProcess(
   let timer: NodeJS.Timeout | undefined;
   const wait = () => {
     clearTimeout(timer);
+    const time = halve() ? patience / 2 : patience;
     timer = setTimeout(() => {
-      end ??= { crash: `no answer within ${patience / 1000} s` };
+      end ??= { crash: `no answer within ${time / 1000} s` };
       child.kill('SIGKILL');
-    }, patience);
+    }, time);
   };
   wait();
   child.on('message', (message: FromChild) => {
-    wait();
     if (message.type === 'done') end = 'done';
     else if (message.type === 'missing')
       end = { missing: [message.reason, ...warnings.slice(0, 1)].join('; ') };
     else hear(message);
+    wait();
   });
   const finish = (otherwise: string) => {
     clearTimeout(timer);

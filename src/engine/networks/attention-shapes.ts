@@ -1,0 +1,60 @@
+/** The attention of each of a model's networks: what a device's self-test asks, and how each is computed by its answers. */
+import { queryBlocks } from '../nn/attention.ts';
+import { type AttentionShape, isFused, type SelfTest } from '../onnx/self-test.ts';
+import type { WeightSource } from '../weights/source.ts';
+import type { Compute } from '../weights/weights.ts';
+import type { Components } from './components.ts';
+import { imageTokens, standardTokens, textTokens } from './token-counts.ts';
+
+export type NetworkName = 'transformer' | 't5' | 'clip' | 'encoder' | 'decoder';
+
+export type NetworkAttention = AttentionShape & { heads: number };
+
+type Always = 'transformer' | 't5' | 'clip';
+
+/** An autoencoder's halves may be without attention. */
+export type AttentionShapes = Record<Always, NetworkAttention> &
+  Partial<Record<NetworkName, NetworkAttention>>;
+
+/** At the sizes of an edit of one megapixel with one reference. */
+export function attentionShapes(components: Components): AttentionShapes {
+  const { transformer, t5, clip, autoencoder } = components;
+  const shape = (heads: number, width: number, tokens: number, bias: AttentionShape['bias']) => ({
+    ...{ heads, headWidth: width / heads },
+    ...{ tokens, bias },
+  });
+  const { config, source } = autoencoder;
+  const positions = 4 * imageTokens(components, { width: 1024, height: 1024 });
+  const half = (name: 'encoder' | 'decoder', width: number) =>
+    hasAttention(source, name) ? { [name]: shape(1, width, positions, 'none') } : {};
+  return {
+    transformer: shape(
+      transformer.config.heads,
+      transformer.config.hidden,
+      standardTokens(components),
+      'none',
+    ),
+    t5: shape(t5.config.heads, t5.config.heads * t5.config.headDim, textTokens(components), 'heads'),
+    clip: shape(clip.config.heads, clip.config.hidden, clip.config.positions, 'causal'),
+    ...half('encoder', config.channels.at(-1)!),
+    ...half('decoder', config.decoderChannels.at(-1)!),
+  };
+}
+
+function hasAttention(source: WeightSource, half: 'encoder' | 'decoder'): boolean {
+  return source.hasAny(`${half}.mid.attn_1.q.weight`);
+}
+
+/**
+ * How a network computes its attention: fused where the self-test found that right, else in as many blocks of queries as
+ * keep a block's scores small.
+ */
+export function attentionCompute(
+  { precision, half = false }: Compute,
+  test: Pick<SelfTest, 'passed'>,
+  shape: NetworkAttention | undefined,
+): Pick<Compute, 'fused' | 'queryBlocks'> {
+  if (!shape) return { fused: false };
+  if (isFused(test, shape, precision === 'f16' && half)) return { fused: true };
+  return { fused: false, queryBlocks: queryBlocks(shape) };
+}
