@@ -58,9 +58,9 @@ export const settings = {
   device: {
     about: 'Where the model runs: cpu, webgpu or cuda; cuda:1 and webgpu:1 are the second GPU.',
     expected: `${deviceNames}, with a number (cuda:1) where there are several`,
-    initial: { device: 'cpu', index: 0 } as EngineDevice,
-    read: readDevice,
-  } satisfies Setting<EngineDevice>,
+    initial: 'cpu',
+    read: (value) => (readDevices(value)?.length === 1 ? value : undefined),
+  } satisfies Setting<string>,
   engines: integer(0, 0, 1024, 'Engines that make images side by side on the device; 0 is one.'),
   devices: {
     about: 'An engine for each of these devices, such as cpu,webgpu; takes the place of device and engines.',
@@ -174,7 +174,7 @@ export function loadConfig({ env, flags = {} }: ConfigSources): Config {
   const dataDir = config.dataDir === '' ? homeDataDir() : resolve(config.dataDir);
   refuseBoth(config);
   const modelsDir = config.modelsDir === '' ? join(dataDir, 'models') : resolve(config.modelsDir);
-  const { device, index: deviceIndex } = config.devices[0] ?? config.device;
+  const { device, index: deviceIndex } = config.devices[0] ?? readDevices(config.device)![0]!;
   const publicUrl = config.publicUrl.replace(/\/+$/, '');
   return { ...config, device, deviceIndex, dataDir, modelsDir, publicUrl };
 }
@@ -294,11 +294,6 @@ function readAliases(value: string): Record<string, string> | undefined {
   const pairs = readList(value)?.map((pair) => pair.split('='));
   if (!pairs?.every((pair) => pair.length === 2 && pair.every((air) => air !== ''))) return undefined;
   return Object.fromEntries(pairs);
-}
-
-function readDevice(value: string): EngineDevice | undefined {
-  const found = readDevices(value);
-  return found?.length === 1 ? found[0] : undefined;
 }
 
 /** `cpu,cpu` are `cpu:0,cpu:1`. */

@@ -105,7 +105,9 @@ it('the same request gives the same bytes whichever engine makes it, and however
 
 it.each([
   [['--devices', 'cpu,gpu'], /--devices is 'cpu,gpu'; expected devices separated by commas/],
-  [['--devices', 'webgpu:1'], /--devices is 'webgpu:1'; expected devices/],
+  [['--devices', 'webgpu:one'], /--devices is 'webgpu:one'; expected devices/],
+  [['--device', 'cuda,cpu'], /--device is 'cuda,cpu'; expected cpu, webgpu or cuda/],
+  [['--device', 'webgpu:1'], /VK_DRIVER_FILES names \d+ Vulkan drivers, expected at least 2/],
   [['--devices', 'cpu:0,cpu:0'], /--devices is 'cpu:0,cpu:0'; expected devices/],
   [['--devices', 'cpu', '--engines', '2'], /Both --devices and --engines are given; expected one of the two/],
   [['--device', 'webgpu', '--engines', '2'], /--engines is 2; expected 1 on webgpu/],

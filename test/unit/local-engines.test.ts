@@ -1,3 +1,4 @@
+import { delimiter } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { EngineEvent, Plan } from '../../src/engine/plan.ts';
 import { deviceEnvironment } from '../../src/engine/process/device-environment.ts';
@@ -150,4 +151,16 @@ it('the child of a CUDA engine sees its card alone, counted among those that the
     CUDA_VISIBLE_DEVICES: '3',
   });
   expect(deviceEnvironment('cpu', 1, { CUDA_VISIBLE_DEVICES: '2' })).toEqual({});
+});
+
+it('the child of a WebGPU engine loads the driver of its number among those that VK_DRIVER_FILES names', () => {
+  const two = { VK_DRIVER_FILES: ['/one.json', '/two.json'].join(delimiter) };
+  expect([0, 1].map((index) => deviceEnvironment('webgpu', index, two))).toEqual([
+    { VK_DRIVER_FILES: '/one.json' },
+    { VK_DRIVER_FILES: '/two.json' },
+  ]);
+  expect(deviceEnvironment('webgpu', 0, {})).toEqual({});
+  expect(() => deviceEnvironment('webgpu', 2, two)).toThrow(
+    'device webgpu:2 cannot be used: VK_DRIVER_FILES names 2 Vulkan drivers, expected at least 3',
+  );
 });

@@ -33,11 +33,14 @@ const transposed = (w: Values) => reference.transpose(w, [1, 0]);
 /** Weights as a network of FLUX.1's width has them: their outputs are near 1. */
 const deepWeights = () => pattern([24, longest], 2, Math.sqrt(2 / longest)).map(Math.f16round);
 
+/** Sums of so many products in f32, which cancel in part: 5e-6 was seen. */
+const deepSums = 1e-4;
+
 const half: Case[] = [
   {
     operator: `Gemm (f16 weights widened to f32, sums of ${longest})`,
     need: 'widened',
-    tolerance: exact,
+    tolerance: deepSums,
     get inputs() {
       return [pattern([9, longest], 1)];
     },
