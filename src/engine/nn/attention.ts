@@ -40,7 +40,7 @@ function batch(x: Var): Var {
 }
 
 /** Bytes that one block's scores may take, and as many again their softmax. */
-export const largestScores = 128 * 2 ** 20;
+const largestScores = 128 * 2 ** 20;
 
 /** Into how many blocks queries are cut so that the scores of one, f32 [H, S/blocks, S], stay below `limit` bytes. */
 export function queryBlocks(

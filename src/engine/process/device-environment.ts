@@ -1,7 +1,7 @@
 /** How the child of an engine is confined to one of several devices of a kind: by what the driver reads. */
 import path from 'node:path';
 import { EngineError } from '../errors.ts';
-import type { DeviceName } from '../onnx/device.ts';
+import type { DeviceName } from '../plan.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
