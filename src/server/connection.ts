@@ -97,7 +97,7 @@ export class Connection implements Line {
     socket.on('ping', () => this.#idle.refresh());
     socket.on('pong', (data) => this.#onPong(Number(data.toString())));
     socket.on('close', () => this.#onClose());
-    socket.on('error', (error) => parts.log.debug('A WebSocket broke.', { reason: error.message }));
+    socket.on('error', (error) => this.#onError(error));
   }
 
   /** Resolves when every received task was answered and the client had time to read the answers. */
@@ -361,6 +361,12 @@ export class Connection implements Line {
     this.#close(closeCodes.normal, 'no message came for two minutes');
   }
 
+  /** The library has begun to close the connection, with the code of the protocol's error. */
+  #onError({ message }: Error): void {
+    this.#parts.log.debug('A WebSocket broke.', { reason: message });
+    this.#terminateLater();
+  }
+
   #onClose(): void {
     clearTimeout(this.#idle);
     clearInterval(this.#heartbeat);
@@ -372,7 +378,11 @@ export class Connection implements Line {
   #close(code: number, reason: string): void {
     this.#end ??= () => this.#socket.close(code, reason);
     this.wake();
-    // Does not wait for a client that does not answer the closing handshake.
+    this.#terminateLater();
+  }
+
+  /** Does not wait for a client that does not answer the closing handshake. */
+  #terminateLater(): void {
     setTimeout(() => this.#socket.terminate(), closeTime).unref();
   }
 }

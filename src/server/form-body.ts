@@ -26,6 +26,8 @@ export function readFormBody(body: Uint8Array, contentType: string): Promise<For
         (name: string, file: BusboyFileStream, _filename: string, _encoding: string, type: string) => {
           const place = fields.push({ name, value: '' }) - 1;
           const chunks: Buffer[] = [];
+          // A body that ends within a file is an error of the file's stream, and nobody else listens to it.
+          file.on('error', (error) => refuse(error.message));
           file.on('data', (chunk: Buffer) => chunks.push(chunk));
           file.on('end', () => {
             const bytes = Buffer.concat(chunks);

@@ -1,6 +1,7 @@
 /** The Fastify server: its plugins, its limits, and one shape for every error. */
 
 import type { IncomingMessage } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import {
   type FastifyInstance,
   type FastifyReply,
@@ -21,6 +22,7 @@ import type { ModelStore } from '../store/models.ts';
 import type { StorageProbe } from '../store/storage-probe.ts';
 import type { Sources } from '../tasks/inputs/image-source.ts';
 import type { TaskService } from '../tasks/service.ts';
+import { Acceptors, acceptorOptions, requireFreePort } from './acceptors.ts';
 import { Addresses, normalize, pathOf } from './addresses.ts';
 import { answer, whenAnswered } from './answer.ts';
 import { createGate, isAdmitted } from './auth.ts';
@@ -168,10 +170,23 @@ export function createServer({
   return server;
 }
 
-/** The address it listens on. Throws `listenFailed`. */
-export async function listen(server: FastifyInstance, { host, port }: Config): Promise<string> {
+export type Listening = {
+  /** Address that it listens on: `http://127.0.0.1:7100`. */
+  url: string;
+  /** Takes no new connections; resolves when those that are open have ended. */
+  close(): Promise<void>;
+};
+
+/** Throws `listenFailed`. */
+export async function listen(server: FastifyInstance, { host, port }: Config): Promise<Listening> {
   try {
-    return await server.listen({ host, port });
+    await requireFreePort(host, port);
+    const url = await server.listen({ host, port, ...acceptorOptions });
+    const acceptors = await Acceptors.open(server.server, server.addresses() as AddressInfo[]);
+    const close = async () => {
+      await Promise.all([acceptors.close(), server.close()]);
+    };
+    return { url, close };
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     const reason = code === 'EADDRINUSE' ? 'another program listens there' : (code ?? message);

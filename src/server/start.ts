@@ -43,7 +43,7 @@ export async function startServer(config: Config, options: StartOptions = {}): P
   requireKeys(config, keys.list().length);
   const server = createServer({ ...parts, config, log });
   options.extend?.(server, parts, log);
-  const url = await listen(server, config);
+  const { url, close: stopListening } = await listen(server, config);
   await parts.start();
   const close = async () => {
     queue.announceEnd();
@@ -55,7 +55,7 @@ export async function startServer(config: Config, options: StartOptions = {}): P
       // Connections still open now wait for a slow client or for an image that will not be made.
       setTimeout(() => server.server.closeAllConnections(), answerTime);
     }, config.shutdownTimeout * 1000);
-    await server.close();
+    await stopListening();
     clearTimeout(timeUp);
     service.close();
     const grace = Math.max(0, deadline - performance.now());

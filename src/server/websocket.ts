@@ -52,6 +52,13 @@ const plugin: FastifyPluginAsync<WebSocketOptions> = async (server, options) => 
   const keyCheck = setInterval(() => checkKeys(open, log), times.keyCheck).unref();
   await server.register(websocketPlugin, {
     options: { maxPayload: config.bodyLimit, perMessageDeflate: false },
+    errorHandler: (error, socket) => {
+      // Broken frames and broken lines are the client's: ws closes with the code of the fault, and Connection waits for that.
+      const { code = '' } = error as NodeJS.ErrnoException;
+      if (/^(WS_ERR_|E[A-Z]+$)/.test(code)) return;
+      log.error('A WebSocket failed because of a bug.', { error });
+      socket.terminate();
+    },
     preClose: async () => {
       clearInterval(keyCheck);
       // Running tasks may still be answered, within the shutdown's time limit.

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { type Answer, editTask, ServerProcess, type Task } from '../e2e/server-process.ts';
+import { createRandom } from './random.ts';
 
 const script = fileURLToPath(new URL('../fixtures/scripted-server.ts', import.meta.url));
 
@@ -27,17 +28,6 @@ export type SoakReport = {
   /** Requests of which at least one image ended in an error; no request is at fault. */
   failedRequests: number;
 };
-
-/** mulberry32: uniform in 0..1, the same each time for a seed. */
-function createRandom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 export async function until<T>(look: () => T | Promise<T>): Promise<NonNullable<T>> {
   for (;;) {

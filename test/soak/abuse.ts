@@ -1,0 +1,123 @@
+/**
+ * Requests that no honest client sends, and WebSockets all at once, against a server of a real process with little memory
+ * and few descriptors, while another thread asks for /health.
+ */
+
+import { readdir, readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { ServerProcess } from '../e2e/server-process.ts';
+import { type HealthTimes, startProbe } from './health-probe.ts';
+import { HeldSockets, misbehave } from './hostile-client.ts';
+import { hostileRequest } from './hostile-requests.ts';
+import { Dice } from './random.ts';
+
+const script = fileURLToPath(new URL('../fixtures/scripted-server.ts', import.meta.url));
+
+export const heapLimit = 512;
+export const descriptorLimit = 256;
+const key = 'a-key-of-this-run';
+
+export type Abuse = { dataDir: string; requests: number; sockets: number; seed: number };
+
+type Held = { descriptors: number; rss: number };
+
+export type AbuseReport = {
+  /** Of the requests by status; those that got none are under 0. */
+  statuses: Record<number, number>;
+  upgraded: number;
+  health: HealthTimes;
+  /** After a tenth of the load, which compiles the code and starts the engine. */
+  before: Held;
+  most: Held;
+  after: Held;
+  /** Lines of the server's log about its own faults. */
+  faults: string[];
+  /** It ended before it was told to. */
+  ended: boolean;
+};
+
+/** Linux only: looks into /proc. */
+export async function runAbuse({ dataDir, requests, sockets, seed }: Abuse): Promise<AbuseReport> {
+  const dice = new Dice(seed);
+  const server = await ServerProcess.start({
+    dataDir,
+    env: { RETOUCH_LOG_LEVEL: 'warn', RETOUCH_API_KEYS: key },
+    command: [
+      ...(['sh', '-c', `ulimit -n ${descriptorLimit} && exec "$0" "$@"`, process.execPath] as const),
+      `--max-old-space-size=${heapLimit}`,
+      script,
+    ],
+  });
+  void server.exit.then((e) => console.log('EXIT', e, server.stderr.slice(-6000)));
+  try {
+    await attack({ server, requests: requests / 10, sockets: sockets / 10, dice });
+    const before = await settled(server);
+    const probe = startProbe({ port: portOf(server), interval: 50 });
+    const most = { ...before };
+    const watch = setInterval(async () => {
+      const held = await look(server);
+      most.descriptors = Math.max(most.descriptors, held.descriptors);
+      most.rss = Math.max(most.rss, held.rss);
+    }, 100);
+    const attacked = await attack({ server, requests, sockets, dice });
+    const health = await probe.stop();
+    clearInterval(watch);
+    const after = await settled(server, before.descriptors);
+    const faults = server.stderr.split('\n').filter((line) => /bug|unhandled|EMFILE/i.test(line));
+    return { ...attacked, health, before, most, after, faults, ended: server.child.exitCode !== null };
+  } finally {
+    await server.stop();
+  }
+}
+
+type Attack = { server: ServerProcess; requests: number; sockets: number; dice: Dice };
+
+/** So many requests are under way at once. */
+const width = 200;
+/** The WebSockets come at once and are held for this many milliseconds, while requests go on. */
+const held = 3_000;
+
+async function attack({ server, requests, sockets, dice }: Attack) {
+  const port = portOf(server);
+  const statuses: Record<number, number> = {};
+  let left = requests;
+  let holding: HeldSockets | undefined;
+  const client = async () => {
+    while (left-- > 0) {
+      const found = await misbehave(port, hostileRequest(dice, key));
+      for (const status of found.length > 0 ? found : [0]) statuses[status] = (statuses[status] ?? 0) + 1;
+    }
+  };
+  const flood = async () => {
+    await sleep(300);
+    holding = new HeldSockets(port, sockets, key);
+    await sleep(held);
+    holding.drop();
+  };
+  await Promise.all([flood(), ...Array.from({ length: width }, client)]);
+  return { statuses, upgraded: holding!.upgraded };
+}
+
+function portOf(server: ServerProcess): number {
+  return Number(new URL(server.url).port);
+}
+
+async function look({ child: { pid } }: ServerProcess): Promise<Held> {
+  const descriptors = (await readdir(`/proc/${pid}/fd`)).length;
+  const status = await readFile(`/proc/${pid}/status`, 'utf8');
+  return { descriptors, rss: Number(/VmRSS:\s+(\d+)/.exec(status)![1]) * 1024 };
+}
+
+/** Once all work has ended and no more than so many descriptors are open, or when they have not gone for 30 seconds. */
+async function settled(server: ServerProcess, descriptors = 0): Promise<Held> {
+  const deadline = performance.now() + 30_000;
+  while ((await server.health()).queue.depth > 0 && performance.now() < deadline) await sleep(100);
+  await sleep(2_000);
+  while (descriptors > 0 && performance.now() < deadline) {
+    const now = await look(server);
+    if (now.descriptors <= descriptors) break;
+    await sleep(100);
+  }
+  return look(server);
+}
