@@ -7,16 +7,28 @@ import { readdir, readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { ServerProcess } from '../e2e/server-process.ts';
-import { type HealthTimes, startProbe } from './health-probe.ts';
+import { askHealth, type HealthTimes, startProbe } from './health-probe.ts';
 import { HeldSockets, misbehave } from './hostile-client.ts';
 import { hostileRequest } from './hostile-requests.ts';
 import { Dice } from './random.ts';
 
 const script = fileURLToPath(new URL('../fixtures/scripted-server.ts', import.meta.url));
 
-export const heapLimit = 512;
-export const descriptorLimit = 256;
+const heapLimit = 512;
+const descriptorLimit = 256;
 const key = 'a-key-of-this-run';
+
+/** A server over the scripted engine with these limits. */
+export function startLimited(dataDir: string, env: Record<string, string> = {}): Promise<ServerProcess> {
+  return ServerProcess.start({
+    dataDir,
+    env: { RETOUCH_LOG_LEVEL: 'warn', RETOUCH_API_KEYS: key, ...env },
+    command: [
+      ...(['sh', '-c', `ulimit -n ${descriptorLimit} && exec "$0" "$@"`, process.execPath] as const),
+      ...[`--max-old-space-size=${heapLimit}`, '--expose-gc', script],
+    ],
+  });
+}
 
 export type Abuse = { dataDir: string; requests: number; sockets: number; seed: number };
 
@@ -31,6 +43,9 @@ export type AbuseReport = {
   before: Held;
   most: Held;
   after: Held;
+  /** Seconds that the server's main thread computed, and that it was ready to while other processes had the processors. */
+  computed: number;
+  starved: number;
   /** Lines of the server's log about its own faults. */
   faults: string[];
   /** It ended before it was told to. */
@@ -40,19 +55,11 @@ export type AbuseReport = {
 /** Linux only: looks into /proc. */
 export async function runAbuse({ dataDir, requests, sockets, seed }: Abuse): Promise<AbuseReport> {
   const dice = new Dice(seed);
-  const server = await ServerProcess.start({
-    dataDir,
-    env: { RETOUCH_LOG_LEVEL: 'warn', RETOUCH_API_KEYS: key },
-    command: [
-      ...(['sh', '-c', `ulimit -n ${descriptorLimit} && exec "$0" "$@"`, process.execPath] as const),
-      `--max-old-space-size=${heapLimit}`,
-      script,
-    ],
-  });
-  void server.exit.then((e) => console.log('EXIT', e, server.stderr.slice(-6000)));
+  const server = await startLimited(dataDir);
   try {
     await attack({ server, requests: requests / 10, sockets: sockets / 10, dice });
     const before = await settled(server);
+    const clock = await readClock(server);
     const probe = startProbe({ port: portOf(server), interval: 50 });
     const most = { ...before };
     const watch = setInterval(async () => {
@@ -63,9 +70,14 @@ export async function runAbuse({ dataDir, requests, sockets, seed }: Abuse): Pro
     const attacked = await attack({ server, requests, sockets, dice });
     const health = await probe.stop();
     clearInterval(watch);
+    const [computed, starved] = (await readClock(server)).map((seconds, i) => seconds - clock[i]!) as [
+      number,
+      number,
+    ];
     const after = await settled(server, before.descriptors);
     const faults = server.stderr.split('\n').filter((line) => /bug|unhandled|EMFILE/i.test(line));
-    return { ...attacked, health, before, most, after, faults, ended: server.child.exitCode !== null };
+    const ended = server.child.exitCode !== null;
+    return { ...attacked, health, before, most, after, computed, starved, faults, ended };
   } finally {
     await server.stop();
   }
@@ -103,21 +115,35 @@ function portOf(server: ServerProcess): number {
   return Number(new URL(server.url).port);
 }
 
-async function look({ child: { pid } }: ServerProcess): Promise<Held> {
+/** In /proc, which Linux has. */
+export async function look({ child: { pid } }: ServerProcess): Promise<Held> {
   const descriptors = (await readdir(`/proc/${pid}/fd`)).length;
   const status = await readFile(`/proc/${pid}/status`, 'utf8');
   return { descriptors, rss: Number(/VmRSS:\s+(\d+)/.exec(status)![1]) * 1024 };
 }
 
+/** Seconds of the main thread since its start: computing, and waiting for a processor. */
+async function readClock({ child: { pid } }: ServerProcess): Promise<number[]> {
+  const [ran, waited] = (await readFile(`/proc/${pid}/task/${pid}/schedstat`, 'utf8')).split(' ').map(Number);
+  return [ran! / 1e9, waited! / 1e9];
+}
+
 /** Once all work has ended and no more than so many descriptors are open, or when they have not gone for 30 seconds. */
 async function settled(server: ServerProcess, descriptors = 0): Promise<Held> {
   const deadline = performance.now() + 30_000;
-  while ((await server.health()).queue.depth > 0 && performance.now() < deadline) await sleep(100);
+  while (performance.now() < deadline) {
+    const { text } = await askHealth(portOf(server));
+    if (text.includes('"queue":{"depth":0,')) break;
+    await sleep(100);
+  }
   await sleep(2_000);
   while (descriptors > 0 && performance.now() < deadline) {
     const now = await look(server);
     if (now.descriptors <= descriptors) break;
     await sleep(100);
   }
+  // Collects garbage, see scripted-server.ts.
+  server.child.kill('SIGUSR2');
+  await sleep(1_000);
   return look(server);
 }

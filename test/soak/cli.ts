@@ -1,31 +1,48 @@
-/** `npm run soak [-- --kills 200 --tasks 1000 --seed 1]`: exits with 1 when a bound is passed. */
+/**
+ * `npm run soak [-- --kills 200 --tasks 1000]`, or `npm run soak -- abuse [--requests 10000 --sockets 1000]`, and `--seed 1`:
+ * exits with 1 when a bound is passed.
+ */
 
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { table } from '../../bench/measure.ts';
+import { round, table } from '../../bench/measure.ts';
+import { runAbuse } from './abuse.ts';
 import { runSoak } from './soak.ts';
 
-const { values } = parseArgs({
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
   options: {
     kills: { type: 'string', default: '200' },
     tasks: { type: 'string', default: '1000' },
+    requests: { type: 'string', default: '10000' },
+    sockets: { type: 'string', default: '1000' },
     seed: { type: 'string', default: '1' },
   },
 });
-const [kills, tasks, seed] = [values.kills, values.tasks, values.seed].map(Number) as [
-  number,
-  number,
-  number,
-];
-for (const [name, value] of Object.entries({ kills, tasks, seed }))
-  if (!Number.isSafeInteger(value) || value < 1)
-    throw new Error(`Expected a whole number from 1 for --${name}, found ${value}`);
+const runs = { kills, abuse };
+const [name = 'kills'] = positionals;
+if (!Object.hasOwn(runs, name) || positionals.length > 1)
+  throw new Error(`Expected ${Object.keys(runs).join(' or ')}, found ${positionals.join(' ')}`);
 
 const dataDir = await mkdtemp(join(tmpdir(), 'retouch-soak-'));
 try {
-  const report = await runSoak({ dataDir, kills, tasks, seed });
+  const passed = await runs[name as keyof typeof runs]();
+  if (!passed) process.exitCode = 1;
+} finally {
+  await rm(dataDir, { recursive: true });
+}
+
+function read(option: keyof typeof values): number {
+  const value = Number(values[option]);
+  if (Number.isSafeInteger(value) && value >= 1) return value;
+  throw new Error(`Expected a whole number from 1 for --${option}, found ${values[option]}`);
+}
+
+async function kills(): Promise<boolean> {
+  const tasks = read('tasks');
+  const report = await runSoak({ dataDir, kills: read('kills'), tasks, seed: read('seed') });
   const share = report.failedRequests / tasks;
   console.log(
     table([
@@ -42,7 +59,42 @@ try {
       },
     ]),
   );
-  if (report.lost > 0 || report.doubled > 0 || share > 0.01) process.exitCode = 1;
-} finally {
-  await rm(dataDir, { recursive: true });
+  return report.lost === 0 && report.doubled === 0 && share <= 0.01;
+}
+
+/** Milliseconds in which /health answers. */
+const healthBar = 1_000;
+/** Code that is compiled and tables that grow to their size. */
+const memoryBar = 64 * 2 ** 20;
+
+async function abuse(): Promise<boolean> {
+  const requests = read('requests');
+  const report = await runAbuse({ dataDir, requests, sockets: read('sockets'), seed: read('seed') });
+  const { health, before, most, after } = report;
+  const at = (share: number) => health.times[Math.ceil(share * health.times.length) - 1] ?? Number.NaN;
+  const worst = at(1);
+  const rows = [
+    ['requests', requests],
+    ...Object.entries(report.statuses).map(([status, count]) => [`  answered ${status}`, count]),
+    ['WebSockets opened', report.upgraded],
+    ['/health asked', health.times.length + health.failures.length],
+    ['/health not answered', health.failures.length],
+    ['/health median (ms)', round(at(0.5))],
+    ['/health 99th percentile (ms)', round(at(0.99))],
+    ['/health worst (ms)', round(worst)],
+    ['descriptors before, most, after', [before, most, after].map((held) => held.descriptors).join(' ')],
+    ['RSS before, most, after (MiB)', [before, most, after].map(({ rss }) => round(rss / 2 ** 20)).join(' ')],
+    ['main thread computed (s)', round(report.computed, 1)],
+    ['main thread waited for a processor (s)', round(report.starved, 1)],
+  ] as const;
+  console.log(table(rows.map(([figure, value]) => ({ figure, value: value! }))));
+  for (const text of [...health.failures, ...report.faults].slice(0, 20)) console.error(text);
+  const isAlive = !report.ended && report.faults.length === 0 && !report.statuses[500];
+  const isFree = after.descriptors <= before.descriptors && after.rss - before.rss <= memoryBar;
+  const isAnswered = health.failures.length === 0 && worst <= healthBar;
+  if (!isAnswered && report.starved > report.computed)
+    console.error(
+      'The server waited for a processor longer than it computed: the times are those of a busy machine.',
+    );
+  return isAlive && isFree && isAnswered;
 }

@@ -44,7 +44,7 @@ async function probe({ port, interval }: Target, parent: NonNullable<typeof pare
   });
   const open = new Set<Promise<void>>();
   while (!stopped) {
-    const asked = ask(port).then(({ milliseconds, text }) => {
+    const asked = askHealth(port).then(({ milliseconds, text }) => {
       if (/^HTTP\/1.1 200 [\s\S]*"status":"ok"/.test(text)) times.push(milliseconds);
       else failures.push(`after ${Math.round(milliseconds)} ms: ${text.slice(0, 200) || 'nothing'}`);
       open.delete(asked);
@@ -57,7 +57,8 @@ async function probe({ port, interval }: Target, parent: NonNullable<typeof pare
   parent.postMessage({ times, failures } satisfies HealthTimes);
 }
 
-function ask(port: number): Promise<{ milliseconds: number; text: string }> {
+/** Over a connection of its own; `text` is the whole answer, or why there is none. */
+export function askHealth(port: number): Promise<{ milliseconds: number; text: string }> {
   const begin = performance.now();
   return new Promise((resolve) => {
     let text = '';

@@ -6,6 +6,9 @@ import { type Hostile, handshake, message } from './hostile-requests.ts';
 
 /** Milliseconds after which a client gives up: many of these requests are never whole, and get no answer. */
 const patience = 400;
+/** The same for clients that read, so that a busy server's answers are seen, and then what they wait for more. */
+const readerPatience = 4_000;
+const answeredPatience = 100;
 
 function open(port: number): Socket {
   const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
@@ -18,19 +21,22 @@ function open(port: number): Socket {
 export async function misbehave(port: number, { bytes, then, manner }: Hostile): Promise<number[]> {
   const socket = open(port);
   const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
+  const answered = Promise.withResolvers<void>();
   const chunks: Buffer[] = [];
   if (manner === 'deaf') socket.pause();
   else
     socket.on('data', (chunk) => {
       if (then && chunks.length === 0) socket.write(then);
       chunks.push(chunk);
+      answered.resolve();
       if (manner === 'reset') socket.resetAndDestroy();
     });
   socket.once('end', () => socket.end());
   if (manner === 'trickle') await trickle(socket, bytes);
   else socket.write(bytes);
   if (manner === 'end') socket.end();
-  await Promise.race([closed, sleep(patience)]);
+  const limit = manner === 'read' ? readerPatience : patience;
+  await Promise.race([closed, sleep(limit), answered.promise.then(() => sleep(answeredPatience))]);
   if (manner === 'reset' || manner === 'hold') socket.resetAndDestroy();
   else socket.destroy();
   await closed;

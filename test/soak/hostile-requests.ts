@@ -17,7 +17,7 @@ export type Hostile = {
  * `read` waits for the answer, `end` closes its half after the bytes, `reset` closes with unread data, `hold` stays silent,
  * `trickle` sends a byte at a time, `deaf` reads no answer.
  */
-export type Manner = 'read' | 'end' | 'reset' | 'hold' | 'trickle' | 'deaf';
+type Manner = 'read' | 'end' | 'reset' | 'hold' | 'trickle' | 'deaf';
 
 const manners = ['read', 'read', 'read', 'end', 'reset', 'hold', 'trickle', 'deaf'] as const;
 

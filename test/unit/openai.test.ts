@@ -246,6 +246,11 @@ describe('a form', () => {
       'multipart/form-data; boundary=b',
       '--b\r\nContent-Disposition: form-data; name="a"\r\n\r\nx',
     ],
+    [
+      'an end in the middle of a file',
+      'multipart/form-data; boundary=b',
+      '--b\r\nContent-Disposition: form-data; name="image"; filename="a.png"\r\n\r\nx',
+    ],
     ['no form but text', 'text/plain', 'hello'],
     ['nothing', 'application/json', ''],
     ['an array', 'application/json', '[]'],

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
+import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import WebSocket from 'ws';
@@ -148,6 +149,21 @@ describe('a connection', () => {
     client.send(inference({ positivePrompt: 'x'.repeat(20_000) }));
     expect(await client.closed).toMatchObject({ code: 1009 });
   });
+
+  it.each([
+    ['not masked', [0x81, 0x01, 0x78], 1002],
+    ['of an unknown kind', [0x83, 0x80, 0, 0, 0, 0], 1002],
+    ['no UTF-8', [0x81, 0x81, 0, 0, 0, 0, 0xff], 1007],
+  ])(
+    'that is %s is closed with the code of the protocol, and is no error of the server',
+    async (_, bytes, code) => {
+      const client = await enter();
+      const raw = (client.socket as unknown as { _socket: Socket })._socket;
+      raw.write(Buffer.from(bytes));
+      expect(await client.closed).toMatchObject({ code });
+      expect(bench.logged.filter((line) => line.includes('"error"'))).toEqual([]);
+    },
+  );
 
   it('is refused when a page of another site asks', async () => {
     const client = new Client(url, { origin: 'https://evil.example' });
