@@ -1,7 +1,7 @@
 /**
  * The engine as a library, `retouch/engine`: a Plan in, a stream of events and an encoded image out.
  *
- * `EngineHost` runs the engine in a child process, which is what a server wants: computing blocks a JavaScript thread for
+ * `EngineHost` runs the engine in a child process, which suits a server: computing blocks a JavaScript thread for
  * seconds, and a native abort ends only the child. `createEngine` runs it in this process, for scripts and tests.
  */
 import type { Engine, EngineOptions } from './engine.ts';

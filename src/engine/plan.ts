@@ -1,7 +1,7 @@
 /**
- * A Plan is everything that decides the pixels of one image: no defaults are left, nothing is looked up later.
- * The same Plan gives the same bytes on the same machine. Its parts are declared where they are read: a sampler's name is
- * a key of the samplers' table.
+ * A Plan has everything that determines the pixels of one image, with all defaults applied. The same Plan gives the
+ * same bytes on the same machine. Its parts are declared where they are read: a sampler's name is a key of the
+ * samplers' table.
  */
 import type { PlannedIpAdapter } from './adapters/ip-adapter/use.ts';
 import type { PlannedLora } from './adapters/lora/cache.ts';
@@ -84,7 +84,7 @@ export type Plan = {
   numerics: Numerics;
   loras: readonly PlannedLora[];
   ipAdapters: readonly PlannedIpAdapter[];
-  /** `full` is the autoencoder's; `tiny` decodes faster and less exactly, for models that come with one. */
+  /** `full` uses the autoencoder; `tiny` decodes faster and less exactly, for models with a TAESD. */
   decoder: 'full' | 'tiny';
   /** Send a preview after every n-th step, decoded by the tiny autoencoder where there is one; 0 is never. */
   previewEvery: number;
@@ -150,7 +150,7 @@ export type EngineEvent =
   | { type: 'decode-end'; milliseconds: number }
   /** The faces that were painted again, the largest first; `found` counts those that the limit left out as well. */
   | { type: 'faces-end'; faces: Face[]; found: number; milliseconds: number }
-  /** A part of the request that has no effect, or less than it says; a sentence for the user. */
+  /** A message for the user about a parameter that has no effect, or less than its value says. */
   | ({ type: 'warning' } & EngineWarning)
   | { type: 'image'; image: FinishedImage; milliseconds: number };
 

@@ -26,8 +26,8 @@ const ipAdapters = ['ip_adapter_proj_model.', 'image_proj.'];
 const imageEncoder = /^vision_model\.embeddings\.patch_embedding\.weight$/;
 
 /**
- * Empty when no known kind matches. A LoRA is recognised by the suffixes of its tensors' names: their prefixes are layer
- * names, which checkpoints have too.
+ * Empty when no known kind matches. A LoRA is recognised by the suffixes of its tensor names; the prefixes are layer
+ * names, as in checkpoints.
  *
  * @throws RetouchError `loraRefused`, and `loraUnknown` for a LoRA of no known family
  */

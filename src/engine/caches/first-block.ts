@@ -1,6 +1,6 @@
 /**
- * First-Block Cache: the first block always runs, and what it adds tells whether the others would add the same as they
- * last did. chengzeyi/ParaAttention `first_block_cache`, diffusers `hooks/first_block_cache.py`.
+ * First-Block Cache: the first block always runs; its residual predicts whether the residual of the others has changed
+ * since the last computed step. chengzeyi/ParaAttention `first_block_cache`, diffusers `hooks/first_block_cache.py`.
  */
 import { nearerThan } from './nearer-than.ts';
 import type { StepCache } from './types.ts';

@@ -1,14 +1,14 @@
 /**
- * TeaCache: the input of the first block, as it is modulated by the time, foretells how much the output will change;
- * reuse goes on until the changes add up. Liu et al. 2024 (arXiv 2411.19108); ali-vilab/TeaCache `TeaCache4FLUX`, with
- * FLUX.1 Kontext's polynomial of welltop-cn/ComfyUI-TeaCache.
+ * TeaCache: the time-modulated input of the first block predicts the change of the output; steps are reused until the
+ * accumulated change reaches the threshold. Liu et al. 2024 (arXiv 2411.19108); ali-vilab/TeaCache `TeaCache4FLUX`,
+ * with FLUX.1 Kontext's polynomial of welltop-cn/ComfyUI-TeaCache.
  */
 import type { StepCache } from './types.ts';
 
 /** Highest power first: from the change of the input to that of the output, fitted on Kontext. */
 const polynomial = [-1046.55119, 312.563399, -16.9500694, 0.410995971, 0.0374537863];
 
-/** Beyond it the polynomial falls, and soon below zero: such a change was not in what it was fitted to. */
+/** Beyond it the polynomial falls, and soon below zero, because its data had no such changes. */
 const fitted = 0.24;
 
 /** How much of the output an input's change is worth. */

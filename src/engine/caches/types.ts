@@ -1,6 +1,6 @@
 /**
- * Step caches reuse what the blocks of the network added to the image's tokens at an earlier step, where a cheap
- * signal says that they would add nearly the same again. Here are only the decisions, over numbers; the tensors are in
+ * Step caches reuse the residual that the blocks of the network added to the image's tokens at an earlier step, while a
+ * cheap signal predicts nearly the same residual. This folder has only the decisions, over numbers; the tensors are in
  * `networks/cached-pass.ts`.
  */
 export type StepCache = {

@@ -1,4 +1,4 @@
-/** Boxes of faces: how they overlap, which are kept and in what order. */
+/** Boxes of faces: overlap, suppression and order. */
 import type { Box } from '../image/box.ts';
 import type { Size } from '../image/sizes.ts';
 

@@ -19,8 +19,8 @@ const detectorNames = Object.keys(detectors);
 /**
  * Always on the CPU.
  *
- * @throws RetouchError `modelConfigInvalid` when no detector has the source's architecture; loading throws what is wrong
- *   with its files
+ * @throws RetouchError `modelConfigInvalid` when no detector has the source's architecture; loading throws the errors
+ * of its files
  */
 export function faceDetector(source: ToolSource, threads: number): Loadable<FaceDetector> {
   const { air, architecture, files } = source;

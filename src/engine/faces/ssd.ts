@@ -50,7 +50,7 @@ async function* load({ files }: ToolSource, threads: number): Loading<FaceDetect
   };
 }
 
-/** The raw outputs for an image, which is laid on a black square at its top left. */
+/** The raw outputs for an image, which is padded with black, right and below, to a square. */
 export async function runSsd(
   session: Session,
   bitmap: Bitmap,

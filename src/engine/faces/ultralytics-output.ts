@@ -7,7 +7,7 @@ import type { Face } from './boxes.ts';
 
 /** From the `settings` of the manifest. */
 export type OutputSettings = {
-  /** How many classes the network tells apart; channels after them (key points, masks) are not read. */
+  /** The number of classes; channels after them (key points, masks) are not read. */
   classes: number | undefined;
   /** The one that is a face; by default all of them are. */
   face: number | undefined;
@@ -45,7 +45,7 @@ export function outputSettings({ air, settings }: ToolSource): OutputSettings {
 /**
  * Boxes in pixels of the network's input. Layouts, N being a prior for each 8×8, 16×16 and 32×32 pixels:
  * - [1, M, 6]: left, top, right, bottom, score, class, exported with `nms=True` or from a network without suppression;
- * - [1, 4+K, N]: centre x, centre y, width, height, a probability for each class, then what else the network finds;
+ * - [1, 4+K, N]: centre x, centre y, width, height, a probability for each class, then other outputs of the network;
  * - [1, 64+K, N]: the raw head, a distribution over the distance of each side, then a logit for each class.
  */
 export function decodeOutput(

@@ -1,6 +1,6 @@
 /**
- * The program of the process that decoder.ts forks: decodes one image at a time. It ends itself when one takes too much
- * processor time, so that the limit does not depend on what else the machine does.
+ * The program of the process that decoder.ts forks: decodes one image at a time. It exits when an image takes too much
+ * processor time, so that the limit does not depend on other load.
  */
 import { toErrorData } from '../../error.ts';
 import { EngineError } from '../errors.ts';

@@ -118,7 +118,8 @@ function openColours(
   format: UploadFormat,
   { deepColours, pixelLimit }: Pick<Header, 'deepColours'> & { pixelLimit: number },
 ): Sharp {
-  // Browsers show a JPEG that lacks its end marker and nothing else. A strict decode tells it from one cut short.
+  // Browsers show a JPEG that lacks its end marker and nothing else. A strict decode distinguishes it from a truncated
+  // file.
   const unended = format === 'jpg' && !readJpegStructure(bytes).ended;
   const whole = unended ? Buffer.concat([bytes, Uint8Array.of(0xff, 0xd9)]) : bytes;
   const image = sharp(whole, {
@@ -133,10 +134,10 @@ function openColours(
 }
 
 /**
- * An image as 8-bit sRGB: turned as its EXIF orientation says, transparency laid on white, 16 bits, grey, palettes
- * and CMYK converted, an embedded colour profile applied, the first frame of an animation.
+ * An image as 8-bit sRGB: its EXIF orientation applied, transparency composited on white, 16 bits, grey, palettes and
+ * CMYK converted, an embedded colour profile applied, the first frame of an animation.
  *
- * @throws RetouchError as `probeImage` does, and `imageUndecodable` when the file is damaged or cut short
+ * @throws RetouchError as `probeImage` does, and `imageUndecodable` when the file is damaged or truncated
  */
 export async function decodeImage(bytes: Uint8Array, pixelLimit = defaultPixelLimit): Promise<Bitmap> {
   const format = sniffFormat(bytes) ?? throwUnknown(bytes, 'a PNG, JPEG or WebP');
@@ -151,7 +152,7 @@ export async function decodeImage(bytes: Uint8Array, pixelLimit = defaultPixelLi
 }
 
 /**
- * The opacity of an image, 0 … 255, [height, width], turned as its EXIF orientation says; undefined when it has no alpha
+ * The opacity of an image, 0 … 255, [height, width], with its EXIF orientation applied; undefined when it has no alpha
  * channel.
  *
  * @throws RetouchError as `decodeImage` does

@@ -10,11 +10,11 @@ import type { Bitmap } from './pixels.ts';
 export type MaskSense = 'white' | 'transparent';
 
 /**
- * A mask of either sense as a grey PNG of the same size. Of `white` the brightness counts, on black where it is
- * transparent; of `transparent` only the alpha channel.
+ * Converts a mask to a grey PNG of the same size. The sense `white` uses the brightness, composited on black; the sense
+ * `transparent` uses only the alpha channel.
  *
- * @throws RetouchError as `decodeImage` does; `maskUnusable` when nothing would be edited, or transparency is asked for
- * and there is none
+ * @throws RetouchError as `decodeImage` does; `maskUnusable` when nothing would be edited, or when the sense is
+ * `transparent` and there is no alpha channel
  */
 export async function prepareMask(
   bytes: Uint8Array,

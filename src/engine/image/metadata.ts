@@ -31,7 +31,7 @@ export function readJson(bytes: Uint8Array): string | undefined {
 }
 
 const pngSignature = '\x89PNG\r\n\x1a\n';
-/** Signature and IHDR, after which text may stand. */
+/** Signature and IHDR, which text chunks may follow. */
 const pngHeaderEnd = 33;
 
 function embedInPng(bytes: Uint8Array, { parameters, json }: ImageTexts): Uint8Array {
@@ -72,7 +72,7 @@ function embedInWebp({ bytes, width, height }: EncodedImage, texts: ImageTexts):
   const isExtended = chunks.toString('latin1', 0, 4) === 'VP8X';
   const header = Buffer.alloc(10);
   if (isExtended) chunks.copy(header, 0, 8, 18);
-  // A lossless image says in itself whether it is transparent (RFC 9649, 3.4), and then here too.
+  // A lossless image has a flag for transparency (RFC 9649, 3.4), which VP8X must repeat.
   if (chunks.toString('latin1', 0, 4) === 'VP8L' && (chunks[12]! & 0x10) !== 0) header[0]! |= alphaFlag;
   header[0]! |= exifFlag;
   header.writeUIntLE(width - 1, 4, 3);

@@ -27,7 +27,7 @@ export function fromPlanar(planar: Float32Array, { width, height }: Size): Bitma
   return { width, height, data };
 }
 
-/** The bitmap grown right and down to `size` by repeating its last column and row, which adds no edge to be seen. */
+/** The bitmap extended right and down to `size` by repeating its last column and row, which adds no visible edge. */
 export function padBitmap(bitmap: Bitmap, { width, height }: Size): Bitmap {
   if (bitmap.width === width && bitmap.height === height) return bitmap;
   const data = new Uint8Array(width * height * 3);

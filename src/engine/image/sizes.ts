@@ -27,7 +27,7 @@ export function nearestPreferredSize({ width, height }: Size, sizes: readonly Si
   return sizes.reduce((nearest, size) => (distance(size) < distance(nearest) ? size : nearest));
 }
 
-/** The size grown, right and down, until `stride` divides both sides: what the network works at. */
+/** The size rounded up until `stride` divides both sides: the size of the network's images. */
 export function padSize({ width, height }: Size, stride: number): Size {
   return { width: Math.ceil(width / stride) * stride, height: Math.ceil(height / stride) * stride };
 }

@@ -1,4 +1,4 @@
-/** Where each token sits, (image, row, column), for the rotary embedding: [S, 3], row-major, f32. */
+/** Positions of tokens, (image, row, column), for the rotary embedding: [S, 3], row-major, f32. */
 
 /** Token ids of the second and later references: `offset` (ComfyUI) or `index`; see `referenceIds`. */
 export type ReferenceIds = 'offset' | 'index';
@@ -17,9 +17,9 @@ export function targetIds(grid: TokenGrid): Float32Array {
 }
 
 /**
- * The references, one array for each. Kontext was trained on one, image 1 at the origin; two ways go on from there:
- * `index` numbers them 1, 2, 3 …; `offset` keeps the number 1 and lays them out on one canvas, each to the right of or
- * below what is there, whichever keeps the canvas squarer (ComfyUI `comfy/ldm/flux/model.py`, method "offset").
+ * The references, one array for each. Kontext was trained on one, image 1 at the origin. There are two conventions for
+ * more: `index` numbers them 1, 2, 3 …; `offset` keeps the number 1 and places them on one canvas, each to the right of
+ * or below the earlier ones, whichever keeps the canvas squarer (ComfyUI `comfy/ldm/flux/model.py`, method "offset").
  */
 export function referenceIds(grids: readonly TokenGrid[], method: ReferenceIds): Float32Array[] {
   if (method === 'index') return grids.map((grid, i) => gridIds(grid, i + 1, 0, 0));

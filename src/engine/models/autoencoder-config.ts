@@ -1,4 +1,4 @@
-/** The sizes of an AutoencoderKL, read from its tensors; what they do not tell, from config.json or the metadata `ae_config`. */
+/** The sizes of an AutoencoderKL, read from its tensors; the rest from config.json or the metadata `ae_config`. */
 import { EngineError } from '../errors.ts';
 import { settingsOf } from '../weights/settings.ts';
 import type { WeightSource } from '../weights/source.ts';
@@ -26,7 +26,7 @@ export type AutoencoderConfig = {
   shift: number;
 };
 
-/** FLUX.1's, for its checkpoint `ae.safetensors` comes without a configuration. */
+/** FLUX.1's values, because its checkpoint `ae.safetensors` has no configuration. */
 const fluxScale = { scale: 0.3611, shift: 0.1159 };
 
 export function autoencoderConfig(source: WeightSource): AutoencoderConfig {

@@ -29,7 +29,7 @@ export type AutoencoderTinyConfig = {
   shift: number;
 };
 
-/** From tensor names and shapes; what they do not tell, from config.json or the metadata `taesd_config`. */
+/** Read from tensor names and shapes; the rest from config.json or the metadata `taesd_config`. */
 export function autoencoderTinyConfig(source: WeightSource): AutoencoderTinyConfig {
   const config = settingsOf(source.checkpoint, 'taesd_config');
   const [encoder, decoder] = [encoderStages(source), decoderStages(source)];
@@ -112,7 +112,7 @@ export function decoderTinyGraph(
   return graph;
 }
 
-/** `probe` is told the results of layers by their number. */
+/** `probe` gets the results of layers by their number. */
 function encodeTiny(image: Var, w: Weights, config: AutoencoderTinyConfig, probe: Probe = () => {}): Var {
   const { encoder, latentChannels, activation } = config;
   let x = op.div(op.add(image, 1), 2); // TAESD's pixels are in [0, 1]

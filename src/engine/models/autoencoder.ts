@@ -66,7 +66,7 @@ export function decoderInBandsGraph(
 
 function open(name: string, source: WeightSource, compute: Compute): { graph: Graph; w: Weights } {
   const graph = new Graph(name);
-  // nn/conv.ts says why this network is f32 whatever the others are.
+  // This network is always f32; nn/conv.ts has the reason.
   return { graph, w: new Weights(graph, source, { ...compute, precision: 'f32' }) };
 }
 

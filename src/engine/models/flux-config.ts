@@ -23,8 +23,8 @@ export type FluxConfig = {
 };
 
 /**
- * From tensor shapes; what shapes do not tell (axes, theta) from config.json or the file's metadata. Blocks that
- * config.json promises count although they are not there: asking for their tensors is what tells.
+ * Read from tensor shapes; the rest (axes, theta) from config.json or the file's metadata. Blocks of config.json count
+ * even if the file lacks them, so that reading their tensors reports the error.
  */
 export function fluxConfig(source: WeightSource): FluxConfig {
   const shape = (name: string) => source.shape(name) as [number, number];

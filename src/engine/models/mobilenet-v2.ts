@@ -61,7 +61,7 @@ function depthwise(x: Var, w: Weights, name: string, stride: number): Var {
   return op.relu6(batchNorm(h, w.at(`${name}_depthwise_BN`)));
 }
 
-/** Linear: the paper's point is that a narrow layer must not lose what a ReLU cuts off. */
+/** No activation: a ReLU would destroy information in a narrow layer (the paper's linear bottleneck). */
 function project(x: Var, w: Weights, name: string, outputs: number): Var {
   return batchNorm(fullConv(x, w.at(`${name}_project`), 'kernel', outputs, 1), w.at(`${name}_project_BN`));
 }

@@ -83,7 +83,7 @@ function predictor(x: Var, w: Weights, boxes: number): { encodings: Var; scores:
     const y = addBias(fullConv(x, at, 'weights', boxes * values, 1), at, 'biases');
     return op.reshape(op.transpose(y, [0, 2, 3, 1]), [count, values]);
   };
-  // Classes: background, face and one that is not used, each with a sigmoid of its own.
+  // Classes: background, face and an unused one, each with its own sigmoid.
   const face = op.split(predict('ClassPredictor', 3), [1, 1, 1], 1)[1]!;
   return {
     encodings: predict('BoxEncodingPredictor', 4),

@@ -14,9 +14,9 @@ export type VisionConfig = EncoderConfig & {
   /** Side of the images it takes and of the patches it cuts them into, in pixels. */
   size: number;
   patch: number;
-  /** Width of what an image becomes. */
+  /** Width of the features of an image. */
   features: number;
-  /** Subtracted from pixels in 0 … 1, and what the rest is divided by. */
+  /** Mean and deviation of the normalisation of pixels in 0 … 1. */
   mean: Rgb;
   deviation: Rgb;
   /** Whether the middle square of an image is taken; otherwise all of it is squeezed into the square. */
@@ -27,7 +27,7 @@ export type VisionKind = Pick<
   VisionConfig,
   'features' | 'activation' | 'epsilon' | 'mean' | 'deviation' | 'crop'
 > & {
-  /** Whether a token that stands for the whole image comes before the patches. */
+  /** Whether a class token precedes the patches. */
   classToken: boolean;
 };
 

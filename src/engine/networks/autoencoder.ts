@@ -103,7 +103,7 @@ function tinyDecoder({ components: { tiny }, source: { air } }: OpenedModel): De
   return { name: 'tiny image decoder', network: 'decoder', source, scale: config, build };
 }
 
-/** Both halves' weights in f32 (nn/conv.ts says why), whichever half is loaded. */
+/** Weights of both halves in f32 (reason: nn/conv.ts), whichever half is loaded. */
 function need({ components }: OpenedModel, working: number): Need {
   return { bytes: 4 * countWeights(components.autoencoder.source), working };
 }

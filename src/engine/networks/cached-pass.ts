@@ -10,11 +10,13 @@ export type CacheSessions = Record<CacheGraphName, Session>;
 export type Look = {
   /** After the embedding, before any block. */
   start: Tensor;
-  /** Where the cache looks. */
+  /** The segment whose input or output the cache compares. */
   img: Tensor;
   /** The modulation of the first block, [1, 6·D]. */
   imgMod: Tensor;
-  /** Identity of the network under its LoRAs, which come and go with the noise level: a new object, a new network. */
+  /**
+   * Identity of the network with its LoRAs, which change with the noise level: another object means another network.
+   */
   network: unknown;
 };
 

@@ -8,7 +8,7 @@ import type { Compute } from '../weights/weights.ts';
 import type { Components } from './components.ts';
 
 /**
- * Builds every graph of a model, which asks for every tensor's name, shape and type and reads none.
+ * Builds every graph of a model, which checks the name, shape and type of every tensor and reads none.
  *
  * @throws RetouchError `tensorMissing`, `tensorMisshapen`, `dtypeUnsupported`
  */

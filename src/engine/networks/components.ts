@@ -20,14 +20,14 @@ import { WeightSource } from '../weights/source.ts';
 import { type ModelFiles, modelPaths } from './model-paths.ts';
 import { readShift } from './scheduler-config.ts';
 
-/** Where a model's files are and how to read them; made by the model store from a manifest. */
+/** Paths of a model's files and settings for reading them; the model store creates it from a manifest. */
 export type ModelSource = {
   /** The model's id, for messages: `retouch:mini@1`. */
   air: string;
   files: ModelFiles;
-  /** A TAESD of this model's latents, folder or file: previews, and images when a plan asks for `tiny`. */
+  /** A TAESD for this model's latents, folder or file; decodes previews, and images of plans with `tiny`. */
   tinyAutoencoder?: string;
-  /** Where quantised weights of this model are cached. */
+  /** Folder of this model's cached quantised weights. */
   cacheFolder: string;
 };
 

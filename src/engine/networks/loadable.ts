@@ -2,7 +2,7 @@
 type Progress = {
   message: string;
   fraction: number;
-  /** Of the file that is being written. */
+  /** Progress of the file that is being written. */
   bytes?: { done: number; total: number };
 };
 

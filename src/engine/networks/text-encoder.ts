@@ -1,4 +1,4 @@
-/** Prompts to what the transformer is conditioned on: T5's tokens and CLIP's pooled vector. */
+/** Prompts to the transformer's conditioning: T5's tokens and CLIP's pooled vector. */
 import { clipFeeds, clipGraph } from '../models/clip.ts';
 import { t5Feeds, t5Graph } from '../models/t5.ts';
 import type { Session } from '../onnx/session.ts';

@@ -1,4 +1,4 @@
-/** A network that looks at finished images: where its files are and how to read them; made from a manifest. */
+/** A network that analyses finished images: paths of its files and settings, from a manifest. */
 export type ToolSource = {
   air: string;
   /** The name of its network in the engine's table. */

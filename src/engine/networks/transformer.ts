@@ -46,7 +46,7 @@ export type Acting = {
   /** LoRAs of this evaluation (nn/lora.ts). A step cache takes another object for another network. */
   updates?: Feeds;
   cached?: Cached | undefined;
-  /** Awaited before each segment runs, with the number of blocks that are computed by then. */
+  /** Awaited before each segment runs, with the number of blocks computed so far. */
   onBlocks?: ((done: number) => Promise<void>) | undefined;
 };
 
@@ -195,7 +195,7 @@ export class Transformer {
     return checkFinite(floats(velocity!), 'The velocity', this.name);
   }
 
-  /** Graphs that a step cache runs beside the network; compiled when first asked for. */
+  /** Graphs that a step cache runs in addition to the network; compiled on first use. */
   async cacheSessions(): Promise<CacheSessions> {
     this.cacheSegments ??= compileCacheGraphs(this.config, this.options);
     return this.cacheSegments;
@@ -251,7 +251,7 @@ export class Transformer {
     return img;
   }
 
-  /** A model whose head is its first block has no segment of that name. */
+  /** A model whose head is its first block has no segment `head`. */
   private placeOf(after: Place): Place {
     return after === 'head' && !this.segments.head ? 'first' : after;
   }

@@ -1,4 +1,4 @@
-/** Row-wise parts of a network in bands of rows, which bounds the memory of what lies between their operators. */
+/** Row-wise parts of a network in bands of rows, which bounds the memory of intermediate results. */
 import type { Var } from '../onnx/graph.ts';
 import * as op from '../onnx/operators/index.ts';
 import type { Compute } from '../weights/weights.ts';

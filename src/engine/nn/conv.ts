@@ -5,7 +5,7 @@ import * as op from '../onnx/operators/index.ts';
 import type { Weights } from '../weights/weights.ts';
 
 export type ConvLayer = {
-  /** Odd; by default what the checkpoint has. */
+  /** Odd; by default that of the checkpoint. */
   kernel?: number;
   stride?: number;
   bias?: boolean;
@@ -15,7 +15,7 @@ export type ConvLayer = {
   input?: (x: Var) => Var;
 };
 
-/** Always f32: half precision overflows in image autoencoders, which an image shows as black squares. */
+/** Always f32: half precision overflows in image autoencoders, which gives black squares. */
 export function conv(x: Var, w: Weights, outputs: number, layer: ConvLayer = {}): Var {
   const { kernel = kernelOf(w), input = (x: Var) => x } = layer;
   if (!op.isCut(x)) return convolve(input(x), w, outputs, { ...layer, pads: padsOf(layer, kernel) });

@@ -1,6 +1,6 @@
 /**
- * Where IP-Adapters enter: attention of the network's queries to the tokens of guide images, beside its own attention
- * and with a softmax of its own (Ye et al., arXiv 2308.06721).
+ * The inputs of IP-Adapters: attention of the network's queries to the tokens of guide images, decoupled from its own
+ * attention, with a separate softmax (Ye et al., arXiv 2308.06721).
  */
 import { symbol } from '../onnx/dim.ts';
 import type { Var } from '../onnx/graph.ts';
@@ -20,10 +20,10 @@ const [rows, adapters, tokens] = [symbol('ip_rows'), symbol('ip_adapters'), symb
 const zeros = (dims: number[]) => f32Tensor(new Float32Array(dims.reduce((a, b) => a * b)), dims);
 
 /**
- * base + Σ_a softmax(q·k_a + mask)·v_a over adapters a: base and q [S, H·D]. k [A, H, D, T], scaled by 1/√D, and v
- * [A, H, T, D] are inputs of the graph, the same on every step. In a network that is compiled without the place it is
- * `base`. Idle, k and v are one token of zeros and only the first row of q is multiplied: the row of zeros that comes out
- * is added to `base`, which leaves every bit of it.
+ * base + Σ_a softmax(q·k_a + mask)·v_a over adapters a: base and q [S, H·D]. k [A, H, D, T], scaled by 1/√D, and v [A,
+ * H, T, D] are inputs of the graph, the same on every step. In a network compiled without IP-Adapters it is `base`.
+ * Idle, k and v are one token of zeros and only the first row of q is multiplied: the resulting row of zeros is added
+ * to `base`, which changes no bit.
  *
  * @param w the block, which names the inputs
  */

@@ -34,7 +34,7 @@ export const idleB = (outputs: number): Tensor => f32Tensor(new Float32Array(0),
 
 export const idleFrom: Tensor = corner(0n, 0);
 
-/** One row of x·A is multiplied, which makes the layer's bias out of B's last row; see linear.ts. */
+/** One row of x·A is multiplied, which yields the layer's bias from B's last row; see linear.ts. */
 export const idleTo: Tensor = corner(1n, 0);
 
 /** The update of a part of a layer: `b` [r, N] multiplies the columns of x·A from `column` on. */

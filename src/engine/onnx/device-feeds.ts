@@ -13,7 +13,9 @@ export class DeviceFeeds {
     this.options = options;
   }
 
-  /** `feeds` where the sessions run. The copies of those asked for before are released, unless they are the same object. */
+  /**
+   * `feeds` on the device of the sessions. Releases the copies of the previous feeds, unless these are the same object.
+   */
   async place(feeds: Feeds): Promise<Feeds> {
     if (this.options.device === 'cpu') return feeds;
     if (this.placed?.of === feeds) return this.placed.feeds;

@@ -121,7 +121,7 @@ export class Graph {
     return new Var(this, name, dtype, shape);
   }
 
-  /** A tensor stored in the graph itself whose numbers are asked for when the graph is encoded, and each time it is. */
+  /** A tensor stored in the graph itself. Its numbers are computed each time the graph is encoded. */
   deferred(name: string, dtype: 'f32', shape: readonly number[], values: () => Float32Array): Var {
     const make = () => {
       const { buffer, byteOffset, byteLength } = values();
@@ -202,7 +202,7 @@ export class Graph {
   }
 }
 
-/** Sizes that are not numbers are those of whatever is fed. */
+/** Symbolic sizes take the values of the feeds. */
 function fits({ dtype, dims }: Tensor, value: Var): boolean {
   return (
     dtype === value.dtype &&
@@ -216,7 +216,7 @@ function crosses(dtype: DType): boolean {
   return !['f16', 'bf16', 'f8e4m3', 'f8e5m2'].includes(dtype);
 }
 
-/** An error in building a graph, with the line outside onnx/ and nn/ (a model file's or a test's) that asked for it. */
+/** An error in building a graph, with the line outside onnx/ and nn/ (a model file's or a test's) that caused it. */
 export function graphError(message: string): RetouchError {
   const trace = new Error().stack?.split('\n').slice(2) ?? [];
   const line = trace.find((frame) => /:\d+:\d+\)?$/.test(frame) && !/engine[\\/](onnx|nn)[\\/]/.test(frame));

@@ -8,7 +8,7 @@ import { EngineError } from '../errors.ts';
 
 const variable = 'ORT_DISABLE_TELEMETRY';
 
-// A worker thread has a copy of the environment: what is set there does not reach the native library.
+// A worker thread has a copy of the environment: a variable set there does not reach the native library.
 if (!isMainThread && process.env[variable] !== '1')
   throw new EngineError(
     'telemetryOn',

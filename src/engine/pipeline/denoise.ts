@@ -92,7 +92,7 @@ function scheduleOf({ plan, model }: Run, { latent }: Encoded, repaint: Repaint 
   return repaint ? whole.subarray(firstStep(plan.steps, repaint.strength)) : whole;
 }
 
-/** The network, and who is told of each pass through it. */
+/** The network, and the listener of its passes. */
 type Passes = {
   transformer: Transformer;
   caching: StepCaching | undefined;

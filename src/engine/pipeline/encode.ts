@@ -21,7 +21,7 @@ import type { Model } from './model.ts';
 export type Encoded = {
   given: Conditioning;
   negative: Conditioning | undefined;
-  /** The target's latent and the image it decodes to, larger than asked for where the strides need it. */
+  /** The target's latent and the image it decodes to, which is larger than requested if the strides require it. */
   latent: LatentShape;
   canvas: Size;
   /** Sentences about the parts of the prompts that are not read. */
@@ -166,7 +166,7 @@ function join(plan: Plan, model: Model, { texts, references, prompts }: Parts): 
   };
 }
 
-/** A sentence for each prompt that is longer than T5's window. CLIP, which only adds to it, reads 77 tokens of any. */
+/** A warning for each prompt that is longer than T5's window. CLIP's shorter window (77 tokens) causes none. */
 function cutTexts({ prompt, negative }: Texts): EngineWarning[] {
   const names = [['prompt', prompt] as const, ...(negative ? [['negative prompt', negative] as const] : [])];
   return names

@@ -1,5 +1,5 @@
 /**
- * The mask of a face: a rectangle with a blurred edge, and the part of the image that is worked on. Both as in
+ * The mask of a face, a rectangle with a blurred edge, and the region of the image that is repainted. Both follow
  * AUTOMATIC1111's "only masked" inpainting (`modules/processing.py`, `modules/masking.py`), which ADetailer uses.
  */
 

@@ -1,6 +1,6 @@
 import { EngineError } from '../errors.ts';
 
-/** Waits until whoever consumes the events has taken the report. */
+/** Waits until the consumer of the events has taken the report. */
 export type Report<R> = (report: R) => Promise<void>;
 
 /**

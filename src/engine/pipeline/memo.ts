@@ -1,6 +1,6 @@
 import type { Events } from './events.ts';
 
-/** The values last asked for, by their keys. */
+/** The most recently requested values by key. */
 export class Memo<T> {
   private readonly kept = new Map<string, T>();
   private readonly size: number;

@@ -1,4 +1,4 @@
-/** The model of one plan: its files, its LoRAs and IP-Adapters, and its networks, each loaded when it is asked for. */
+/** The model of one plan: its files, its LoRAs and IP-Adapters, and its networks, each loaded on first use. */
 import { ipAdapter } from '../adapters/ip-adapter/network.ts';
 import { type IpAdapterUse, imagePromptTokens, useIpAdapter } from '../adapters/ip-adapter/use.ts';
 import { visionEncoder } from '../adapters/ip-adapter/vision-encoder.ts';

@@ -37,7 +37,10 @@ export function describePlan(plan: Plan): PlanRecord {
   return { software: 'Retouch', model: model.air, ...(scrub(rest) as PlanRecord) };
 }
 
-/** Integers beyond 2^53 as text, byte arrays as their SHA-256; paths tell strangers about the machine. */
+/**
+ * Integers beyond 2^53 as text, byte arrays as their SHA-256; paths are left out, because they reveal the machine to
+ * strangers.
+ */
 function scrub(value: unknown, key = ''): unknown {
   if (typeof value === 'bigint') return value.toString();
   if (value instanceof Uint8Array) return `sha256:${createHash('sha256').update(value).digest('hex')}`;

@@ -7,9 +7,9 @@ import { type Events, staged } from './events.ts';
 import { checkAborted, type Run } from './run.ts';
 
 export type Previews = {
-  /** The same velocity, whose evaluations previews are made from. */
+  /** Wraps the velocity, so that previews are made from its evaluations. */
   watch(velocity: Velocity): Velocity;
-  /** The preview after a step, if the plan asks for one there. */
+  /** The preview after a step, if the plan has one there. */
   after(index: number): Events;
 };
 

@@ -1,4 +1,4 @@
-/** The step cache of one image: a pass of its own for each conditioning, and the account of what was saved. */
+/** The step cache of one image: a separate pass for each conditioning, and the statistics of the savings. */
 import type { CachePlan } from '../caches/index.ts';
 import { CachedPass, type CacheSessions } from '../networks/cached-pass.ts';
 import type { Cached, Conditioning } from '../networks/transformer.ts';

@@ -31,7 +31,7 @@ export class StepProgress {
     this.done = 0;
   }
 
-  /** Blocks of the present pass that are computed; answers whether it is time to tell. */
+  /** Counts the computed blocks of the current pass; returns whether a report is due. */
   note(done: number): boolean {
     this.done = done;
     const now = this.now();

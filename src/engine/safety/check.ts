@@ -18,8 +18,8 @@ const classifierNames = Object.keys(classifiers);
 /**
  * Always on the CPU.
  *
- * @throws RetouchError `modelConfigInvalid` when no classifier has the source's architecture; loading throws what is
- *   wrong with its files
+ * @throws RetouchError `modelConfigInvalid` when no classifier has the source's architecture; loading throws the errors
+ * of its files
  */
 export function contentClassifier(source: ToolSource, threads: number): Loadable<ContentClassifier> {
   const { air, architecture, files } = source;

@@ -1,6 +1,6 @@
 /**
- * An operator's own classifier: ViTForImageClassification of transformers, as Falconsai/nsfw_image_detection is, which
- * black-forest-labs/flux holds images against (`content_filters.py`, threshold 0.85).
+ * An operator's own classifier: ViTForImageClassification of transformers, such as Falconsai/nsfw_image_detection,
+ * which black-forest-labs/flux uses (`content_filters.py`, threshold 0.85).
  */
 import fs from 'node:fs';
 import path from 'node:path';
@@ -65,7 +65,7 @@ const filters: Readonly<Record<number, typeof resizeLanczos>> = {
 /**
  * The steps of preprocessor_config.json (transformers' ViTImageProcessor): [3, S, S] from an image.
  *
- * @throws RetouchError `modelConfigInvalid` when it asks for another size or filter than can be had
+ * @throws RetouchError `modelConfigInvalid` when it needs an unsupported size or filter
  */
 export function readPreparation(folder: string, size: number): (bitmap: Bitmap) => Float32Array {
   const file = path.join(folder, 'preprocessor_config.json');

@@ -1,6 +1,6 @@
 /**
  * DEIS, the variant in log ρ: the predicted noise as a polynomial in ln ρ, ρ = σ/(1-σ), integrated exactly. Zhang and
- * Chen 2023 (arXiv 2204.13902), section 3; diffusers `DEISMultistepScheduler`, which stops short of σ = 0.
+ * Chen 2023 (arXiv 2204.13902), section 3; diffusers `DEISMultistepScheduler`, which stops before σ = 0.
  */
 import { combine, type Term } from './combine.ts';
 import { type Evaluation, stepwise } from './stepwise.ts';

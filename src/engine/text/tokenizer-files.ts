@@ -93,8 +93,8 @@ async function fromVocabulary(folder: string, config: JsonObject): Promise<JsonO
 }
 
 /**
- * Whether a special token is found before or after lower-casing: `added_tokens_decoder` says it; older files name the
- * token once or more, as an object or as a bare string, and one bare string makes it "before".
+ * Whether a special token is found before or after lower-casing: `added_tokens_decoder` has a flag for it; older files
+ * list the token once or more, as an object or as a bare string, and one bare string makes it "before".
  */
 function addedToken(content: string, id: Json, config: JsonObject): JsonObject {
   const listed = (config.added_tokens_decoder as JsonObject | undefined)?.[String(id)] as

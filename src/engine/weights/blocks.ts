@@ -43,8 +43,8 @@ function copyBlocks(part: TensorEntry, bits: Bits, offsets: boolean): Blocks {
   checkWeights(part, scale);
   if (offset) checkWeights(part, offset);
   const given = offset ?? (offsets ? new Float32Array(scale.length) : undefined);
-  // Types with a minimum count from 0. Half of their range is taken from each number and given to the offset, which is
-  // multiplied in f32: four bits hold them only so, and the rounding of activations costs less the smaller they are.
+  // Types with a minimum count from 0. Half of their range is moved from each number to the offset, which is multiplied
+  // in f32: only so they fit four signed bits, and smaller numbers lose less to the rounding of activations.
   const lift = offset === undefined ? 0 : fourBits.includes(part.dtype) ? 8 : 16;
   if (lift) for (let b = 0; b < scale.length; b++) given![b] = given![b]! + lift * scale[b]!;
   const values = new Uint8Array((q.length * bits) / 8);

@@ -13,7 +13,7 @@ import { isTorchPickle, openTorchPickle } from './torch-pickle.ts';
 import { refuseUnreadable } from './unreadable.ts';
 
 export class Checkpoint {
-  /** The file or folder asked for, for messages. */
+  /** The requested file or folder, for messages. */
   readonly path: string;
   readonly tensors: ReadonlyMap<string, TensorEntry>;
   readonly metadata: Readonly<Record<string, string>>;
@@ -37,8 +37,9 @@ export class Checkpoint {
 }
 
 /**
- * Opens a `.safetensors` or `.gguf` file, what torch.save wrote, or a folder of a diffusers pipeline: config.json beside `*.safetensors` or
- * beside `*.safetensors.index.json` with its shards. A file's first bytes tell what it is, not its name.
+ * Opens a `.safetensors` or `.gguf` file, what torch.save wrote, or a folder of a diffusers pipeline: config.json
+ * beside `*.safetensors` or beside `*.safetensors.index.json` with its shards. The format is detected from a file's
+ * first bytes, not from its name.
  */
 export function openCheckpoint(where: string): Checkpoint {
   if (!fs.existsSync(where))
@@ -66,7 +67,7 @@ export function openTensors(path: string): TensorFile {
   return isTorchPickle(path) ? openTorchPickle(path) : openSafetensors(path);
 }
 
-/** Editors of other systems begin a file with a byte order mark, which JSON does not know. */
+/** Some editors write a byte order mark, which JSON does not allow. */
 function parseJson(text: string): Record<string, unknown> {
   return JSON.parse(text.replace(/^\uFEFF/, ''));
 }

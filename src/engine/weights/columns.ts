@@ -1,4 +1,4 @@
-/** Eight-bit weights with one scale for each output: what the integer product of the CPU takes. */
+/** Eight-bit weights with one scale for each output: the form of the CPU's integer product. */
 
 /**
  * W [N, K] row-major to i8 [K, N] (the order MatMulInteger takes) and f32 scales [N] with

@@ -16,7 +16,7 @@ import {
   truncated,
 } from './stored.ts';
 
-/** ggml.h, enum ggml_type. The types without a size here are an error only when such a tensor is asked for. */
+/** ggml.h, enum ggml_type. A type without a size here is an error only when such a tensor is read. */
 const typeNames: Readonly<Record<number, string>> = {
   0: 'F32',
   1: 'F16',
@@ -109,7 +109,7 @@ function readHeader(cursor: Cursor, file: string): TensorFile {
   return { tensors, metadata };
 }
 
-/** `at` is where the row stands in the header, for messages. */
+/** `at` is the row's offset in the header, for messages. */
 type Row = { name: string; sizes: number[]; type: number; offset: number; at: number };
 
 function readRow(cursor: Cursor): Row {

@@ -55,7 +55,7 @@ function parseHeader(path: string, file: string, text: string, start: number, si
     if (!isEntry(entry)) throw invalid(path, `its header says of tensor ${name}: ${JSON.stringify(entry)}`);
     const { dtype, shape, data_offsets } = entry;
     const [from, to] = data_offsets;
-    // Types unknown here are an error only when such a tensor is asked for.
+    // An unknown type is an error only when such a tensor is read.
     const bytes = bytesOf(dtype, countOf(shape));
     if (to - from !== bytes && !Number.isNaN(bytes))
       throw invalid(path, `tensor ${name} (${dtype} [${shape}]) has ${to - from} bytes, expected ${bytes}`);

@@ -1,9 +1,9 @@
 /**
- * Files whose weights are stored with scales. ComfyUI's fp8_scaled has `X.scale_weight` beside `X.weight`, w = stored·scale,
- * and a marker tensor `scaled_fp8` under the network's prefix; its later form names the scale `X.weight_scale` and describes
- * each layer in JSON, `X.comfy_quant`, for eight-bit floats and for integers (`int8_tensorwise`). A scale is one number, or one
- * for each row. Scales of activations (`X.scale_input`, `X.input_scale`) are for products computed in the stored type, which
- * these are not: they are left alone.
+ * Files whose weights are stored with scales. ComfyUI's fp8_scaled has `X.scale_weight` beside `X.weight`, w =
+ * stored·scale, and a marker tensor `scaled_fp8` under the network's prefix; its later form names the scale
+ * `X.weight_scale` and describes each layer in JSON, `X.comfy_quant`, for eight-bit floats and for integers
+ * (`int8_tensorwise`). A scale is one number, or one for each row. Scales of activations (`X.scale_input`,
+ * `X.input_scale`) are for products in the stored type, which this engine does not use: they are ignored.
  */
 import { EngineError } from '../errors.ts';
 import { toFloats } from './floats.ts';

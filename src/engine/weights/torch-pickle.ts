@@ -1,7 +1,7 @@
 /**
- * Reads what torch.save wrote: a zip of a pickle and of the tensors' bytes. A pickle is a program; of its instructions
- * those that build dictionaries of tensors are followed, and nothing that it names is ever called. Sources: CPython
- * Lib/pickletools.py; PyTorch torch/_weights_only_unpickler.py, torch/_utils.py `_rebuild_tensor_v2`.
+ * Reads what torch.save wrote: a zip of a pickle and of the tensors' bytes. A pickle is a program; only the
+ * instructions that build dictionaries of tensors are interpreted, and no function that it names is ever called.
+ * Sources: CPython Lib/pickletools.py; PyTorch torch/_weights_only_unpickler.py, torch/_utils.py `_rebuild_tensor_v2`.
  */
 import fs from 'node:fs';
 import type { RetouchError } from '../../error.ts';
@@ -27,7 +27,7 @@ const builders = [
   'torch._utils _rebuild_parameter',
 ];
 
-/** A name of the pickle, which stands for itself. */
+/** A global of the pickle, represented by its name. */
 class Global {
   readonly name: string;
   constructor(name: string) {
@@ -50,7 +50,7 @@ class Tensor {
 const mark = Symbol('mark');
 
 const zip = 'PK\x03\x04';
-/** A pickle of PyTorch's magic number, which came before its zips. */
+/** The pickle of PyTorch's magic number, at the start of its older format. */
 const old = '\x80\x02\x8a\x0a';
 
 export function isTorchPickle(path: string): boolean {

@@ -1,6 +1,6 @@
 /**
  * The weights of a module inside a graph under construction: a source seen under a name prefix, which checks the
- * shape asked for (the habit of candle's VarBuilder).
+ * expected shape (like candle's VarBuilder).
  */
 import { EngineError } from '../errors.ts';
 import type { DType, FloatType } from '../onnx/dtype.ts';
@@ -28,7 +28,7 @@ export type Compute = {
   queryBlocks?: number;
   /** Layers, by path, that take more than a low-rank update. */
   forms?: UpdateForms;
-  /** Where blocks attend to guide pictures; nowhere by default. */
+  /** The places where blocks attend to guide images; none by default. */
   places?: readonly ImagePromptPlace[];
 };
 
@@ -43,8 +43,8 @@ export type UpdateForm = {
   /** A factor for each output. */
   scaled: boolean;
   /**
-   * Sizes of successive ranges of outputs, each with a factor of its own for each input; empty where inputs have no
-   * factors. In a layer that is `scaled` too, the ranges' products are added to the scaled one.
+   * Sizes of successive ranges of outputs, each with its own factor for each input; empty if inputs have no factors. In
+   * a layer that is `scaled` too, the ranges' products are added to the scaled one.
    */
   ranges: readonly number[];
   kroneckers: readonly KroneckerForm[];
@@ -98,7 +98,9 @@ export class Weights {
     return this.source.hasAny(...leaves.map((leaf) => this.name(leaf)));
   }
 
-  /** The tensor as a value of the graph, f32 unless f16 is asked for; a [C, C, 1, 1] kernel may be asked for as [C, C]. */
+  /**
+   * The tensor as a value of the graph, f32 unless f16 is requested; a [C, C, 1, 1] kernel may be requested as [C, C].
+   */
   tensor(leaf: string, shape: readonly number[], dtype: FloatType = 'f32'): Var {
     const name = this.name(leaf);
     const parts = this.source.parts(name);

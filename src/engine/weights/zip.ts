@@ -1,5 +1,5 @@
 /**
- * Where the entries of an uncompressed zip are: torch.save packs tensors into one, each a byte range of the file.
+ * Offsets of the entries of an uncompressed zip: torch.save packs tensors into one, each a byte range of the file.
  * Source: PKWARE APPNOTE.TXT, with the 64-bit records that files above 4 GiB have.
  */
 import fs from 'node:fs';

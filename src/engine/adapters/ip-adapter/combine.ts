@@ -3,7 +3,7 @@
 type Combination = (features: readonly Float32Array[]) => Float32Array[];
 
 export const combineMethods = {
-  /** Each keeps tokens of its own. */
+  /** Each image has its own tokens. */
   concat: (features) => [...features],
   add: (features) => [sum(features)],
   /** The first without the mean of the others. */

@@ -41,7 +41,7 @@ export type IpAdapterTools = {
   findFace: (image: Bitmap, detector: ToolSource) => Loading<Box | undefined>;
 };
 
-/** @param negative also for the negative pass of classifier-free guidance, which sees a black image */
+/** @param negative also for the negative pass of classifier-free guidance, which has a black image */
 export async function* encodeIpAdapters(
   uses: readonly IpAdapterUse[],
   negative: boolean,

@@ -18,7 +18,7 @@ export type IpAdapterConfig = {
 export type IpAdapterFormat = {
   name: string;
   dialects: readonly Dialect[];
-  /** Where the attention to guide images is added, and to which blocks. */
+  /** The place at which the attention to guide images is added, and the blocks. */
   place: ImagePromptPlace;
   blocks: 'double' | 'all';
   configure(source: WeightSource): IpAdapterConfig;

@@ -14,7 +14,7 @@ export type OpenIpAdapter = { format: IpAdapterFormat; source: WeightSource; con
 export type Fit = { depth: number; depthSingle: number; hidden: number; features: number };
 
 /**
- * Reads an adapter's header and tells its layout by its tensors' names.
+ * Reads an adapter's header and detects its layout from the tensor names.
  *
  * @throws RetouchError `ipAdapterUnsupported` when it was trained for another network, `ipAdapterMisfit` when its sizes
  * differ from the transformer's or the image encoder's

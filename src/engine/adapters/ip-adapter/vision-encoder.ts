@@ -35,7 +35,9 @@ export type OpenVisionEncoder = Component<VisionConfig> & { build: EncoderKind['
 
 type IpAdapterEncoder = { planned: { imageEncoder: string }; encoder: OpenVisionEncoder };
 
-/** Reads the header of an encoder, a transformers folder or a single file, and tells its kind by its tensors' names. */
+/**
+ * Reads the header of an encoder, a transformers folder or a single file, and detects its kind from the tensor names.
+ */
 export function openVisionEncoder(where: string): OpenVisionEncoder {
   const checkpoint = openCheckpoint(where);
   const all: EncoderKind[] = Object.values(kinds);

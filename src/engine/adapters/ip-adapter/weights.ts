@@ -3,7 +3,7 @@
  * cross-attentions of a UNet; over FLUX's blocks its input, middle and output are the thirds (docs/guide/ip-adapters.md).
  */
 
-/** w: the weight asked for; wc: that of the composition; i of n: the block. */
+/** w: the requested weight; wc: the weight of the composition; i of n: the block. */
 type Shape = (w: number, wc: number, i: number, n: number) => number;
 
 export const weightTypes = {

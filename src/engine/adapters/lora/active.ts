@@ -8,7 +8,7 @@ import { activeAt, type LoraStage } from './stages.ts';
 
 export type LoraUse = { file: string; weight: number; stage: LoraStage; prepared: Prepared };
 
-/** A noise level of each stage: what is fed is the same at all levels of one. */
+/** One noise level of each stage: the feeds are the same at all levels of a stage. */
 const stageLevels = [1, 0];
 
 export class ActiveLoras {
@@ -17,7 +17,7 @@ export class ActiveLoras {
 
   constructor(uses: readonly LoraUse[]) {
     this.uses = uses;
-    // Everything that a run will ask for, so that its memory is known before the networks are loaded.
+    // All feeds of the run, so that their memory is known before the networks are loaded.
     for (const sigma of stageLevels) this.transformer(sigma);
     this.text();
   }
@@ -35,7 +35,10 @@ export class ActiveLoras {
     return this.memoized(`transformer ${key}`, () => this.stack(active, 'transformer'));
   }
 
-  /** Feeds of the text encoders. Prompts are encoded once, before any step: these parts act whatever the stage. */
+  /**
+   * Feeds of the text encoders. Prompts are encoded once, before any step, so these parts act independently of the
+   * stage.
+   */
   text(): Record<'clip' | 't5', Feeds> {
     const of = (network: Network) => this.memoized(network, () => this.stack(this.uses, network));
     return { clip: of('clip'), t5: of('t5') };

@@ -8,7 +8,7 @@ import type { Kronecker, LowRank, Matrix } from './update.ts';
 
 export type Parts = Partial<Record<Part, TensorEntry>>;
 
-/** The product and its rank, which alpha is divided by. */
+/** The product, and the rank that divides alpha. */
 export type Form = { product: LowRank | Kronecker; rank: number };
 
 /** @throws RetouchError `loraInvalid` when a part is missing or is no matrix */

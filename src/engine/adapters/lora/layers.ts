@@ -11,13 +11,13 @@ import type { Compute, RowSegment } from '../../weights/weights.ts';
 export const networks = ['transformer', 'clip', 't5'] as const;
 export type Network = (typeof networks)[number];
 
-/** A linear layer of ours, or the rows of one that have a layer of their own in another implementation. */
+/** A linear layer of the model, or the rows of one that another implementation has as a separate layer. */
 export type Target = { network: Network; slot: LinearLayer; segments: readonly RowSegment[] };
 
 /** Name of a layer → target, for every network. */
 export type Layers = Readonly<Record<Network, ReadonlyMap<string, Target>>>;
 
-/** Names the linear layers of a model; its graphs are built for that, which reads no weights. */
+/** Lists the linear layers of a model by building its graphs, which reads no weights. */
 export function layersOf({ transformer, clip, t5 }: Pick<Components, 'transformer' | 'clip' | 't5'>): Layers {
   const compute: Compute = { precision: 'f32', fused: true };
   const build = segmentBuilder(transformer.source, transformer.config);
@@ -37,7 +37,7 @@ export function layersOf({ transformer, clip, t5 }: Pick<Components, 'transforme
   };
 }
 
-/** BFL's names, which are ours, and diffusers', which cut the fused layers. */
+/** BFL's names, which this engine uses, and diffusers', which split the fused layers. */
 function transformerNames(slot: LinearLayer): [string, Target][] {
   const names: Record<string, RowSegment[]> = { [slot.name]: whole(slot) };
   const block = slot.name.match(/^(double|single)_blocks\.(\d+)\.(.+)$/);

@@ -9,7 +9,7 @@ import type { Network } from './layers.ts';
 /** The fields of PEFT's LoraConfig that affect the result. */
 export type LoraSettings = {
   alpha: number | undefined;
-  /** Layers with an alpha of their own; the first pattern that a layer's name matches counts. */
+  /** Alpha by layer; the first pattern that matches the layer's name counts. */
   alphas: readonly { pattern: RegExp; alpha: number }[];
   rankStabilised: boolean;
 };
@@ -108,8 +108,8 @@ function parse(text: string, where: string): Record<string, unknown> {
 }
 
 /**
- * The factor of a product of rank r: alpha/r, or alpha/√r where it is rank-stabilised (Kalajdzievski,
- * arXiv 2312.03732). A tensor `alpha` comes before the settings; without either alpha is r.
+ * The factor of a product of rank r: alpha/r, or alpha/√r if it is rank-stabilised (Kalajdzievski, arXiv 2312.03732). A
+ * tensor `alpha` takes precedence over the settings; without either alpha is r.
  */
 export function scaleOf(
   module: string,

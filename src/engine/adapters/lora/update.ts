@@ -1,4 +1,4 @@
-/** The one form that every family's LoRA is brought into: for each linear layer, what is added to W [N, K]. */
+/** The common form of every family's LoRA: for each linear layer, the update that is added to W [N, K]. */
 import type { Target } from './layers.ts';
 
 /** Row-major, as stored. */
@@ -13,7 +13,7 @@ export type Kronecker = { kind: 'kronecker'; left: Matrix; right: Matrix };
 export type Update = {
   target: Target;
   product: LowRank | Kronecker;
-  /** Factor of the product; the request's weight comes on top. */
+  /** Factor of the product, in addition to the request's weight. */
   scale: number;
   /** DoRA's magnitudes: the lengths of the rows or columns of the layer's weight after the update. */
   magnitude: AxisValues | undefined;

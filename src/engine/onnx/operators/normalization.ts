@@ -1,4 +1,4 @@
-/** Normalisations: over the last axis, and of channels by what training saw. */
+/** Normalisations: over the last axis, and of channels by the statistics of the training. */
 import { dimsEqual } from '../dim.ts';
 import { graphError, type Var } from '../graph.ts';
 

@@ -1,4 +1,4 @@
-/** Reductions over one axis, which stays with size 1. */
+/** Reductions over one axis, which is kept with size 1. */
 import type { Var } from '../graph.ts';
 import { i64 } from './constant.ts';
 

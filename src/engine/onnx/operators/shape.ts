@@ -16,8 +16,8 @@ import { i64, scalar } from './constant.ts';
 import { cast } from './elementwise.ts';
 
 /**
- * At most one axis may be -1 (inferred). An unknown size may stay only where it stands in the input or, once, be
- * written as the inferred one: ONNX has no other way to name it.
+ * At most one axis may be -1 (inferred). An unknown size must stay at its position of the input or, once, be the
+ * inferred one: ONNX has no other way to express it.
  */
 export function reshape(x: Var, shape: readonly Dim[]): Var {
   const fixed = shape.filter((dim) => dim !== -1);

@@ -180,10 +180,7 @@ const movements: Case[] = [
 
 const all = [...arithmetic, ...products, ...movements, ...imageCases, ...fusedCases];
 
-/**
- * Cases that a device cannot do without come first, f16 last. No operands of f16 are multiplied on the CPU, and no integers
- * of eight bits elsewhere.
- */
+/** Required cases come first. The CPU has no f16 cases, and only the CPU has cases of eight bits. */
 export function casesFor(device: DeviceName, shapes: readonly AttentionShape[] = []): Case[] {
   const cpu = device === 'cpu';
   const fits = ({ need }: Case) => (cpu ? need !== 'half' : need !== 'int8');

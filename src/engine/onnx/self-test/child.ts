@@ -1,6 +1,6 @@
 /**
- * The program of the process that process.ts forks: asks the device the cases whose numbers it is given, saying which
- * it is at, so that its parent knows what ended it.
+ * The program of the process that process.ts forks: runs the cases with the given numbers on the device and reports
+ * each before it runs, so that the parent knows the case that ended the process.
  */
 import type { DeviceName } from '../device.ts';
 import type { AttentionShape } from './attention-cases.ts';

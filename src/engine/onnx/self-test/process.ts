@@ -1,6 +1,6 @@
 /**
- * Asks a device from a process of its own: a driver may crash where another would report an error, and one that hangs
- * cannot be stopped otherwise. After a crash a fresh process goes on behind the operator that caused it.
+ * Tests a device in a separate process: a driver may crash instead of reporting an error, and only a process can be
+ * stopped when it hangs. After a crash a fresh process continues after the operator that caused it.
  */
 import { fork } from 'node:child_process';
 import { createInterface } from 'node:readline';

@@ -1,6 +1,6 @@
 /**
- * Operators in f64, written for clarity: what a device's answers are compared with. Nothing here touches ONNX Runtime,
- * so that its CPU kernels are examined too.
+ * Operators in f64, written for clarity: the reference for a device's results. Independent of ONNX Runtime, so that its
+ * CPU kernels are tested too.
  */
 export class Values {
   readonly shape: readonly number[];

@@ -1,6 +1,6 @@
 /**
- * A dialect says where the tensors a network asks for (by the names of its reference implementation) are stored
- * in a checkpoint that names or cuts them differently. Adding one is a file and a line in the network's table.
+ * A dialect maps the tensor names of a network's reference implementation to the tensors of a checkpoint that names or
+ * splits them differently. Adding one is a file and a line in the network's table.
  */
 export type Piece = {
   /** The stored tensor's name. */
@@ -11,7 +11,7 @@ export type Piece = {
 
 export type Dialect = {
   name: string;
-  /** The tensor it is known by, for messages. */
+  /** A tensor that identifies the dialect, for messages. */
   probe: string;
   /** The prefix of all its tensors' names, for files that may hold other networks too. */
   prefix?: string;

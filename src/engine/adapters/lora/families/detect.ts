@@ -3,8 +3,8 @@ import { EngineError } from '../../../errors.ts';
 import { type Family, families } from './index.ts';
 
 /**
- * Every name belongs to the first family that owns it; a file that one alone has is that family's. Text encoders' names
- * are shared by several, and decide only where nothing else is there.
+ * Every name belongs to the first family that owns it; a file is of the only family that owns one of its names. Several
+ * families share the names of text encoders, which decide only if there are no others.
  *
  * @throws RetouchError `loraUnknown` when no family or several own its names, `loraRefused`
  */

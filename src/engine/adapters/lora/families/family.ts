@@ -6,7 +6,7 @@ import { type Located, locatePart } from '../parts.ts';
 
 export type Family = {
   name: string;
-  /** A name it is known by, for messages. */
+  /** An example of a tensor name, for messages. */
   probe: string;
   /** Whether a tensor's name is one that this family alone gives. */
   owns(name: string): boolean;
@@ -16,7 +16,7 @@ export type Family = {
   refusal?: string;
 };
 
-/** Layers' names after a prefix that tells the network. */
+/** Layer names after a prefix that identifies the network. */
 export function prefixed(
   name: string,
   probe: string,
