@@ -64,6 +64,10 @@ export const apiErrors = {
   unknownParameter: [400, 'The task has a parameter that its task type does not know.'],
   unsupportedContentEncoding: [415, 'The Content-Encoding of the body is not one that the server decodes.'],
   unsupportedContentType: [415, 'The body is a form, where the API takes JSON.'],
+  unsupportedDeliveryMethod: [
+    400,
+    'The images take longer than a sync request may wait; they have to be asked for with async.',
+  ],
   unsupportedDimensions: [400, 'The width and height are not a pair that the model draws.'],
   unsupportedIpAdaptersModel: [
     400,

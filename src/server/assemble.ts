@@ -5,6 +5,7 @@ import { isAbsolute, join } from 'node:path';
 import type { Config } from '../config.ts';
 import type { EnginePool } from '../engine/engine.ts';
 import { ImageDecoder } from '../engine/image/decoder.ts';
+import { defaultThreads } from '../engine/process/limits.ts';
 import type { Log } from '../log.ts';
 import { Metrics } from '../metrics.ts';
 import { createSqliteQueue } from '../queue/sqlite.ts';
@@ -24,6 +25,7 @@ import { restoreTasks } from '../tasks/accept/restore.ts';
 import { Outbox } from '../tasks/deliveries/outbox.ts';
 import { createSend } from '../tasks/deliveries/send.ts';
 import { Failures } from '../tasks/failures.ts';
+import { type Forecaster, Forecasts } from '../tasks/forecast/forecasts.ts';
 import { Pace } from '../tasks/metrics/pace.ts';
 import { TaskMetrics } from '../tasks/metrics/task-metrics.ts';
 import { PrivatePaths } from '../tasks/private-paths.ts';
@@ -41,6 +43,8 @@ export type AssembleOptions = {
   engines: EnginePool;
   /** Folder of the embedded model; the package's by default. */
   embedded?: string;
+  /** Tests know the speed of their machine. */
+  forecasts?: Forecaster;
   /** The wall clock; tests replace it. */
   time?: TimeSource;
 };
@@ -49,8 +53,10 @@ export type AssembleOptions = {
 export type Assembly = Awaited<ReturnType<typeof assemble>>;
 
 /** Throws `dataDirectoryUnusable`, `dataDirectoryInUse` and the errors of the database. */
-export async function assemble({ config, log, engines, embedded, time }: AssembleOptions) {
+export async function assemble(options: AssembleOptions) {
+  const { config, log, engines, embedded, time } = options;
   const { dataDir } = config;
+  const forecasts = options.forecasts ?? new Forecasts({ threads: config.threads || defaultThreads() });
   const lock = lockFolder(dataDir);
   const db = Database.open(join(dataDir, 'retouch.db'));
   const clock = new Clock(db, time);
@@ -92,7 +98,7 @@ export async function assemble({ config, log, engines, embedded, time }: Assembl
     metrics: taskMetrics,
   });
   const worker = new Worker({
-    ...{ engines, tasks, inputs, assets, usage, settlement, tracker, failures, log },
+    ...{ engines, tasks, inputs, assets, usage, settlement, tracker, forecasts, failures, log },
     metrics: taskMetrics,
   });
   const quota = config.keyStorage === 0 ? undefined : config.keyStorage;
@@ -110,7 +116,7 @@ export async function assemble({ config, log, engines, embedded, time }: Assembl
   const waiting = { tasks, assets, tracker, syncTimeout: config.syncTimeout * 1000 };
   const service = new TaskService({
     uses: {
-      ...{ ...waiting, models, keys, usage, queue, settlement, acceptance, log },
+      ...{ ...waiting, models, keys, usage, queue, settlement, acceptance, forecasts, log },
       sources,
       arithmetic: {
         device: config.device,

@@ -1,14 +1,8 @@
-import { describe, expect, it } from 'vitest';
-import {
-  follow,
-  formatDuration,
-  formatPlain,
-  formatProgress,
-  isNews,
-  noProgress,
-} from '../../src/cli/terminal/progress.ts';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { follow, formatPlain, formatProgress, isNews, noProgress } from '../../src/cli/terminal/progress.ts';
 import { ProgressView } from '../../src/cli/terminal/progress-view.ts';
 import type { EngineEvent } from '../../src/engine/plan.ts';
+import { formatDuration } from '../../src/tasks/forecast/progress-text.ts';
 
 const loaded: EngineEvent = { type: 'load-end', milliseconds: 1, device: 'cpu', precision: 'f32' };
 const encoded: EngineEvent = { type: 'encode-end', milliseconds: 1 };
@@ -120,4 +114,62 @@ it('a terminal that does not know its width is taken for 80 columns wide', () =>
   let text = '';
   new ProgressView({ write: (part: string) => (text += part), isTTY: true, columns: 0 });
   expect(text).toContain('Loading');
+});
+
+describe('at full size', () => {
+  const setup = (isTTY: boolean) => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+    let [now, text] = [0, ''];
+    const stream = { write: (part: string) => (text += part), isTTY, columns: 120 };
+    const view = new ProgressView(stream, () => now);
+    view.expect({ encode: 30, step: 386, steps: 28, decode: 60 });
+    const pass = (seconds: number) => {
+      now += 1000 * seconds;
+      text = '';
+      vi.advanceTimersByTime(1000 * seconds);
+      return text;
+    };
+    return { view, pass };
+  };
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  it('the line moves between events, and the time left is told before the first step ends', () => {
+    const { view, pass } = setup(true);
+    view.follow(loaded);
+    view.follow(encoded);
+    expect(pass(60)).toContain('Editing   ░░░░░░░░░░░░░░░░░░░░░░░░  step 1 of 28 · about 3 h 0 min left');
+    view.follow({
+      type: 'stage-progress',
+      ...{ stage: 'denoise', message: 'step 1 of 28, 29 of 57 blocks', fraction: 0.5 },
+    });
+    expect(pass(1)).toContain('step 1 of 28, 29 of 57 blocks · about 2 h 57 min left');
+    view.end();
+    expect(pass(10)).toBe('');
+  });
+
+  it('weights that are converted have bytes, a rate and the time left', () => {
+    const { view, pass } = setup(true);
+    const GiB = 2 ** 30;
+    const written = (done: number) =>
+      view.follow({
+        ...{ type: 'stage-progress', stage: 'load', message: 'preparing T5 for int8' },
+        ...{ fraction: done / 4, bytes: { done: done * GiB, total: 4 * GiB } },
+      });
+    written(0);
+    pass(10);
+    written(1);
+    expect(pass(0.5)).toContain('25 % · preparing T5 for int8 · 1.0 GiB of 4.0 GiB · 97.5 MiB/s · 32 s left');
+    view.end();
+  });
+
+  it('a log has a line at least twice a minute', () => {
+    const { view, pass } = setup(false);
+    view.follow(loaded);
+    view.follow(encoded);
+    expect(pass(29)).toBe('');
+    expect(pass(1)).toBe('Editing: step 1 of 28 · about 3 h 0 min left\n');
+    view.end();
+  });
 });

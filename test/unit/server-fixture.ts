@@ -14,6 +14,7 @@ import type { ConnectionTimes } from '../../src/server/connection.ts';
 import { createServer } from '../../src/server/server.ts';
 import type { AssetStore } from '../../src/store/assets.ts';
 import type { KeyStore } from '../../src/store/keys.ts';
+import type { Forecaster } from '../../src/tasks/forecast/forecasts.ts';
 import type { TaskService } from '../../src/tasks/service.ts';
 
 export const taskUUID = '50836053-a0ee-4cf5-b9d6-ae7c5d140ada';
@@ -51,6 +52,8 @@ export class FakeEngine implements EnginePool {
   }
 }
 
+export type BenchParts = { times?: ConnectionTimes; forecasts?: Forecaster };
+
 export type Bench = {
   server: FastifyInstance;
   engine: FakeEngine;
@@ -74,10 +77,10 @@ export type Answer = {
 
 export async function createBench(
   flags: Record<string, string> = {},
-  times?: ConnectionTimes,
+  parts: BenchParts = {},
 ): Promise<Bench> {
   const folder = await mkdtemp(join(tmpdir(), 'retouch-server-'));
-  const bench = await openBench(folder, flags, times);
+  const bench = await openBench(folder, flags, parts);
   return {
     ...bench,
     async close() {
@@ -96,14 +99,14 @@ export async function temporaryFolder(): Promise<{ path: string } & AsyncDisposa
 export async function openBench(
   folder: string,
   flags: Record<string, string> = {},
-  times?: ConnectionTimes,
+  { times, forecasts }: BenchParts = {},
 ): Promise<Bench> {
   const config: Config = loadConfig({ env: {}, flags: { 'data-dir': folder, ...flags } });
   const logged: string[] = [];
   const log = createLog('info', (line) => logged.push(line));
   const engine = new FakeEngine();
   const embedded = await installModel(join(folder, 'embedded'));
-  const parts = await assemble({ config, log, engines: engine, embedded });
+  const parts = await assemble({ config, log, engines: engine, embedded, ...(forecasts && { forecasts }) });
   const server = createServer({ ...parts, config, log, ...(times && { times }) });
   await parts.start();
   return {

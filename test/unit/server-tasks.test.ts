@@ -70,7 +70,7 @@ describe('an async task', () => {
     const waiting = (await poll()).body.data;
     const uuid = expect.stringMatching(/^[0-9a-f-]{36}$/);
     const item = { taskType: 'imageInference', taskUUID, imageUUID: uuid, status: 'processing', progress: 0 };
-    expect(waiting).toEqual([item, item]);
+    expect(waiting).toEqual([{ ...item, phase: 'load' }, item]);
     gate.open();
     const finished = (await done()).data;
     expect(finished.map(({ imageUUID }) => imageUUID)).toEqual(waiting.map(({ imageUUID }) => imageUUID));
@@ -164,6 +164,44 @@ describe('a sync task', () => {
     expect([status, body.error?.code, body.error?.taskUUID]).toEqual([504, 'failedTaskTimeout', taskUUID]);
     gate.open();
     expect((await done()).data).toHaveLength(1);
+  });
+
+  describe('on a machine where an image takes hours', () => {
+    const forecasts = {
+      of: async () => ({ encode: 30, step: 386, steps: 28, decode: 60 }),
+      note: async () => {},
+    };
+
+    beforeEach(async () => {
+      await bench.close();
+      bench = await openBench(folder, {}, { forecasts });
+    });
+
+    it('is refused at once, with the time and the way to ask', async () => {
+      const { status, body } = await bench.post([{ ...task, numberResults: 2 }]);
+      expect([status, body.error]).toEqual([
+        400,
+        {
+          code: 'unsupportedDeliveryMethod',
+          message:
+            'On this machine these 2 images take about 6 h 3 min (28 steps of 6 min 26 s), and a sync request may wait 2 min 0 s. ' +
+            "Send deliveryMethod 'async' and ask for the result with getResponse, or give a webhookURL; fewer steps or a smaller size take less.",
+          ...{ parameter: 'deliveryMethod', allowedValues: ['async'], taskType: 'imageInference', taskUUID },
+        },
+      ]);
+      expect(bench.engine.plans).toEqual([]);
+      expect((await poll()).body.error?.code).toBe('taskNotFound');
+    });
+
+    it('is made when it is async, and its poll says the phase and the seconds left', async () => {
+      const gate = closeGate();
+      await bench.post([asked]);
+      await expect
+        .poll(async () => (await poll()).body.data)
+        .toMatchObject([{ status: 'processing', progress: 0, phase: 'load', secondsLeft: 10898 }]);
+      gate.open();
+      await done();
+    });
   });
 
   it('whose UUID was used before is refused, and what it had stays', async () => {

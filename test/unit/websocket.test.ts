@@ -51,7 +51,7 @@ let url: string;
 const clients: Client[] = [];
 
 async function start(flags: Record<string, string> = {}, times?: ConnectionTimes): Promise<void> {
-  bench = await createBench(flags, times);
+  bench = await createBench(flags, times && { times });
   const address = await bench.server.listen({ port: 0, host: '127.0.0.1' });
   url = `${address.replace('http', 'ws')}/v1`;
 }

@@ -22,6 +22,16 @@ const result = {
     status: { type: 'string', required: true, allowed: ['processing', 'success'] },
     imageUUID: { type: 'string', format: 'uuid' },
     progress: { type: 'integer', min: 0, max: 100 },
+    phase: {
+      type: 'string',
+      allowed: ['load', 'encode', 'denoise', 'decode', 'faces', 'safety'],
+      about: 'The work under way, while the image is being made; an extension of this server.',
+    },
+    secondsLeft: {
+      type: 'integer',
+      min: 0,
+      about: 'Seconds until the image, as forecast; for images that take longer than two. An extension.',
+    },
   },
 } as const satisfies ObjectSchema;
 

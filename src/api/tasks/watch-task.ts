@@ -35,6 +35,17 @@ const result = {
     phase: { type: 'string', allowed: ['load', 'encode', 'denoise', 'decode', 'faces', 'safety'] },
     message: { type: 'string', about: 'The work inside a phase that is not counted in steps.' },
     fraction: { type: 'float', min: 0, max: 1, about: 'The share of that work that is done.' },
+    progress: {
+      ...count,
+      max: 100,
+      about: 'Percent of the image; for images that take longer than two seconds.',
+    },
+    secondsLeft: { ...count, about: 'Seconds until the image, as forecast; for the same images.' },
+    bytes: {
+      type: 'object',
+      about: 'Bytes of converted weights that are written, and of the whole file.',
+      properties: { done: { ...count, required: true }, total: { ...count, required: true } },
+    },
     step: { ...count, about: 'Steps that are done.' },
     steps: count,
     milliseconds: { type: 'float', min: 0, about: 'The time of the last step.' },

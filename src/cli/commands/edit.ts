@@ -5,8 +5,10 @@ import { type Config, engineLimits } from '../../config.ts';
 import type { EngineEvent, FinishedImage, Plan } from '../../engine/plan.ts';
 import { deviceEnvironment } from '../../engine/process/device-environment.ts';
 import { EngineHost } from '../../engine/process/host.ts';
+import { defaultThreads } from '../../engine/process/limits.ts';
 import { RetouchError } from '../../error.ts';
 import { ModelStore } from '../../store/models.ts';
+import { Forecasts } from '../../tasks/forecast/forecasts.ts';
 import { makePlans, type PlannedImage } from '../../tasks/plan/plan.ts';
 import { eventText } from '../../tasks/run/event-text.ts';
 import { makeImage } from '../../tasks/run/make-image.ts';
@@ -137,6 +139,8 @@ async function compute(
   const env = deviceEnvironment(config.device, config.deviceIndex, process.env);
   const host = new EngineHost({ ...engineLimits(config), env, log: (line) => verbose && note(line) });
   if (!quiet) for (const { message } of warnings) note(message);
+  const forecasts = new Forecasts({ threads: config.threads || defaultThreads() });
+  void forecasts.of(plan).then((forecast) => view?.expect(forecast));
   const previews: Promise<void>[] = [];
   const onEvent = (event: EngineEvent) => {
     view?.follow(event);

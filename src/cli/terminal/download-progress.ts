@@ -1,7 +1,7 @@
 /** A download's progress as a line of text. */
 
 import { formatBytes } from '../../bytes.ts';
-import { formatDuration } from './progress.ts';
+import { formatDuration } from '../../tasks/forecast/progress-text.ts';
 import type { ProgressStream } from './progress-view.ts';
 
 /** Window of the rate in milliseconds: a shorter one is noisy, a longer one lags. */

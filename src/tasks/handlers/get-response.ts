@@ -1,7 +1,9 @@
 import type { ImageItem, PendingReply, Reply } from '../../api/results.ts';
 import type { GetResponseTask } from '../../api/tasks/get-response.ts';
+import type { StageName } from '../../engine/plan.ts';
 import type { AssetStore } from '../../store/assets.ts';
 import type { TaskStore } from '../../store/tasks.ts';
+import { type ProgressState, slowFields } from '../forecast/image-progress.ts';
 import { findTask } from '../results/lookup.ts';
 import { offerResult } from '../results/outcome.ts';
 import type { Tracker } from '../results/tracker.ts';
@@ -33,11 +35,17 @@ export async function* getResponse(
       if ('read' in reply) yield { ...reply, read: async () => withStatus(await reply.read()) };
       else yield withStatus(reply);
     } else {
-      const progress = result.made === null && result.item === null ? tracker.progress(result.uuid) : 100;
+      const isMade = result.made !== null || result.item !== null;
+      const state = isMade ? undefined : tracker.progress(result.uuid);
+      const progress = isMade ? 100 : (state?.percent ?? 0);
       const id = { taskType: type, taskUUID: terms.taskUUID, imageUUID: result.uuid };
-      yield { item: { ...id, status: 'processing', progress } };
+      yield { item: { ...id, status: 'processing', ...phaseOf(state), progress } };
     }
   }
+}
+
+function phaseOf(state: ProgressState | undefined): { phase?: StageName; secondsLeft?: number } {
+  return state ? { ...slowFields(state), phase: state.phase } : {};
 }
 
 function withStatus(reply: Reply): Reply {

@@ -8,6 +8,8 @@ import type { ModelStore } from '../../store/models.ts';
 import type { Acceptance } from '../accept/acceptance.ts';
 import { checkReceivers, refuseRepeat } from '../accept/check-task.ts';
 import { isAwaited } from '../accept/is-awaited.ts';
+import { refuseSlow } from '../accept/refuse-slow.ts';
+import type { Forecaster } from '../forecast/forecasts.ts';
 import type { Sources } from '../inputs/image-source.ts';
 import { resolveInputs } from '../inputs/resolve.ts';
 import { type Arithmetic, makePlans } from '../plan/plan.ts';
@@ -19,6 +21,7 @@ type Uses = WaitOptions & {
   models: ModelStore;
   arithmetic: Arithmetic;
   acceptance: Acceptance;
+  forecasts: Forecaster;
   log: Log;
 };
 
@@ -42,6 +45,7 @@ export async function* imageInference(
     await checkReceivers(task, sources.fetch);
     const inputs = await resolveInputs(task, sources, { account, signal: claim.signal });
     const plans = makePlans(task, inputs, { models, arithmetic });
+    if (isAwaited(task, caller) && !caller.patient) await refuseSlow(task, plans, uses);
     await acceptance.accept(task, plans, { caller, wire, uuid, signal: claim.signal });
     follower?.onAccept();
     for (const { code, message } of plans[0]!.warnings) uses.log.warn(message, { taskUUID, code });

@@ -4,6 +4,7 @@ import type { Reply } from '../../api/results.ts';
 import type { WatchTaskTask } from '../../api/tasks/watch-task.ts';
 import type { Queue } from '../../queue/queue.ts';
 import type { StoredResult, TaskStore } from '../../store/tasks.ts';
+import { slowFields } from '../forecast/image-progress.ts';
 import { findTask } from '../results/lookup.ts';
 import type { Tracker } from '../results/tracker.ts';
 import { type Facts, WatchedImages, type WatchItem } from '../results/watched-images.ts';
@@ -49,9 +50,11 @@ export async function* watchTask(
       }
       const facts = images.take();
       for (const result of results) {
-        const state = describe(result, facts.get(result.uuid), queue);
+        const progress = isUnmade(result) ? tracker.progress(result.uuid) : undefined;
+        const slow = progress ? slowFields(progress) : {};
+        const state = { ...describe(result, facts.get(result.uuid), queue), ...slow };
         // Sends neither an unchanged place in the queue nor an end that was sent before.
-        const text = `${state.status} ${state.queuePosition}`;
+        const text = `${state.status} ${state.queuePosition} ${slow.progress} ${slow.secondsLeft}`;
         if (told.get(result.uuid) === text && !facts.has(result.uuid)) continue;
         told.set(result.uuid, text);
         yield say({ imageUUID: result.uuid, ...state });

@@ -3,6 +3,7 @@
 import type { EngineEvent } from '../../engine/plan.ts';
 import { RetouchError } from '../../error.ts';
 import type { Follower } from '../follower.ts';
+import type { ImageProgress, ProgressState } from '../forecast/image-progress.ts';
 
 type Claim = { uuid: string; results: number; stop: AbortController };
 
@@ -16,7 +17,7 @@ function keyOf({ account, taskUUID }: TaskName): string {
 export class Tracker {
   /** Tasks that are being resolved, by account and the client's taskUUID. */
   readonly #claims = new Map<string, Claim>();
-  readonly #progress = new Map<string, number>();
+  readonly #progress = new Map<string, ImageProgress>();
   readonly #watches = new Map<string, Set<Watch>>();
   readonly #followers = new Map<string, Set<Follower>>();
   readonly #closing = new AbortController();
@@ -61,14 +62,14 @@ export class Tracker {
     return claim.results;
   }
 
-  /** Progress of an image that waits or is being made, in percent. */
-  progress(result: string): number {
-    return this.#progress.get(result) ?? 0;
+  /** How far an image is; undefined until its making begins. */
+  progress(result: string): ProgressState | undefined {
+    return this.#progress.get(result)?.state;
   }
 
-  setProgress(result: string, percent: number | undefined): void {
-    if (percent === undefined) this.#progress.delete(result);
-    else this.#progress.set(result, percent);
+  setProgress(result: string, progress: ImageProgress | undefined): void {
+    if (progress === undefined) this.#progress.delete(result);
+    else this.#progress.set(result, progress);
   }
 
   /** Adds a follower; disposing of the return value removes it. */

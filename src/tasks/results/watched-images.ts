@@ -44,7 +44,10 @@ export class WatchedImages implements Follower {
 function factsOf(event: EngineEvent): Facts | undefined {
   switch (event.type) {
     case 'stage-progress':
-      return { phase: event.stage, message: event.message, fraction: event.fraction };
+      return {
+        ...{ phase: event.stage, message: event.message, fraction: event.fraction },
+        ...(event.bytes ? { bytes: event.bytes } : {}),
+      };
     case 'load-end':
       return { phase: 'encode' };
     case 'encode-end':

@@ -13,6 +13,9 @@ import type { InputStore } from '../../store/inputs.ts';
 import type { TaskStore } from '../../store/tasks.ts';
 import type { UsageStore, Use } from '../../store/usage.ts';
 import type { Failures } from '../failures.ts';
+import type { Forecaster } from '../forecast/forecasts.ts';
+import { ImageProgress } from '../forecast/image-progress.ts';
+import { progressText } from '../forecast/progress-text.ts';
 import type { TaskMetrics } from '../metrics/task-metrics.ts';
 import { readPlan } from '../plan/plan-json.ts';
 import { costOf } from '../results/cost.ts';
@@ -41,8 +44,12 @@ export type WorkerOptions = {
   tracker: Tracker;
   metrics: TaskMetrics;
   failures: Failures;
+  forecasts: Forecaster;
   log: Log;
 };
+
+/** Milliseconds between two lines of the log about one image. */
+const logInterval = 30_000;
 
 type Made = { item: KeptItem; use: Use };
 
@@ -81,25 +88,32 @@ export class Worker {
     task: KnownTask,
     { result, plan: planText, turn }: { result: string; plan: string; turn: Turn },
   ): Promise<Made> {
-    const { engines, tasks, inputs, assets, metrics, tracker, log } = this.#options;
+    const { engines, tasks, inputs, assets, metrics, tracker, forecasts, log } = this.#options;
     const accepted = readPlan<Plan>(planText, await inputs.read(task.uuid));
     const plan = withPreviews(accepted, tracker.previews(task.uuid));
     let seconds = 0;
+    const progress = new ImageProgress(plan.steps);
+    tracker.setProgress(result, progress);
+    void forecasts.of(plan).then((forecast) => progress.expect(forecast));
+    const place = { taskUUID: task.terms.taskUUID };
+    const timer = setInterval(() => log.info(progressText(progress.state), place), logInterval);
+    timer.unref();
     const onEvent = (event: EngineEvent) => {
       metrics.engineSaid(event);
-      const progress = progressAfter(event);
-      if (progress !== undefined) tracker.setProgress(result, progress);
+      progress.note(event);
+      void forecasts.note(plan, event);
       tracker.tell(task.uuid, result, event);
       const text = eventText(event);
       if (event.type === 'warning') tasks.warn(result, event);
       if (text) {
         const isWarning = event.type === 'warning';
-        const facts = { taskUUID: task.terms.taskUUID, ...(isWarning ? { code: event.code } : {}) };
+        const facts = { ...place, ...(isWarning ? { code: event.code } : {}) };
         log[isWarning ? 'warn' : 'info'](text, facts);
       }
       if (event.type === 'image') seconds = event.milliseconds / 1000;
     };
-    const image = await makeImage(plan, { engines, signal: turn.signal, onEvent, history: turn });
+    const making = makeImage(plan, { engines, signal: turn.signal, onEvent, history: turn });
+    const image = await making.finally(() => clearInterval(timer));
     // While this image is stored, the engine makes the next.
     turn.release();
     const { price } = task.terms;
@@ -116,12 +130,6 @@ export class Worker {
 /** At most `count` previews, evenly spread over the steps before the last. They change no pixel of the image. */
 function withPreviews(plan: Plan, count: number): Plan {
   return { ...plan, previewEvery: count === 0 ? 0 : Math.ceil(plan.steps / (count + 1)) };
-}
-
-/** Progress of an image in percent, by its steps; loading and decoding do not count. */
-function progressAfter(event: EngineEvent): number | undefined {
-  if (event.type !== 'step-end') return undefined;
-  return Math.min(99, Math.floor((100 * (event.index + 1)) / event.steps));
 }
 
 /** The server stops, or the database cannot be written: the job stays in the queue. */

@@ -8,6 +8,9 @@ export type LiveImage = {
   message?: string;
   fraction?: number;
   step?: number;
+  /** Percent of the image and seconds until it is there, where the server tells them. */
+  progress?: number;
+  secondsLeft?: number;
   steps?: number;
   preview?: Blob;
   cache?: { evaluations: number; reused: number; savedMilliseconds: number };
@@ -32,6 +35,7 @@ export type Progress = {
 
 const phases: Readonly<Record<string, string>> = {
   load: 'Loading the model',
+  denoise: 'Step 1',
   encode: 'Reading the picture and the sentence',
   decode: 'Finishing',
   faces: 'Refining faces',
@@ -45,7 +49,8 @@ export function progressOf(edit: LiveEdit | undefined, count: number, steps: num
   const active = images.find(({ status }) => status === 'processing');
   const total = active?.steps ?? steps;
   const done = active?.step ?? 0;
-  const fraction = Math.min(1, (ended + (0.95 * done) / Math.max(1, total)) / count);
+  const share = active?.progress === undefined ? (0.95 * done) / Math.max(1, total) : active.progress / 100;
+  const fraction = Math.min(1, (ended + share) / count);
   const which = count > 1 ? `Image ${Math.min(count, ended + 1)} of ${count}: ` : '';
   if (!active) {
     const ahead = Math.min(...images.map(({ queuePosition = Number.POSITIVE_INFINITY }) => queuePosition));
@@ -55,16 +60,22 @@ export function progressOf(edit: LiveEdit | undefined, count: number, steps: num
   }
   if (done === 0 || active.phase !== 'denoise') {
     const phase = phases[active.phase ?? ''] ?? 'Beginning';
-    const share =
+    const percent =
       active.fraction === undefined || active.phase !== 'load'
         ? ''
         : ` ${Math.round(100 * active.fraction)} %`;
-    return { fraction, text: `${which}${phase}${share}` };
+    const left = active.secondsLeft === undefined ? '' : `, ${formatLeft(active.secondsLeft)} left`;
+    return { fraction, text: `${which}${phase}${percent}${left}` };
   }
   const times = edit?.stepTimes ?? [];
   const mean = times.reduce((sum, time) => sum + time, 0) / Math.max(1, times.length);
-  const left = (mean * (total - done + (count - ended - 1) * total)) / 1000;
-  const unit =
-    left < 1 ? 'less than a second' : left < 90 ? `${Math.round(left)} s` : `${Math.round(left / 60)} min`;
-  return { fraction, text: `${which}step ${done} of ${total}, ${unit} left`, left };
+  const own = active.secondsLeft ?? (mean * (total - done)) / 1000;
+  const left = own + ((count - ended - 1) * total * mean) / 1000;
+  return { fraction, text: `${which}step ${done} of ${total}, ${formatLeft(left)} left`, left };
+}
+
+function formatLeft(seconds: number): string {
+  if (seconds < 1) return 'less than a second';
+  if (seconds < 90) return `${Math.round(seconds)} s`;
+  return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
 }
