@@ -1,5 +1,6 @@
 /** One double and one single block of FLUX.1 at real width, on the CPU. */
 import path from 'node:path';
+import type { Measurable } from '../src/engine/forecast/rates.ts';
 import { doubleBlock, singleBlock } from '../src/engine/models/flux.ts';
 import type { FluxConfig } from '../src/engine/models/flux-config.ts';
 import { addDims, type Dim, symbol } from '../src/engine/onnx/dim.ts';
@@ -8,7 +9,7 @@ import { Session } from '../src/engine/onnx/session.ts';
 import { f32Tensor, type Tensor } from '../src/engine/onnx/tensor.ts';
 import { openPrepared, type PreparedWeights } from '../src/engine/weights/prepared.ts';
 import { type Compute, Weights } from '../src/engine/weights/weights.ts';
-import { type Ceiling, productCeiling } from './ceiling.ts';
+import { productCeiling } from './ceiling.ts';
 import { fastest, type Options, type Row, round } from './measure.ts';
 import { blockOperations, type Synthetic, syntheticFlux } from './widths.ts';
 
@@ -38,7 +39,7 @@ export async function block(options: Options): Promise<Row[]> {
 const ceilings = new Map<string, number>();
 
 async function row(
-  product: Ceiling,
+  product: Measurable,
   kind: string,
   tokens: number,
   milliseconds: number,
@@ -90,7 +91,7 @@ function buildGraph(
   return graph;
 }
 
-function prepare(synthetic: Synthetic, kind: string, product: Ceiling): PreparedWeights | undefined {
+function prepare(synthetic: Synthetic, kind: string, product: Measurable): PreparedWeights | undefined {
   const { linears } = buildGraph(synthetic, kind, { precision: 'f32', fused: true });
   const making = openPrepared(synthetic.source, linears, {
     precision: product,

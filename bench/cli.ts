@@ -1,4 +1,4 @@
-/** `npm run bench -- NAME [--threads N] [--runs N] [--json FILE]` */
+/** `npm run bench -- NAME [--threads N] [--runs N] [--json FILE] [--peer NAME=COMMAND]…` */
 import fs from 'node:fs';
 import os from 'node:os';
 import { parseArgs } from 'node:util';
@@ -10,6 +10,7 @@ import { layers } from './layers.ts';
 import { lora } from './lora.ts';
 import { machine, type Options, type Report, type Row, table } from './measure.ts';
 import { memory } from './memory.ts';
+import { readPeer } from './peers.ts';
 
 const benchmarks: Record<string, (options: Options) => Promise<Row[]>> = {
   block,
@@ -23,17 +24,25 @@ const benchmarks: Record<string, (options: Options) => Promise<Row[]>> = {
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { threads: { type: 'string' }, runs: { type: 'string' }, json: { type: 'string' } },
+  options: {
+    threads: { type: 'string' },
+    runs: { type: 'string' },
+    json: { type: 'string' },
+    peer: { type: 'string', multiple: true },
+  },
 });
-const [name = ''] = positionals;
+const [name = '', ...rest] = positionals;
 const run = benchmarks[name];
-if (!run || positionals.length !== 1) {
+// Only `full` takes a folder.
+if (!run || rest.length !== (name === 'full' ? 1 : 0)) {
   console.error(`Found '${positionals.join(' ')}', expected one of: ${Object.keys(benchmarks).join(', ')}`);
   process.exit(2);
 }
 const options = {
   threads: Number(values.threads ?? os.availableParallelism()),
   runs: Number(values.runs ?? 3),
+  peers: (values.peer ?? []).map(readPeer),
+  rest,
 };
 const report: Report = { name, machine: machine(options.threads), rows: await run(options) };
 console.log(

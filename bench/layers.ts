@@ -4,16 +4,11 @@ import { referenceIds, targetIds, textIds } from '../src/engine/latents/token-id
 import { type Conditioning, Transformer } from '../src/engine/networks/transformer.ts';
 import { f32Tensor } from '../src/engine/onnx/tensor.ts';
 import { productCeiling } from './ceiling.ts';
-import { fastest, type Options, type Row, round } from './measure.ts';
+import { type Options, type Row, round } from './measure.ts';
+import { inTurns } from './peers.ts';
 import { blockOperations, syntheticFlux } from './widths.ts';
 
 export const textTokens = 256;
-/** stable-diffusion.cpp (f16 weights, its fastest) and PyTorch f32 on a two-core machine, seconds per step. */
-const peers: Record<number, { 'sd.cpp f16 s': number; 'PyTorch f32 s': number }> = {
-  256: { 'sd.cpp f16 s': 5.2, 'PyTorch f32 s': 2.0 },
-  512: { 'sd.cpp f16 s': 15.4, 'PyTorch f32 s': 6.3 },
-};
-
 export async function layers(options: Options): Promise<Row[]> {
   const { source, config, folder } = syntheticFlux(1, 2);
   const rows: Row[] = [];
@@ -33,7 +28,11 @@ export async function layers(options: Options): Promise<Row[]> {
       const image = grid.rows * grid.columns;
       const given = conditioning(grid, config);
       const x = pattern(image * config.inChannels);
-      const milliseconds = await fastest(options.runs, () => transformer.velocity({ x, time: 500 }, given));
+      const { milliseconds, peers } = await inTurns(
+        () => transformer.velocity({ x, time: 500 }, given),
+        options.peers,
+        { runs: options.runs, work: { side, textTokens, threads: options.threads } },
+      );
       const tokens = textTokens + 2 * image;
       const operations = 3 * blockOperations(config, tokens);
       const speed = operations / milliseconds / 1e6;
@@ -46,12 +45,20 @@ export async function layers(options: Options): Promise<Row[]> {
         'GFLOP/s': round(speed),
         'ceiling GFLOP/s': round(ceiling),
         'share %': round((100 * speed) / ceiling),
-        ...peers[side],
+        ...peerColumns(peers, milliseconds / 1000),
       });
     }
     await transformer.release();
   }
   return rows;
+}
+
+function peerColumns(peers: ReadonlyMap<string, number>, ours: number): Row {
+  const columns = [...peers].flatMap(([name, seconds]) => [
+    [`${name} s`, round(seconds, 2)],
+    [`${name} / ours`, round(seconds / ours, 1)],
+  ]);
+  return Object.fromEntries(columns);
 }
 
 export function conditioning(

@@ -1,10 +1,11 @@
 /** Timing, and tables of what was timed. */
 import { createRequire } from 'node:module';
 import os from 'node:os';
+import type { Peer } from './peers.ts';
 
 export type Row = Record<string, string | number>;
 export type Report = { name: string; machine: Record<string, string | number>; rows: Row[] };
-export type Options = { threads: number; runs: number };
+export type Options = { threads: number; runs: number; peers: readonly Peer[]; rest: readonly string[] };
 
 /** Milliseconds of the fastest of some runs after one to warm up: the least disturbed by other work on the machine. */
 export async function fastest(runs: number, work: () => Promise<unknown>): Promise<number> {

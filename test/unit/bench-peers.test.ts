@@ -1,0 +1,24 @@
+import { expect, it } from 'vitest';
+import { inTurns, readPeer } from '../../bench/peers.ts';
+
+const work = { side: 512, textTokens: 256, threads: 2 };
+
+it('a peer is a command that prints its seconds last, and is told the work', async () => {
+  const peers = [readPeer('other=echo "step 1 of 3 took 9.5 s"; echo "$RETOUCH_SIDE.$RETOUCH_THREADS s"')];
+  let calls = 0;
+  const found = await inTurns(async () => calls++, peers, { runs: 2, work });
+  expect(found.peers).toEqual(new Map([['other', 512.2]]));
+  // Twice a warm-up and a measured run.
+  expect(calls).toBe(4);
+});
+
+it('without a peer there is no figure of one', async () => {
+  expect((await inTurns(async () => {}, [], { runs: 1, work })).peers).toEqual(new Map());
+});
+
+it('a peer that prints no number, or has no command, is an error', async () => {
+  await expect(inTurns(async () => {}, [readPeer('mute=true')], { runs: 1, work })).rejects.toThrow(
+    'The peer mute printed no number',
+  );
+  expect(() => readPeer('name only')).toThrow('expected NAME=COMMAND');
+});
