@@ -23,7 +23,7 @@ export async function edit({ threads, runs }: Options): Promise<Row[]> {
   const rows: Row[] = [{ run: 'cold, command line', ...(await commandLine(folder)) }];
   const host = new EngineHost({ threads });
   rows.push({ run: 'first of a server', ...(await measured(host, plan)) });
-  // Another sentence each time, since the engine caches the encoding of a prompt.
+  // A different sentence each time, since the engine caches the encoding of a prompt.
   for (const [i, colour] of ['green', 'white', 'yellow', 'purple'].slice(0, runs).entries())
     rows.push({
       run: `warm ${i + 1}`,
@@ -72,7 +72,7 @@ async function measured(host: EngineHost, plan: Plan): Promise<Row> {
   };
 }
 
-/** The engine process's peak resident memory, where the system tells it. */
+/** The engine process's peak resident memory, if the system reports it. */
 function peakMemory(pid: number | undefined): number | string {
   if (pid === undefined || process.platform !== 'linux') return 'unknown';
   const line = fs.readFileSync(`/proc/${pid}/status`, 'utf8').match(/VmHWM:\s+(\d+) kB/);

@@ -1,6 +1,6 @@
 /**
- * Writes a model of FLUX.1 Kontext [dev]'s size with random weights, in the files that people have: their names, shapes,
- * types and tokenizers, streamed. `--depth 1,2 --t5-layers 2` makes a shallow one of real width.
+ * Writes a model of FLUX.1 Kontext [dev]'s size with random weights, streamed, with the names, shapes, types and
+ * tokenizers of the published files. `--depth 1,2 --t5-layers 2` makes a shallow one of real width.
  *
  * `node bench/full-size.ts DIR --format fp8-scaled --t5 fp8`
  */

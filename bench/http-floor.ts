@@ -1,6 +1,7 @@
 /**
- * The floor of `bench http`, as a process of its own: the least work of any server with the same durability. A bare HTTP
- * server that reads JSON, makes one commit, writes and syncs the same picture, and answers; each in the fastest way found.
+ * The floor of `bench http`, in a separate process: the least work of any server with the same durability. A bare HTTP
+ * server that reads JSON, makes one commit, writes and syncs the same picture, and answers; each in the fastest way
+ * found.
  */
 
 import { randomUUID } from 'node:crypto';

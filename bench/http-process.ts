@@ -1,4 +1,4 @@
-/** Runs a benchmark's server as a process of its own. */
+/** Runs a benchmark's server in a separate process. */
 
 import { fork } from 'node:child_process';
 import { once } from 'node:events';

@@ -1,4 +1,4 @@
-/** Timing, and tables of what was timed. */
+/** Timing, and tables of the results. */
 import { createRequire } from 'node:module';
 import os from 'node:os';
 import type { Peer } from './peers.ts';

@@ -2,7 +2,7 @@
 import fs from 'node:fs';
 import type { FluxConfig } from '../src/engine/models/flux-config.ts';
 
-/** Real widths of FLUX.1 with the depth asked for. */
+/** Real widths of FLUX.1 with the given depth. */
 export function realWidth(depth: number, depthSingle: number): FluxConfig {
   return {
     inChannels: 64,

@@ -1,9 +1,9 @@
-/** Random blocks of ggml's quantised types, whose numbers have a deviation asked for (ggml-common.h has the layouts). */
+/** Random blocks of ggml's quantised types, whose numbers have a given deviation (ggml-common.h has the layouts). */
 import { type StoredType, storedTypes } from '../../src/engine/weights/stored.ts';
 
 type Block = { data: DataView; at: number; std: number; word: () => number };
 
-/** The random bytes of a block are its numbers; what scales them is written over. */
+/** The numbers of a block are random bytes; its scales are overwritten. */
 const scales: Partial<Record<StoredType, (block: Block) => void>> = {
   // Integers of −128 … 127 deviate by 74.
   Q8_0: ({ data, at, std, word }) => data.setFloat16(at, (std / 74) * near(word), true),

@@ -1,4 +1,4 @@
-/** The files of a model in one of the forms that people have, with the real ones' names. */
+/** The files of a model in one of the published forms, with their names. */
 import fs from 'node:fs';
 import path from 'node:path';
 import { autoencoderDiffusers, autoencoderTensors } from './autoencoder.ts';

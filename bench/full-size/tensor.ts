@@ -1,6 +1,6 @@
 import type { StoredType } from '../../src/engine/weights/stored.ts';
 
-/** A tensor to be written: normally distributed numbers, or one number where `std` is 0. */
+/** A tensor to write: normally distributed numbers, or a constant if `std` is 0. */
 export type Tensor = { name: string; dtype: StoredType; shape: number[]; mean: number; std: number };
 
 /** About unit gain at the networks' widths. */

@@ -31,7 +31,7 @@ export function transformerFp8(depth: Depth): Tensor[] {
   return [...tensors, { name: 'scaled_fp8', dtype: 'F8_E4M3', shape: [0], mean: 0, std: 0 }];
 }
 
-/** The layers that llama.cpp's quantiser is told to leave alone in image models. */
+/** The layers that llama.cpp's quantiser leaves unquantised in image models. */
 const unquantised = /^(img_in|txt_in|time_in|vector_in|guidance_in|final_layer)\./;
 
 /** QuantStack's files: matrices of the blocks in one type, those of the ends in 16 bits, vectors in F32. */

@@ -1,4 +1,4 @@
-/** Engines as whoever runs plans sees them: one in this process or in a child, and several that share the work. */
+/** The interfaces of engines: one in this process or in a child, and a pool of several that share the work. */
 import type { DeviceName } from './onnx/device.ts';
 import type { EngineEvent, Plan } from './plan.ts';
 
@@ -10,7 +10,7 @@ export type EngineOptions = {
 };
 
 export type Engine = {
-  /** One run at a time. It stops between events when `signal` fires, with `engineAborted`. */
+  /** Runs one plan at a time. The run stops between events when `signal` aborts, with `engineAborted`. */
   run(plan: Plan, signal: AbortSignal): AsyncGenerator<EngineEvent>;
   release(): Promise<void>;
 };
@@ -21,7 +21,7 @@ export type EngineStatus = {
   state: 'idle' | 'starting' | 'ready' | 'busy' | 'backing-off';
   pid: number | undefined;
   restarts: number;
-  /** A sentence while the child is silent for longer than it should be. */
+  /** A warning while the child is silent for too long. */
   stalled?: string;
 };
 
@@ -30,7 +30,7 @@ export type PooledEngine = EngineStatus & {
   /** Unique in its pool: `cpu:0`. */
   name: string;
   device: DeviceName;
-  /** AIR of the model that it ran last, which its memory holds; undefined before its first run. */
+  /** AIR of the model in its memory, which it ran last; undefined before its first run. */
   model?: string;
 };
 
@@ -40,8 +40,9 @@ export interface EnginePool {
   readonly capacity: number;
   readonly engines: readonly PooledEngine[];
   /**
-   * The events of one image, from the engine that fits the plan best; it waits for one when all are busy. Throws
-   * `engineAborted` once `signal` fires, `engineClosed`, or what the engine threw. Leaving the loop stops the run.
+   * The events of one image, from the engine that fits the plan best; waits when all engines are busy. Throws
+   * `engineAborted` after `signal` aborts, `engineClosed`, and the errors of the engine. Leaving the loop stops the
+   * run.
    */
   run(plan: Plan, signal?: AbortSignal): AsyncGenerator<EngineEvent>;
   /** `listener` is called when the capacity has grown. */

@@ -2,8 +2,8 @@
 import type { CacheWindow, Decider } from './types.ts';
 
 /**
- * One pass of one image. Steps are counted and not evaluations: samplers that evaluate twice a step ask twice, and one
- * reuse makes it a step with reuse.
+ * One pass of one image. Counts steps, not evaluations: some samplers evaluate twice a step, and one reuse makes it a
+ * step with reuse.
  *
  * The first and the last step are always computed: the first has nothing to reuse, and no later step corrects the last.
  */
@@ -12,7 +12,7 @@ export class CacheClock {
   private readonly steps: number;
   private readonly decider: Decider;
   private step = -1;
-  /** Steps with reuse in a row, up to the one before this. */
+  /** Consecutive steps with reuse before this one. */
   private row = 0;
   private reusedInStep = false;
   private stale = false;

@@ -15,5 +15,5 @@ export const caches = {
 
 export type CacheName = keyof typeof caches;
 
-/** A step cache as a Plan has it; the threshold is in the cache's own measure: the more, the more is reused; at 0 nothing is. */
+/** A step cache in a Plan. The threshold is in the cache's own measure: higher values reuse more, 0 reuses nothing. */
 export type CachePlan = CacheWindow & { name: CacheName; threshold: number };

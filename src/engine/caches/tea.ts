@@ -11,7 +11,7 @@ const polynomial = [-1046.55119, 312.563399, -16.9500694, 0.410995971, 0.0374537
 /** Beyond it the polynomial falls, and soon below zero, because its data had no such changes. */
 const fitted = 0.24;
 
-/** How much of the output an input's change is worth. */
+/** The predicted change of the output for a change of the input. */
 export function outputChange(distance: number): number {
   if (!(distance <= fitted)) return Number.POSITIVE_INFINITY;
   return Math.abs(polynomial.reduce((sum, coefficient) => sum * distance + coefficient, 0));

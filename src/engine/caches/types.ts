@@ -8,7 +8,7 @@ export type StepCache = {
   title: string;
   /** The part of the network that runs before the signal is read; the rest of the network may be skipped. */
   after: 'nothing' | 'first' | 'head';
-  /** The signal that the present one is compared with: of the last evaluation, or of the last that was computed. */
+  /** The signal for the comparison: of the last evaluation, or of the last computed one. */
   against: 'last' | 'computed';
   decider(threshold: number): Decider;
 };
@@ -18,7 +18,7 @@ export type CacheWindow = {
   /** Reuse is allowed in the steps from ≤ i < to, counted from 0. */
   from: number;
   to: number;
-  /** After so many steps with reuse in a row the next is computed. */
+  /** Most consecutive steps with reuse; the next one is computed. */
   maxConsecutive: number;
 };
 

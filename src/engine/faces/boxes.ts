@@ -23,7 +23,10 @@ export function overlap(a: Box, b: Box): number {
   return shared === 0 ? 0 : shared / (area(a) + area(b) - shared);
 }
 
-/** Greedy non-maximum suppression: by falling score, each that overlaps none of those taken by more than `limit`. */
+/**
+ * Greedy non-maximum suppression: in order of falling score, keeps boxes whose overlap with every kept box is at most
+ * `limit`.
+ */
 export function suppress<T extends Face>(faces: readonly T[], limit: number, most: number): T[] {
   const taken: T[] = [];
   for (const face of [...faces].sort((a, b) => b.score - a.score)) {

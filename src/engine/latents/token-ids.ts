@@ -6,7 +6,7 @@ export type ReferenceIds = 'offset' | 'index';
 /** The sides of an image in tokens, half its latent's. */
 export type TokenGrid = { rows: number; columns: number };
 
-/** Text has no place: all zeros, [length, 3]. */
+/** Text has no position: all zeros, [length, 3]. */
 export function textIds(length: number): Float32Array {
   return new Float32Array(length * 3);
 }

@@ -115,7 +115,7 @@ function rest(graph: Graph, w: Weights, config: FluxConfig, from: number): void 
   graph.output('img', out);
 }
 
-/** Only the first `rows` tokens, the target's, are turned into velocities: the references' are not needed. */
+/** Computes velocities only of the first `rows` tokens, the target's; those of the references are not needed. */
 function final(graph: Graph, w: Weights, config: FluxConfig): void {
   const all = graph.input('img_in', 'f32', [img, config.hidden]);
   const vec = graph.input('vec', 'f32', [1, config.hidden]);

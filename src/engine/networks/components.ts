@@ -63,7 +63,7 @@ export async function openComponents({ files, tinyAutoencoder }: ModelSource): P
   return components;
 }
 
-/** Each file may be sound and yet of another model than the rest. */
+/** Checks that the files are of one model; each may be valid by itself. */
 function checkTogether({ transformer, autoencoder, tiny, clip, t5 }: Components): void {
   const { inChannels, outChannels, contextIn, vecIn } = transformer.config;
   const token = 4 * autoencoder.config.latentChannels;

@@ -13,13 +13,13 @@ const narrowestInt8 = 1024;
 /** The part of a plan's numerics that decides how products are computed. */
 export type DeviceChoice = { device: DeviceName; precision: PrecisionChoice };
 
-/** A precision, or whichever was measured to be best for the device and the model's size (docs/precision.md). */
+/** A precision, or `auto`: the best one measured for the device and the model's size (docs/precision.md). */
 export type PrecisionChoice = PrecisionName | 'auto';
 
 /** Precisions besides f32 that a device's self-test found right. */
 export type Abilities = Record<'half' | 'widened' | 'int8' | 'blocks8' | 'blocks4', boolean>;
 
-/** @throws RetouchError `precisionUnsupported` when the plan names one that the device cannot be trusted with */
+/** @throws RetouchError `precisionUnsupported` when the device computes the plan's precision wrongly or not at all */
 export function choosePrecision(
   { device, precision }: DeviceChoice,
   config: FluxConfig,

@@ -54,7 +54,7 @@ export class EncodingMemo {
     return join(plan, model, { texts, references, prompts });
   }
 
-  /** With one reference, of a size the model works at, that no other plan will have, and without guide images. */
+  /** Variant with a single reference of a supported size, not cached, and without guide images. */
   async *encodePart(plan: Plan, model: Model, part: Bitmap): Events<Encoded> {
     const texts = yield* this.texts.get(keysOf(plan, model).texts, () => encodeTexts(plan, model));
     const { tokens, grid } = yield* encodeReference(part, model);

@@ -18,7 +18,7 @@ import { embedPlan } from './plan-record.ts';
 import { refineFaces } from './refine-faces.ts';
 import { checkAborted, type Run } from './run.ts';
 
-/** A dozen LoRAs of FLUX.1's size. */
+/** Bytes of about a dozen LoRAs of FLUX.1's size. */
 const maxLoraBytes = 4 * 2 ** 30;
 
 /**

@@ -1,7 +1,7 @@
-/** How far the step under way is, by the blocks of the network that are computed. */
+/** Progress of the current step, by the computed blocks of the network. */
 import type { EngineEvent } from '../plan.ts';
 
-/** Milliseconds between two reports: a step of a small model takes less than telling of it would. */
+/** Milliseconds between two reports: a step of a small model takes less time than a report. */
 const interval = 1000;
 
 export type StepShape = {

@@ -16,7 +16,7 @@ export class Channel<Item> {
     this.#wake();
   }
 
-  /** Ends at once with an error that the consumer asked for: items pushed before it are dropped. */
+  /** Ends at once with the consumer's own error: items pushed before it are dropped. */
   abandon(error: unknown): void {
     if (!this.#ended) this.#items = [];
     this.end({ error });

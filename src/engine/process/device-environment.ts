@@ -1,4 +1,4 @@
-/** How the child of an engine is confined to one of several devices of a kind: by what the driver reads. */
+/** Environment variables of drivers that confine an engine's child to one of several devices of a kind. */
 import path from 'node:path';
 import { EngineError } from '../errors.ts';
 import type { DeviceName } from '../plan.ts';
@@ -22,8 +22,8 @@ function cudaCard(index: number, { CUDA_VISIBLE_DEVICES: visible }: Environment)
 }
 
 /**
- * ONNX Runtime takes the adapter that Dawn prefers and has no option for another one. On Linux each driver is a file, so
- * that adapters of different drivers can be told apart; several cards of one driver cannot.
+ * ONNX Runtime takes the adapter that Dawn prefers and has no option for another one. On Linux each driver is a file,
+ * so that adapters of different drivers can be selected; several cards of one driver cannot.
  */
 function vulkanDriver(index: number, { VK_DRIVER_FILES: files }: Environment): Record<string, string> {
   const drivers = files ? files.split(path.delimiter) : [];

@@ -15,12 +15,12 @@ export type ProcessOptions = {
   module: URL;
   threads: number;
   memoryLimit: number;
-  /** Added to what the child has of this process's environment. */
+  /** Variables added to the child's environment. */
   env: Readonly<Record<string, string>>;
   log: (line: string) => void;
   /** Milliseconds a stop may take before the process is killed. */
   stopTimeout: number;
-  /** Called before the run under way is rejected. */
+  /** Called before the current run is rejected. */
   onExit: (exit: Exit) => void;
 };
 
@@ -33,7 +33,7 @@ export type Exit = {
   wanted: boolean;
 };
 
-/** Milliseconds a process may take to end when it was told to leave or has lost its channel. */
+/** Milliseconds a process may take to end after it was asked to exit or has lost its channel. */
 const leaveTimeout = 5000;
 
 /** Milliseconds that the output of a process may take to arrive after its end. */
@@ -74,8 +74,8 @@ export class EngineProcess {
       };
       const ended = (code: number | null, signal: NodeJS.Signals | null) =>
         end({ code, signal, wanted: this.#wanted });
-      // 'close' comes after the last message and the last line of output have been read, so it is worth waiting for,
-      // but not for long: anything that inherited the pipes can hold it up.
+      // 'close' follows the last message and the last line of output, so this waits for it, but not for long: a process
+      // that inherited the pipes delays it.
       this.#child.once('close', ended);
       this.#child.once('exit', (code, signal) => setTimeout(ended, drainTimeout, code, signal).unref());
       this.#child.on('error', (spawnError) => {
@@ -100,8 +100,8 @@ export class EngineProcess {
 
   /**
    * Sends the run's events to `events`. Resolves when the child has finished the plan; rejects with its error, or
-   * `engineCrashed`. After `signal` the child is told to stop, and this settles when it has: only then may the next run
-   * begin.
+   * `engineCrashed`. After `signal` the child is asked to stop, and this settles when it has stopped: only then may the
+   * next run begin.
    */
   run(plan: Plan, signal: AbortSignal, events: Pick<Channel<EngineEvent>, 'push'>): Promise<void> {
     const id = ++this.#runs;

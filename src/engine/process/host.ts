@@ -31,7 +31,7 @@ export type EngineHostOptions = {
   /** Milliseconds before the restart after the first crash in a row, doubled by each further one. */
   firstDelay?: number;
   longestDelay?: number;
-  /** When a silent child is taken for hung and replaced. */
+  /** Time limits after which a silent child counts as hung and is replaced. */
   watchdog?: Partial<WatchdogOptions>;
 };
 
@@ -52,7 +52,7 @@ export class EngineHost {
       threads: defaultThreads(),
       memoryLimit: defaultMemoryLimit(),
       env: {},
-      // Published as JavaScript beside host.js; addresses are not rewritten by the compiler as imports are.
+      // Published as JavaScript beside host.js; the compiler rewrites imports, but not URLs.
       childModule: new URL(import.meta.url.endsWith('.ts') ? './child.ts' : './child.js', import.meta.url),
       log: (line) => console.error(line),
       stopTimeout: 60_000,
@@ -79,15 +79,15 @@ export class EngineHost {
     return this.#child ? 0 : Math.max(0, this.#notBefore - performance.now());
   }
 
-  /** Resolves when the child has left all runs asked for until now. */
+  /** Resolves when the child has ended all runs requested so far. */
   get left(): Promise<void> {
     return this.#lastTurn;
   }
 
   /**
-   * The events of one plan, after those of every run asked for earlier. Throws `engineAborted` once `signal` fires,
-   * `engineCrashed` when the process died, `engineHung` when it was silent for so long that it was replaced,
-   * `engineClosed`, or what the engine threw. Leaving the loop stops the run.
+   * The events of one plan, after all runs requested earlier. Throws `engineAborted` after `signal` aborts,
+   * `engineCrashed` when the process died, `engineHung` when it was silent for too long and was replaced,
+   * `engineClosed`, and the errors of the engine. Leaving the loop stops the run.
    */
   async *run(plan: Plan, signal?: AbortSignal): AsyncGenerator<EngineEvent> {
     const left = new AbortController();
@@ -125,7 +125,7 @@ export class EngineHost {
     return this.#lastTurn;
   }
 
-  /** Never rejects: how the run ended is how the channel ends. */
+  /** Never rejects: the channel ends with the run's error. */
   async #work(plan: Plan, stop: AbortSignal, channel: Channel<EngineEvent>): Promise<void> {
     try {
       if (stop.aborted) return;

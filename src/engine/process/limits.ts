@@ -1,4 +1,4 @@
-/** How much of the machine the engine takes unless it is told otherwise. */
+/** The engine's default threads and memory. */
 
 import { availableParallelism, totalmem } from 'node:os';
 
@@ -10,7 +10,7 @@ export function defaultThreads(): number {
 
 /** Bytes of memory this process may have: the smaller of the machine's memory and the container's limit. */
 export function availableMemory(): number {
-  // 0 is "unknown", and a cgroup without a limit answers a number beyond any machine.
+  // 0 means unknown, and a cgroup without a limit reports more than any machine has.
   const constrained = process.constrainedMemory();
   return constrained > 0 ? Math.min(constrained, totalmem()) : totalmem();
 }

@@ -1,4 +1,4 @@
-/** The engines of this machine: a child process for each device, which run one image each at a time. */
+/** The engines of this machine: one child process for each device, each running one image at a time. */
 
 import type { EnginePool, PooledEngine } from '../engine.ts';
 import type { EngineEvent, Plan } from '../plan.ts';
@@ -15,11 +15,11 @@ type Member = {
   name: string;
   device: EngineDevice['device'];
   host: EngineHost;
-  /** Until its child has left the run: an aborted one still computes its step. */
+  /** True until its child has ended the run: an aborted run still computes its step. */
   busy: boolean;
-  /** What the runs of its present child have loaded. */
+  /** The models and LoRAs that the current child has loaded. */
   loaded: { pid: number | undefined; model?: string; adapters: Set<string> };
-  /** Number of the run that it took last. */
+  /** Number of its last run. */
   used: number;
 };
 
@@ -60,7 +60,7 @@ export class LocalEngines implements EnginePool {
     });
   }
 
-  /** Engines of this machine neither come nor go. */
+  /** The capacity of local engines never changes. */
   onGrowth(): void {}
 
   async *run(plan: Plan, signal?: AbortSignal): AsyncGenerator<EngineEvent> {
@@ -90,7 +90,7 @@ export class LocalEngines implements EnginePool {
     await this.close();
   }
 
-  /** A free engine, already marked as busy; after those who asked earlier. */
+  /** A free engine, already marked as busy; callers are served in order. */
   #take(plan: Plan, signal: AbortSignal | undefined): Promise<Member> {
     const stop = AbortSignal.any([this.#closing.signal, ...(signal ? [signal] : [])]);
     const { promise, resolve, reject } = Promise.withResolvers<Member>();
@@ -125,8 +125,8 @@ export class LocalEngines implements EnginePool {
   }
 
   /**
-   * The free engine that has most of the plan loaded. An engine that holds nothing comes before one whose model would
-   * have to leave, and among those the one that was used the longest ago.
+   * The free engine that has most of the plan loaded. An empty engine is preferred to one whose model would be evicted,
+   * and among the latter the least recently used one.
    */
   #best(plan: Plan): Member | undefined {
     const free = this.#members.filter(({ busy, host }) => !busy && host.startsIn === 0);

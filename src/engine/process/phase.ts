@@ -1,11 +1,11 @@
-/** The activity of a run in words, so that an error can say where the run was cut off. */
+/** The activity of a run in words, so that an error can say where the run was interrupted. */
 
 import type { EngineEvent, Plan, StageName } from '../plan.ts';
 
 export type Phase = {
   /** Activity after the last reported end: a crash happens there. */
   after: string;
-  /** Work reported inside that, such as loading the transformer before the first step. */
+  /** Reported work within it, such as loading the transformer before the first step. */
   inside?: string;
 };
 

@@ -1,8 +1,7 @@
 /**
- * The child's half of the process boundary: serves one parent over IPC until the parent goes away.
- *
- * The parent sends one run at a time. Every run ends in exactly one message, `end` or `error`; a crash is told by the
- * operating system. Printed output reaches the parent's log.
+ * The child's half of the process boundary: serves one parent over IPC until the parent exits. The parent sends one run
+ * at a time. Every run ends in exactly one message, `end` or `error`; the operating system reports a crash. Printed
+ * output reaches the parent's log.
  */
 
 import { setImmediate } from 'node:timers/promises';
@@ -37,7 +36,7 @@ export function serveParent(createEngine: CreateEngine): void {
   process.once('disconnect', leave);
 
   async function leave(): Promise<void> {
-    // In the middle of a run the sessions are in use: releasing them is unsafe, and the system takes the memory back.
+    // During a run the sessions are in use: releasing them is unsafe, and the system frees the memory.
     if (!current) await engine?.release().catch(() => {});
     process.exit(0);
   }
@@ -65,7 +64,7 @@ export function serveParent(createEngine: CreateEngine): void {
 }
 
 /**
- * Lets a waiting stop message in. Twice: computing blocks the thread for seconds, and when that happens inside the
+ * Lets a pending stop message arrive. Twice: computing blocks the thread for seconds, and when that happens inside the
  * event loop's poll phase the first immediate runs before the next poll.
  */
 async function hearParent(): Promise<void> {

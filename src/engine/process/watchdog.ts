@@ -1,14 +1,14 @@
-/** Notices a hung engine: one that is silent for much longer than it ever was in the same activity. */
+/** Detects a hung engine: one that is silent for much longer than ever before in the same activity. */
 
 import type { EngineEvent, Plan, StageName } from '../plan.ts';
 import { firstPhase, phaseAfter, phaseText } from './phase.ts';
 
 export type WatchdogOptions = {
-  /** A silence is a hang when it is so many times as long as the longest one measured. */
+  /** A silence of this many times the longest one measured is a hang. */
   factor: number;
-  /** Milliseconds that any silence may last. */
+  /** Shortest limit of a silence in milliseconds. */
   least: number;
-  /** The same for loading, whose time depends on what the system has in its cache. */
+  /** The same for loading, whose time depends on the system's page cache. */
   leastLoad: number;
   /** For an activity that was never measured. */
   unmeasured: number;
@@ -21,7 +21,7 @@ export const watchdogDefaults: WatchdogOptions = {
   unmeasured: 1_800_000,
 };
 
-/** A silence is counted in so many ticks: when the whole server was suspended, that costs one tick and looks like no hang. */
+/** A silence is counted in this many ticks: a suspension of the whole server is one tick and not a hang. */
 const ticks = 20;
 
 type Activity = 'load' | 'encode' | 'step' | 'decode' | 'faces' | 'safety' | 'finish';
@@ -54,7 +54,7 @@ export class Watchdog {
   }
 }
 
-/** One run under the eyes of the watchdog; to be ended. */
+/** One watched run; the caller must end it. */
 export class Watch {
   readonly #watchdog: Watchdog;
   readonly #plan: Plan;
@@ -74,7 +74,7 @@ export class Watch {
     this.#listen();
   }
 
-  /** A sentence when the silence has lasted for half of the time that it may. */
+  /** A warning when the silence has lasted for half of its limit. */
   get stalled(): string | undefined {
     return this.#left <= ticks / 2 ? this.#sentence() : undefined;
   }

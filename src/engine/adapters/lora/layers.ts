@@ -1,4 +1,4 @@
-/** The layers a LoRA may update, under every name that LoRA files know them by. */
+/** The layers a LoRA may update, under every name that LoRA files use. */
 
 import { clipGraph } from '../../models/clip.ts';
 import { segmentBuilder, segmentNames } from '../../models/flux-segments.ts';

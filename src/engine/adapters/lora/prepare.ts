@@ -40,7 +40,7 @@ export function bytesOf(arrays: ReadonlySet<Float32Array>): number {
   return [...arrays].reduce((sum, { byteLength }) => sum + byteLength, 0);
 }
 
-/** The form that a layer must be compiled for to take all of these; undefined where they are low-rank products alone. */
+/** The form that a layer must be compiled for to support all of these; undefined if they are only low-rank products. */
 export function formOf(layers: readonly PreparedLayer[]): UpdateForm | undefined {
   const kroneckers = layers.flatMap((layer) => layer.kroneckers.map(({ form }) => form));
   const scaled = layers.some(({ gain }) => gain !== undefined);
@@ -48,7 +48,7 @@ export function formOf(layers: readonly PreparedLayer[]): UpdateForm | undefined
   return scaled || ranges.length > 0 || kroneckers.length > 0 ? { scaled, ranges, kroneckers } : undefined;
 }
 
-/** The sizes of the ranges of outputs that the ends of the segments with input gains cut a layer into. */
+/** Sizes of the ranges of outputs into which segments with input gains split a layer. */
 export function rangesOf(layers: readonly PreparedLayer[]): number[] {
   const segments = layers.flatMap(({ inputGains }) => inputGains.flatMap((gains) => gains.segments));
   if (segments.length === 0) return [];

@@ -1,6 +1,6 @@
 /**
- * When a LoRA acts. FLUX has one transformer where two-stage models have one for high and one for low noise; the
- * stages are cut at the level where Wan 2.2's experts change places (its `boundary_ratio`, 0.875).
+ * The stages in which LoRAs act. Two-stage models have one transformer for high and one for low noise; FLUX has one
+ * transformer, and the stages are split at the level at which Wan 2.2 switches experts (its `boundary_ratio`, 0.875).
  */
 
 const loraStages = ['high', 'low', 'both'] as const;
