@@ -21,7 +21,7 @@ describe('in a process of its own', () => {
     const decoder = open();
     const bytes = await draw(30, 20).png().toBuffer();
     expect(await decoder.check(bytes)).toEqual({ width: 30, height: 20, format: 'png' });
-    await expect(decoder.check(bytes, 599)).rejects.toMatchObject({ code: 'imageTooLarge' });
+    await expect(decoder.check(bytes, { pixelLimit: 599 })).rejects.toMatchObject({ code: 'imageTooLarge' });
     await expect(decoder.check(Buffer.from('<svg/>'))).rejects.toMatchObject({
       code: 'imageUndecodable',
       message: 'The image is an SVG; a PNG, JPEG or WebP is expected.',
@@ -95,4 +95,15 @@ test('a process is kept for the next image, and ended after its idle time', asyn
   };
   await expect.poll(gone, { timeout: 10_000 }).toBe(true);
   expect((await decoder.check(image)).width).not.toBe(first);
+});
+
+test('owners take turns, however many images one of them has', async () => {
+  const decoder = open({ module: scripted, processes: 1 });
+  const ended: string[] = [];
+  const ask = (name: string, owner: string) =>
+    decoder.check(Buffer.from('image'), { owner }).then(() => ended.push(name));
+  const all = ['a1', 'a2', 'a3', 'a4', 'b1', 'b2', 'c1'].map((name) => ask(name, name[0]!));
+  await Promise.all(all);
+  // The first is decoded before there is a queue.
+  expect(ended).toEqual(['a1', 'a2', 'b1', 'c1', 'a3', 'b2', 'a4']);
 });

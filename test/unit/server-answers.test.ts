@@ -4,6 +4,8 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { createConnection } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import WebSocket from 'ws';
 import { stringifyJson } from '../../src/api/json.ts';
@@ -34,10 +36,11 @@ beforeEach(async () => {
   };
   reads = 0;
   read = bench.assets.get.bind(bench.assets);
-  vi.spyOn(bench.assets, 'get').mockImplementation((uuid) => {
+  // A spy would keep what it returned.
+  bench.assets.get = (uuid) => {
     reads++;
     return read(uuid);
-  });
+  };
   url = await bench.server.listen({ port: 0, host: '127.0.0.1' });
 });
 
@@ -203,6 +206,76 @@ describe('a WebSocket', () => {
     silent.socket.resume();
     await expect.poll(() => silent.messages.length).toBe(100);
   });
+
+  /** Bytes that are held after a collection of garbage. */
+  function measureMemory(): number {
+    setFlagsFromString('--expose-gc');
+    runInNewContext('gc')();
+    const { heapUsed, external } = process.memoryUsage();
+    return heapUsed + external;
+  }
+
+  /**
+   * Reads slowly. `ahead` is how many pictures the server had read and not delivered at most, `held` the memory that was
+   * in use beyond that of the start; of a message only its seeds are kept.
+   */
+  async function readSlowly(socket: WebSocket, count: number) {
+    const seeds: number[] = [];
+    let ahead = 0;
+    let held = 0;
+    const start = measureMemory();
+    socket.removeAllListeners('message');
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const before = reads;
+    socket.on('message', (data) => {
+      const { data: items } = JSON.parse(String(data)) as { data: { seed: number }[] };
+      seeds.push(...items.map(({ seed }) => seed));
+      ahead = Math.max(ahead, reads - before - seeds.length);
+      socket.pause();
+      if (seeds.length % 20 === 0) held = Math.max(held, measureMemory() - start);
+      setTimeout(() => socket.resume(), 5);
+      if (seeds.length === count) resolve();
+    });
+    socket.resume();
+    await promise;
+    return { seeds, ahead, held };
+  }
+
+  it('answers 100 getResponse, 400 MB, and holds few of the pictures at once', async () => {
+    const taskUUID = await draw(1, 7);
+    const client = await connect();
+    reads = 0;
+    client.socket.send(polls(taskUUID, 100));
+    const { seeds, ahead, held } = await readSlowly(client.socket, 100);
+    expect(seeds).toEqual(Array(100).fill(7));
+    expect(ahead).toBeLessThanOrEqual(4);
+    expect(held).toBeLessThan(100e6);
+    expect(client.socket.readyState).toBe(WebSocket.OPEN);
+  }, 120_000);
+
+  it('delivers 200 MB to a client that comes back and reads slowly, and holds few pictures at once', async () => {
+    const client = await connect();
+    const gate = Promise.withResolvers<void>();
+    const run = bench.engine.run.bind(bench.engine);
+    bench.engine.run = async function* (plan, signal) {
+      await gate.promise;
+      yield* run(plan, signal);
+    };
+    for (const seed of [1, 21, 41]) client.socket.send(JSON.stringify([sync(20, seed)]));
+    const depth = async () => (await bench.server.inject('/health')).json().queue.depth;
+    await expect.poll(depth).toBe(60);
+    client.socket.terminate();
+    gate.resolve();
+    await expect.poll(depth).toBe(0);
+    reads = 0;
+    const again = await connect(client.session);
+    const early = seedsOf(again);
+    const { seeds, ahead, held } = await readSlowly(again.socket, 60 - early.length);
+    expect([...early, ...seeds]).toEqual(Array.from({ length: 60 }, (_, index) => index + 1));
+    expect(ahead).toBeLessThanOrEqual(4);
+    expect(held).toBeLessThan(100e6);
+    expect(again.socket.readyState).toBe(WebSocket.OPEN);
+  }, 120_000);
 
   it('is answered pong between the pictures of a long delivery', async () => {
     const taskUUID = await draw(1);

@@ -15,6 +15,7 @@ import { createServer } from '../../src/server/server.ts';
 import type { AssetStore } from '../../src/store/assets.ts';
 import type { KeyStore } from '../../src/store/keys.ts';
 import type { Forecaster } from '../../src/tasks/forecast/forecasts.ts';
+import type { Sources } from '../../src/tasks/inputs/image-source.ts';
 import type { TaskService } from '../../src/tasks/service.ts';
 
 export const taskUUID = '50836053-a0ee-4cf5-b9d6-ae7c5d140ada';
@@ -60,6 +61,7 @@ export type Bench = {
   assets: AssetStore;
   keys: KeyStore;
   service: TaskService;
+  sources: Sources;
   logged: string[];
   /** Posts tasks; JSON of the answer. */
   post(
@@ -115,6 +117,7 @@ export async function openBench(
     assets: parts.assets,
     keys: parts.keys,
     service: parts.service,
+    sources: parts.sources,
     logged,
     async post(tasks, headers = {}) {
       const payload = typeof tasks === 'string' || Buffer.isBuffer(tasks) ? tasks : stringifyJson(tasks);

@@ -22,6 +22,9 @@ export type DecoderOptions = {
   idle?: number;
 };
 
+/** Owners take turns for the processes; `pixelLimit` is the engine's by default. */
+export type DecodeOptions = { owner?: string; pixelLimit?: number | undefined };
+
 type Work = { work: 'check' } | { work: 'mask'; sense: MaskSense } | { work: 'upload'; longestSide: number };
 export type ToDecoder = Work & { bytes: Uint8Array; pixelLimit?: number | undefined; seconds: number };
 export type FromDecoder = { value: ImageInfo | EncodedImage } | { error: ErrorData };
@@ -34,7 +37,8 @@ const defaultModule = new URL(
 export class ImageDecoder {
   readonly #options: Required<DecoderOptions>;
   readonly #idle: DecoderProcess[] = [];
-  readonly #waiting: (() => void)[] = [];
+  /** By owner, in the order of their turns. */
+  readonly #waiting = new Map<string, (() => void)[]>();
   #busy = 0;
 
   constructor(options: DecoderOptions = {}) {
@@ -53,23 +57,27 @@ export class ImageDecoder {
    *
    * @throws RetouchError `imageUndecodable`, `imageTooLarge`, `imageTooSlow`
    */
-  check(bytes: Uint8Array, pixelLimit?: number): Promise<ImageInfo> {
-    return this.#run({ work: 'check' }, bytes, pixelLimit) as Promise<ImageInfo>;
+  check(bytes: Uint8Array, options: DecodeOptions = {}): Promise<ImageInfo> {
+    return this.#run({ work: 'check' }, bytes, options) as Promise<ImageInfo>;
   }
 
   /** `prepareUpload` of image-codec.ts. Throws as `check` does. */
-  prepareUpload(bytes: Uint8Array, longestSide: number, pixelLimit?: number): Promise<EncodedImage> {
-    return this.#run({ work: 'upload', longestSide }, bytes, pixelLimit) as Promise<EncodedImage>;
+  prepareUpload(bytes: Uint8Array, longestSide: number, options: DecodeOptions = {}): Promise<EncodedImage> {
+    return this.#run({ work: 'upload', longestSide }, bytes, options) as Promise<EncodedImage>;
   }
 
   /** `prepareMask` of mask.ts. Throws as `check` does, and `maskUnusable`. */
-  prepareMask(bytes: Uint8Array, sense: MaskSense, pixelLimit?: number): Promise<EncodedImage> {
-    return this.#run({ work: 'mask', sense }, bytes, pixelLimit) as Promise<EncodedImage>;
+  prepareMask(bytes: Uint8Array, sense: MaskSense, options: DecodeOptions = {}): Promise<EncodedImage> {
+    return this.#run({ work: 'mask', sense }, bytes, options) as Promise<EncodedImage>;
   }
 
-  async #run(work: Work, bytes: Uint8Array, pixelLimit?: number): Promise<ImageInfo | EncodedImage> {
+  async #run(
+    work: Work,
+    bytes: Uint8Array,
+    { owner = '', pixelLimit }: DecodeOptions,
+  ): Promise<ImageInfo | EncodedImage> {
     const { processes, seconds, patience } = this.#options;
-    if (this.#busy >= processes) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    if (this.#busy >= processes) await this.#turn(owner);
     else this.#busy++;
     const decoder = this.#idle.pop() ?? new DecoderProcess(this.#options.module);
     try {
@@ -77,10 +85,26 @@ export class ImageDecoder {
     } finally {
       if (decoder.alive) this.#keep(decoder);
       // The slot passes to the next waiting image instead of becoming free.
-      const next = this.#waiting.shift();
+      const next = this.#next();
       if (next) next();
       else this.#busy--;
     }
+  }
+
+  #turn(owner: string): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#waiting.set(owner, [...(this.#waiting.get(owner) ?? []), resolve]);
+    return promise;
+  }
+
+  /** The first image of the owner whose turn it is; that owner's next turn comes after all others'. */
+  #next(): (() => void) | undefined {
+    for (const [owner, [first, ...rest]] of this.#waiting) {
+      this.#waiting.delete(owner);
+      if (rest.length > 0) this.#waiting.set(owner, rest);
+      return first;
+    }
+    return undefined;
   }
 
   #keep(decoder: DecoderProcess): void {

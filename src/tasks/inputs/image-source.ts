@@ -2,7 +2,7 @@
 
 import { apiError, type ErrorPlace, type Failure } from '../../api/errors.ts';
 import { codeOf, isUuid } from '../../api/validate.ts';
-import type { ImageDecoder } from '../../engine/image/decoder.ts';
+import type { DecodeOptions, ImageDecoder } from '../../engine/image/decoder.ts';
 import { sniffUpload } from '../../engine/image/signatures.ts';
 import { RetouchError } from '../../error.ts';
 import type { NetErrorCode } from '../../net/errors.ts';
@@ -26,6 +26,10 @@ export type Requester = { account: string; signal: AbortSignal };
 
 /** The parameter that names the image; `where` has its index as well. */
 export type Place = { parameter: string; where: string; documentation?: string };
+
+export function decodeOptions({ maxPixels }: Sources, { account }: { account: string }): DecodeOptions {
+  return { owner: account, pixelLimit: maxPixels };
+}
 
 const defaultMaxBytes = 32 * 2 ** 20;
 

@@ -4,7 +4,14 @@ import type { ImageInferenceTask } from '../../api/tasks/image-inference.ts';
 import type { MaskSense } from '../../engine/image/mask.ts';
 import { RetouchError } from '../../error.ts';
 import { isImageFault } from '../failures.ts';
-import { invalidImage, type Place, type Requester, readImage, type Sources } from './image-source.ts';
+import {
+  decodeOptions,
+  invalidImage,
+  type Place,
+  type Requester,
+  readImage,
+  type Sources,
+} from './image-source.ts';
 
 export type { Sources } from './image-source.ts';
 
@@ -58,7 +65,7 @@ async function resolveReference(
 ): Promise<Reference> {
   const bytes = await readImage({ text, place }, sources, requester);
   try {
-    const { width, height } = await sources.decoder.check(bytes, sources.maxPixels);
+    const { width, height } = await sources.decoder.check(bytes, decodeOptions(sources, requester));
     return { bytes, width, height };
   } catch (error) {
     if (!(error instanceof RetouchError) || !isImageFault(error.code)) throw error;
@@ -92,7 +99,7 @@ export async function readMask(
 ): Promise<Reference> {
   const bytes = await readImage(given, sources, requester);
   try {
-    return await sources.decoder.prepareMask(bytes, given.sense, sources.maxPixels);
+    return await sources.decoder.prepareMask(bytes, given.sense, decodeOptions(sources, requester));
   } catch (error) {
     if (!(error instanceof RetouchError) || !isImageFault(error.code)) throw error;
     throw invalidImage(given.place, error.message);

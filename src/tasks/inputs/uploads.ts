@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { RetouchError } from '../../error.ts';
 import { isImageFault } from '../failures.ts';
 import type { Caller } from '../handlers/handler.ts';
-import { invalidImage, type Place, readImage, type Sources } from './image-source.ts';
+import { decodeOptions, invalidImage, type Place, readImage, type Sources } from './image-source.ts';
 
 /** Longest side of a stored image; the hosted service's limit. */
 const longestSide = 2048;
@@ -20,7 +20,7 @@ export async function keepUpload(
   caller: Pick<Caller, 'account' | 'signal' | 'publicUrl'>,
 ): Promise<Upload> {
   const given = await readImage({ text, place }, sources, caller);
-  const { bytes, format } = await prepare(given, place, sources);
+  const { bytes, format } = await prepare(given, place, { sources, caller });
   const uuid = randomUUID();
   const { assets, quota } = sources;
   const asset = { uuid, format, bytes, account: caller.account };
@@ -28,9 +28,13 @@ export async function keepUpload(
   return { uuid, url: await assets.urlOf(uuid, format, caller.publicUrl) };
 }
 
-async function prepare(bytes: Uint8Array, place: Place, { decoder, maxPixels }: Sources) {
+async function prepare(
+  bytes: Uint8Array,
+  place: Place,
+  { sources, caller }: { sources: Sources; caller: Pick<Caller, 'account'> },
+) {
   try {
-    return await decoder.prepareUpload(bytes, longestSide, maxPixels);
+    return await sources.decoder.prepareUpload(bytes, longestSide, decodeOptions(sources, caller));
   } catch (error) {
     if (!(error instanceof RetouchError) || !isImageFault(error.code)) throw error;
     throw invalidImage(place, error.message);
