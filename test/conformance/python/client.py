@@ -50,6 +50,23 @@ async def polled(client):
     return await client.getResponse(uuid)
 
 
+async def polled_many(client):
+    task = await client.imageInference(request(deliveryMethod="async", numberResults=4))
+    uuid = task[0].taskUUID if isinstance(task, list) else task.taskUUID
+    # The old SDK leaves numberResults out of async tasks.
+    return await client.getResponse(uuid, numberResults=1 if facts["version"] == "0.4.33" else 4)
+
+
+async def many(client):
+    return await client.imageInference(request(numberResults=4))
+
+
+async def sync_webhook(client):
+    return await client.imageInference(
+        request(deliveryMethod="sync", numberResults=2, webhookURL=facts["webhook"])
+    )
+
+
 async def webhook(client):
     return await client.imageInference(
         request(deliveryMethod="async", numberResults=2, webhookURL=facts["webhook"])
