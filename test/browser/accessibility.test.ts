@@ -26,7 +26,7 @@ vi.setConfig({ testTimeout: 3 * patience, hookTimeout: 3 * patience });
 const axe = createRequire(import.meta.url).resolve('axe-core');
 const widths = [360, 768, 1280, 2560, 3840] as const;
 const schemes = ['light', 'dark'] as const;
-/** Where SCREENSHOTS names a folder the pictures stay there, to be looked at. */
+/** SCREENSHOTS names a folder in which the screenshots are kept. */
 const gallery = process.env.SCREENSHOTS;
 
 describe.skipIf(!hasBrowser)('the playground', () => {

@@ -29,7 +29,7 @@ export async function buildPages(): Promise<void> {
 }
 
 export function launch(args: readonly string[] = []): Promise<Browser> {
-  // Where tests run as root chromium refuses its sandbox.
+  // chromium refuses its sandbox when tests run as root.
   return chromium.launch({ executablePath, args: ['--no-sandbox', ...args] });
 }
 
@@ -67,7 +67,7 @@ export async function visit(
   return { page, faults };
 }
 
-/** As a file from the desktop. */
+/** Drops a file like one from the desktop. */
 export async function drop(page: Page, path: string, type = 'image/png'): Promise<void> {
   await dropBytes(page, await readFile(path), path.slice(path.lastIndexOf('/') + 1), type);
 }

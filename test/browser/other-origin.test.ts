@@ -1,4 +1,4 @@
-/** The playground as a site of its own, which uses a server at another address: `?server=`. */
+/** The playground served from another origin, with the server's address in `?server=`. */
 
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
@@ -21,7 +21,7 @@ const types: Readonly<Record<string, string>> = {
   '.svg': 'image/svg+xml',
 };
 
-/** As any static host serves the built pages. */
+/** Serves the built pages like a static host. */
 async function serveStatic(): Promise<Server> {
   const site = createServer(async (request, response) => {
     const { pathname } = new URL(request.url!, 'http://site');

@@ -53,7 +53,7 @@ describe.skipIf(!hasBrowser)('the playground', () => {
     return server;
   }
 
-  /** The prompt of an edit is what its engine does: test/fixtures/scripted-child.ts. */
+  /** The prompt of an edit scripts its engine: test/fixtures/scripted-child.ts. */
   async function startScripted(env: Record<string, string> = {}): Promise<ServerProcess> {
     return start({ dataDir: await folder(), env, command: [process.execPath, scripted] });
   }

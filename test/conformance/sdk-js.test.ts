@@ -15,7 +15,7 @@ vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
 const apiKey = 'a-key-of-the-conformance-tests';
 const model = 'retouch:mini@1';
 const size = { width: 1024, height: 1024 };
-/** Few steps: what is tested is what is said, not how good the picture is. */
+/** Few steps: the tests check the protocol, not the picture. */
 const quick = { model, steps: 1, ...size };
 
 let folder: string;
@@ -46,7 +46,7 @@ function createClient(options: object = {}): RunwareServer {
   return client;
 }
 
-/** The package has no way to say goodbye. */
+/** The package has no function that closes the connection. */
 function close(client: RunwareServer): void {
   client._shouldReconnect = false;
   client._ws?.terminate();

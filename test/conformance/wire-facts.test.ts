@@ -1,4 +1,7 @@
-/** What the five official clients need of an answer, found by running them; docs/compatibility.md has the table. */
+/**
+ * The fields and forms that the five official clients need in an answer, found by running them; docs/compatibility.md
+ * has the table.
+ */
 
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
@@ -29,7 +32,7 @@ async function post(...tasks: object[]): Promise<{ status: number; body: Answer 
   return bench.post(tasks, { authorization: 'Bearer right' });
 }
 
-/** Sends tasks, a frame each, and gives what comes until `enough` is content. */
+/** Sends tasks, one per frame, and returns the messages received until `enough` is true. */
 async function say(
   tasks: object[],
   enough: (frames: Frame[]) => boolean,

@@ -1,4 +1,4 @@
-/** What every asset store keeps to, run against each of them. A further implementation is a line in the table. */
+/** The contract of asset stores, run against each implementation. A new implementation is a line in the table. */
 
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -36,7 +36,7 @@ beforeEach(async () => {
 
 afterEach(() => rm(folder, { recursive: true }));
 
-/** A new database: what a store finds after its own was lost. */
+/** A new, empty database, as after the loss of the old one. */
 function reset(): void {
   db = Database.open(':memory:');
   now = 0;

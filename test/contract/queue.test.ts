@@ -1,4 +1,4 @@
-/** What every queue keeps to, run against each of them. A further implementation is a line in the table. */
+/** The contract of queues, run against each implementation. A new implementation is a line in the table. */
 
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -23,12 +23,12 @@ const implementations: Record<string, { open: Open; durable: boolean }> = {
   sqlite: { open: openSqlite, durable: true },
 };
 
-/** Work that ends when the test says so. */
+/** Work that the test ends. */
 class Worker {
   readonly started: string[] = [];
   readonly interruptions: number[] = [];
   readonly crashes: number[] = [];
-  /** Of the job that was begun last. */
+  /** The functions of the job that started last. */
   countCrash: () => void = () => {};
   readonly #settlers = new Map<string, PromiseWithResolvers<void>>();
   readonly #releases = new Map<string, () => void>();

@@ -37,7 +37,7 @@ async function walk(
   return steps;
 }
 
-/** Even levels from 0.9 to 0.2, and on to 0 by two more: what is measured at 0.2 has no special last step in it. */
+/** Even levels from 0.9 to 0.2, and two more to 0, so that the measurement at 0.2 includes no special last step. */
 function evenLevels(steps: number): Float64Array {
   return Float64Array.of(...Array.from({ length: steps + 1 }, (_, i) => 0.9 - (0.7 * i) / steps), 0.1, 0);
 }
@@ -194,7 +194,7 @@ describe.each(stochastic)('%s, which draws noise', (name) => {
       expect(fine).toBeGreaterThan(0.7 * coarse);
       return;
     }
-    // Below this f32 is what is measured.
+    // Below this the error is that of f32.
     if (fine > 2e-5) expect(Math.log2(coarse / fine)).toBeGreaterThan(converges - 0.35);
   });
 

@@ -73,7 +73,7 @@ describe('an edit', () => {
       const { code, stdout } = await runProgram('/usr/bin/script', ['-qec', quoted, '/dev/null']);
       expect(code).toBe(0);
       expect(stdout).toMatch(/█+░+ {2}step 1 of 2 · [\d.]+ s\/it · \d+ s left/);
-      // What comes after the last erasing of the line is what stays on the screen.
+      // The text after the last erasure of the line stays on the screen.
       const last = stdout.trimEnd().split('\r\x1b[K').at(-1);
       expect(last).toMatch(/^bar\.png · 1456×720 · .+ s$/);
     },

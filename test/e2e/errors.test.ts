@@ -13,7 +13,7 @@ vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
 
 const MiB = 2 ** 20;
 
-/** AIR → what is wrong with the model, and what its error says. */
+/** AIR → the model's fault, and its error message. */
 const damages: Readonly<Record<string, { damage: Damage; code: string; says: RegExp }>> = {
   'test:truncated@1': {
     damage: {
@@ -208,7 +208,7 @@ describe('a model', () => {
   it('beside the embedded one draws the same picture as its original', async () => {
     const own = await server.draw({ inputs, seed: 9, steps: 1 });
     const copy = await server.draw({ inputs, seed: 9, steps: 1, model: 'test:whole@1' });
-    // The files differ: each says which model made it.
+    // The files differ in their metadata, which names the model.
     const [pixels, expected] = await Promise.all([copy, own].map((bytes) => decodeImage(bytes)));
     expect(Buffer.compare(pixels!.data, expected!.data)).toBe(0);
   });

@@ -36,7 +36,7 @@ it.each(commands)('$command makes the picture that is shown', async ({ command, 
     ),
   );
   expect(made).toMatchObject({ width: shown!.width, height: shown!.height });
-  // Another processor sums in another order, and JPEG rounds what comes of it.
+  // Another processor sums in another order, and JPEG rounds the result.
   const differences = made!.data.map((value, i) => Math.abs(value - shown!.data[i]!));
   expect(differences.reduce((a, b) => a + b, 0) / differences.length).toBeLessThan(1);
 });

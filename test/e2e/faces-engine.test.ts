@@ -1,4 +1,4 @@
-/** Faces and safety as parts of a whole run of the engine: what is refused early, and what memory holds. */
+/** Faces and safety in a complete run of the engine: early refusals, and memory. */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -21,7 +21,7 @@ let refined: Plan;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'retouch-faces-'));
-  // Finds one face, in the middle of whatever it sees.
+  // Finds one face in the middle of every image.
   const weights = join(folder, 'face.onnx');
   const found = Float32Array.of(24, 24, 40, 40, 0.95, 0);
   await writeFile(weights, encodeDetector(found, [1, 1, 6], [1, 3, 64, 64]));

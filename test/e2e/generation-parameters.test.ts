@@ -1,4 +1,4 @@
-/** Parameters of generation do to the picture what they say, on the embedded model. */
+/** Each parameter of generation has its documented effect on the embedded model's picture. */
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
@@ -11,7 +11,7 @@ import type { EngineEvent, Plan } from '../../src/engine/plan.ts';
 import { type Model, ModelStore } from '../../src/store/models.ts';
 import { makePlans } from '../../src/tasks/plan/plan.ts';
 
-// A machine that does much else takes minutes for what takes seconds.
+// On a busy machine seconds become minutes.
 vi.setConfig({ testTimeout: 600_000, hookTimeout: 60_000 });
 
 const steps = 8;
@@ -28,7 +28,7 @@ beforeAll(async () => {
 });
 afterAll(() => engine.release());
 
-/** Through the wire, as a client would ask for it. */
+/** Through the API, like a client. */
 function planOf(fields: Record<string, unknown>): Plan {
   const task = {
     taskType: 'imageInference',

@@ -111,7 +111,7 @@ describe('the guide to faces', () => {
     expect(inside).toBeGreaterThan(10_000);
   });
 
-  // The detector just added finds a face in every picture: what the embedded model makes of a photograph shows none.
+  // The detector just added finds a face in every picture; the embedded model's copy of a photograph has none.
   it('refines faces from the shell, with settings and without', async () => {
     const refined = await edit(faces.commands[0]!, 'autumn.png');
     expect(refined.stderr).toContain('Refining');
@@ -140,7 +140,7 @@ describe('the guide to safety', () => {
     expect(await sh(safety.commands[1]!)).toMatchObject({ code: 0, stderr: '' });
     const manifest = await manifestOf('falconsai-nsfw@1');
     expect(manifest).toMatchObject({ category: 'safety-classifier', license: 'Apache-2.0' });
-    // Whatever the probability, it reaches 0.
+    // Every probability reaches a threshold of 0.
     const { settings } = JSON.parse(`{${safety.json[1]!}}`);
     const file = join(folder, 'data/models/falconsai-nsfw@1/manifest.json');
     await writeFile(file, JSON.stringify({ ...manifest, settings: { ...settings, threshold: 0 } }));

@@ -57,7 +57,7 @@ it.each(cases)('a server started by %s ends after %s to that process alone', asy
   expect(output).toContain('finishing what is under way');
 });
 
-/** Those that have the data directory among their arguments. */
+/** Processes with the data directory among their arguments. */
 async function processes(): Promise<{ pid: number; command: string }[]> {
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);
   const all = pids.map(async (pid) => {

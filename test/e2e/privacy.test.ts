@@ -1,4 +1,4 @@
-/** No process of the product sends anything anywhere, or leaves a file outside the folders it is told to use. */
+/** No process of the product sends data to another host, or writes a file outside its configured folders. */
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

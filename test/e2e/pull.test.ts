@@ -1,4 +1,4 @@
-/** `retouch pull` when things go wrong: what it says, and what it leaves. */
+/** Failures of `retouch pull`: its messages, and the files that remain. */
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';

@@ -1,6 +1,6 @@
 /**
- * "Adding things" of docs/architecture.md, done as it says in a copy of the sources: every row of its table is a file and a
- * line, and nothing else is needed for the copy to compile. test/data/recipes has the files.
+ * Follows "Adding things" of docs/architecture.md in a copy of the sources: with the file and the line of every row of
+ * its table, and nothing else, the copy compiles. test/data/recipes has the files.
  */
 
 import { execFile } from 'node:child_process';
@@ -92,7 +92,7 @@ async function follow({ file, line, table, tableFile }: Recipe): Promise<void> {
   await writeFile(path, `${imported}${text.slice(0, end)}  ${line}\n${text.slice(end)}`);
 }
 
-/** What the compiler says. */
+/** The compiler's output. */
 async function compile(): Promise<string> {
   const words = [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '--noEmit', '-p', copy];
   const run = promisify(execFile)(process.execPath, words, { cwd: copy });

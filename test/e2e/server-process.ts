@@ -1,4 +1,4 @@
-/** `retouch serve` as a process of its own, with the real engine, for tests that look at it from outside. */
+/** `retouch serve` in a separate process, with the real engine, for tests from outside. */
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
@@ -29,7 +29,7 @@ export type Start = {
   dataDir: string;
   env?: Record<string, string>;
   flags?: readonly string[];
-  /** What is run in the place of `retouch serve`. */
+  /** The command that replaces `retouch serve`. */
   command?: readonly [program: string, ...words: string[]];
 };
 
@@ -45,7 +45,7 @@ export function editTask(changes: Task = {}): Task {
   };
 }
 
-/** Of a picture's bytes. */
+/** Digest of a picture's bytes. */
 export function dataUri(bytes: Uint8Array, type = 'image/png'): string {
   return `data:${type};base64,${Buffer.from(bytes).toString('base64')}`;
 }
@@ -109,7 +109,7 @@ export class ServerProcess {
     return { status: response.status, text, body: JSON.parse(text) };
   }
 
-  /** One task; the answer whatever it is. */
+  /** Sends one task and returns the answer, also an error. */
   edit(changes: Task = {}, signal?: AbortSignal): Promise<Answer> {
     return this.post([editTask(changes)], signal);
   }
@@ -127,7 +127,7 @@ export class ServerProcess {
     return (await response.json()) as Health;
   }
 
-  /** The process that computes. It is looked for in /proc, since the server tells nobody. */
+  /** The engine's process, found in /proc, since the server does not expose it. */
   enginePid(): number | undefined {
     return readdirSync('/proc')
       .filter((name) => /^\d+$/.test(name))

@@ -46,7 +46,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-/** Compared as a whole: a difference of two files says nothing that is worth printing. */
+/** Compared as a whole: a diff of two files is not worth printing. */
 function areEqual(a: Uint8Array, b: Uint8Array): boolean {
   return Buffer.compare(a, b) === 0;
 }

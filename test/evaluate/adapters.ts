@@ -1,4 +1,4 @@
-/** What instructions must lead to while one of the embedded model's adapters is in use, from cases without one. */
+/** Expected results of instructions with one of the embedded model's adapters, derived from cases without one. */
 import type { Case, Scene, Scenes } from './scenes.ts';
 
 /** A case with an adapter by its AIR, and the scene that an IP-Adapter is shown. */

@@ -1,15 +1,15 @@
-/** What became of an instruction, by the picture that had to come of it. */
+/** Judges the result of an instruction by the expected picture. */
 import type { Bitmap } from '../../src/engine/image/pixels.ts';
 import { edgeWidths } from './edges.ts';
 import { median } from './median.ts';
 import type { Case, Scenes } from './scenes.ts';
 
 export type Verdict = {
-  /** What had to change did: everything that it shows and shows no more is as it must be. */
+  /** Whether the edit succeeded: everything that must appear or disappear has. */
   done: boolean;
   /** No thing that the instruction does not touch is damaged, and nothing has appeared elsewhere. */
   intact: boolean;
-  /** dB of the picture 16 or more pixels away from what had to change; undefined where that is too little to measure. */
+  /** PSNR in dB at least 16 pixels away from the change; undefined if that area is too small to measure. */
   outside: number | undefined;
   /** Pixels from 10 to 90 % of the edges that had to be drawn; the median. Undefined without vertical edges. */
   edge: number | undefined;

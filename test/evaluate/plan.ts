@@ -11,7 +11,7 @@ import type { ModelStore } from '../../src/store/models.ts';
 import type { AdapterCase } from './adapters.ts';
 import type { Scenes } from './scenes.ts';
 
-/** What the embedded model is asked to do in a case; `before` is the picture of the scene it is given. */
+/** The request of a case to the embedded model; `before` is the picture of the scene. */
 export async function planOf(
   task: AdapterCase,
   steps: number,

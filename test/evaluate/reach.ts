@@ -1,4 +1,4 @@
-/** The figures of an evaluation, and whether they are what the embedded model is held to. */
+/** The figures of an evaluation, compared with the embedded model's targets. */
 import { type Row, round } from '../../bench/measure.ts';
 import { median } from './median.ts';
 
@@ -55,7 +55,7 @@ function row(kind: string, steps: number, trials: readonly Trial[]): Row {
   };
 }
 
-/** A sentence for every figure below what is wanted. */
+/** A sentence for every figure below its target. */
 export function reach(rows: readonly Row[]): string[] {
   return rows.flatMap((row) => {
     const { kind, steps } = row;

@@ -16,7 +16,7 @@ export type Case = {
   seed: number;
   before: Scene | null;
   after: Scene;
-  /** What must come of it with the LoRA `retouch:neon@1`. */
+  /** Expected result with the LoRA `retouch:neon@1`. */
   neon?: Scene;
 };
 
@@ -80,7 +80,7 @@ export class Scenes {
     return cropBitmap(canvas, size);
   }
 
-  /** Where a thing is opaque, as indices of pixels of a picture of this size. */
+  /** Indices of the opaque pixels of a thing in a picture of this size. */
   covered(thing: PlacedThing, { width, height }: { width: number; height: number }): number[] {
     const { token } = this.index;
     const padded = Math.ceil(width / token) * token;

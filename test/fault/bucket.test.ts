@@ -1,4 +1,4 @@
-/** A server whose images are in a bucket, while that is there, away, and wrong. The engine is scripted. */
+/** A server whose images are in a bucket that is available, unreachable, or misconfigured. The engine is scripted. */
 
 import { randomUUID } from 'node:crypto';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';

@@ -98,7 +98,7 @@ describe.runIf(canMount)('a disk that is full', () => {
       expect(body.data.length + (body.errors ?? []).length).toBe(1);
       for (const { code } of body.errors ?? []) expect(refusals).toContain(code);
     }
-    // Those that were refused are no tasks, and may be asked for again.
+    // Refused tasks do not exist, and may be sent again.
     for (const task of tasks.filter((task) => !accepted.includes(task))) {
       expect((await server.post([{ ...task, deliveryMethod: 'sync' }])).body.data).toHaveLength(1);
     }

@@ -49,7 +49,7 @@ function isRunning(pid: number): boolean {
   } catch {
     return false;
   }
-  // Where nobody reaps orphans, a dead one stays as a zombie and still takes signals.
+  // Without a process that reaps orphans, a dead one stays as a zombie and still accepts signals.
   const stat = `/proc/${pid}/stat`;
   return !existsSync(stat) || !readFileSync(stat, 'utf8').includes(') Z ');
 }

@@ -55,7 +55,7 @@ async function freePort(): Promise<string> {
 
 type Frame = { data?: Item[]; errors?: { code: string; taskUUID?: string }[] };
 
-/** What one connection was sent after the answer to its key. */
+/** The messages of one connection after the answer to its key. */
 type Client = { session: string; frames: Frame[]; send(task: Task): void };
 
 async function connect(session?: string, apiKey = 'right'): Promise<Client> {

@@ -1,4 +1,4 @@
-/** Every check of a folder of golden files, whatever of them it has. */
+/** Runs the checks of those golden files that a folder has. */
 import fs from 'node:fs';
 import path from 'node:path';
 import { autoencoderDialects } from '../../src/engine/weights/dialects/autoencoder.ts';

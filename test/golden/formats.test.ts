@@ -55,7 +55,7 @@ describe.each(blockNames)('a GGUF file of %s', (type) => {
   });
 });
 
-/** What a prepared file's blocks stand for: w = (stored − half)·scale + offset. */
+/** The values of a prepared file's blocks: w = (stored − half)·scale + offset. */
 function unpack(file: string, name: string, bits: 4 | 8): Float32Array {
   const { tensors } = openSafetensors(file);
   const read = (suffix: string) => tensors.get(`${name}.weight.${suffix}`);

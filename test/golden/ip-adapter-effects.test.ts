@@ -91,7 +91,7 @@ async function paint(ipAdapters: PlannedIpAdapter[], changes: Partial<Plan> = {}
 const minus = (a: Float64Array, b: Float64Array) => a.map((value, i) => value - b[i]!);
 const dot = (a: Float64Array, b: Float64Array) => a.reduce((sum, value, i) => sum + value * b[i]!, 0);
 const distance = (a: Float64Array, b: Float64Array) => Math.sqrt(dot(minus(a, b), minus(a, b)) / a.length);
-/** In levels of 255: what rounding and the order of sums may change. */
+/** Tolerance in levels of 255 for rounding and the order of sums. */
 const same = 0.1;
 
 describe('weight', () => {

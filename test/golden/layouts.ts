@@ -104,7 +104,7 @@ async function record(from: string): Promise<Record<Network, Recorded>> {
 
 type Ask = (source: WeightSource) => void;
 
-/** What a network asks for while it is built is what its file must hold, and the names it asks by are BFL's. */
+/** The tensors that a network reads while it is built, under BFL's names: the required content of its file. */
 class RecordingSource extends WeightSource {
   readonly asked = new Map<string, TensorEntry[]>();
 

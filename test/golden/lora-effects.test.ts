@@ -1,4 +1,4 @@
-/** That every parameter of a LoRA does what it is said to do, on random models through the whole engine. */
+/** Every parameter of a LoRA has its documented effect, on random models through the whole engine. */
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import os from 'node:os';
@@ -58,7 +58,7 @@ describe('on the velocity, a LoRA', () => {
     return velocityOf(transformer, active.transformer(sigma));
   }
 
-  /** What the LoRAs change. */
+  /** The change that the LoRAs cause. */
   async function change(...uses: Use[]): Promise<Float32Array> {
     return (await velocity(uses)).map((value, i) => value - plain[i]!);
   }
@@ -175,7 +175,7 @@ describe('in a run, a LoRA', () => {
     };
   }
 
-  /** Without what the file says of the plan it was made by. */
+  /** The image without its metadata. */
   async function pixelsOf(bytes: Uint8Array): Promise<string> {
     const { data } = await decodeImage(bytes);
     return createHash('sha256').update(data).digest('hex');

@@ -82,7 +82,7 @@ describe('an adapter of PEFT or LyCORIS', () => {
     expect(difference(found, expected).relativeL2).toBeLessThanOrEqual(block);
     expect(difference(expected, plain).relativeL2).toBeGreaterThan(0.015);
 
-    // Where it does not act, what the layers are compiled for beyond a product changes nothing.
+    // Where the LoRA does not act, the additional inputs of the compiled layers change nothing.
     const without = await loadFlux();
     expect(difference(plain, await velocityOf(without)).relativeL2).toBeLessThanOrEqual(1e-6);
     await without.release();

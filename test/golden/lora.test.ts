@@ -59,7 +59,7 @@ function merge(weight: Float32Array, { slot: { inputs, outputs }, a, b }: Adapte
       for (let r = 0; r < rank; r++) weight[n * inputs + k]! += a[k * rank + r]! * b[r * outputs + n]!;
 }
 
-/** Every part of a layer meets the same A, or one of its own. */
+/** All parts of a layer share one A, or each has its own. */
 type Layout = 'shared' | 'own';
 
 function layerOf({ slot, a, b }: Adapter, layout: Layout): PreparedLayer {
@@ -116,7 +116,7 @@ test('a low-rank update of every linear layer gives what merging it into the wei
 test('updates of both layouts and one of a single part add up', async () => {
   const slots = traceGraph(source, config, compute).linears;
   const [fused, cut] = [slots.map(makeAdapter), slots.map((slot, i) => makeAdapter(slot, i + 7))];
-  // Of q, k and v only k, of a single block's first layer only k.
+  // Updates only k of q, k and v, and only k of a single block's first layer.
   const keys = slots
     .filter(({ parts }) => parts.length > 1)
     .map((slot, i) => {

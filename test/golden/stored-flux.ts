@@ -34,7 +34,7 @@ export class StoredFlux {
     this.folder = folder;
   }
 
-  /** Of one evaluation with a reference picture. */
+  /** The inputs of one evaluation with a reference picture. */
   async velocity(
     checkpoint: Checkpoint,
     product: PrecisionName = 'f32',

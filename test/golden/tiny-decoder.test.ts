@@ -1,4 +1,4 @@
-/** A TAESD beside a model: its previews, its pictures, and what is refused. */
+/** A model with a TAESD: previews, pictures, and errors. */
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';

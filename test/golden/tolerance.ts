@@ -3,7 +3,7 @@
 /** One block's activation, or the output of a network, computed in f32. */
 export const block = 1e-5;
 
-/** What several steps of the transformer add up to. */
+/** The accumulated error of several steps of the transformer. */
 export const loop = 1e-4;
 
 /** Noise: torch's vectorised logarithm and sine are themselves only this close to the true ones. */

@@ -158,7 +158,7 @@ describe.skipIf(absent)(`WebGPU${absent ? ` is not tested: ${device.reason}` : '
       expect(difference(await velocityOf(cpu), expected).relativeL2).toBeGreaterThan(0.01);
       const found = await velocityOf(gpu, both);
       expect(difference(found, expected).relativeL2).toBeLessThanOrEqual(webgpuBlock);
-      // What was put on the device is fed again, given up for another, and put there once more.
+      // Feeds the device's copy again, replaces it, and uploads it once more.
       expect(await velocityOf(gpu, both)).toEqual(found);
       const { relativeL2 } = difference(await velocityOf(gpu, one), await velocityOf(cpu, one));
       expect(relativeL2).toBeLessThanOrEqual(webgpuBlock);

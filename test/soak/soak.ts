@@ -43,7 +43,7 @@ export function poll(server: ServerProcess, { taskUUID }: Task): Promise<Answer>
 
 export const isOpen = ({ body }: Answer) => body.data.some(({ status }) => status === 'processing');
 
-/** What the receiver was sent, by the UUID of the picture or the error's task. */
+/** The receiver's messages, by the UUID of the picture or of the error's task. */
 class Receiver {
   readonly hooks: string[] = [];
   readonly server: Server = createServer(async (request, response) => {
@@ -124,7 +124,7 @@ export async function runSoak({ dataDir, tasks: count, kills, seed }: Soak): Pro
         report.engineKills++;
         if (isBusy) report.busyKills++;
       });
-      // As clients do: what was not answered is asked for again, and a conflict means that it was accepted.
+      // Like clients: a task without an answer is sent again, and a conflict means that it was accepted.
       for (const task of waiting.slice(0, share)) {
         const answer = await server.post([task]).catch(() => undefined);
         if (!answer) break;
@@ -154,7 +154,7 @@ async function inspect({ server, dataDir, tasks, hooks }: Inspected, report: Soa
   const pictures: string[] = [];
   const hooked = new Set<string>();
   for (const task of tasks) {
-    // With an empty queue nobody makes what is still open: it is lost, and waiting for it would not end.
+    // With an empty queue an open result is lost: nothing will settle it, so the wait ends here.
     const { body } = await until(async () => {
       const isIdle = !(await hasImages(server));
       const answer = await poll(server, task);

@@ -242,7 +242,7 @@ describe('legacy spellings', () => {
     ]);
   });
 
-  // As the wire was captured from the Python SDKs 0.4.33 and 0.5.24.
+  // Recorded from the Python SDKs 0.4.33 and 0.5.24.
   it.each([
     ['an empty list beside', { inputs: { references: [], referenceImages: ['a'] }, referenceImages: [] }],
     ['the older one alone', { inputs: { references: ['a'] } }],

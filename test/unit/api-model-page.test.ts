@@ -24,7 +24,7 @@ function parse(fields: object): { task?: ImageInferenceTask; errors: ErrorObject
   return { errors: parsed?.failures.map(({ error }) => error) ?? [] };
 }
 
-/** What is wrong with the task, whether or not the engine can already do what it asks for. */
+/** The errors of the task, except for features that this version lacks. */
 function faults(fields: object): ErrorObject[] {
   return parse(fields).errors.filter(({ code }) => code !== 'unsupportedParameter');
 }
@@ -63,7 +63,7 @@ describe('the model page', () => {
         expect(String(error!.parameter).startsWith(path), shown).toBe(true);
         expect(error!.code, shown).toMatch(/^(invalid|missing|unsupportedTaskType)/);
         expect(error!.message, shown).toMatch(/found .*expected|Missing parameter/);
-        // One fault is said once; a list may have several.
+        // Each fault is reported once; a list may have several.
         if (!parameter.type.startsWith('array')) expect(others, shown).toEqual([]);
         if (error!.parameter !== path || parameter.type.startsWith('array')) continue;
         expect(error, shown).toMatchObject({
@@ -126,7 +126,7 @@ describe('the model page', () => {
     const holder = name === undefined ? object : object[folder!];
     const found = (Array.isArray(holder) ? holder[0] : holder) as Record<string, unknown>;
     const value = path === 'safety.mode' ? safetyMode(task!) : found[name ?? folder!];
-    // What a default means depends on another parameter here: test/unit/cache-plan.test.ts has the rule.
+    // This default depends on another parameter: test/unit/cache-plan.test.ts has the rule.
     if (path === 'acceleratorOptions.cacheMaxConsecutiveSteps') expect(value).toBeUndefined();
     else expect(value).toBe(parameter.default);
   });
@@ -185,7 +185,7 @@ describe('the model page', () => {
 describe('a result', () => {
   it('has the parameters of the page, of its types', () => {
     const properties: Record<string, { type: string; required?: true }> = imageInference.result.properties;
-    // An upload that failed is told beside the picture; the page has no word for it.
+    // A failed upload is reported with the picture; the page has no field for it.
     expect(Object.keys(properties)).toEqual([...page.response.map(({ path }) => path), 'uploadError']);
     for (const { path, type, required } of page.response) {
       expect(properties[path]?.type === 'long' ? 'integer' : properties[path]?.type, path).toBe(type);

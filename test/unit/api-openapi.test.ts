@@ -39,7 +39,7 @@ async function get(url: string, headers: Record<string, string> = {}): Promise<D
   return response.json();
 }
 
-/** As a client's validator sees it: numbers have 53 bits. */
+/** The document in a client's validator: numbers have 53 bits. */
 const plain = (value: unknown) => JSON.parse(stringifyJson(value));
 const entries = Object.entries(taskTypes) as unknown as [string, TaskType][];
 const title = (name: string) => name.charAt(0).toUpperCase() + name.slice(1);
@@ -146,7 +146,7 @@ describe('/resolve/:air', () => {
     async (air) => {
       const { requestSchema, responseSchema, documentation } = await get(`/resolve/${air}`);
       expect(documentation).toBe(page.source);
-      // As the SDK does it.
+      // Like the SDK.
       const ajv = new Ajv2019({ allErrors: true, strict: false, validateFormats: false });
       const request = ajv.compile(requestSchema);
       for (const CFGScale of [0.29, 0.57, 2.51, 19.99]) expect(request({ ...minimal, CFGScale })).toBe(true);

@@ -1,4 +1,4 @@
-/** Computing in bands gives what computing everything at once gives: blocks to the bit, images within rounding. */
+/** Computing in bands gives the results of computing all rows at once: blocks to the bit, images within rounding. */
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';

@@ -17,7 +17,7 @@ it('docs/reference/configuration.md has every setting with its default, and no o
   expect(rows).toEqual(expected);
 });
 
-/** As people write it. */
+/** The default in the page's notation. */
 function show(name: string, initial: unknown): string {
   const inBytes = /(body|bodies|picture)-limit$/.test(name);
   if (typeof initial === 'number') return inBytes ? `${initial / 2 ** 20}MB` : String(initial);

@@ -21,7 +21,7 @@ import { RetouchError } from '../../src/error.ts';
 const compute: Compute = { precision: 'f32', fused: true };
 const model = fileURLToPath(new URL('../../model', import.meta.url));
 
-/** Puts every graph of a network together, which asks for every tensor and reads none. */
+/** Builds every graph of a network, which looks up every tensor and reads none. */
 type Network = { folder: string; dialects: readonly Dialect[]; build(source: WeightSource): void };
 
 const networks: Readonly<Record<string, Network>> = {

@@ -1,4 +1,4 @@
-/** What each setting of face refinement does, on a photograph, with the embedded model and the bundled detector. */
+/** The effect of each setting of face refinement on a photograph, with the embedded model and the bundled detector. */
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { LoraCache } from '../../src/engine/adapters/lora/cache.ts';

@@ -12,7 +12,7 @@ beforeEach(async () => {
 
 afterEach(() => bench.close());
 
-/** Performs the task for a caller that follows it; what the caller heard. */
+/** Performs the task for a caller that follows it, and returns the events. */
 async function follow(fields: object, previews: number): Promise<string[]> {
   const { service } = bench;
   const [parsed] = parseTasks(Buffer.from(stringifyJson([{ ...task, ...fields }])), service.parseContext);

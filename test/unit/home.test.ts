@@ -4,7 +4,7 @@ import { loadConfig } from '../../src/config.ts';
 
 vi.mock('node:os', async (original) => ({
   ...(await original<typeof import('node:os')>()),
-  // What it does for a user without HOME whom the system does not know.
+  // Its behaviour for a user without HOME and without an entry in the user database.
   homedir: () => {
     throw new Error('A system error occurred: uv_os_homedir returned ENOENT (no such file or directory)');
   },

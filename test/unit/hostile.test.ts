@@ -1,4 +1,4 @@
-/** Whatever a stranger sends, the answer is an envelope with a status below 500, and it comes. */
+/** Every hostile request gets an envelope with a status below 500. */
 
 import { crc32, deflateSync } from 'node:zlib';
 import fc from 'fast-check';
@@ -28,7 +28,7 @@ async function send(body: string | Buffer): Promise<number> {
     expect(answer.errors![0]).toEqual(answer.error);
     for (const { code, message } of answer.errors!)
       expect([typeof code, typeof message]).toEqual(['string', 'string']);
-    // Nobody is told back what he sent.
+    // Answers do not echo the request.
     expect(stringifyJson(answer).length).toBeLessThan(200_000);
   }
   return status;
@@ -89,7 +89,7 @@ function right(schema: Schema): fc.Arbitrary<unknown> {
   switch (schema.type) {
     case 'string':
       if (schema.allowed) return fc.constantFrom(...schema.allowed);
-      // No address: what is fetched or called is another test's.
+      // No URL: another test covers requests to other hosts.
       return schema.format === 'uuid' ? fc.uuid() : fc.string({ maxLength: 40 });
     case 'integer':
       return fc.integer({ min: schema.min ?? -9, max: schema.max ?? 2000 });

@@ -1,4 +1,4 @@
-/** Embedded colour profiles, against what Pillow and LittleCMS make of the same files (reference/colour_profiles.py). */
+/** Embedded colour profiles, compared with Pillow and LittleCMS on the same files (reference/colour_profiles.py). */
 import { readdirSync, readFileSync } from 'node:fs';
 import sharp from 'sharp';
 import { expect, test } from 'vitest';
@@ -18,7 +18,7 @@ test.each(names)('%s has the colours that LittleCMS gives it', async (name) => {
   expect(Math.max(...differences)).toBeLessThanOrEqual(1);
 });
 
-/** Of 16 bits, with an embedded sRGB profile. */
+/** An image of 16 bits with an embedded sRGB profile. */
 const deep = (background: { r: number; g: number; b: number }) =>
   sharp({ create: { width: 60, height: 40, channels: 3, background } })
     .toColourspace('rgb16')

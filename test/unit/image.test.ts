@@ -32,7 +32,7 @@ describe('pictures of every kind become 8-bit RGB', () => {
     expect(await probeImage(bytes)).toEqual({ width: height, height: width, format: 'jpg' });
     const bitmap = await decodeImage(bytes);
     expect([bitmap.width, bitmap.height]).toEqual([height, width]);
-    // Orientation 6: what is stored top left is seen top right.
+    // Orientation 6: the stored top left is displayed at the top right.
     const [red, green, blue] = pixel(bitmap, height - 1, 0);
     expect(Math.max(red!, green!, Math.abs(blue! - 40))).toBeLessThan(16);
   });

@@ -16,7 +16,7 @@ import { openBench, task, taskUUID, temporaryFolder } from './server-fixture.ts'
 const image = { bytes: Uint8Array.of(1), format: 'png', width: 512, height: 512 } as const;
 const plan = {} as Plan;
 
-/** Runs that end one after the other as `ends` says, each after its first event, or before it. */
+/** Runs that end one after the other as listed in `ends`, each after its first event, or before it. */
 function scripted(ends: readonly ('made' | 'died' | 'died at once' | 'failed')[]) {
   let runs = 0;
   let counted = 0;
@@ -63,7 +63,7 @@ describe('the death of an engine', () => {
 });
 
 describe('the death of the whole server during an image', () => {
-  /** What a server makes of an image during which so many servers before it died. */
+  /** A server's result for an image during which `deaths` earlier servers died. */
   async function endAfter(interruptions: number) {
     await using folder = await temporaryFolder();
     const first = await openBench(folder.path);

@@ -1,4 +1,4 @@
-/** What is read of a checkpoint in blocks to find out which layers it has, and what a preparation that died leaves. */
+/** Bytes read from a checkpoint in blocks to list its layers, and files left by a preparation that was killed. */
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
@@ -30,7 +30,7 @@ function transformerGraphs(checkpoint: Checkpoint) {
   return segmentNames(config).map((name) => segmentBuilder(source, config)(name, compute));
 }
 
-/** A T5 by llama.cpp's names whose every tensor, norms included, is in Q8_0 where its rows allow it. */
+/** A T5 with llama.cpp's names, in which every tensor, norms included, is Q8_0 if its rows allow it. */
 function writeT5(file: string): Checkpoint {
   const [width, mlp, heads] = [256, 512, 4];
   const q8 = (...shape: number[]): GgufTensor => {

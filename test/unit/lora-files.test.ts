@@ -264,7 +264,7 @@ describe('the scale of an update', () => {
     expect(pattern({ '.*to_k': 1, 'to_k|to_q': 2, to_q: 4 })).toBe(0.5);
     expect(pattern({ o_q: 2, 'attn.to': 2, '^attn.to_q': 2 })).toBe(2);
     expect(() => pattern({ 'to_(q': 2 })).toThrow(/"to_\(q" of its alpha_pattern/);
-    // The metadata of another component says nothing of the transformer.
+    // The metadata of another component does not apply to the transformer.
     expect(scaleOf(pair(query, 4), { lora_adapter_metadata: '{"text_encoder.lora_alpha":8}' })).toBe(1);
   });
 });
@@ -301,7 +301,7 @@ describe('alpha beside the tensors', () => {
     };
     expect(named('adapter_model.safetensors')).toBe(8);
     expect(readLora(own, layers)[0]!.scale).toBe(8);
-    // As a download cache has it: a link to a file that is named by its hash.
+    // Like a download cache: a link to a file that is named by its hash.
     const linked = path.join(folder, 'linked');
     fs.mkdirSync(linked);
     fs.renameSync(path.join(own, 'adapter_model.safetensors'), path.join(folder, '0123abcd'));
@@ -310,7 +310,7 @@ describe('alpha beside the tensors', () => {
     expect(readLora(linked, layers)[0]!.scale).toBe(8);
     expect(readLora(path.join(linked, 'adapter_model.safetensors'), layers)[0]!.scale).toBe(8);
     expect(named('ink.safetensors')).toBe(1);
-    // A folder is its shortest file, whose configuration it is not.
+    // A folder is read as its file with the shortest name, which the configuration does not describe.
     expect(readLora(own, layers)[0]!.scale).toBe(1);
   });
 });
@@ -409,7 +409,7 @@ describe('stages', () => {
 describe('the cache', () => {
   const one = write(pair(query));
   const two = write(pair(query, 3));
-  // Of q alone, a third of the layer that q, k and v are.
+  // Updates only q, a third of the fused layer of q, k and v.
   const bytes = (rank: number) => 4 * rank * (64 + 64);
   const request = (file: string, weight = 1) => ({ air: 'me:ink@1', file, weight, stage: 'both' as const });
 

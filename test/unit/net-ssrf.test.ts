@@ -151,7 +151,7 @@ describe('a name that changes its address', () => {
     let asked = 0;
     const resolve = async () => {
       asked++;
-      // A public address for the check, and the inside for whoever asks again.
+      // A public address for the check, and a private one for every later lookup.
       return [{ address: asked === 1 ? '192.0.2.1' : '127.0.0.1', family: 4 }];
     };
     const code = await codeOf(`http://rebind.example:${port}/`, {

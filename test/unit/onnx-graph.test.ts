@@ -20,7 +20,7 @@ const image = (g: Graph, channels: number) => g.input('x', 'f32', [1, channels, 
 const ones = (g: Graph, ...shape: number[]) =>
   op.constant.f32(g, new Float32Array(shape.reduce((a, b) => a * b, 1)), shape);
 
-/** A mistake, and what its message must say. */
+/** A mistake, and its expected message. */
 const mistakes: Record<string, [(g: Graph) => unknown, RegExp]> = {
   addRows: [(g) => op.addRows(matrix(g, 'x', 3), matrix(g, 'y', 4)), /\[n, 3\].*\[n, 4\]/],
   'an axis': [(g) => matrix(g, 'x', 3).dim(2), /axis 2 of x: f32\[n, 3\]: it has 2 axes/],

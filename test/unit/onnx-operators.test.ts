@@ -1,4 +1,4 @@
-/** Every operator's inferred type and shape against what ONNX Runtime returns. */
+/** Every operator's inferred type and shape, compared with ONNX Runtime's results. */
 import { describe, expect, test } from 'vitest';
 import { addDims, type Dim, scaleDim, symbol } from '../../src/engine/onnx/dim.ts';
 import { Graph, type Var } from '../../src/engine/onnx/graph.ts';

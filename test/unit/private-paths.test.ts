@@ -29,7 +29,7 @@ describe('a message without known folders', () => {
     // URLs of files.
     ['at file:///srv/a%20b/src/store/db.ts:59:49', 'at db.ts:59:49'],
     ['file:///C:/Users/Ann%20Lee/x.onnx failed', 'x.onnx failed'],
-    // Other scripts and signs of their own.
+    // Other scripts, and unusual characters.
     ['/srv/模型/flux.safetensors, (/opt/x-y/z.bin)', 'flux.safetensors, (z.bin)'],
     ['reason:/srv/models/x.bin', 'reason:x.bin'],
     ['the folder /srv/models/kontext/ is empty', 'the folder kontext is empty'],

@@ -1,4 +1,4 @@
-/** A pipeline's scheduler_config.json, by diffusers' defaults, and what of it is refused. */
+/** A pipeline's scheduler_config.json, with diffusers' defaults, and its refused settings. */
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';

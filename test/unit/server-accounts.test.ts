@@ -1,4 +1,4 @@
-/** What belongs to one API key is nothing to another: it is answered as what does not exist is. */
+/** An API key cannot see the tasks and images of another: they are reported as not found. */
 
 import { randomUUID } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';

@@ -1,4 +1,4 @@
-/** Answers with large pictures: however many are asked for, few of them are in memory at once. */
+/** Answers with large pictures: few of them are in memory at once, whatever their number. */
 
 import { randomBytes, randomUUID } from 'node:crypto';
 import { once } from 'node:events';

@@ -1,4 +1,4 @@
-/** `ultralytics` and `safety` from the wire to a Plan and back: which networks are used, and what is answered. */
+/** `ultralytics` and `safety` from the wire to a Plan and back: the networks used, and the answers. */
 import { randomUUID } from 'node:crypto';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -155,7 +155,7 @@ describe('of several detectors', () => {
 });
 
 describe('safety', () => {
-  /** The engine says of every picture that a classifier looks at that it is unsafe. */
+  /** The engine reports every classified picture as unsafe. */
   function judge(nsfw: boolean): void {
     bench.engine.run = async function* (plan: Plan): AsyncGenerator<EngineEvent> {
       bench.engine.plans.push(plan);

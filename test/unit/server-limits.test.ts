@@ -1,4 +1,4 @@
-/** What strangers can make a server hold: bytes of bodies, and connections. */
+/** Resources that unauthenticated clients can hold: bytes of bodies, and connections. */
 
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
@@ -88,7 +88,7 @@ describe('a body without a key in its header', () => {
       expect(text).toMatch(/^HTTP\/1.1 503[\s\S]*serverUnavailable[\s\S]*131072 bytes/);
     expect(await postPing('right')).toBe(200);
     for (const { socket } of strangers) socket.destroy();
-    // What they held is free again.
+    // Their bytes are free again.
     const post = () =>
       bench.post([
         { taskType: 'authentication', apiKey: 'right' },

@@ -1,4 +1,4 @@
-/** The log of a busy server is searched for what belongs in no log. */
+/** Searches the log of a busy server for secrets. */
 
 import { randomUUID } from 'node:crypto';
 import { describe, expect, it } from 'vitest';

@@ -196,7 +196,7 @@ describe('an upload', () => {
       vi.advanceTimersByTime(2 * day);
       await server.post([{ ...task, inputs: { referenceImages: [used] } }]);
       vi.advanceTimersByTime(2 * day);
-      // What is over is removed at a start.
+      // Expired images are removed at a start.
       await server.close();
       server = await openBench(folder.path, { retention: '3' });
       await expect.poll(() => server.assets.get(left)).toBeUndefined();

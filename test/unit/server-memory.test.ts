@@ -29,7 +29,7 @@ afterAll(async () => {
 
 const asked = (fields: object = {}) => ({ ...task, taskUUID: randomUUID(), ...fields });
 
-/** Over a real connection: an injected request is taken for one whose client has gone, which ends what waits for it. */
+/** Over a real connection: an injected request looks like one whose client has disconnected, which ends its waits. */
 async function post(task: object): Promise<Answer> {
   const sent = request(url, { method: 'POST', agent }).end(JSON.stringify([task]));
   const [response] = (await once(sent, 'response')) as [IncomingMessage];
@@ -41,7 +41,7 @@ async function ask(task: object): Promise<unknown> {
   return once(socket, 'message');
 }
 
-/** What one client asks for, and its answer. */
+/** A client's requests, and the answers. */
 const exchanges: Record<string, () => Promise<unknown>> = {
   'a sync task': () => post(asked()),
   'a task of three pictures as base64': () => post(asked({ numberResults: 3, outputType: 'base64Data' })),
@@ -69,7 +69,7 @@ describe('the memory of a server', () => {
     const times = 30;
     const repeat = async () => {
       for (let i = 0; i < times; i++) await exchanges[name]!();
-      // What ends in this turn is let go in later ones.
+      // Objects of this turn of the event loop are released in later ones.
       await sleep(20);
       return countObjects();
     };

@@ -22,7 +22,7 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-/** What has expired is removed when a server starts, and every minute. */
+/** Expired tasks and images are removed when a server starts, and every minute. */
 async function restart(flags: Record<string, string> = {}): Promise<void> {
   await bench.close();
   bench = await openBench(folder, flags);

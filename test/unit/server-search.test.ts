@@ -164,7 +164,7 @@ describe('over the wire', () => {
     await bench.post([{ ...task, numberResults: 3 }]);
     const details = await ask();
     expect(details).toMatchObject({ operation: 'getDetails', balance: expect.any(Number), team: [] });
-    // The model's manifest says a cent per image.
+    // The model's manifest has a price of a cent per image.
     const span = { credits: 0.03, requests: 1 };
     expect(details.usage).toEqual({
       total: span,

@@ -18,7 +18,7 @@ type Received = {
   body: Buffer;
 };
 
-/** Takes what is sent to it; `answers` are its next statuses, 200 when there is none. */
+/** Records all requests; `answers` are the statuses of the next answers, 200 when the list is empty. */
 class Receiver {
   readonly received: Received[] = [];
   readonly answers: (number | ((response: ServerResponse) => void))[] = [];

@@ -1,4 +1,4 @@
-/** The HTTP of the server, written byte by byte: what no client library sends. */
+/** Raw HTTP that no client library sends, written byte by byte. */
 
 import { createConnection } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -29,7 +29,7 @@ const connections = () =>
 
 type Exchange = { text: string; isClosed: boolean };
 
-/** What the server writes in answer, until it closes or `patience` milliseconds pass after the last bytes. */
+/** The server's answer, until it closes the connection or `patience` milliseconds pass after the last bytes. */
 async function exchange(request: string | Buffer, patience = 300): Promise<Exchange> {
   const socket = createConnection({ port, host: '127.0.0.1' });
   let text = '';

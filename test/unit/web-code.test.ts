@@ -1,4 +1,4 @@
-/** The request as code: what the code sends is the request. */
+/** The request as code: the code sends exactly the request. */
 
 import { execFileSync, spawnSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';

@@ -33,7 +33,7 @@ describe('the form', () => {
       path,
       ...inner.map((each) => `${path}.${each.path}`),
     ]);
-    // Objects are taken apart, and two names say what they are.
+    // Objects are flattened; dotted names have the path.
     const objects = ['safety', 'acceleratorOptions', 'ultralytics'];
     const expected = page.request
       .map(({ path }) => (path === 'referenceImages' ? 'inputs.referenceImages' : path))

@@ -1,4 +1,4 @@
-/** How large the playground is, whether it asks other hosts for anything, and what it takes for photographs. */
+/** The size of the playground, its requests to other hosts, and its detection of photographs. */
 
 import { existsSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
@@ -50,7 +50,7 @@ describe('the built pages', () => {
       if (name.endsWith('.html'))
         expect(text, name).not.toMatch(/<script(?![^>]*src=)|<style|\son\w+=|\sstyle=/);
       const hosts = [...text.matchAll(/(?:https?:)?\/\/([a-z0-9-]+\.[a-z]{2,})/g)].map(([, host]) => host);
-      // Namespaces are names; the others stand in text that is shown.
+      // Namespaces are only names; the other URLs are in displayed text.
       expect(
         hosts.filter((host) => !['www.w3', 'preactjs.com'].includes(host!)),
         name,

@@ -10,7 +10,7 @@ import { type Answer, type Bench, createBench, task } from './server-fixture.ts'
 
 type Frame = Partial<Answer>;
 
-/** A client that keeps what it was sent. */
+/** A client that records its messages. */
 class Client {
   readonly socket: WebSocket;
   readonly frames: Frame[] = [];

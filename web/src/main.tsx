@@ -6,7 +6,7 @@ import { App } from './ui/app.tsx';
 import { applyTheme } from './ui/theme.ts';
 
 applyTheme();
-// The history first: what is drawn then stays where it is.
+// The history is loaded first, so that the layout does not shift later.
 await openHistory();
 openDraft();
 openConnection();

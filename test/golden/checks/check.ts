@@ -1,4 +1,4 @@
-/** What every golden check yields, and the folder it reads. */
+/** The results of a golden check, and the folder it reads. */
 import fs from 'node:fs';
 import path from 'node:path';
 import { toFloats } from '../../../src/engine/weights/floats.ts';

@@ -198,8 +198,8 @@ async function denoise(
 }
 
 /**
- * The reference pipeline's loop, the init image being its own reference. The file does not tell the strength, and all
- * it decides is the step to start from: the likeliest is tried first, and that which fits is the one.
+ * The reference pipeline's loop, the init image being its own reference. The file does not have the strength, which
+ * determines only the first step: the likeliest is tried first, and the one that fits is used.
  */
 async function checkInpaint(
   io: Tensors,

@@ -29,7 +29,7 @@ export async function* checkRng(file: string): Lines {
     const name = `rng ${key}`;
     const [, seed] = key.match(/seed(\d+)/) ?? [];
     const generator = seed === undefined ? undefined : new Generator(BigInt(seed));
-    // Entries without a seed are notes: where the numbers come from, and what torch does with other types.
+    // Entries without a seed are notes on the origin of the numbers and on torch's behaviour with other types.
     if (seed === undefined || !generator) continue;
     if (key.startsWith('philox_raw_')) {
       const index = Number(key.match(/idx(\d+)/)?.[1] ?? 0);

@@ -20,9 +20,9 @@ const spacings: Record<string, Sigmas> = {
 
 type Algorithm = {
   run: Sampler;
-  /** Which of the file's samples stand after a step, when not all of them do. */
+  /** Indices of the file's samples that follow a complete step, if not all do. */
   pick?: (samples: number[][]) => number[][];
-  /** Of diffusers' own float32 arithmetic, where that is worse than most. */
+  /** Tolerance for diffusers' own float32 arithmetic, where its error is larger than elsewhere. */
   tolerance?: number;
 };
 
@@ -142,7 +142,7 @@ export function algorithmOf(label: string): Algorithm | undefined {
   return longest === undefined ? undefined : algorithms[longest];
 }
 
-/** Formulas that cannot start at 1 were given a first level by hand, which the name tells: (sigma0=1-1e-6). */
+/** Formulas that cannot start at 1 got another first level, which is in the name: (sigma0=1-1e-6). */
 function startingAt(levels: Float64Array, label: string): Float64Array {
   const [, whole, less] = label.match(/sigma0=(1-)?([\d.e-]+)/) ?? [];
   if (less === undefined) return levels;

@@ -60,7 +60,7 @@ export function planOf({ cache, threshold, maxConsecutive = steps }: CacheCase):
   return { name: cache, threshold, from: 0, to: steps, maxConsecutive };
 }
 
-/** The sample before the last of the first `count` steps, and what every evaluation did. */
+/** The sample before the last of the first `count` steps, and whether each evaluation was reused. */
 export async function runCached(
   transformer: Transformer,
   plan: CachePlan,

@@ -183,7 +183,7 @@ function limits({ min, max, step, maxLength, maxItems, default: initial, kind }:
 }
 
 function OperationView({ path, method, operation }: { path: string; method: string; operation: Operation }) {
-  // The tasks of POST /v1 are an array and have chapters of their own.
+  // The tasks of POST /v1 are an array; each type has its own chapter.
   const body = operation.requestBody?.content?.['application/json']?.schema;
   return (
     <section id={`${method}-${slug(path)}`} class="operation">
@@ -217,7 +217,7 @@ function OperationView({ path, method, operation }: { path: string; method: stri
   );
 }
 
-/** `ImageInferenceTask` → `imageInference`, as the wire says it. */
+/** `ImageInferenceTask` → `imageInference`, the name on the wire. */
 function anchor(name: string): string {
   return `${name[0]!.toLowerCase()}${name.slice(1).replace(/Task$/, '')}`;
 }

@@ -5,7 +5,7 @@ import { stringifyWire, type Task } from '../server/wire.ts';
 export type CodeContext = {
   /** `http://127.0.0.1:7100` */
   origin: string;
-  /** Whether the server asks for a key; the code reads it from the environment and never has it. */
+  /** Whether the server requires a key; the code reads it from the environment and never contains it. */
   needsKey: boolean;
   /** The name of each reference picture, for the command line, which takes files. */
   fileNames: readonly string[];
@@ -32,7 +32,7 @@ function curl(request: Task, { origin, needsKey }: CodeContext): string {
   return `curl -s ${origin}/v1 \\\n  -H 'Content-Type: application/json'${key} \\\n  -d '${body}'`;
 }
 
-/** Runware's SDK sends parameters that it does not know as they are. It makes a taskUUID of its own. */
+/** Runware's SDK sends unknown parameters unchanged. It generates its own taskUUID. */
 function javascript(
   { taskType: _, taskUUID: __, ...parameters }: Task,
   { origin, needsKey }: CodeContext,
@@ -63,7 +63,7 @@ response = requests.post(
 print(response.json())`;
 }
 
-/** Flags of `retouch edit`; what has none is said in a comment. */
+/** Flags of `retouch edit`; parameters without a flag are listed in a comment. */
 function cli(request: Task, { fileNames }: CodeContext): string {
   const { words, left } = flagsOf(request);
   const files = fileNames.map(quote).join(' ');

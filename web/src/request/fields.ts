@@ -78,7 +78,7 @@ function fieldOf(path: string, schema: JsonSchema, required: boolean): Field {
   }
 }
 
-/** Schemas say the bounds of exact numbers where a parameter has none of its own. */
+/** For a parameter without bounds the schema has those of exact numbers. */
 function bound(value: number | undefined): number | undefined {
   return value === undefined || Math.abs(value) === Number.MAX_SAFE_INTEGER ? undefined : value;
 }
@@ -109,7 +109,7 @@ const groups: readonly Group[] = [
   { title: 'Delivery', names: ['deliveryMethod', 'webhookURL', 'uploadEndpoint'] },
 ];
 
-/** Parameters that have a place of their own on the page, outside the form. */
+/** Parameters with a separate place on the page, outside the form. */
 export const ownFields: readonly string[] = [
   'taskType',
   'taskUUID',

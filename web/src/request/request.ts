@@ -14,7 +14,7 @@ export type Asked = {
   values: Values;
 };
 
-/** `ultralytics: {}` is a request of its own: it turns the faces on with every default. */
+/** `ultralytics: {}` is significant: it enables the faces with every default. */
 const switched: readonly string[] = ['ultralytics'];
 
 /** Without taskUUID, which is new for every sending. */
@@ -53,7 +53,7 @@ function listElement(fields: readonly Field[], values: Values): Record<string, u
   return element;
 }
 
-/** Text that is no number goes to the server as it is, whose error then stands beside the field. */
+/** Text that is no number goes to the server unchanged; the server's error then appears beside the field. */
 export function readNumber(value: unknown): unknown {
   if (typeof value !== 'string') return value;
   const text = value.trim();
@@ -75,7 +75,7 @@ function put(object: Record<string, unknown>, path: string, value: unknown): voi
   put(object[name] as Record<string, unknown>, path.slice(dot + 1), value);
 }
 
-/** The other way: a request → what a person would have set. References, model and prompt are left out. */
+/** The inverse: a request → the values of the form, without references, model and prompt. */
 export function readValues(fields: readonly Field[], request: Readonly<Record<string, unknown>>): Values {
   const values: Record<string, unknown> = {};
   for (const name of switched) if (request[name] !== undefined) values[name] = true;

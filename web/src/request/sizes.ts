@@ -13,7 +13,7 @@ export function sizesOf(schema: JsonSchema): Size[] {
   ]);
 }
 
-/** As people say it: 21:9 or 3:2, rounded where it is not exact. */
+/** The usual notation, 21:9 or 3:2, rounded if it is not exact. */
 export function ratioName([width, height]: Size): string {
   const shapes = [
     [21, 9],
@@ -32,7 +32,7 @@ export function ratioName([width, height]: Size): string {
   return width >= height ? `${a}:${b}` : `${b}:${a}`;
 }
 
-/** The pair whose shape is nearest to the picture's, which the server takes where no size is asked for. */
+/** The pair whose shape is nearest to the picture's, which is the server's default. */
 export function nearestSize(sizes: readonly Size[], width: number, height: number): Size | undefined {
   const wanted = Math.log(width / height);
   const distance = ([w, h]: Size) => Math.abs(Math.log(w / h) - wanted);

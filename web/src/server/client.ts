@@ -18,7 +18,7 @@ export class Refused extends Error {
 export const serverOrigin = new URL(new URLSearchParams(location.search).get('server') ?? location.origin)
   .origin;
 
-/** A browser does not tell a page whether a server is away or lets no page of this origin read its answers. */
+/** A browser does not distinguish, for a page, an unreachable server from one whose CORS excludes the page's origin. */
 export const noAnswer =
   serverOrigin === location.origin
     ? 'The server does not answer.'

@@ -59,7 +59,7 @@ async function transact(
   return new Promise((resolve) => {
     const transaction = database.transaction(store, mode);
     const request = act(transaction.objectStore(store));
-    // A value of true stands for a change that is kept.
+    // True means that the change is stored.
     transaction.oncomplete = () => resolve(request.result ?? true);
     transaction.onabort = () => resolve(undefined);
     transaction.onerror = () => resolve(undefined);

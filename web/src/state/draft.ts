@@ -19,7 +19,7 @@ export const fieldErrors = signal<FieldErrors>(noErrors);
 /** Selections that undo left, the latest last. */
 export const undone = signal<readonly Selection[]>([]);
 
-/** Where the mask of the first picture is among the values: a picture by its id. */
+/** The field of the first picture's mask; its value is the id of a picture. */
 export const maskPath = 'inputs.maskImage';
 
 /** The schema's; a fifth is refused by the server. */

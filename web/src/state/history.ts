@@ -77,7 +77,7 @@ async function refresh(store: StoreName, id: string): Promise<void> {
 }
 
 export function keepPicture(picture: Picture, isSource = false): Picture {
-  // Known already, with what was learnt of it.
+  // The picture is known already, with its metadata.
   const known = pictures.value.get(picture.id);
   const merged: SourcePicture = {
     ...picture,

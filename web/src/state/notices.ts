@@ -1,4 +1,4 @@
-/** Sentences for whoever is looking: shown for a while, and read out by screen readers. */
+/** Messages for the user: shown for a while, and read out by screen readers. */
 
 import { signal } from '@preact/signals';
 

@@ -1,4 +1,4 @@
-/** Icons of one weight, drawn on 24 by 24. They are ornament: a button says in words what it does. */
+/** Icons of one weight, drawn on 24 by 24. They are decorative: every button has a text. */
 
 const paths = {
   add: 'M12 5v14M5 12h14',
