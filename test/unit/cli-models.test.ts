@@ -8,7 +8,7 @@ import { removalOf, remove } from '../../src/cli/commands/models-remove.ts';
 import { readTarget } from '../../src/cli/commands/pull.ts';
 import { findFiles } from '../../src/cli/models/model-files.ts';
 import { selectFiles } from '../../src/cli/models/repository-files.ts';
-import { DownloadProgress } from '../../src/cli/terminal/download-progress.ts';
+import { BytesProgress } from '../../src/cli/terminal/bytes-progress.ts';
 import { describeInstalled, formatTable } from '../../src/cli/terminal/models-table.ts';
 import type { HubFile, HubRepository } from '../../src/store/hub.ts';
 import { ModelStore } from '../../src/store/models.ts';
@@ -335,7 +335,11 @@ describe('the progress of a download', () => {
   it('tells rate and time left of the last seconds, and what came before is no speed', () => {
     let now = 0;
     const written: string[] = [];
-    const progress = new DownloadProgress({ write: (text) => written.push(text) }, 100 * MiB, () => now);
+    const progress = new BytesProgress(
+      { write: (text) => written.push(text) },
+      { label: 'Downloading', total: 100 * MiB },
+      () => now,
+    );
     progress.report('old.safetensors', 40 * MiB);
     progress.report('new.safetensors', 0);
     for (now = 1000; now <= 20_000; now += 1000) progress.report('new.safetensors', (now / 1000) * MiB);
@@ -345,11 +349,22 @@ describe('the progress of a download', () => {
     expect(written.every((line) => line.startsWith('Downloading: ') && line.endsWith('\n'))).toBe(true);
   });
 
+  it('has a rate when reports are further apart than the seconds that it looks at', () => {
+    let now = 0;
+    const progress = new BytesProgress(
+      { write: () => {} },
+      { label: 'Converting', total: 100 * MiB },
+      () => now,
+    );
+    for (now = 0; now <= 60_000; now += 30_000) progress.report('T5', (now / 1000) * MiB);
+    expect(progress.describe()).toBe('60.0 MiB of 100.0 MiB · 1.0 MiB/s · 40 s left · T5');
+  });
+
   it('is one line of a terminal, no wider than it', () => {
     let now = 0;
     const written: string[] = [];
     const stream = { write: (text: string) => written.push(text), isTTY: true, columns: 60 };
-    const progress = new DownloadProgress(stream, 4 * MiB, () => now);
+    const progress = new BytesProgress(stream, { label: 'Downloading', total: 4 * MiB }, () => now);
     for (now = 0; now < 1000; now += 200)
       progress.report('a/very/long/name/of/a/file.safetensors', (now / 1000) * MiB);
     const lines = written.map((text) => text.replace('\r\x1b[K', ''));

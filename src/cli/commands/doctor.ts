@@ -20,6 +20,7 @@ import {
   openStore,
   shapesOf,
 } from './doctor-checks.ts';
+import { forecastEdits } from './doctor-forecast.ts';
 
 const flags = settingFlags(allSettings, true);
 
@@ -64,6 +65,7 @@ async function* examine(config: Config): AsyncGenerator<Finding> {
     if (device === config.device) chosen = check;
   }
   yield* await checkModels(config, store, chosen?.test);
+  yield* forecastEdits(config, store);
   yield await checkDataFolder(config);
   yield await checkPort(config);
 }

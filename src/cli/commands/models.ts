@@ -10,6 +10,7 @@ import { configFrom, settingFlags } from '../flags/settings.ts';
 import { ask, canAsk } from '../terminal/ask.ts';
 import { describeInstalled, formatTable } from '../terminal/models-table.ts';
 import { add } from './models-add.ts';
+import { prepare } from './models-prepare.ts';
 import { removalOf, remove } from './models-remove.ts';
 
 export const modelFlags = {
@@ -39,17 +40,24 @@ const flags = {
   json: { about: 'Print JSON.' },
 } as const;
 
-const directories = settingFlags(['data-dir', 'models-dir']) as Record<string, never>;
+const directories = settingFlags(['data-dir', 'models-dir', 'device', 'precision']) as Record<string, never>;
 const allFlags = { ...flags, ...directories };
 
 export type ModelsValues = Values<typeof flags>;
 
 export const models: Command = {
   summary: 'List, add and remove models, LoRAs and other adapters.',
-  usage: ['models [list] [--json]', 'models add PATH… [flags]', 'models remove AIR [--yes]'],
+  usage: [
+    'models [list] [--json]',
+    'models add PATH… [flags]',
+    'models prepare AIR [--precision NAME]',
+    'models remove AIR [--yes]',
+  ],
   details: [
     'add takes a diffusers folder, single files by component (BFL, ComfyUI, GGUF, all-in-one), a LoRA or an IP-Adapter, ' +
       'and finds out what each is from its tensors.',
+    "prepare converts a model's weights to a precision, so that the first image does not wait for it, and says what disk " +
+      'each precision takes. What an interrupted conversion finished is kept.',
   ],
   flags: allFlags,
   async run(words) {
@@ -64,8 +72,9 @@ export const models: Command = {
       else console.log(`${manifest.air} (${manifest.name}) is installed in ${folder}.`);
       return 0;
     }
+    if (verb === 'prepare') return prepare(rest, values, { store, config });
     if (verb === 'remove') return removeModel(store, rest, values, config);
-    throw cliError('argumentUnexpected', `models has no '${verb}'; there are list, add and remove.`);
+    throw cliError('argumentUnexpected', `models has no '${verb}'; there are list, add, prepare and remove.`);
   },
 };
 

@@ -16,7 +16,7 @@ import { findFiles } from '../models/model-files.ts';
 import { checkHeaders } from '../models/remote-header.ts';
 import { selectFiles } from '../models/repository-files.ts';
 import { ask, canAsk } from '../terminal/ask.ts';
-import { DownloadProgress } from '../terminal/download-progress.ts';
+import { BytesProgress } from '../terminal/bytes-progress.ts';
 import { listenForInterrupt } from '../terminal/interrupt.ts';
 import { modelFlags, scan } from './models.ts';
 import { baseOf, checkFree, checkOpens } from './models-add.ts';
@@ -221,7 +221,7 @@ async function fetchFiles(
   signal: AbortSignal,
 ): Promise<void> {
   const total = files.reduce((sum, { size }) => sum + size, 0);
-  const progress = quiet ? undefined : new DownloadProgress(process.stderr, total);
+  const progress = quiet ? undefined : new BytesProgress(process.stderr, { label: 'Downloading', total });
   try {
     await pull(
       { hub, repository },

@@ -1,5 +1,4 @@
 /** A model's files opened and its arithmetic chosen: all that its networks are loaded from, before any of them is. */
-import path from 'node:path';
 import { examineDevice, type SelfTest } from '../onnx/self-test.ts';
 import type { SessionOptions } from '../onnx/session.ts';
 import type { WeightSource } from '../weights/source.ts';
@@ -12,6 +11,7 @@ import {
   type NetworkName,
 } from './attention-shapes.ts';
 import { type Components, type ModelSource, openComponents } from './components.ts';
+import { preparedPath } from './conversions.ts';
 import { bytesPerWeight, choosePrecision, type DeviceChoice } from './precision.ts';
 
 export type OpenedModel = {
@@ -73,7 +73,7 @@ export function onceAnImage({ session }: OpenedModel): SessionOptions {
 
 /** The cache file of a component's converted weights, used when the checkpoint stores another precision. */
 export function preparedFile({ source, compute }: OpenedModel, component: string): string {
-  return path.join(source.cacheFolder, `${component}-${compute.precision}.safetensors`);
+  return preparedPath(source.cacheFolder, component, compute.precision);
 }
 
 /** Bytes of a network's weights in the precision of the model. */

@@ -110,6 +110,26 @@ export function* openPrepared(
   return new PreparedWeights(new Checkpoint(file, tensors, metadata));
 }
 
+/** Bytes of the tensors that `openPrepared` makes of these layers; 0 when the checkpoint needs no conversion. */
+export function preparedBytes(
+  source: WeightSource,
+  linears: readonly LinearShape[],
+  precision: PrecisionName,
+): number {
+  const tensors = linears.flatMap((linear) => layerOf(source, linear, precision)?.tensors ?? []);
+  return tensors.reduce((sum, { dtype, shape }) => sum + bytesOf(dtype, countOf(shape)), 0);
+}
+
+/** Whether the cached file is there and was made from this checkpoint. */
+export function isPrepared(
+  source: WeightSource,
+  linears: readonly LinearShape[],
+  { precision, file }: { precision: PrecisionName; file: string },
+): boolean {
+  const layers = linears.flatMap((linear) => layerOf(source, linear, precision) ?? []);
+  return layers.length === 0 || isCurrent(file, originOf(source.checkpoint, layers));
+}
+
 type Stored = { name: string; dtype: StoredType; shape: number[] };
 /** The converted tensors of a layer: `make` yields their bytes piece by piece, in the order of `tensors`. */
 type Layer = { tensors: Stored[]; make(): Iterable<ArrayBufferView> };

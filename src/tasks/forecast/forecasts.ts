@@ -12,7 +12,7 @@ import type { Components } from '../../engine/networks/components.ts';
 import type { EngineEvent, Plan } from '../../engine/plan.ts';
 
 /** Operations below which an image is made within a minute on any machine, so that a forecast tells nothing. */
-const leastOperations = 1e12;
+export const leastOperations = 1e12;
 
 type Phase = 'encode' | 'step' | 'decode';
 const phases = ['encode', 'step', 'decode'] as const satisfies readonly Phase[];

@@ -1,4 +1,4 @@
-/** A download's progress as a line of text. */
+/** Progress of work that is counted in bytes of files, as a line of text: downloads, conversions. */
 
 import { formatBytes } from '../../bytes.ts';
 import { formatDuration } from '../../tasks/forecast/progress-text.ts';
@@ -8,18 +8,31 @@ import type { ProgressStream } from './progress-view.ts';
 const window = 10_000;
 const clearLine = '\r\x1b[K';
 
-export class DownloadProgress {
+export type BytesProgressOptions = {
+  /** Of the work. */
+  label: string;
+  /** Bytes of all files. */
+  total: number;
+};
+
+export class BytesProgress {
   readonly #stream: ProgressStream;
   readonly #total: number;
+  readonly #label: string;
   readonly #now: () => number;
   readonly #sizes = new Map<string, number>();
-  /** [time, bytes], the oldest first. */
+  /** [time, bytes], the oldest first; two at least, since a layer may take longer to convert than the window. */
   #samples: [number, number][] = [];
   #shownAt = Number.NEGATIVE_INFINITY;
   #current = '';
 
-  constructor(stream: ProgressStream, total: number, now: () => number = () => performance.now()) {
+  constructor(
+    stream: ProgressStream,
+    { label, total }: BytesProgressOptions,
+    now: () => number = () => performance.now(),
+  ) {
     this.#stream = stream;
+    this.#label = label;
     this.#total = total;
     this.#now = now;
   }
@@ -34,7 +47,7 @@ export class DownloadProgress {
     if (bytes > (known ?? 0)) this.#current = path;
     this.#samples.push([now, this.done]);
     this.#samples = this.#samples.filter(
-      ([time], i) => now - time <= window || i === this.#samples.length - 1,
+      ([time], i) => now - time <= window || i >= this.#samples.length - 2,
     );
     if (now - this.#shownAt < (this.#stream.isTTY ? 100 : 10_000)) return;
     this.#shownAt = now;
@@ -53,11 +66,11 @@ export class DownloadProgress {
 
   #show(): void {
     const line = this.describe();
-    if (!this.#stream.isTTY) this.#stream.write(`Downloading: ${line}\n`);
+    if (!this.#stream.isTTY) this.#stream.write(`${this.#label}: ${line}\n`);
     else {
       const full = Math.round(24 * Math.min(this.done / Math.max(this.#total, 1), 1));
       const bar = '█'.repeat(full) + '░'.repeat(24 - full);
-      const text = `Downloading  ${bar}  ${line}`.slice(0, Math.max((this.#stream.columns || 80) - 1, 0));
+      const text = `${this.#label}  ${bar}  ${line}`.slice(0, Math.max((this.#stream.columns || 80) - 1, 0));
       this.#stream.write(`${clearLine}${text}`);
     }
   }
