@@ -5,6 +5,7 @@ import type { Bitmap } from '../image/pixels.ts';
 import type { Size } from '../image/sizes.ts';
 import { ssdGraph, ssdSize } from '../models/ssd-mobilenet.ts';
 import { compile, releaseAll } from '../networks/compile.ts';
+import { checkTool } from '../networks/finite.ts';
 import type { Loading } from '../networks/loadable.ts';
 import type { ToolSource } from '../networks/tool-source.ts';
 import type { Session } from '../onnx/session.ts';
@@ -40,6 +41,9 @@ async function* load({ files }: ToolSource, threads: number): Loading<FaceDetect
   return {
     detect: async (bitmap, confidence) => {
       const { encodings, scores } = await runSsd(sessions.ssd, bitmap);
+      const who = `the face detector ${files.weights}`;
+      checkTool(scores, 'A score', who);
+      checkTool(encodings, 'A box', who);
       const candidates: Face[] = [];
       for (const [i, score] of scores.entries()) {
         if (score >= confidence) candidates.push({ ...decodeBox({ priors, encodings }, i, bitmap), score });

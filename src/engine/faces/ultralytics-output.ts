@@ -1,6 +1,8 @@
 /** The layouts in which Ultralytics' exports give their boxes. */
+
 import { EngineError } from '../errors.ts';
 import type { Size } from '../image/sizes.ts';
+import { checkTool } from '../networks/finite.ts';
 import type { ToolSource } from '../networks/tool-source.ts';
 import { floats, type Tensor } from '../onnx/tensor.ts';
 import type { Face } from './boxes.ts';
@@ -54,7 +56,7 @@ export function decodeOutput(
   { air, settings }: { air: string; settings: OutputSettings },
 ): Decoded {
   const { dims } = output;
-  const values = floats(output);
+  const values = checkTool(floats(output), 'An output', `the face detector ${air}`);
   const [, channels = 0, count = 0] = dims;
   const priors = strides.reduce((sum, s) => sum + Math.ceil(size.width / s) * Math.ceil(size.height / s), 0);
   if (dims.length === 3 && count === 6)

@@ -7,11 +7,23 @@ import { areFinite } from '../weights/finite.ts';
  * @throws RetouchError `outputNotFinite`
  */
 export function checkFinite(values: Float32Array, what: string, who: string): Float32Array {
+  const causes =
+    "its weights or those of a LoRA are damaged, a LoRA's weight is too large, or the precision cannot hold its numbers";
+  return checkOutput(values, { what, who, causes });
+}
+
+/** `checkFinite` for networks without LoRAs that compute in f32: a NaN of a classifier would be below its threshold. */
+export function checkTool(values: Float32Array, what: string, who: string): Float32Array {
+  return checkOutput(values, { what, who, causes: 'its weights are damaged' });
+}
+
+function checkOutput(
+  values: Float32Array,
+  { what, who, causes }: { what: string; who: string; causes: string },
+): Float32Array {
   if (areFinite(values)) return values;
   const odd = values.find((value) => !Number.isFinite(value));
-  throw new EngineError(
-    'outputNotFinite',
-    `${what} of ${who} is not finite (it has ${odd}): its weights or those of a LoRA are damaged, a LoRA's weight is too large, or the precision cannot hold its numbers.`,
-    { network: who },
-  );
+  throw new EngineError('outputNotFinite', `${what} of ${who} is not finite (it has ${odd}): ${causes}.`, {
+    network: who,
+  });
 }

@@ -2,6 +2,7 @@
 import { resizeBilinear } from '../image/bilinear.ts';
 import { mobilenetV2Graph, mobilenetV2Size } from '../models/mobilenet-v2.ts';
 import { compile, releaseAll } from '../networks/compile.ts';
+import { checkTool } from '../networks/finite.ts';
 import type { Loading } from '../networks/loadable.ts';
 import type { ToolSource } from '../networks/tool-source.ts';
 import { f32Tensor, floats } from '../onnx/tensor.ts';
@@ -43,7 +44,8 @@ async function* load(source: ToolSource, threads: number): Loading<ContentClassi
         [1, 3, side, side],
       );
       const { probabilities } = await sessions.network.run({ image });
-      return byName(classes, floats(probabilities!));
+      const who = `the safety classifier ${source.files.weights}`;
+      return byName(classes, checkTool(floats(probabilities!), 'The verdict', who));
     },
     release: () => releaseAll(sessions),
   };

@@ -9,6 +9,7 @@ import type { Bitmap } from '../image/pixels.ts';
 import { resizeBicubic, resizeLanczos, resizeTriangle } from '../image/resample.ts';
 import { vitConfig, vitGraph } from '../models/vit.ts';
 import { compile, releaseAll } from '../networks/compile.ts';
+import { checkTool } from '../networks/finite.ts';
 import type { Loading } from '../networks/loadable.ts';
 import type { ToolSource } from '../networks/tool-source.ts';
 import { f32Tensor, floats } from '../onnx/tensor.ts';
@@ -49,7 +50,10 @@ async function* load(source: ToolSource, threads: number): Loading<ContentClassi
     classify: async (bitmap) => {
       const image = f32Tensor(prepare(bitmap), [1, 3, config.size, config.size]);
       const { logits } = await sessions.network.run({ image });
-      return byName(config.labels, softmax(floats(logits!)));
+      return byName(
+        config.labels,
+        softmax(checkTool(floats(logits!), 'The verdict', `the safety classifier ${folder}`)),
+      );
     },
     release: () => releaseAll(sessions),
   };

@@ -2,6 +2,7 @@
 
 import type { LoadOptions } from '../../networks/compile.ts';
 import { compile } from '../../networks/compile.ts';
+import { checkTool } from '../../networks/finite.ts';
 import type { Loadable, Loading } from '../../networks/loadable.ts';
 import { countWeights, type OpenedModel } from '../../networks/opened-model.ts';
 import type { Session } from '../../onnx/session.ts';
@@ -54,11 +55,12 @@ export class IpAdapter {
   /** Features [E] of one or several images to keys and values of all their tokens, block by block. */
   async project(features: readonly Float32Array[]): Promise<KeyValue[]> {
     const { layers, hidden, features: width } = this.open.config;
+    const who = `the IP-Adapter ${this.open.source.checkpoint.path}`;
     const all = f32Tensor(joinFloats(features), [features.length, width]);
     const results = await this.session.run({ features: all });
     return Array.from({ length: layers }, (_, i) => ({
-      key: floats(results[`k.${i}`]!),
-      value: floats(results[`v.${i}`]!),
+      key: checkTool(floats(results[`k.${i}`]!), 'A key', who),
+      value: checkTool(floats(results[`v.${i}`]!), 'A value', who),
       width: hidden,
     }));
   }

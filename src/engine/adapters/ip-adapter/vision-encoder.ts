@@ -8,6 +8,7 @@ import { siglipVisionConfig, siglipVisionGraph } from '../../models/siglip-visio
 import type { VisionConfig } from '../../models/vision-config.ts';
 import { compile } from '../../networks/compile.ts';
 import type { Component } from '../../networks/components.ts';
+import { checkTool } from '../../networks/finite.ts';
 import type { Loadable } from '../../networks/loadable.ts';
 import { countWeights, type OpenedModel } from '../../networks/opened-model.ts';
 import type { Graph } from '../../onnx/graph.ts';
@@ -90,7 +91,7 @@ export function visionEncoder(
         compute: { ...compute, precision: 'f32' },
         options: { ...session, arena: false },
       });
-      return new VisionEncoder(config, vision);
+      return new VisionEncoder(config, vision, source.checkpoint.path);
     },
   };
 }
@@ -104,9 +105,12 @@ function workingBytes({ size, patch, hidden, mlp, heads }: VisionConfig): number
 export class VisionEncoder {
   private readonly config: VisionConfig;
   private readonly session: Session;
+  /** For messages. */
+  private readonly name: string;
 
-  constructor(config: VisionConfig, session: Session) {
+  constructor(config: VisionConfig, session: Session, file: string) {
     this.config = config;
+    this.name = `the guide image encoder ${file}`;
     this.session = session;
   }
 
@@ -115,7 +119,7 @@ export class VisionEncoder {
     const { size } = this.config;
     const image = f32Tensor(prepareGuideImage(bitmap, this.config), [1, 3, size, size]);
     const { features } = await this.session.run({ image });
-    return floats(features!);
+    return checkTool(floats(features!), 'The encoding', this.name);
   }
 
   release(): Promise<void> {
