@@ -26,7 +26,7 @@ const loras = new LoraCache({ limit: 0, threads: 1 });
 const residents = new Residents(options.memoryLimit, loras);
 
 function modelOf(plan: Plan): Promise<Model> {
-  return finish(openModel(plan, { residents, loras, threads: 1 }));
+  return finish(openModel(plan, { residents, loras, limits: options }));
 }
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'retouch-guides-'));

@@ -38,7 +38,7 @@ const memo = new EncodingMemo();
 let model: Model;
 let astronaut: Bitmap;
 beforeAll(async () => {
-  model = await drain(openModel(plan, { residents, loras, threads: options.threads }));
+  model = await drain(openModel(plan, { residents, loras, limits: options }));
   astronaut = await picture('astronaut.jpg');
 });
 

@@ -234,6 +234,19 @@ describe('the self-test of a GPU, in a process of its own', () => {
     expect(result.report).toHaveLength(1);
   });
 
+  test('names the operator that a CUDA provider computes wrongly', async () => {
+    process.env.SELF_TEST_SCRIPT = JSON.stringify({ LayerNormalization: 'wrong' });
+    expect(await examine('cuda', { shapes }, { module, patience: 30_000 })).toMatchObject({
+      ok: false,
+      reason: 'LayerNormalization is off by 1.2e-1, expected at most 0.00001',
+    });
+    process.env.SELF_TEST_SCRIPT = JSON.stringify({ 'Conv 3×3': 'crash' });
+    expect(await examine('cuda', { shapes }, { module, patience: 30_000 })).toMatchObject({
+      ok: false,
+      reason: 'Conv 3×3: the process ended with signal SIGSEGV',
+    });
+  });
+
   test('does not wait for a device that hangs', async () => {
     const result = await run({ device: 'hang' }, 3000);
     expect(result).toMatchObject({ ok: false, reason: 'Add: no answer within 3 s' });
@@ -242,6 +255,15 @@ describe('the self-test of a GPU, in a process of its own', () => {
   test('says why there is no device, with the first warning of its loader', async () => {
     const result = await run({ device: 'missing' });
     expect(result).toMatchObject({ ok: false, report: [], reason: 'it is not there: No adapter; no loader' });
+  });
+
+  test('says of CUDA without the libraries of its provider what tells which are missing', async () => {
+    await expect(examineDevice('cuda', {})).rejects.toMatchObject({
+      code: 'deviceUnusable',
+      message: expect.stringMatching(
+        /^device cuda cannot be used: it is not there: .*'retouch doctor --device cuda' says which of its libraries are missing$/,
+      ),
+    });
   });
 
   test.runIf(process.platform === 'linux')(

@@ -8,9 +8,11 @@ import { arch, cpus, platform, release } from 'node:os';
 import { join } from 'node:path';
 import { formatBytes } from '../../bytes.ts';
 import { childEnvironment } from '../../child-environment.ts';
-import { type Config, engineOptions } from '../../config.ts';
+import { type Config, type EngineDevice, engineOptions } from '../../config.ts';
 import type { DeviceName } from '../../engine/onnx/device.ts';
 import type { AttentionShape, SelfTest } from '../../engine/onnx/self-test.ts';
+import { deviceEnvironment } from '../../engine/process/device-environment.ts';
+import { engineMemory } from '../../engine/process/device-memory.ts';
 import { availableMemory, defaultMemoryLimit, defaultThreads } from '../../engine/process/limits.ts';
 import { RetouchError } from '../../error.ts';
 import { probeFolder } from '../../store/assets-fs.ts';
@@ -54,9 +56,17 @@ async function simdFeatures(): Promise<string[]> {
 export function checkEngines(config: Config): Finding[] {
   const { devices } = engineOptions(config);
   const threads = Math.max(1, Math.floor((config.threads || defaultThreads()) / devices.length));
-  const memory = Math.floor((config.memoryLimit || defaultMemoryLimit()) / devices.length);
-  const text = `${threads === 1 ? '1 thread' : `${threads} threads`}, ${formatBytes(memory)}`;
-  return devices.map(({ device, index }) => ({ level: 'good', name: `Engine ${device}:${index}`, text }));
+  return devices.map((each) => {
+    const text = `${threads === 1 ? '1 thread' : `${threads} threads`}, ${formatBytes(memoryOf(each, config))}`;
+    return { level: 'good', name: `Engine ${each.device}:${each.index}`, text };
+  });
+}
+
+/** Bytes that the engine on a device may use. */
+export function memoryOf(device: EngineDevice, config: Config): number {
+  const { devices } = engineOptions(config);
+  if (config.memoryLimit === 0) return engineMemory(device, devices.length);
+  return Math.floor(config.memoryLimit / devices.length);
 }
 
 export function checkMemory(config: Config): Finding {
@@ -89,7 +99,7 @@ export async function checkDevice(
   config: Config,
   shapes: readonly AttentionShape[] = [],
 ): Promise<DeviceCheck> {
-  const test = await probeDevice(device, shapes);
+  const test = await probeDevice(device, config, shapes);
   const finding = judgeDevice(device, config, test);
   return typeof test === 'string' ? { finding } : { finding, test };
 }
@@ -127,11 +137,16 @@ function shorten(reason: string | undefined): string | undefined {
 }
 
 /** The result, or why there is none. */
-function probeDevice(device: DeviceName, shapes: readonly AttentionShape[]): Promise<SelfTest | string> {
+function probeDevice(
+  device: DeviceName,
+  config: Config,
+  shapes: readonly AttentionShape[],
+): Promise<SelfTest | string> {
+  const index = engineOptions(config).devices.find((used) => used.device === device)?.index ?? 0;
   const suffix = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
   const child = fork(new URL(`./device-probe.${suffix}`, import.meta.url), [device, JSON.stringify(shapes)], {
     execArgv: [],
-    env: childEnvironment(process.env),
+    env: { ...childEnvironment(process.env), ...deviceEnvironment(device, index, process.env) },
     // NaN is the error of an operator that could not be tried, and JSON has none.
     serialization: 'advanced',
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
@@ -181,7 +196,8 @@ export async function checkModels(
       { level: 'problem', name: 'Model', text: `none is installed in ${config.modelsDir}` },
     ];
   }
-  const models = await Promise.all(store.models.map((model) => checkModel(model, config, test)));
+  const models: Finding[] = [];
+  for (const model of store.models) models.push(...(await checkModel(model, config, test)));
   // One usable model is enough.
   const sound = models.some(({ level }) => level === 'good');
   const judged = models.map((found) =>
@@ -190,32 +206,26 @@ export async function checkModels(
   return [...judged, ...problems];
 }
 
-async function checkModel(
-  model: Model,
-  { device, precision }: Config,
-  test: SelfTest | undefined,
-): Promise<Finding> {
+async function checkModel(model: Model, config: Config, test: SelfTest | undefined): Promise<Finding[]> {
+  const { device } = config;
   const what = `${model.air} (${model.name}), ${formatBytes(await weightBytes(model))} in ${model.folder}`;
   try {
     const { openComponents } = await import('../../engine/networks/components.ts');
-    const { choosePrecision } = await import('../../engine/networks/precision.ts');
+    const { precisionTable } = await import('./doctor-precisions.ts');
     const { checkComputable } = await import('../../engine/networks/check.ts');
     const components = await openComponents(model.source);
     checkComputable(components);
-    const { transformer } = components;
-    const numerics = {
-      device,
-      precision,
-      timestepRounding: 'none',
-      noise: 'f32',
-      referenceIds: 'offset',
-    } as const;
-    if (!test?.ok) return { level: 'good', name: 'Model', text: what };
-    const chosen = choosePrecision(numerics, transformer.config, test);
-    return { level: 'good', name: 'Model', text: `${what}; computed in ${chosen} on ${device}` };
+    if (!test?.ok) return [{ level: 'good', name: 'Model', text: what }];
+    const { chosen, table } = await precisionTable(components, test, {
+      precision: config.precision,
+      threads: config.threads || defaultThreads(),
+      memoryLimit: memoryOf({ device, index: config.deviceIndex }, config),
+      folder: model.source.cacheFolder,
+    });
+    return [{ level: 'good', name: 'Model', text: `${what}; computed in ${chosen} on ${device}` }, ...table];
   } catch (error) {
     if (!(error instanceof RetouchError)) throw error;
-    return { level: 'problem', name: 'Model', text: `${what}: ${error.message}` };
+    return [{ level: 'problem', name: 'Model', text: `${what}: ${error.message}` }];
   }
 }
 

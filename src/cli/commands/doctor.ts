@@ -1,10 +1,11 @@
 /** `retouch doctor`: reports the capabilities and problems of this machine. */
 
-import type { Config } from '../../config.ts';
+import { type Config, engineOptions } from '../../config.ts';
 import type { DeviceName } from '../../engine/onnx/device.ts';
 import type { Command } from '../command.ts';
 import { cliError, parseArguments } from '../flags/arguments.ts';
 import { allSettings, configFrom, settingFlags } from '../flags/settings.ts';
+import { checkCuda } from './cuda-checks.ts';
 import {
   checkDataFolder,
   checkDevice,
@@ -60,6 +61,7 @@ async function* examine(config: Config): AsyncGenerator<Finding> {
   const shapes = await shapesOf(store);
   let chosen: DeviceCheck | undefined;
   for (const device of devicesOf(config)) {
+    if (device === 'cuda') yield* checkCuda();
     const check = await checkDevice(device, config, shapes);
     yield check.finding;
     if (device === config.device) chosen = check;
@@ -70,9 +72,10 @@ async function* examine(config: Config): AsyncGenerator<Finding> {
   yield await checkPort(config);
 }
 
-/** Both that need no further library, and the configured one. */
-function devicesOf({ device }: Config): DeviceName[] {
-  return [...new Set<DeviceName>(['cpu', 'webgpu', device])];
+/** Both that need no further library, and those of the configured engines. */
+function devicesOf(config: Config): DeviceName[] {
+  const used = engineOptions(config).devices.map(({ device }) => device);
+  return [...new Set<DeviceName>(['cpu', 'webgpu', ...used])];
 }
 
 const marks: Readonly<Record<Finding['level'], string>> = { good: '✓', warning: '!', problem: '✗' };

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { type Config, engineLimits } from '../../config.ts';
 import type { EngineEvent, FinishedImage, Plan } from '../../engine/plan.ts';
 import { deviceEnvironment } from '../../engine/process/device-environment.ts';
+import { engineMemory } from '../../engine/process/device-memory.ts';
 import { EngineHost } from '../../engine/process/host.ts';
 import { defaultThreads } from '../../engine/process/limits.ts';
 import { RetouchError } from '../../error.ts';
@@ -137,7 +138,9 @@ async function compute(
   const interrupt = listenForInterrupt();
   const note = (line: string) => (view ? view.note(line) : console.error(line));
   const env = deviceEnvironment(config.device, config.deviceIndex, process.env);
-  const host = new EngineHost({ ...engineLimits(config), env, log: (line) => verbose && note(line) });
+  const memoryLimit = engineMemory({ device: config.device, index: config.deviceIndex }, 1);
+  const log = (line: string) => verbose && note(line);
+  const host = new EngineHost({ memoryLimit, ...engineLimits(config), env, log });
   if (!quiet) for (const { message } of warnings) note(message);
   const forecasts = new Forecasts({ threads: config.threads || defaultThreads() });
   void forecasts.of(plan).then((forecast) => view?.expect(forecast));

@@ -5,13 +5,16 @@ import { setImmediate } from 'node:timers/promises';
 import { formatBytes } from '../../bytes.ts';
 import type { Config } from '../../config.ts';
 import { EngineError } from '../../engine/errors.ts';
+import type { Components } from '../../engine/networks/components.ts';
 import type { Conversion } from '../../engine/networks/conversions.ts';
 import type { PrecisionName } from '../../engine/plan.ts';
+import { defaultThreads } from '../../engine/process/limits.ts';
 import type { Model, ModelStore } from '../../store/models.ts';
 import { formatDuration } from '../../tasks/forecast/progress-text.ts';
 import { cliError } from '../flags/arguments.ts';
 import { BytesProgress } from '../terminal/bytes-progress.ts';
 import { listenForInterrupt } from '../terminal/interrupt.ts';
+import { memoryOf } from './doctor-checks.ts';
 
 const precisions = ['f32', 'f16', 'int8', 'int8-blocks', 'int4'] as const satisfies readonly PrecisionName[];
 
@@ -55,23 +58,33 @@ type Examined = {
   conversions: Conversion[];
 };
 
-async function examine({ source }: Model, { device, precision }: Config): Promise<Examined> {
+async function examine({ source }: Model, config: Config): Promise<Examined> {
   const { openComponents } = await import('../../engine/networks/components.ts');
   const { conversionsOf } = await import('../../engine/networks/conversions.ts');
-  const { choosePrecision } = await import('../../engine/networks/precision.ts');
   const components = await openComponents(source);
-  // What a device computes rightly is found when the engine starts; the choice is by the model's size alone.
-  const able = {
-    half: device !== 'cpu',
-    widened: true,
-    int8: device === 'cpu',
-    blocks8: true,
-    blocks4: true,
-  };
-  const chosen = choosePrecision({ device, precision }, components.transformer.config, able);
+  const chosen = await precisionOf(components, config, source.cacheFolder);
   const of = (name: PrecisionName) => conversionsOf(components, source.cacheFolder, name);
   const sizes = precisions.map((name) => [name, of(name).reduce((sum, { bytes }) => sum + bytes, 0)]);
   return { precision: chosen, disk: Object.fromEntries(sizes), conversions: of(chosen) };
+}
+
+async function precisionOf(components: Components, config: Config, folder: string): Promise<PrecisionName> {
+  const { device, precision } = config;
+  if (device === 'cpu' || precision !== 'auto') {
+    const { choosePrecision } = await import('../../engine/networks/precision.ts');
+    // What a device computes rightly is found when the engine starts; a CPU's choice is by the model's width alone.
+    const able = { half: false, widened: true, int8: device === 'cpu', blocks8: true, blocks4: true };
+    const { hidden } = components.transformer.config;
+    return choosePrecision({ device, precision }, { hidden, fits: () => true, times: {} }, able);
+  }
+  const { examineDevice } = await import('../../engine/onnx/self-test.ts');
+  const { attentionShapes } = await import('../../engine/networks/attention-shapes.ts');
+  const { precisionTable } = await import('./doctor-precisions.ts');
+  const threads = config.threads || defaultThreads();
+  const test = await examineDevice(device, { threads, shapes: Object.values(attentionShapes(components)) });
+  const memoryLimit = memoryOf({ device, index: config.deviceIndex }, config);
+  const { chosen } = await precisionTable(components, test, { precision, threads, memoryLimit, folder });
+  return chosen;
 }
 
 function describe({ air, source }: Model, precision: PrecisionName, disk: Examined['disk']): string {

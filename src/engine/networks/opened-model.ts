@@ -1,6 +1,8 @@
 /** A model's files opened and its arithmetic chosen: all that its networks are loaded from, before any of them is. */
+import { transformerBytes } from '../models/flux-memory.ts';
 import { examineDevice, type SelfTest } from '../onnx/self-test.ts';
 import type { SessionOptions } from '../onnx/session.ts';
+import type { PrecisionName } from '../weights/prepared.ts';
 import type { WeightSource } from '../weights/source.ts';
 import { countOf } from '../weights/stored.ts';
 import type { Compute } from '../weights/weights.ts';
@@ -12,7 +14,8 @@ import {
 } from './attention-shapes.ts';
 import { type Components, type ModelSource, openComponents } from './components.ts';
 import { preparedPath } from './conversions.ts';
-import { bytesPerWeight, choosePrecision, type DeviceChoice } from './precision.ts';
+import { bytesPerWeight, type Candidates, choosePrecision, type DeviceChoice } from './precision.ts';
+import { type ProductTimes, productTimes } from './product-times.ts';
 
 export type OpenedModel = {
   source: ModelSource;
@@ -25,19 +28,25 @@ export type OpenedModel = {
   session: SessionOptions;
 };
 
+/** What an engine may use. */
+export type EngineLimits = { threads: number; memoryLimit: number };
+
 /**
  * @throws RetouchError as `openComponents` does, `deviceUnusable`, `precisionUnsupported`
  */
 export async function openModelFiles(
   source: ModelSource,
   choice: DeviceChoice,
-  threads: number,
+  { threads, memoryLimit }: EngineLimits,
 ): Promise<OpenedModel> {
   const { device } = choice;
   const components = await openComponents(source);
   const attention = attentionShapes(components);
   const test = await examineDevice(device, { threads, shapes: Object.values(attention) });
-  const precision = choosePrecision(choice, components.transformer.config, test);
+  const isChosen = device !== 'cpu' && choice.precision === 'auto';
+  const folder = source.cacheFolder;
+  const times = isChosen ? await productTimes(device, { threads, folder }, test) : {};
+  const precision = choosePrecision(choice, candidates(components, test, { memoryLimit, times }), test);
   return {
     source,
     components,
@@ -47,6 +56,30 @@ export async function openModelFiles(
     test,
     session: { device, threads },
   };
+}
+
+/** What `auto` chooses among: the transformer must fit, others can leave the memory while it runs. */
+export function candidates(
+  components: Components,
+  test: SelfTest,
+  { memoryLimit, times }: { memoryLimit: number; times: ProductTimes },
+): Candidates {
+  const { hidden } = components.transformer.config;
+  return { hidden, times, fits: (precision) => needOf(components, test, precision) <= memoryLimit };
+}
+
+/** Bytes of the transformer's weights and work in an edit of one megapixel with one reference. */
+export function needOf(
+  components: Components,
+  test: Pick<SelfTest, 'half' | 'passed'>,
+  precision: PrecisionName,
+): number {
+  const { source, config } = components.transformer;
+  const shape = attentionShapes(components).transformer;
+  const compute = { precision, half: test.half, fused: false };
+  const all = { ...compute, ...attentionCompute(compute, test, shape) };
+  const work = { tokens: shape.tokens, imagePromptTokens: 0, cachedPasses: 0 };
+  return bytesPerWeight(precision) * countWeights(source) + transformerBytes(config, all, work);
 }
 
 /** How one of the model's networks computes; of the transformer with at most `tokens` at once. */

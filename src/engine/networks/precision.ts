@@ -1,14 +1,14 @@
 /** Chooses the precision of a model on a device (docs/precision.md has the measurements). */
 import { EngineError } from '../errors.ts';
-import type { FluxConfig } from '../models/flux-config.ts';
 import type { DeviceName } from '../onnx/device.ts';
 import type { PrecisionName } from '../weights/prepared.ts';
+import type { ProductTimes } from './product-times.ts';
 
 /**
  * On the CPU eight-bit products are twice as fast as f32 at real width, but below this width the work around the
  * products (scales, rounding) costs as much as they save. Measured; see docs/precision.md.
  */
-const narrowestInt8 = 1024;
+const narrowestReduced = 1024;
 
 /** The part of a plan's numerics that decides how products are computed. */
 export type DeviceChoice = { device: DeviceName; precision: PrecisionChoice };
@@ -19,12 +19,33 @@ export type PrecisionChoice = PrecisionName | 'auto';
 /** Precisions besides f32 that a device's self-test found right. */
 export type Abilities = Record<'half' | 'widened' | 'int8' | 'blocks8' | 'blocks4', boolean>;
 
+/** What `auto` looks at. */
+export type Candidates = {
+  /** Width of the transformer. */
+  hidden: number;
+  /** Whether the transformer fits the memory in a precision. */
+  fits(precision: PrecisionName): boolean;
+  /** Milliseconds of a product on a GPU (product-times.ts). */
+  times: ProductTimes;
+};
+
 /** @throws RetouchError `precisionUnsupported` when the device computes the plan's precision wrongly or not at all */
 export function choosePrecision(
   { device, precision }: DeviceChoice,
-  config: FluxConfig,
-  { half, widened, int8, blocks8, blocks4 }: Abilities,
+  candidates: Candidates,
+  abilities: Abilities,
 ): PrecisionName {
+  const able = ablePrecisions(abilities);
+  if (precision === 'auto') return device === 'cpu' ? forCpu(candidates, able) : forGpu(candidates, able);
+  if (able.includes(precision)) return precision;
+  throw new EngineError(
+    'precisionUnsupported',
+    `${precision} is not computed on ${device} here, or not rightly; available: ${able.join(', ')}`,
+    { device, precision },
+  );
+}
+
+export function ablePrecisions({ half, widened, int8, blocks8, blocks4 }: Abilities): PrecisionName[] {
   const able: Record<PrecisionName, boolean> = {
     f32: true,
     f16: half || widened,
@@ -32,17 +53,32 @@ export function choosePrecision(
     'int8-blocks': blocks8,
     int4: blocks4,
   };
-  if (precision === 'auto') {
-    if (device !== 'cpu') return able.f16 ? 'f16' : 'f32';
-    return int8 && config.hidden >= narrowestInt8 ? 'int8' : 'f32';
-  }
-  if (able[precision]) return precision;
-  const rest = Object.entries(able).flatMap(([name, right]) => (right ? [name] : []));
-  throw new EngineError(
-    'precisionUnsupported',
-    `${precision} is not computed on ${device} here, or not rightly; available: ${rest.join(', ')}`,
-    { device, precision },
-  );
+  return Object.entries(able).flatMap(([name, right]) => (right ? [name as PrecisionName] : []));
+}
+
+function forCpu({ hidden }: Candidates, able: readonly PrecisionName[]): PrecisionName {
+  return able.includes('int8') && hidden >= narrowestReduced ? 'int8' : 'f32';
+}
+
+/** The more exact first. Rounding to four bits shows in images: it is taken only where nothing else fits. */
+const exactness = ['f32', 'f16', 'int8-blocks'] as const satisfies readonly PrecisionName[];
+
+/** Times that differ less are taken for equal, and the more exact precision wins. */
+const sameTime = 1.1;
+
+/**
+ * f32 for models too narrow to gain by anything else. Of the precisions that fit the memory the fastest, int4 being the last resort. Where none fits the smallest is named:
+ * loading then says what is missing.
+ */
+function forGpu({ hidden, fits, times }: Candidates, able: readonly PrecisionName[]): PrecisionName {
+  if (hidden < narrowestReduced && fits('f32')) return 'f32';
+  const fitting = exactness.filter((name) => able.includes(name) && fits(name));
+  const time = (name: (typeof exactness)[number]) => times[name] ?? Number.POSITIVE_INFINITY;
+  const best = Math.min(...fitting.map(time));
+  const found = fitting.find((name) => time(name) <= best * sameTime);
+  if (found) return found;
+  const smallest = ['int4', 'int8-blocks', 'f16'] as const;
+  return smallest.find((name) => able.includes(name)) ?? 'f32';
 }
 
 /** Bytes of a weight once it is loaded. */

@@ -60,7 +60,13 @@ export function selfTest(device: DeviceName, { threads = 1, shapes = [] }: Asked
 export async function examineDevice(device: DeviceName, asked: Asked): Promise<SelfTest> {
   const test = await selfTest(device, asked);
   if (test.ok) return test;
-  throw new EngineError('deviceUnusable', `device ${device} cannot be used: ${test.reason}`, { device });
+  const hint =
+    device === 'cuda' && test.report.length === 0
+      ? `. 'retouch doctor --device cuda' says which of its libraries are missing`
+      : '';
+  throw new EngineError('deviceUnusable', `device ${device} cannot be used: ${test.reason}${hint}`, {
+    device,
+  });
 }
 
 export async function examine(

@@ -39,7 +39,7 @@ export function createEngine({ threads, memoryLimit, log }: EngineOptions): Engi
   return {
     run: async function* (plan, signal) {
       const begin = performance.now();
-      const model = yield* load(plan, { residents, loras, threads });
+      const model = yield* load(plan, { residents, loras, limits: { threads, memoryLimit } });
       yield* kontext({ plan, model, memo, signal, log }, begin);
     },
     release: () => residents.release(),

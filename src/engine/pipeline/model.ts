@@ -15,7 +15,7 @@ import {
   type LatentEncoder,
 } from '../networks/autoencoder.ts';
 import type { Loadable, Loading } from '../networks/loadable.ts';
-import { type OpenedModel, openModelFiles } from '../networks/opened-model.ts';
+import { type EngineLimits, type OpenedModel, openModelFiles } from '../networks/opened-model.ts';
 import type { Residents } from '../networks/residents.ts';
 import { type TextEncoder, textEncoder } from '../networks/text-encoder.ts';
 import { imageTokens, textTokens } from '../networks/token-counts.ts';
@@ -27,11 +27,11 @@ import type { ContentClassifier } from '../safety/types.ts';
 import type { ImagePromptPlace } from '../weights/weights.ts';
 
 /** Resources that an engine keeps from run to run. */
-export type EngineState = { residents: Residents; loras: LoraCache; threads: number };
+export type EngineState = { residents: Residents; loras: LoraCache; limits: EngineLimits };
 
 /** Opens all files of a plan, so that one that cannot be used is refused at once, and reads its LoRAs. */
-export async function* openModel(plan: Plan, { residents, loras, threads }: EngineState): Loading<Model> {
-  const opened = await openModelFiles(plan.model, plan.numerics, threads);
+export async function* openModel(plan: Plan, { residents, loras, limits }: EngineState): Loading<Model> {
+  const opened = await openModelFiles(plan.model, plan.numerics, limits);
   const { components } = opened;
   const ipAdapters = plan.ipAdapters.map((planned) => useIpAdapter(planned, components.transformer.config));
   const active = yield* loras.open(plan.loras, components);

@@ -3,8 +3,9 @@
 import type { EnginePool, PooledEngine } from '../engine.ts';
 import type { EngineEvent, Plan } from '../plan.ts';
 import { deviceEnvironment } from './device-environment.ts';
+import { engineMemory } from './device-memory.ts';
 import { aborted, closed, EngineHost, type EngineHostOptions } from './host.ts';
-import { defaultMemoryLimit, defaultThreads } from './limits.ts';
+import { defaultThreads } from './limits.ts';
 
 /** `index` counts the devices of a kind; on a CPU, where all engines share the cores, it only names the engine. */
 export type EngineDevice = { device: PooledEngine['device']; index: number };
@@ -34,14 +35,17 @@ export class LocalEngines implements EnginePool {
 
   /** Threads and memory are those of all engines together, in equal parts. */
   constructor({ devices, threads, memoryLimit, ...options }: LocalEnginesOptions) {
-    const share = {
-      threads: Math.max(1, Math.floor((threads ?? defaultThreads()) / devices.length)),
-      memoryLimit: Math.floor((memoryLimit ?? defaultMemoryLimit()) / devices.length),
-    };
+    const count = devices.length;
+    const share = { threads: Math.max(1, Math.floor((threads ?? defaultThreads()) / count)) };
+    const memoryOf = (device: EngineDevice) =>
+      memoryLimit === undefined ? engineMemory(device, count) : Math.floor(memoryLimit / count);
     this.#members = devices.map(({ device, index }) => ({
       name: `${device}:${index}`,
       device,
-      host: new EngineHost({ ...options, ...share, env: deviceEnvironment(device, index, process.env) }),
+      host: new EngineHost({
+        ...{ ...options, ...share, memoryLimit: memoryOf({ device, index }) },
+        env: deviceEnvironment(device, index, process.env),
+      }),
       busy: false,
       loaded: { pid: undefined, adapters: new Set() },
       used: 0,

@@ -88,8 +88,9 @@ export class Forecasts {
     const { choosePrecision } = await import('../../engine/networks/precision.ts');
     const all = { half: false, widened: false, int8: true, blocks8: true, blocks4: true };
     const { precision } = numerics;
-    const chosen =
-      precision === 'f16' ? 'f32' : choosePrecision(numerics, components.transformer.config, all);
+    const { hidden } = components.transformer.config;
+    const candidates = { hidden, fits: () => true, times: {} };
+    const chosen = precision === 'f16' ? 'f32' : choosePrecision(numerics, candidates, all);
     return measurable.find((name) => name === chosen);
   }
 }

@@ -9,6 +9,7 @@ import type { DeviceName } from '../device.ts';
 import type { AttentionShape } from './attention-cases.ts';
 import { casesFor } from './cases.ts';
 import type { FromChild } from './child.ts';
+import type { ProductForm, ProductTimes } from './products.ts';
 import { isSettled, noAnswer, type OperatorReport } from './run.ts';
 
 export type Answers = {
@@ -55,6 +56,20 @@ export async function askInProcess(
     numbers = numbers.filter((index) => index > at && !isSettled(cases[index]!.need, settled));
   }
   return { report };
+}
+
+/** What a process measured until it ended or took longer than `patience` over one form; forms may be missing. */
+export async function measureInProcess(
+  device: DeviceName,
+  asked: { threads: number; forms: readonly ProductForm[]; half: boolean },
+  { patience = 30_000, ...options }: AskOptions = {},
+): Promise<ProductTimes> {
+  const times: ProductTimes = {};
+  const args = [device, String(asked.threads), 'products', JSON.stringify(asked)];
+  await oneProcess(args, { ...options, patience, halve: () => false }, (message) => {
+    if (message.type === 'product') times[message.form] = message.milliseconds;
+  });
+  return times;
 }
 
 function oneProcess(
