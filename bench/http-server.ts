@@ -19,6 +19,8 @@ const { bytes } = await picture();
 const engines: EnginePool = {
   capacity: 1,
   engines: [],
+  problem: undefined,
+  refusal: () => undefined,
   onGrowth() {},
   async close() {},
   async *run({ width, height, output }: Plan): AsyncGenerator<EngineEvent> {

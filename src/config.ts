@@ -6,6 +6,7 @@
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { RetouchError } from './error.ts';
+import { readRedisUrl, redisUrlForm } from './fleet/redis-url.ts';
 import type { LogLevel } from './log.ts';
 import { nearest } from './nearest.ts';
 
@@ -61,7 +62,12 @@ export const settings = {
     initial: 'cpu',
     read: (value) => (readDevices(value)?.length === 1 ? value : undefined),
   } satisfies Setting<string>,
-  engines: integer(0, 0, 1024, 'Engines that make images side by side on the device; 0 is one.'),
+  engines: integer(
+    0,
+    0,
+    1024,
+    'Engines that make images side by side on the device; 0 is one, or none on a server with --redis.',
+  ),
   devices: {
     about: 'An engine for each of these devices, such as cpu,webgpu; takes the place of device and engines.',
     expected: `devices separated by commas, each once: ${deviceNames}, with a number (cpu:0) where there are several`,
@@ -72,6 +78,22 @@ export const settings = {
     'auto',
     precisions,
     'Arithmetic of the model (auto, f32, f16, int8, int8-blocks or int4); auto is the best measured for the device.',
+  ),
+  redis: {
+    about:
+      'Redis over which workers on other machines make the images: redis://…, rediss://…, redis+sentinel://….',
+    expected: redisUrlForm,
+    initial: '',
+    read: (value) => (readRedisUrl(value) ? value : undefined),
+  } satisfies Setting<string>,
+  'redis-prefix': text(
+    'retouch',
+    'Start of every key in Redis; servers and workers of one fleet have the same.',
+  ),
+  'worker-name': text('', 'Name of this server or worker for people; the host name by default.'),
+  'transfer-limit': bytes(
+    128 * MiB,
+    'Largest plan with its pictures, and largest result, that goes through Redis.',
   ),
   'reference-ids': choice(
     'offset',
@@ -236,7 +258,7 @@ function readSetting(setting: Setting<unknown>, value: string, name: string): un
   const read = setting.read(value.trim());
   if (read !== undefined) return read;
   // Keys must not appear on a terminal or in a log.
-  const found = /key|secret/i.test(name) ? 'unusable' : `'${value.slice(0, 100)}'`;
+  const found = /key|secret|redis$/i.test(name) ? 'unusable' : `'${value.slice(0, 100)}'`;
   throw new RetouchError('settingInvalid', `${name} is ${found}; expected ${setting.expected}.`);
 }
 
@@ -313,17 +335,17 @@ function readDevices(value: string): EngineDevice[] | undefined {
 
 type EngineSettings = Pick<
   Config,
-  'device' | 'deviceIndex' | 'devices' | 'engines' | 'threads' | 'memoryLimit'
+  'device' | 'deviceIndex' | 'devices' | 'engines' | 'threads' | 'memoryLimit' | 'redis'
 >;
 
 /** The engines of this machine; zeros of the configuration leave limits to the engine. Throws `settingInvalid`. */
 export function engineOptions(config: EngineSettings) {
-  const { device, deviceIndex, devices, engines, threads, memoryLimit } = config;
+  const { device, deviceIndex, devices, engines, threads, memoryLimit, redis } = config;
   if (device === 'webgpu' && engines > 1) {
     const message = `--engines is ${engines}; expected 1 on webgpu; --devices webgpu:0,webgpu:1 names several adapters.`;
     throw new RetouchError('settingInvalid', message);
   }
-  const several = Array.from({ length: Math.max(1, engines) }, (_, i) => ({
+  const several = Array.from({ length: engines || (redis === '' ? 1 : 0) }, (_, i) => ({
     device,
     index: deviceIndex + i,
   }));

@@ -67,7 +67,7 @@ it('every import of a file of ours names a file that exists', () => {
 
 describe('layers', () => {
   const base = ['error.ts', 'bytes.ts', 'nearest.ts', 'back-off.ts'];
-  const leaves = ['api', 'engine', 'queue', 'store', 'net'];
+  const leaves = ['api', 'engine', 'fleet', 'queue', 'store', 'net'];
   const may: Readonly<Record<string, readonly string[]>> = {
     cli: [
       ...base,
@@ -88,10 +88,11 @@ describe('layers', () => {
     tasks: [...base, ...leaves, 'log.ts', 'metrics.ts', 'tasks'],
     api: [...base, 'api'],
     engine: ['error.ts', 'bytes.ts', 'back-off.ts', 'child-environment.ts', 'engine'],
+    fleet: [...base, 'log.ts', 'fleet', 'engine', 'store/models.ts'],
     queue: [...base, 'queue', 'store/db.ts'],
     store: [...base, 'store', 'net'],
     net: [...base, 'net'],
-    'config.ts': [...base, 'log.ts'],
+    'config.ts': [...base, 'log.ts', 'fleet/redis-url.ts'],
     'log.ts': [],
     'metrics.ts': base,
     'bytes.ts': [],
@@ -257,7 +258,8 @@ describe('third-party modules', () => {
     '@modelcontextprotocol/sdk': ['mcp'],
     'node:sqlite': ['store/db.ts', 'queue/sqlite.ts'],
     aws4fetch: ['store/bucket.ts'],
-    bullmq: ['queue/bullmq.ts'],
+    bullmq: ['fleet/job-queues.ts'],
+    ioredis: ['fleet/redis.ts'],
   };
 
   it('each have one door', () => {

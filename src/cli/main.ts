@@ -18,6 +18,14 @@ const commands: Readonly<Record<string, { summary: string; load: () => Promise<C
     load: async () => (await import('./commands/edit.ts')).edit,
   },
   serve: { summary: 'Start the server.', load: async () => serve },
+  worker: {
+    summary: 'Make images for servers elsewhere, over Redis.',
+    load: async () => (await import('./commands/worker.ts')).worker,
+  },
+  workers: {
+    summary: 'List the workers of a fleet.',
+    load: async () => (await import('./commands/workers.ts')).workers,
+  },
   mcp: {
     summary: 'Serve agents: an MCP server on standard input and output.',
     load: async () => (await import('./commands/mcp.ts')).mcp,

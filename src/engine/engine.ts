@@ -39,12 +39,18 @@ export interface EnginePool {
   /** Images that can be computed at once. */
   readonly capacity: number;
   readonly engines: readonly PooledEngine[];
+  /** A sentence while no engine can be used; undefined otherwise. */
+  readonly problem: string | undefined;
+  /** A sentence when no engine can ever make the plan, so that it need not wait. */
+  refusal(plan: Plan): string | undefined;
   /**
    * The events of one image, from the engine that fits the plan best; waits when all engines are busy. Throws
    * `engineAborted` after `signal` aborts, `engineClosed`, and the errors of the engine. Leaving the loop stops the
    * run.
+   *
+   * @param id of the image, if it outlives this process: results that workers made for it before a restart are used
    */
-  run(plan: Plan, signal?: AbortSignal): AsyncGenerator<EngineEvent>;
+  run(plan: Plan, signal?: AbortSignal, id?: string): AsyncGenerator<EngineEvent>;
   /** `listener` is called when the capacity has grown. */
   onGrowth(listener: () => void): void;
   close(): Promise<void>;

@@ -2,7 +2,7 @@
 
 import { tmpdir } from 'node:os';
 import { isAbsolute, join } from 'node:path';
-import type { Config } from '../config.ts';
+import { type Config, engineOptions } from '../config.ts';
 import type { EnginePool } from '../engine/engine.ts';
 import { ImageDecoder } from '../engine/image/decoder.ts';
 import { defaultThreads } from '../engine/process/limits.ts';
@@ -25,7 +25,7 @@ import { restoreTasks } from '../tasks/accept/restore.ts';
 import { Outbox } from '../tasks/deliveries/outbox.ts';
 import { createSend } from '../tasks/deliveries/send.ts';
 import { Failures } from '../tasks/failures.ts';
-import { type Forecaster, Forecasts } from '../tasks/forecast/forecasts.ts';
+import { type Forecaster, Forecasts, noForecasts } from '../tasks/forecast/forecasts.ts';
 import { Pace } from '../tasks/metrics/pace.ts';
 import { TaskMetrics } from '../tasks/metrics/task-metrics.ts';
 import { PrivatePaths } from '../tasks/private-paths.ts';
@@ -56,7 +56,7 @@ export type Assembly = Awaited<ReturnType<typeof assemble>>;
 export async function assemble(options: AssembleOptions) {
   const { config, log, engines, embedded, time } = options;
   const { dataDir } = config;
-  const forecasts = options.forecasts ?? new Forecasts({ threads: config.threads || defaultThreads() });
+  const forecasts = options.forecasts ?? createForecasts(config);
   const lock = lockFolder(dataDir);
   const db = Database.open(join(dataDir, 'retouch.db'));
   const clock = new Clock(db, time);
@@ -116,7 +116,7 @@ export async function assemble(options: AssembleOptions) {
   const waiting = { tasks, assets, tracker, syncTimeout: config.syncTimeout * 1000 };
   const service = new TaskService({
     uses: {
-      ...{ ...waiting, models, keys, usage, queue, settlement, acceptance, forecasts, log },
+      ...{ ...waiting, models, keys, usage, queue, settlement, acceptance, engines, forecasts, log },
       sources,
       arithmetic: {
         device: config.device,
@@ -187,4 +187,12 @@ function fetchLimits({ fetchTimeout, allowPrivateNetwork }: Config) {
     connectMilliseconds: Math.min(totalMilliseconds, 5000),
     maxRedirects: 5,
   };
+}
+
+/** This machine's speed says nothing of the workers'. */
+function createForecasts(config: Config): Forecaster {
+  if (config.redis !== '') return noForecasts;
+  const engines = engineOptions(config).devices.length;
+  const threads = config.threads || defaultThreads();
+  return new Forecasts({ threads: Math.max(1, Math.floor(threads / engines)) });
 }

@@ -18,7 +18,7 @@ import type { Gate } from './auth.ts';
 
 export type HealthOptions = {
   config: Config;
-  engines: Pick<EnginePool, 'engines' | 'capacity'>;
+  engines: Pick<EnginePool, 'engines' | 'capacity' | 'problem'>;
   queue: Pick<Queue, 'depth'>;
   storage: Pick<StorageProbe, 'problem'>;
   models: ModelStore;
@@ -62,18 +62,11 @@ export const health: FastifyPluginAsync<HealthOptions> = async (server, options)
   );
 };
 
-function unreadiness({ engines: { engines }, queue, config, models }: HealthOptions): string | undefined {
+function unreadiness({ engines, queue, config, models }: HealthOptions): string | undefined {
   if (models.models.length === 0) return 'No model is installed.';
-  if (engines.length > 0 && !engines.some(isUsable)) {
-    const stalled = engines.find((engine) => engine.stalled !== undefined)?.stalled;
-    return stalled ?? 'The engine crashed and is about to be started again.';
-  }
+  if (engines.problem !== undefined) return engines.problem;
   if (queue.depth >= config.queueLimit) return `The queue has ${queue.depth} images, as many as it takes.`;
   return undefined;
-}
-
-function isUsable({ state, stalled }: EngineStatus): boolean {
-  return state !== 'backing-off' && stalled === undefined;
 }
 
 /** The state of the engine that does most: one that works says more than one that waits. */
@@ -84,7 +77,7 @@ function stateOf(engines: readonly EngineStatus[]): EngineStatus['state'] {
 
 function addGauges(
   metrics: Metrics,
-  pool: Pick<EnginePool, 'engines' | 'capacity'>,
+  pool: Pick<EnginePool, 'engines' | 'capacity' | 'problem'>,
   queue: HealthOptions['queue'],
 ): void {
   metrics.gauge(

@@ -55,7 +55,7 @@ export type ServerParts = {
   sources: Sources;
   keys: KeyStore;
   metrics: Metrics;
-  engines: Pick<EnginePool, 'engines' | 'capacity'>;
+  engines: Pick<EnginePool, 'engines' | 'capacity' | 'problem'>;
   queue: Pick<Queue, 'depth'>;
   storage: Pick<StorageProbe, 'problem'>;
   log: Log;

@@ -1,10 +1,11 @@
 /** Starts and stops a server. */
 
 import type { FastifyInstance } from 'fastify';
-import { type Config, engineOptions, requireKeys } from '../config.ts';
-import { LocalEngines, type LocalEnginesOptions } from '../engine/process/local-engines.ts';
+import { type Config, requireKeys } from '../config.ts';
+import type { LocalEnginesOptions } from '../engine/process/local-engines.ts';
 import { createLog, type Log } from '../log.ts';
 import { type Assembly, assemble } from './assemble.ts';
+import { openEngines } from './engines.ts';
 import { createServer, listen } from './server.ts';
 
 /** Milliseconds in which interrupted work may still be answered. */
@@ -29,16 +30,16 @@ export type StartOptions = {
  * A server that listens once this resolves. It installs no signal handlers and prints nothing but its log on stderr.
  *
  * @param config made by `loadConfig`
- * @throws RetouchError `keysRequired`, `listenFailed`, `dataDirectoryUnusable`, `dataDirectoryInUse`
+ * @throws RetouchError `keysRequired`, `listenFailed`, `dataDirectoryUnusable`, `dataDirectoryInUse`, `redisUnreachable`,
+ *   `redisRefused`
  */
 export async function startServer(config: Config, options: StartOptions = {}): Promise<RunningServer> {
   const log = createLog(config.logLevel);
-  const engines = new LocalEngines({
-    log: (line) => log.warn(line),
-    ...engineOptions(config),
-    ...options.engine,
+  const engines = await openEngines(config, log, options.engine);
+  const parts = await assemble({ config, log, engines }).catch(async (error) => {
+    await engines.close();
+    throw error;
   });
-  const parts = await assemble({ config, log, engines });
   const { service, queue, outbox, keys } = parts;
   requireKeys(config, keys.list().length);
   const server = createServer({ ...parts, config, log });

@@ -227,3 +227,11 @@ async function chooseCache(folder: string, air: string, cache: string): Promise<
     return join(cache, air.replace(/[^\w.@-]+/g, '-'));
   }
 }
+
+/** The files and folders of a model. */
+export function pathsOf(model: Model | Adapter): string[] {
+  if (model.category !== 'checkpoint') return Object.values(model.files);
+  const { files, tinyAutoencoder } = model;
+  const own = files.layout === 'diffusers' ? [files.folder] : Object.values({ ...files, layout: undefined });
+  return [...own, tinyAutoencoder].filter((path) => path !== undefined);
+}

@@ -11,6 +11,7 @@ import {
 import type { PendingReply } from '../api/results.ts';
 import type { EngineErrorCode } from '../engine/errors.ts';
 import { RetouchError } from '../error.ts';
+import type { FleetErrorCode } from '../fleet/errors.ts';
 import type { Log } from '../log.ts';
 import type { NetErrorCode } from '../net/errors.ts';
 import type { QueueErrorCode } from '../queue/queue.ts';
@@ -26,7 +27,10 @@ const wireCodes = {
   queueClosed: 'serverUnavailable',
   queueFull: 'rateLimitExceeded',
   storageLimitReached: 'storageLimitExceeded',
-} satisfies Partial<Record<EngineErrorCode | NetErrorCode | QueueErrorCode | StoreErrorCode, ApiErrorCode>>;
+  transferTooLarge: 'valueTooLarge',
+} satisfies Partial<
+  Record<EngineErrorCode | FleetErrorCode | NetErrorCode | QueueErrorCode | StoreErrorCode, ApiErrorCode>
+>;
 
 /** Errors of a LoRA's file, found when it is read for the model. */
 const loraFaults: readonly string[] = [
@@ -51,7 +55,10 @@ const unavailable: readonly string[] = [
   'notEnoughMemory',
   'storageRefused',
   'storageUnreachable',
-] satisfies (EngineErrorCode | StoreErrorCode)[];
+  'transferLost',
+  'workerLacksModel',
+  'workerLost',
+] satisfies (EngineErrorCode | FleetErrorCode | StoreErrorCode)[];
 
 export function isDamage(error: unknown): boolean {
   return error instanceof RetouchError && error.code === ('databaseCorrupt' satisfies StoreErrorCode);

@@ -19,7 +19,7 @@ it('docs/reference/configuration.md has every setting with its default, and no o
 
 /** The default in the page's notation. */
 function show(name: string, initial: unknown): string {
-  const inBytes = /(body|bodies|picture)-limit$/.test(name);
+  const inBytes = /(body|bodies|picture|transfer)-limit$/.test(name);
   if (typeof initial === 'number') return inBytes ? `${initial / 2 ** 20}MB` : String(initial);
   if (initial === false) return '0';
   return typeof initial === 'string' ? initial : '';

@@ -123,7 +123,7 @@ describe('several engines', () => {
     open(2);
     const stop = new AbortController();
     const [a, b] = [
-      await begin(planOf('m', 'slow slow slow slow'), stop.signal),
+      await begin(planOf('m', Array.from({ length: 500 }, () => 'slow').join(' ')), stop.signal),
       await begin(planOf('m', 'slow')),
     ];
     const waiting = drain(pool.run(planOf('m'), stop.signal));

@@ -111,7 +111,7 @@ describe('GET /ready', () => {
   it('is 503 and says so while the engine is silent', async () => {
     const stalled =
       'The engine has been silent for 95.0 s while computing step 3 of 28; it is replaced after 120.0 s.';
-    Object.assign(bench.engine.engines[0]!, { state: 'busy', stalled });
+    bench.engine.problem = stalled;
     const response = await bench.server.inject('/ready');
     expect([response.statusCode, response.json().error.message]).toEqual([503, stalled]);
   });

@@ -31,7 +31,12 @@ export class FakeEngine implements EnginePool {
   readonly plans: Plan[] = [];
   readonly capacity = 1;
   readonly engines: PooledEngine[] = [{ name: 'cpu:0', device: 'cpu', state: 'ready', pid: 1, restarts: 0 }];
+  problem: string | undefined;
   onGrowth(): void {}
+
+  refusal(_plan: Plan): string | undefined {
+    return undefined;
+  }
 
   async close(): Promise<void> {}
 

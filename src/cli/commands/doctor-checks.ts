@@ -16,8 +16,8 @@ import { engineMemory } from '../../engine/process/device-memory.ts';
 import { availableMemory, defaultMemoryLimit, defaultThreads } from '../../engine/process/limits.ts';
 import { RetouchError } from '../../error.ts';
 import { probeFolder } from '../../store/assets-fs.ts';
-import { type Model, ModelStore } from '../../store/models.ts';
-import { folderBytes, pathsOf } from '../terminal/models-table.ts';
+import { type Model, ModelStore, pathsOf } from '../../store/models.ts';
+import { folderBytes } from '../terminal/models-table.ts';
 
 export type Finding = {
   level: 'good' | 'warning' | 'problem';

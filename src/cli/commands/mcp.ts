@@ -74,7 +74,10 @@ type Behind = Pick<Awaited<ReturnType<typeof openOwn>>, 'transport' | 'close'> &
 
 async function openOwn(config: Config, info: ServerInfo) {
   const log = createLog(config.logLevel);
-  const engines = new LocalEngines({ log: (line) => log.warn(line), ...engineOptions(config) });
+  const engines = new LocalEngines({
+    log: (line) => log.warn(line),
+    ...engineOptions({ ...config, redis: '' }),
+  });
   const parts = await assemble({ config, log, engines }).catch((error) => {
     if (!(error instanceof RetouchError) || error.code !== 'dataDirectoryInUse') throw error;
     const hint = `--url http://127.0.0.1:${config.port} lets that server make the pictures`;

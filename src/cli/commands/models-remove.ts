@@ -4,8 +4,9 @@ import { lstat, realpath, rm } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { RetouchError } from '../../error.ts';
 import type { Adapter, Model, ModelStore } from '../../store/models.ts';
+import { pathsOf } from '../../store/models.ts';
 import { cliError } from '../flags/arguments.ts';
-import { folderBytes, pathsOf } from '../terminal/models-table.ts';
+import { folderBytes } from '../terminal/models-table.ts';
 
 export type Removal = { air: string; name: string; folder: string; bytes: number };
 

@@ -2,10 +2,10 @@
 
 import type { Config } from '../../config.ts';
 import type { LocalEnginesOptions } from '../../engine/process/local-engines.ts';
-import type { Log } from '../../log.ts';
 import { mcpHttp } from '../../mcp/http.ts';
 import { type RunningServer, startServer } from '../../server/start.ts';
 import { readVersion } from '../../version.ts';
+import { closeOnSignal } from '../terminal/close-on-signal.ts';
 
 /** Tests pass another `engine`. Throws the errors of `startServer`. */
 export async function serve(
@@ -21,25 +21,4 @@ export async function serve(
   closeOnSignal(server.close, server.log);
   process.stdout.write(`Retouch listening on ${server.url}\n`);
   return server;
-}
-
-/** The first signal drains the server and exits with status 0; a second one exits at once. */
-function closeOnSignal(close: () => Promise<void>, log: Log): void {
-  let closing = false;
-  const stop = (signal: NodeJS.Signals) => {
-    if (closing) process.exit(1);
-    closing = true;
-    log.info(`${signal}: finishing what is under way.`);
-    close().then(
-      () => process.exit(0),
-      (error) => {
-        log.error('The server did not end cleanly.', { error });
-        process.exit(1);
-      },
-    );
-  };
-  process.on('SIGTERM', stop);
-  process.on('SIGINT', stop);
-  // SIGHUP means that the terminal or the parent is gone, often after another signal: it does not count as the second.
-  process.on('SIGHUP', (signal) => closing || stop(signal));
 }

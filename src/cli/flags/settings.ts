@@ -16,6 +16,10 @@ const placeholders: Partial<Record<SettingName, string>> = {
   alias: 'AIR=AIR',
   device: 'DEVICE',
   devices: 'DEVICE,DEVICE',
+  redis: 'URL',
+  'redis-prefix': 'TEXT',
+  'worker-name': 'TEXT',
+  'transfer-limit': 'SIZE',
   precision: 'NAME',
   'reference-ids': 'offset|index',
   'memory-limit': 'SIZE',
@@ -39,6 +43,9 @@ export const engineSettings = [
   'threads',
   'memory-limit',
 ] as const satisfies SettingName[];
+
+/** The way to the workers. */
+export const fleetSettings = ['redis', 'redis-prefix', 'transfer-limit'] as const satisfies SettingName[];
 
 export function settingFlags(names: readonly SettingName[], withVariables = false): Flags {
   return Object.fromEntries(

@@ -3,7 +3,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { formatBytes } from '../../bytes.ts';
-import type { Adapter, Model, ModelStore } from '../../store/models.ts';
+import { type ModelStore, pathsOf } from '../../store/models.ts';
 
 export type InstalledRow = {
   air: string;
@@ -25,14 +25,6 @@ export async function describeInstalled({ models, adapters }: ModelStore): Promi
       return { air, name, category, architecture, bytes: sizes.reduce((a, b) => a + b, 0), license, folder };
     }),
   );
-}
-
-/** The files and folders of a model. */
-export function pathsOf(model: Model | Adapter): string[] {
-  if (model.category !== 'checkpoint') return Object.values(model.files);
-  const { files, tinyAutoencoder } = model;
-  const own = files.layout === 'diffusers' ? [files.folder] : Object.values({ ...files, layout: undefined });
-  return [...own, tinyAutoencoder].filter((path) => path !== undefined);
 }
 
 /**

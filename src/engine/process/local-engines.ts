@@ -64,6 +64,19 @@ export class LocalEngines implements EnginePool {
     });
   }
 
+  get problem(): string | undefined {
+    const { engines } = this;
+    if (engines.some(({ state, stalled }) => state !== 'backing-off' && stalled === undefined))
+      return undefined;
+    const stalled = engines.find((engine) => engine.stalled !== undefined)?.stalled;
+    return stalled ?? 'The engine crashed and is about to be started again.';
+  }
+
+  /** The engine itself reports what it cannot compute, when it reads the model. */
+  refusal(): undefined {
+    return undefined;
+  }
+
   /** The capacity of local engines never changes. */
   onGrowth(): void {}
 

@@ -1,8 +1,10 @@
 /** imageInference: resolve → plan → accept, then each image when it is finished, or an acknowledgement. */
 
 import { randomUUID } from 'node:crypto';
+import { apiError } from '../../api/errors.ts';
 import type { PendingReply } from '../../api/results.ts';
 import type { ImageInferenceTask } from '../../api/tasks/image-inference.ts';
+import type { EnginePool } from '../../engine/engine.ts';
 import type { Log } from '../../log.ts';
 import type { ModelStore } from '../../store/models.ts';
 import type { Acceptance } from '../accept/acceptance.ts';
@@ -20,6 +22,7 @@ type Uses = WaitOptions & {
   sources: Sources;
   models: ModelStore;
   arithmetic: Arithmetic;
+  engines: Pick<EnginePool, 'refusal'>;
   acceptance: Acceptance;
   forecasts: Forecaster;
   log: Log;
@@ -33,7 +36,7 @@ export async function* imageInference(
   { caller, wire }: Call,
   uses: Uses,
 ): AsyncGenerator<PendingReply> {
-  const { tracker, sources, models, arithmetic, acceptance } = uses;
+  const { tracker, sources, models, arithmetic, acceptance, engines } = uses;
   const { taskType, taskUUID, outputType } = task;
   const { account, follower } = caller;
   const deadline = performance.now() + (caller.patient ? longestTimer : uses.syncTimeout);
@@ -45,6 +48,9 @@ export async function* imageInference(
     await checkReceivers(task, sources.fetch);
     const inputs = await resolveInputs(task, sources, { account, signal: claim.signal });
     const plans = makePlans(task, inputs, { models, arithmetic });
+    // The plans of a task differ only in their seeds.
+    const refusal = engines.refusal(plans[0]!.plan);
+    if (refusal !== undefined) throw apiError('serverUnavailable', refusal, { taskType, taskUUID });
     if (isAwaited(task, caller) && !caller.patient) await refuseSlow(task, plans, uses);
     await acceptance.accept(task, plans, { caller, wire, uuid, signal: claim.signal });
     follower?.onAccept();

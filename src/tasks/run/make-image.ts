@@ -7,6 +7,8 @@ import type { Turn } from '../../queue/queue.ts';
 export type MakeOptions = {
   engines: Pick<EnginePool, 'run'>;
   signal: AbortSignal;
+  /** UUID of the image. */
+  id?: string;
   onEvent(event: EngineEvent): void;
   /** The engines that died of this plan before, where that is written down. */
   history?: Pick<Turn, 'crashes' | 'countCrash'>;
@@ -24,7 +26,7 @@ const engineFaults: readonly string[] = ['engineCrashed', 'engineHung'] satisfie
  */
 export async function makeImage(
   plan: Plan,
-  { engines, signal, onEvent, history }: MakeOptions,
+  { engines, signal, id, onEvent, history }: MakeOptions,
 ): Promise<FinishedImage> {
   let isCounted = true;
   const note = (event: EngineEvent) => {
@@ -34,7 +36,7 @@ export async function makeImage(
   };
   for (let crashes = history?.crashes ?? 0; ; isCounted = false) {
     try {
-      return await runOnce(engines.run(plan, signal), note);
+      return await runOnce(engines.run(plan, signal, id), note);
     } catch (error) {
       if (!isEngineFault(error) || signal.aborted || ++crashes >= mostCrashes) throw error;
     }

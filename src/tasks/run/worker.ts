@@ -112,7 +112,7 @@ export class Worker {
       }
       if (event.type === 'image') seconds = event.milliseconds / 1000;
     };
-    const making = makeImage(plan, { engines, signal: turn.signal, onEvent, history: turn });
+    const making = makeImage(plan, { engines, signal: turn.signal, id: result, onEvent, history: turn });
     const image = await making.finally(() => clearInterval(timer));
     // While this image is stored, the engine makes the next.
     turn.release();

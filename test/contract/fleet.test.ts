@@ -1,0 +1,142 @@
+/** What a front and its workers agree upon, over a real Redis and scripted engines. */
+
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import type { EngineEvent } from '../../src/engine/plan.ts';
+import { LocalEngines } from '../../src/engine/process/local-engines.ts';
+import { type Fleet, type FleetOptions, openTestFleet, scriptedCatalog } from '../fixtures/fleet.ts';
+import { scriptedPlan } from '../fixtures/plans.ts';
+import { hasRedis, RedisProcess } from '../fixtures/redis-process.ts';
+
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
+
+const childModule = new URL('../fixtures/scripted-child.ts', import.meta.url);
+let folder: string;
+let redis: RedisProcess;
+let fleets: Fleet[] = [];
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'retouch-fleet-'));
+  if (hasRedis) redis = await RedisProcess.start(folder);
+});
+
+afterEach(async () => {
+  await Promise.all(fleets.map((fleet) => fleet.close()));
+  fleets = [];
+});
+
+afterAll(async () => {
+  await redis?.kill();
+  await rm(folder, { recursive: true, force: true });
+});
+
+function engines(): LocalEngines {
+  return new LocalEngines({
+    devices: [{ device: 'cpu', index: 0 }],
+    childModule,
+    firstDelay: 1,
+    log: () => {},
+  });
+}
+
+async function open(options: Partial<FleetOptions> = {}): Promise<Fleet> {
+  const fleet = await openTestFleet(redis.url, { workers: [engines()], ...options });
+  fleets.push(fleet);
+  return fleet;
+}
+
+async function collect(events: AsyncIterable<EngineEvent>): Promise<EngineEvent['type'][]> {
+  const types: EngineEvent['type'][] = [];
+  for await (const { type } of events) types.push(type);
+  return types;
+}
+
+describe.skipIf(!hasRedis)('a fleet', () => {
+  it('refuses a plan whose model no worker has, and one of which they have other files', async () => {
+    const prefix = 'refusals';
+    await open({ prefix });
+    const strange = await open({
+      prefix,
+      workers: [],
+      catalog: await scriptedCatalog(['test:scripted@1', 'test:other@1']),
+    });
+    const other = scriptedPlan('step');
+    expect(strange.front.refusal(other)).toBeUndefined();
+    const model = { ...other.model, air: 'test:other@1' };
+    expect(strange.front.refusal({ ...other, model })).toBe('No worker has test:other@1.');
+    const changed = await open({
+      prefix,
+      workers: [],
+      catalog: await scriptedCatalog(['test:scripted@1'], 'package.json'),
+    });
+    expect(changed.front.refusal(other)).toBe(
+      'The workers have other files of test:scripted@1 than this server.',
+    );
+  });
+
+  it('refuses a worker whose version no server has, and gives nothing to one of another version', async () => {
+    const prefix = 'versions';
+    const { front } = await open({ prefix, version: '1' });
+    const other = open({ prefix, version: '2' });
+    await expect(other).rejects.toMatchObject({
+      code: 'fleetVersionMismatch',
+      message:
+        'This worker has version 2 of Retouch, and no server of the fleet has it: front has 1. Both must have the same.',
+    });
+    expect(front.capacity).toBe(1);
+  });
+
+  it('lets images wait while no worker is connected, and makes them when one comes', async () => {
+    const prefix = 'late';
+    const { front } = await open({ prefix, workers: [] });
+    expect([front.capacity, front.problem, front.refusal(scriptedPlan('step'))]).toEqual([
+      0,
+      'No worker is connected; what was accepted waits for one.',
+      undefined,
+    ]);
+    const grown = new Promise<void>((resolve) => front.onGrowth(resolve));
+    const image = collect(front.run(scriptedPlan('step')));
+    await open({ prefix });
+    expect((await image).at(-1)).toBe('image');
+    await grown;
+    expect([front.capacity, front.problem]).toEqual([1, undefined]);
+  });
+
+  it('says which limit a plan passes that is too large to travel', async () => {
+    const { front } = await open({ transferLimit: 1000 });
+    const plan = scriptedPlan('step', { references: [new Uint8Array(2000)] });
+    await expect(collect(front.run(plan))).rejects.toMatchObject({
+      code: 'transferTooLarge',
+      message: expect.stringMatching(
+        /^An image needs \d{4} bytes to travel .+ at most 1000 \(RETOUCH_TRANSFER_LIMIT\)\.$/,
+      ),
+    });
+  });
+
+  it('answers an image of a known id from what was made of it before, without making it twice', async () => {
+    const { front } = await open();
+    const id = '0a4e4a1c-5b6c-4d36-9df3-6f2c1a6a7a01';
+    const first = front.run(scriptedPlan('slow slow slow slow'), undefined, id);
+    await first.next();
+    // As if this front had died: nothing is cancelled, and its next life asks again.
+    const again = collect(front.run(scriptedPlan('slow slow slow slow'), undefined, id));
+    const types = await again;
+    expect(types.at(-1)).toBe('image');
+    expect(types.filter((type) => type === 'load-end').length).toBeLessThanOrEqual(1);
+  });
+
+  it('leaves nothing in Redis of an image that has ended but what expires', async () => {
+    const prefix = 'clean';
+    const { front } = await open({ prefix });
+    await collect(front.run(scriptedPlan('step')));
+    await expect(collect(front.run(scriptedPlan('error')))).rejects.toMatchObject({ code: 'modelTooLarge' });
+    const { openFleet } = await import('../../src/fleet/open.ts');
+    const { connection } = await openFleet({ redis: redis.url, redisPrefix: prefix, transferLimit: 1 });
+    const keys = await connection.redis.keys(`${prefix}:*`);
+    connection.redis.disconnect();
+    expect(keys.filter((key) => /:transfer:/.test(key))).toEqual([]);
+    expect(keys.filter((key) => /:bull:.+:[0-9a-f-]{36}$/.test(key))).toEqual([]);
+  });
+});
