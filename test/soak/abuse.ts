@@ -87,7 +87,7 @@ type Attack = { server: ServerProcess; requests: number; sockets: number; dice: 
 
 /** So many requests are under way at once. */
 const width = 200;
-/** The WebSockets come at once and are held for this many milliseconds, while requests go on. */
+/** The WebSockets come at once, and once they are answered are held for this many milliseconds, while requests go on. */
 const held = 3_000;
 
 async function attack({ server, requests, sockets, dice }: Attack) {
@@ -104,6 +104,8 @@ async function attack({ server, requests, sockets, dice }: Attack) {
   const flood = async () => {
     await sleep(300);
     holding = new HeldSockets(port, sockets, key);
+    const deadline = performance.now() + 30_000;
+    while (!holding.areAnswered && performance.now() < deadline) await sleep(50);
     await sleep(held);
     holding.drop();
   };

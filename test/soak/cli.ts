@@ -26,6 +26,11 @@ const [name = 'kills'] = positionals;
 if (!Object.hasOwn(runs, name) || positionals.length > 1)
   throw new Error(`Expected ${Object.keys(runs).join(' or ')}, found ${positionals.join(' ')}`);
 
+/** Milliseconds in which /health answers. */
+const healthBar = 1_000;
+/** Code that is compiled and tables that grow to their size. */
+const memoryBar = 64 * 2 ** 20;
+
 const dataDir = await mkdtemp(join(tmpdir(), 'retouch-soak-'));
 try {
   const passed = await runs[name as keyof typeof runs]();
@@ -61,11 +66,6 @@ async function kills(): Promise<boolean> {
   );
   return report.lost === 0 && report.doubled === 0 && share <= 0.01;
 }
-
-/** Milliseconds in which /health answers. */
-const healthBar = 1_000;
-/** Code that is compiled and tables that grow to their size. */
-const memoryBar = 64 * 2 ** 20;
 
 async function abuse(): Promise<boolean> {
   const requests = read('requests');

@@ -78,9 +78,9 @@ export class HeldSockets {
     }
   }
 
-  /** Still open. */
-  get open(): number {
-    return this.#sockets.length - this.#closed;
+  /** Each was upgraded or refused. */
+  get areAnswered(): boolean {
+    return this.upgraded + this.#closed >= this.#sockets.length;
   }
 
   drop(): void {
