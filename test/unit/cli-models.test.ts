@@ -144,6 +144,36 @@ describe('files', () => {
     await expect(findFiles([at('other-lora.safetensors')])).rejects.toMatchObject({ code: 'loraUnknown' });
   });
 
+  it('of a LoRA with tensors that no model uses are refused by their names', async () => {
+    const query = 'transformer.transformer_blocks.0.attn.to_q';
+    const pair = {
+      [`${query}.lora_A.weight`]: f32([1], [1, 1]),
+      [`${query}.lora_B.weight`]: f32([1], [1, 1]),
+    };
+    for (const [extra, words] of [
+      ['bundle_emb.word.clip_l', 'embeddings of new words that OneTrainer bundles (bundle_emb.word.clip_l)'],
+      [`${query}.oft_blocks`, 'OFT, which rotates weights'],
+      [`${query}.diff`, 'differences of whole weights'],
+      [`${query}.modules_to_save.weight`, 'whole layers (modules_to_save)'],
+    ] as const) {
+      writeSafetensors(at('odd-lora.safetensors'), { ...pair, [extra]: f32([1], [1, 1]) });
+      await expect(findFiles([at('odd-lora.safetensors')])).rejects.toMatchObject({
+        code: 'loraRefused',
+        message: expect.stringContaining(words),
+      });
+    }
+    const layer = 'lycoris_transformer_blocks_0_attn_to_q';
+    writeSafetensors(at('dokr.safetensors'), {
+      [`${layer}.lokr_w1`]: f32([1], [1, 1]),
+      [`${layer}.lokr_w2`]: f32([1], [1, 1]),
+      [`${layer}.dora_scale`]: f32([1], [1, 1]),
+    });
+    await expect(findFiles([at('dokr.safetensors')])).rejects.toMatchObject({
+      code: 'loraRefused',
+      message: expect.stringContaining('LoKr factors and magnitudes (DoRA) together'),
+    });
+  });
+
   it('of a detector are taken at their word', async () => {
     await writeFile(at('yolo.onnx'), '');
     expect(await findFiles([at('yolo.onnx')], { category: 'face-detector' })).toEqual({

@@ -8,6 +8,7 @@ import { fluxDialects } from '../weights/dialects/flux.ts';
 import type { Dialect } from '../weights/dialects/index.ts';
 import { t5Dialects } from '../weights/dialects/t5.ts';
 import { detectFamily } from './lora/families/detect.ts';
+import { checkLoraNames } from './lora/names.ts';
 import { locatePart } from './lora/parts.ts';
 
 /** Networks of a checkpoint; an all-in-one file holds several. */
@@ -43,7 +44,9 @@ export function identify({ tensors, path }: Checkpoint): WeightKind[] {
   const isLora = list.some((name) => locatePart(name) !== undefined);
   try {
     const family = detectFamily(list, path);
-    return list.some((name) => family.locate(name) !== undefined) ? ['lora'] : [];
+    if (!list.some((name) => family.locate(name) !== undefined)) return [];
+    checkLoraNames(list, path);
+    return ['lora'];
   } catch (error) {
     if (isLora) throw error;
     return [];
