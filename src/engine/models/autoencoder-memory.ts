@@ -27,11 +27,11 @@ export function encoderBytes(config: AutoencoderConfig, size: Size): number {
 
 /**
  * Bytes of decoding in bands: a level's input and the results of its block's two convolutions, and for a band a few
- * values with the rows of its neighbours.
+ * values with the rows of its neighbours. The finest level's input is never whole.
  */
 export function decoderInBandsBytes(config: AutoencoderConfig, size: Size): number {
   const all = levels(config, size);
-  const whole = all.map(({ input, output, pixels }) => (input + 2 * output) * pixels);
+  const whole = all.map(({ input, output, pixels }, i) => ((i === 0 ? output : input) + 2 * output) * pixels);
   const band = all.map(({ input, pixels }) => (8 * input * pixels * bandPixels) / (size.width * size.height));
   return floatBytes * (Math.max(...whole) + Math.max(...band) + ends(config, size));
 }

@@ -5,7 +5,7 @@
  * Images are [1, 3, stride·h, stride·w] in [-1, 1], latents [1, z, h, w].
  */
 import { attention } from '../nn/attention.ts';
-import { conv, upsampleConv } from '../nn/conv.ts';
+import { bandConv, conv, upsampleBand, upsampleBandAndNeighbours, upsampleConv } from '../nn/conv.ts';
 import { groupNorm, groupStatistics, normalize } from '../nn/group-norm.ts';
 import { linear } from '../nn/linear.ts';
 import { scaleDim, symbol } from '../onnx/dim.ts';
@@ -93,7 +93,14 @@ function encode(x: Var, w: Weights, config: AutoencoderConfig, probe = nobody): 
 type Decoding = { probe?: Probe | undefined; cut?: (x: Var) => Var };
 
 function decode(z: Var, w: Weights, config: AutoencoderConfig, { probe = nobody, cut }: Decoding): Var {
-  const { decoderChannels: channels, decoderBlocks, imageChannels, latentChannels, decoderPatch } = config;
+  const {
+    decoderChannels: channels,
+    decoderBlocks,
+    imageChannels,
+    latentChannels,
+    decoderPatch,
+    upsample,
+  } = config;
   const decoder = w.at('decoder');
   let h = w.hasAny('post_quant_conv.weight', 'post_quant_conv.bias')
     ? conv(z, w.at('post_quant_conv'), latentChannels, { kernel: 1 })
@@ -102,11 +109,19 @@ function decode(z: Var, w: Weights, config: AutoencoderConfig, { probe = nobody,
   probe('conv_in', h);
   h = middle(h, decoder.at('mid'), config, probe);
   if (cut) h = cut(h);
+  let enlarging: Weights | undefined;
   for (let i = channels.length - 1; i >= 0; i--) {
     const up = decoder.at('up').at(i);
-    for (let j = 0; j < decoderBlocks; j++) h = resnetBlock(h, up.at('block').at(j), channels[i]!, config);
+    for (let j = 0; j < decoderBlocks; j++) {
+      const block = up.at('block').at(j);
+      h = enlarging
+        ? enlargedBlock(h, { enlarging, block }, channels[i]!, config)
+        : resnetBlock(h, block, channels[i]!, config);
+      enlarging = undefined;
+    }
     if (i === 0) break;
-    h = enlarge(h, up.at('upsample.conv'), channels[i - 1]!, config);
+    if (cut && i === 1 && upsample === 'nearest') enlarging = up.at('upsample.conv');
+    else h = enlarge(h, up.at('upsample.conv'), channels[i - 1]!, config);
     probe(`up${i}.us`, h);
   }
   h = normConv(h, decoder.at('norm_out'), decoder.at('conv_out'), imageChannels * decoderPatch ** 2, config);
@@ -120,9 +135,34 @@ function enlarge(x: Var, w: Weights, finer: number, { upsample }: AutoencoderCon
   return op.pixelShuffle(conv(x, w, finer * upsample ** 2), upsample);
 }
 
+/**
+ * `enlarge` and then a resnetBlock of a cut image, without the enlarged image, which would be the largest tensor of all:
+ * its bands are computed three times, for the mean, for the deviation and for the block.
+ */
+function enlargedBlock(
+  x: Var,
+  { enlarging, block: w }: { enlarging: Weights; block: Weights },
+  width: number,
+  config: AutoencoderConfig,
+): Var {
+  const { groups } = config;
+  const norm = w.at('norm1');
+  const statistics = groupStatistics(x, norm, { groups, of: (rows) => upsampleBand(rows, enlarging) });
+  const [h, skip] = op.byBandsAndNeighbours(x, (rows, inside) => {
+    const enlarged = upsampleBandAndNeighbours(rows, enlarging);
+    const within = op.sliceAxis(op.sliceAxis(op.upsampleNearest(inside, 2), 2, 1, -1), 3, 0, 1);
+    const band = op.sliceAxis(enlarged, 2, 1, -1);
+    return [
+      bandConv(op.silu(normalize(enlarged, norm, statistics)), within, w.at('conv1'), width),
+      x.dim(1) === width ? band : conv(band, w.at('nin_shortcut'), width, { kernel: 1 }),
+    ];
+  }) as [Var, Var];
+  return op.add(skip, normConv(h, w.at('norm2'), w.at('conv2'), width, config));
+}
+
 /** GroupNorm, SiLU, convolution: [1, C, H, W] to [1, outputs, H, W]. */
 function normConv(x: Var, norm: Weights, w: Weights, outputs: number, { groups }: AutoencoderConfig): Var {
-  const statistics = groupStatistics(x, norm, groups);
+  const statistics = groupStatistics(x, norm, { groups });
   return conv(x, w, outputs, { input: (x) => op.silu(normalize(x, norm, statistics)) });
 }
 

@@ -14,11 +14,11 @@ export type TransformerWork = {
 };
 
 /**
- * Bytes of the activations alive at once, which are most during a single block's attention: the block's input, q, k and
- * v, their copies in the order of heads, the attention's output and the MLP's activations; without bands also the joined
- * output of linear1 that these were cut from, and the margin by which an arena grows ahead of need. Besides, the scores of
- * the guide images' tokens; where attention is not fused, those of blocks of queries; and the widest layer's weights in f32
- * where they are widened for their product. A step cache keeps the signal and the residual of each pass, and of the pass
+ * Bytes of the activations alive at once, which are most during a single block's attention: the segment's input, the
+ * block's, q, k and v, their copies in the order of heads, the attention's output and the MLP's activations; without bands
+ * also the joined output of linear1 that these were cut from, and the margin by which an arena grows ahead of need. Besides,
+ * the scores of the guide images' tokens; where attention is not fused, those of blocks of queries; and the widest layer's
+ * weights in f32 where they are widened for their product. A step cache keeps the signal and the residual of each pass, and of the pass
  * under way the tensors that they are computed from.
  */
 export function transformerBytes(
@@ -26,7 +26,7 @@ export function transformerBytes(
   { precision, half, fused, bandRows, queryBlocks = 1 }: Compute,
   { tokens, imagePromptTokens, cachedPasses }: TransformerWork,
 ): number {
-  const row = bandRows === undefined ? 12 * hidden + 3 * mlp : 8 * hidden + mlp;
+  const row = bandRows === undefined ? 12 * hidden + 3 * mlp : 10 * hidden + mlp;
   const band = (bandRows ?? 0) * (8 * hidden + 4 * mlp);
   const blockRows = fused ? 0 : Math.min(queryBlocks, blocksInFlight) * Math.ceil(tokens / queryBlocks);
   const scores = 2 * heads * tokens * (imagePromptTokens + blockRows);

@@ -2,9 +2,10 @@
 import { transformerBytes } from '../models/flux-memory.ts';
 import { examineDevice, type SelfTest } from '../onnx/self-test.ts';
 import type { SessionOptions } from '../onnx/session.ts';
-import type { PrecisionName } from '../weights/prepared.ts';
+import { haveOffsets } from '../weights/blocks.ts';
+import { blockBits, type PrecisionName } from '../weights/prepared.ts';
 import type { WeightSource } from '../weights/source.ts';
-import { countOf } from '../weights/stored.ts';
+import { countOf, type TensorEntry } from '../weights/stored.ts';
 import type { Compute } from '../weights/weights.ts';
 import {
   type AttentionShapes,
@@ -79,7 +80,7 @@ export function needOf(
   const compute = { precision, half: test.half, fused: false };
   const all = { ...compute, ...attentionCompute(compute, test, shape) };
   const work = { tokens: shape.tokens, imagePromptTokens: 0, cachedPasses: 0 };
-  return bytesPerWeight(precision) * countWeights(source) + transformerBytes(config, all, work);
+  return loadedBytes(source, precision) + transformerBytes(config, all, work);
 }
 
 /** How one of the model's networks computes; of the transformer with at most `tokens` at once. */
@@ -111,14 +112,25 @@ export function preparedFile({ source, compute }: OpenedModel, component: string
 
 /** Bytes of a network's weights in the precision of the model. */
 export function weightBytes({ compute }: OpenedModel, source: WeightSource): number {
-  return bytesPerWeight(compute.precision) * countWeights(source);
+  return loadedBytes(source, compute.precision);
+}
+
+/** Bytes of a network's weights once they are loaded. */
+function loadedBytes(source: WeightSource, precision: PrecisionName): number {
+  const bits = blockBits[precision];
+  return loadedEntries(source).reduce((sum, entry) => {
+    const offsets = bits !== undefined && haveOffsets([entry], bits);
+    return sum + bytesPerWeight(precision, offsets) * countOf(entry.shape);
+  }, 0);
 }
 
 /** Tables of tokens stay on disk: rows of them are read as a prompt needs them. */
 const tables = /(shared|embed_tokens|token_embedding|token_embd)\.weight$/;
 
 export function countWeights(source: WeightSource): number {
-  let count = 0;
-  for (const { name, shape } of source.entries) if (!tables.test(name)) count += countOf(shape);
-  return count;
+  return loadedEntries(source).reduce((sum, { shape }) => sum + countOf(shape), 0);
+}
+
+function loadedEntries(source: WeightSource): readonly TensorEntry[] {
+  return source.entries.filter(({ name }) => !tables.test(name));
 }

@@ -81,11 +81,11 @@ function forGpu({ hidden, fits, times }: Candidates, able: readonly PrecisionNam
   return smallest.find((name) => able.includes(name)) ?? 'f32';
 }
 
-/** Bytes of a weight once it is loaded. */
-export function bytesPerWeight(precision: PrecisionName): number {
+/** Bytes of a weight once it is loaded, in blocks with or without an offset beside their scale. */
+export function bytesPerWeight(precision: PrecisionName, offsets: boolean): number {
   if (precision === 'f32') return 4;
   if (precision === 'f16') return 2;
   if (precision === 'int8') return 1;
-  // A block of 32 has an f32 scale, and with types that have a minimum an f32 offset: counted for all.
-  return (precision === 'int4' ? 0.5 : 1) + 8 / 32;
+  // A block of 32 has an f32 scale.
+  return (precision === 'int4' ? 0.5 : 1) + (offsets ? 8 : 4) / 32;
 }

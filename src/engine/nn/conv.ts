@@ -22,20 +22,33 @@ export function conv(x: Var, w: Weights, outputs: number, layer: ConvLayer = {})
   if (kernel === 1) return op.byBands(x, (band) => convolve(input(band), w, outputs, layer));
   if (kernel !== 3)
     throw graphError(`conv ${w.path}: a band sees one row of its neighbours, not ${kernel - 2}`);
-  return op.byBandsAndNeighbours(x, (rows, inside) =>
-    // The convolution's padding is zero whatever `input` makes of zeros.
-    convolve(op.mul(input(rows), inside), w, outputs, { ...layer, pads: [0, 1, 0, 1] }),
-  );
+  return op.byBandsAndNeighbours(x, (rows, inside) => [bandConv(input(rows), inside, w, outputs)])[0]!;
+}
+
+/**
+ * 3×3 over a band with its neighbours, [1, C, R + 2, W] to [1, outputs, R, W]. Rows that are not `inside` the image are
+ * padding, which is zero whatever they were computed to.
+ */
+export function bandConv(rows: Var, inside: Var, w: Weights, outputs: number): Var {
+  return convolve(op.mul(rows, inside), w, outputs, { pads: [0, 1, 0, 1] });
 }
 
 /** 3×3 over an image enlarged to [1, C, 2·H, 2·W] by repeating its pixels. */
 export function upsampleConv(x: Var, w: Weights): Var {
   const channels = x.dim(1) as number;
   if (!op.isCut(x)) return conv(op.upsampleNearest(x, 2), w, channels);
-  return op.byBandsAndNeighbours(x, (rows) => {
-    const enlarged = op.sliceAxis(op.upsampleNearest(rows, 2), 2, 1, -1);
-    return convolve(enlarged, w, channels, { pads: [0, 1, 0, 1] });
-  });
+  return op.byBandsAndNeighbours(x, (rows) => [upsampleBand(rows, w)])[0]!;
+}
+
+/** The band of the enlarged image, [1, C, 2·R, 2·W], from one with its neighbours, [1, C, R + 2, W]. */
+export function upsampleBand(rows: Var, w: Weights): Var {
+  const enlarged = op.sliceAxis(op.upsampleNearest(rows, 2), 2, 1, -1);
+  return convolve(enlarged, w, rows.dim(1) as number, { pads: [0, 1, 0, 1] });
+}
+
+/** That band with its own neighbours, [1, C, 2·R + 2, 2·W]. */
+export function upsampleBandAndNeighbours(rows: Var, w: Weights): Var {
+  return convolve(op.upsampleNearest(rows, 2), w, rows.dim(1) as number, { pads: [0, 1, 0, 1] });
 }
 
 type Pads = NonNullable<ConvOptions['pads']>;

@@ -9,8 +9,15 @@ export type GroupStatistics = { mean: Var; deviation: Var };
 
 /** (x − mean)/√(var + eps)·weight + bias, mean and variance over each of `groups` runs of channels: [1, C, H, W]. */
 export function groupNorm(x: Var, w: Weights, groups: number): Var {
-  return normalize(x, w, groupStatistics(x, w, groups));
+  return normalize(x, w, groupStatistics(x, w, { groups }));
 }
+
+export type GroupNormLayer = {
+  groups: number;
+  epsilon?: number;
+  /** The statistics are of what this makes of every band of a cut image and its neighbours, with as many channels. */
+  of?: (rows: Var) => Var;
+};
 
 /**
  * The statistics of an image [1, C, H, W], whole or cut into bands.
@@ -19,20 +26,25 @@ export function groupNorm(x: Var, w: Weights, groups: number): Var {
  * of values, and one running f32 sum of them is wrong by 1e-5 of the result (InstanceNormalization) to 2e-4
  * (one ReduceMean); this way it stays below 1e-6, at the same speed, and bands give the bits of the whole image.
  */
-export function groupStatistics(x: Var, w: Weights, groups: number, epsilon = 1e-6): GroupStatistics {
+export function groupStatistics(
+  x: Var,
+  w: Weights,
+  { groups, epsilon = 1e-6, of }: GroupNormLayer,
+): GroupStatistics {
   const channels = x.dim(1);
   if (typeof channels !== 'number' || channels % groups !== 0)
     throw graphError(`groupNorm ${w.path}: ${groups} groups do not divide the channels of ${x}`);
-  const rows = (f: (x: Var) => Var) => (op.isCut(x) ? op.joinBands(op.byBands(x, f)) : f(x));
-  const mean = perChannel(
-    meanOfGroups(
-      rows((x) => op.reduce('ReduceMean', x, 3)),
-      groups,
-    ),
-    channels,
+  const rowsOf = (f: (x: Var) => Var): Var => {
+    if (!op.isCut(x)) return f(x);
+    return op.joinBands(
+      of ? op.byBandsAndNeighbours(x, (rows) => [f(of(rows))])[0]! : op.byBands(x, (band) => f(band)),
+    );
+  };
+  const means = rowsOf((x) => op.reduce('ReduceMean', x, 3));
+  const mean = perChannel(meanOfGroups(means, groups), channels);
+  const squares = rowsOf((x) =>
+    op.div(op.reduce('ReduceSumSquare', op.sub(x, mean), 3), op.axisLength(x, 3)),
   );
-  const width = op.axisLength(x, 3);
-  const squares = rows((x) => op.div(op.reduce('ReduceSumSquare', op.sub(x, mean), 3), width));
   const deviation = op.sqrt(op.add(meanOfGroups(squares, groups), epsilon));
   return { mean, deviation: perChannel(deviation, channels) };
 }

@@ -38,7 +38,8 @@ export type PreparedLinear =
   | { form: 'blocks'; values: Var; scale: Var; offset: Var | undefined };
 
 const formatVersion = '2';
-const bitsOf: Partial<Record<PrecisionName, Bits>> = { int4: 4, 'int8-blocks': 8 };
+/** Bits of a weight in the precisions that store blocks. */
+export const blockBits: Partial<Record<PrecisionName, Bits>> = { int4: 4, 'int8-blocks': 8 };
 
 export class PreparedWeights {
   private readonly tensors: ReadonlyMap<string, TensorEntry>;
@@ -141,7 +142,7 @@ function layerOf(
 ): Layer | undefined {
   const weight = `${name}.weight`;
   const parts = source.parts(weight);
-  const bits = bitsOf[precision];
+  const bits = blockBits[precision];
   if (!precise && precision === 'int8')
     return {
       tensors: [

@@ -43,14 +43,14 @@ export function joinBands(x: Var): Var {
 
 /** f of every band [1, C, R, W] alone. */
 export function byBands(x: Var, f: (band: Var) => Var): Var {
-  return scan([x], ([band]) => f(band!));
+  return scan([x], ([band]) => [f(band!)])[0]!;
 }
 
 /**
  * f of every band with the row above and the row below it, [1, C, R + 2, W]; beyond the image these are zeros. `inside`,
  * [1, 1, R + 2, 1], is 0 for the rows beyond the image and 1 for all others.
  */
-export function byBandsAndNeighbours(x: Var, f: (rows: Var, inside: Var) => Var): Var {
+export function byBandsAndNeighbours(x: Var, f: (rows: Var, inside: Var) => Var[]): Var[] {
   const withRows = (bands: Var) => {
     const beyond = mul(sliceAxis(sliceAxis(bands, 0, 0, 1), 2, 0, 1), 0);
     const above = concat([beyond, sliceAxis(sliceAxis(bands, 2, -1), 0, 0, -1)], 0);
@@ -63,15 +63,13 @@ export function byBandsAndNeighbours(x: Var, f: (rows: Var, inside: Var) => Var)
   );
 }
 
-/** f of the items of every tensor along its first axis, which it sees as batches of one; its results side by side. */
-function scan(inputs: readonly Var[], f: (items: Var[]) => Var): Var {
+/** f of the items of every tensor along its first axis, which it sees as batches of one; its results stacked. */
+function scan(inputs: readonly Var[], f: (items: Var[]) => Var[]): Var[] {
   const [first] = inputs as [Var];
   const items = inputs.map(({ dtype, shape }) => ({ dtype, shape: shape.slice(1) }));
-  const body = first.graph.nested('band', items, (given) => {
-    const out = f(given.map((item) => unsqueeze(item, 0)));
-    return [squeeze(out, 0)];
-  });
-  const [{ dtype, shape }] = body.outputs as [Var];
-  const attributes = { body: { body }, num_scan_inputs: inputs.length };
-  return first.graph.emit('Scan', inputs, [{ dtype, shape: [first.dim(0), ...shape] }], attributes)[0]!;
+  const body = first.graph.nested('band', items, (given) =>
+    f(given.map((item) => unsqueeze(item, 0))).map((out) => squeeze(out, 0)),
+  );
+  const stacked = body.outputs.map(({ dtype, shape }) => ({ dtype, shape: [first.dim(0), ...shape] }));
+  return first.graph.emit('Scan', inputs, stacked, { body: { body }, num_scan_inputs: inputs.length });
 }
