@@ -4,7 +4,7 @@ import type { StoredType } from '../../src/engine/weights/stored.ts';
 import { constant, type Tensor, tensor, weightStd } from './tensor.ts';
 import { fp8Scale } from './transformer.ts';
 
-/** Of T5. */
+/** Layers of T5. */
 export const realLayers = 24;
 
 const [hidden, mlp, heads, buckets, vocabulary] = [4096, 10240, 64, 32, 32128];

@@ -7,7 +7,7 @@ import { fingerprint } from './fingerprint.ts';
 /** A model or an adapter that an image needs. */
 export type Need = { air: string; hash: string };
 
-/** What the plan says instead of a path. */
+/** Replaces a path in the plan. */
 export type FileName = { air: string; role: string };
 
 export class Catalog {

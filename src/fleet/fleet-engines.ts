@@ -231,7 +231,7 @@ export class FleetEngines implements EnginePool {
     const { redis, keys } = connection;
     try {
       await transfers.put(planName(id), plan);
-      // Of an earlier try of this image, which was given up.
+      // The cancellation of an earlier, abandoned attempt at this image.
       await redis.del(keys.cancelled(id));
       await this.#queues.add(queue, { id, data: { front } });
       await this.#registry.announceQueue({ name: queue, needs: [...needs] });

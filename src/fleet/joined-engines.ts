@@ -20,7 +20,7 @@ export class JoinedEngines implements EnginePool {
     return this.#pools.flatMap(({ engines }) => [...engines]);
   }
 
-  /** Of all of them: one that works is enough to go on. */
+  /** The problems of all pools; undefined while one of them works. */
   get problem(): string | undefined {
     const problems = this.#pools.map(({ problem }) => problem);
     return problems.every((problem) => problem !== undefined) ? problems.join(' ') : undefined;

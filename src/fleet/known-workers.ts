@@ -11,7 +11,7 @@ const patience = 600_000;
 export class KnownWorkers {
   readonly #version: string;
   readonly #log: Log;
-  /** Of all versions. `left`, of those that are gone: in `performance.now()`. */
+  /** Workers of all versions. `left`: when the worker disappeared, in `performance.now()`. */
   readonly #workers = new Map<string, { entry: WorkerEntry; left?: number }>();
   readonly #warned = new Set<string>();
 
@@ -65,7 +65,7 @@ export class KnownWorkers {
     ].join(' ');
   }
 
-  /** Those that this server can use. */
+  /** The workers that this server can use. */
   #able(): WorkerEntry[] {
     return [...this.#workers.values()]
       .filter(({ entry, left }) => left === undefined && entry.version === this.#version)

@@ -127,7 +127,10 @@ export class FleetWorker {
     await this.#registry.announceWorker(entry);
   }
 
-  /** What fronts show of the engines; many images a second need not be as many announcements. */
+  /**
+   * Announces the state of the engines, which fronts show. Throttled, so that many images a second do not send as many
+   * announcements.
+   */
   #announceSoon(): void {
     if (this.#draining) return;
     this.#soon ??= setTimeout(() => {

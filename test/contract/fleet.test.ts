@@ -1,4 +1,4 @@
-/** What a front and its workers agree upon, over a real Redis and scripted engines. */
+/** The protocol of a front and its workers, over a real Redis and scripted engines. */
 
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

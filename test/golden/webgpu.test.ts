@@ -29,7 +29,7 @@ import { StoredFlux } from './stored-flux.ts';
 import { blocks8, halfBlock, loop, picture, webgpuBlock } from './tolerance.ts';
 
 const required = process.env.TEST_WEBGPU === '1';
-/** Of the small transformer, T5 and CLIP. */
+/** Attention of the small transformer, T5 and CLIP. */
 const shapes: AttentionShape[] = [
   { headWidth: 32, tokens: 100, bias: 'none' },
   { headWidth: 16, tokens: 100, bias: 'heads' },

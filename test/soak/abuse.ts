@@ -35,7 +35,7 @@ export type Abuse = { dataDir: string; requests: number; sockets: number; seed: 
 type Held = { descriptors: number; rss: number };
 
 export type AbuseReport = {
-  /** Of the requests by status; those that got none are under 0. */
+  /** Number of requests by status; those without an answer count as 0. */
   statuses: Record<number, number>;
   upgraded: number;
   health: HealthTimes;

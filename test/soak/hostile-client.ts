@@ -58,7 +58,7 @@ function statuses(answer: Buffer): number[] {
 /** WebSockets that are asked for all at once and held; every other one gives a key. */
 export class HeldSockets {
   readonly #sockets: Socket[] = [];
-  /** Those that became WebSockets. */
+  /** Number of connections that became WebSockets. */
   upgraded = 0;
   #closed = 0;
 

@@ -1,4 +1,4 @@
-/** What is held against an image: engines that die of it, and only in the end the deaths of the whole server. */
+/** Deaths that count against an image: first those of engines, and last those of the whole server. */
 
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';

@@ -1,4 +1,4 @@
-/** What of a valid task has no effect is said, with the numbers. */
+/** Parameters of a valid task without effect are reported, with their values. */
 import { randomUUID } from 'node:crypto';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -8,7 +8,7 @@ import { createRequire } from 'node:module';
 import path from 'node:path';
 import type { Finding } from './doctor-checks.ts';
 
-/** What the machine has; tests give another. */
+/** Properties of the machine; tests replace them. */
 export type CudaPlaces = {
   platform: string;
   /** The folder of onnxruntime-node's own libraries. */

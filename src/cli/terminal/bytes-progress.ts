@@ -9,7 +9,7 @@ const window = 10_000;
 const clearLine = '\r\x1b[K';
 
 export type BytesProgressOptions = {
-  /** Of the work. */
+  /** Name of the work. */
   label: string;
   /** Bytes of all files. */
   total: number;

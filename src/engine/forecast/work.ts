@@ -7,7 +7,7 @@ import type { FluxConfig } from '../models/flux-config.ts';
 import type { T5Config } from '../models/t5.ts';
 
 export type Work = {
-  /** Of linear layers. */
+  /** Operations of linear layers. */
   products: number;
   attention: number;
   convolutions: number;

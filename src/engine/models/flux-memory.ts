@@ -7,7 +7,7 @@ const floatBytes = 4;
 export type TransformerWork = {
   /** Text, target and references together. */
   tokens: number;
-  /** Of the guide images of all IP-Adapters. */
+  /** Tokens of the guide images of all IP-Adapters. */
   imagePromptTokens: number;
   /** Passes that a step cache keeps tensors for. */
   cachedPasses: number;

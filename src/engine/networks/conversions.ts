@@ -22,7 +22,7 @@ export type Conversion = {
   /** For people. */
   title: string;
   file: string;
-  /** Of the file; 0 when the checkpoint needs no conversion. */
+  /** Size of the file; 0 when the checkpoint needs no conversion. */
   bytes: number;
   isDone: boolean;
   /** Makes the file, and yields how much of it is written after every layer. */

@@ -24,12 +24,12 @@ export type OpenedModel = {
   /** Without what `computeOf` adds for a network, and LoRA forms and IP-Adapter places, which each plan adds. */
   compute: Compute;
   attention: AttentionShapes;
-  /** What the device's self-test found. */
+  /** Result of the device's self-test. */
   test: SelfTest;
   session: SessionOptions;
 };
 
-/** What an engine may use. */
+/** The engine's limits of threads and memory. */
 export type EngineLimits = { threads: number; memoryLimit: number };
 
 /**

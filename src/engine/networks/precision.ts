@@ -19,7 +19,7 @@ export type PrecisionChoice = PrecisionName | 'auto';
 /** Precisions besides f32 that a device's self-test found right. */
 export type Abilities = Record<'half' | 'widened' | 'int8' | 'blocks8' | 'blocks4', boolean>;
 
-/** What `auto` looks at. */
+/** The inputs of the choice of `auto`. */
 export type Candidates = {
   /** Width of the transformer. */
   hidden: number;

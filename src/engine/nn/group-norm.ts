@@ -49,7 +49,7 @@ export function groupStatistics(
   return { mean, deviation: perChannel(deviation, channels) };
 }
 
-/** Of an image or a band of one. */
+/** Normalises an image or a band of one. */
 export function normalize(x: Var, w: Weights, { mean, deviation }: GroupStatistics): Var {
   const shape: Dim[] = [1, x.dim(1), 1, 1];
   const channels = x.dim(1) as number;

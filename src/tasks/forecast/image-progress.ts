@@ -14,7 +14,7 @@ export type ProgressState = {
   /** Steps that are done, and all. */
   step: number;
   steps: number;
-  /** Of a file of converted weights, and a second's. */
+  /** Bytes of a file of converted weights, and their rate per second. */
   bytes?: Bytes & { rate?: number };
   /** Seconds that this phase has taken. */
   elapsed: number;
@@ -165,7 +165,7 @@ export class ImageProgress {
     return Math.min(99, Math.floor((100 * elapsed) / (elapsed + loading + left)));
   }
 
-  /** Of the file under way: what others there are is not known. */
+  /** Seconds left for the current file; the number of further files is unknown. */
   #loadLeft(now: number): number {
     const elapsed = (now - this.#partBegun) / 1000;
     return this.#fraction > 0 ? (elapsed * (1 - this.#fraction)) / this.#fraction : elapsed;
