@@ -1,10 +1,15 @@
-/** `npm run bench -- NAME [--threads N] [--runs N] [--json FILE] [--peer NAME=COMMAND]…` */
+/**
+ * `npm run bench -- NAME [--threads N] [--runs N] [--json FILE] [--peer NAME=COMMAND]…`, and
+ * `npm run bench -- full DIR [--precision int8] [--side 1024] [--steps 2] [--memory-limit GIB]`.
+ */
 import fs from 'node:fs';
 import os from 'node:os';
 import { parseArgs } from 'node:util';
+import type { PrecisionName } from '../src/engine/plan.ts';
 import { block } from './block.ts';
 import { caches } from './caches.ts';
 import { edit } from './edit.ts';
+import { full } from './full.ts';
 import { http } from './http.ts';
 import { layers } from './layers.ts';
 import { lora } from './lora.ts';
@@ -20,6 +25,7 @@ const benchmarks: Record<string, (options: Options) => Promise<Row[]>> = {
   http,
   memory,
   caches,
+  full,
 };
 
 const { values, positionals } = parseArgs({
@@ -29,6 +35,10 @@ const { values, positionals } = parseArgs({
     runs: { type: 'string' },
     json: { type: 'string' },
     peer: { type: 'string', multiple: true },
+    precision: { type: 'string', default: 'int8' },
+    side: { type: 'string', default: '1024' },
+    steps: { type: 'string', default: '2' },
+    'memory-limit': { type: 'string', default: '0' },
   },
 });
 const [name = '', ...rest] = positionals;
@@ -43,6 +53,12 @@ const options = {
   runs: Number(values.runs ?? 3),
   peers: (values.peer ?? []).map(readPeer),
   rest,
+  full: {
+    precision: values.precision as PrecisionName,
+    side: Number(values.side),
+    steps: Number(values.steps),
+    memoryLimit: Number(values['memory-limit']) * 2 ** 30,
+  },
 };
 const report: Report = { name, machine: machine(options.threads), rows: await run(options) };
 console.log(

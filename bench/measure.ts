@@ -1,11 +1,20 @@
 /** Timing, and tables of the results. */
 import { createRequire } from 'node:module';
 import os from 'node:os';
+import type { PrecisionName } from '../src/engine/plan.ts';
 import type { Peer } from './peers.ts';
 
 export type Row = Record<string, string | number>;
 export type Report = { name: string; machine: Record<string, string | number>; rows: Row[] };
-export type Options = { threads: number; runs: number; peers: readonly Peer[]; rest: readonly string[] };
+export type Options = {
+  threads: number;
+  runs: number;
+  peers: readonly Peer[];
+  rest: readonly string[];
+  full: FullSettings;
+};
+/** Of `full`; a limit of 0 is the product's own. */
+export type FullSettings = { precision: PrecisionName; side: number; steps: number; memoryLimit: number };
 
 /** Milliseconds of the fastest of some runs after one to warm up: the least disturbed by other work on the machine. */
 export async function fastest(runs: number, work: () => Promise<unknown>): Promise<number> {

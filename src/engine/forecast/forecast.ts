@@ -25,20 +25,23 @@ type PlannedSize = Pick<Plan, 'width' | 'height' | 'steps' | 'sampler' | 'trueCf
   references: readonly unknown[];
 };
 
-/** References are counted at the image's own size, to which they are nearly fitted. */
+/** References are fitted to about this size, whatever the image's. */
+const referenceSize: Size = { width: 1024, height: 1024 };
+
 export function imageWork(components: Components, plan: PlannedSize): ImageWork {
   const { t5, transformer, autoencoder } = components;
   const { width, height, steps } = plan;
   const size: Size = { width, height };
   const image = imageTokens(components, size);
+  const reference = imageTokens(components, referenceSize);
   const text = textTokens(components);
   const passes = plan.trueCfg > 1 ? 2 : 1;
   const evaluations = (samplers[plan.sampler].evaluations(steps) / steps) * passes;
-  const pass = transformerWork(transformer.config, text + image * (1 + plan.references.length));
+  const pass = transformerWork(transformer.config, text + image + reference * plan.references.length);
   return {
     encode: addWork(
       timesWork(textWork(t5.config, text), passes),
-      timesWork(encoderWork(autoencoder.config, size), plan.references.length),
+      timesWork(encoderWork(autoencoder.config, referenceSize), plan.references.length),
     ),
     step: scaled(pass, evaluations),
     steps,
