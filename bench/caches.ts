@@ -1,4 +1,4 @@
-/** Step caches on the embedded model: how much faster, and how like the picture without one. */
+/** Step caches and kept references on the embedded model: how much faster, and how like the picture without one. */
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -7,9 +7,9 @@ import type { Engine } from '../src/engine/engine.ts';
 import { decodeImage } from '../src/engine/image/image-codec.ts';
 import type { Bitmap } from '../src/engine/image/pixels.ts';
 import { createEngine } from '../src/engine/pipeline/kontext.ts';
-import { type CachePlan, type EngineEvent, type Plan, plainNumerics, plainPlan } from '../src/engine/plan.ts';
+import { type EngineEvent, type Plan, plainNumerics, plainPlan } from '../src/engine/plan.ts';
 import { ModelStore } from '../src/store/models.ts';
-import { cachePlan } from '../src/tasks/plan/step-cache.ts';
+import { cachePlan, referencePlan } from '../src/tasks/plan/step-cache.ts';
 import { psnr } from '../test/golden/compare.ts';
 import { type Options, type Row, round } from './measure.ts';
 import { ssim } from './ssim.ts';
@@ -33,6 +33,8 @@ const defaults: Accelerator = {
   dbCache: false,
   dbCacheThreshold: 0.25,
   dbCacheSkipInterval: 5,
+  referenceCache: false,
+  referenceCacheInterval: 8,
 };
 
 const block = [0.76, 0.64, 0.25, 0];
@@ -57,7 +59,31 @@ const settings: [name: string, setting: string, options: Partial<Accelerator>][]
     `threshold ${value}`,
     { dbCache: true, dbCacheThreshold: value },
   ]),
+  ...[2, 4, 8, steps].map((value): [string, string, Partial<Accelerator>] => [
+    'referenceCache',
+    value === steps ? 'once' : `every ${value} steps`,
+    { referenceCache: true, referenceCacheInterval: value },
+  ]),
+  ...(
+    [
+      ['teaCache', { teaCache: true, teaCacheDistance: 0.2 }],
+      ['fbCache', { fbCache: true, fbCacheThreshold: 0.64 }],
+      ['dbCache', { dbCache: true, dbCacheThreshold: 0.64 }],
+    ] as const
+  ).map(([name, options]): [string, string, Partial<Accelerator>] => [
+    `${name} and referenceCache`,
+    `${Object.values(options)[1]}, every 8 steps`,
+    { ...options, referenceCache: true },
+  ]),
 ];
+
+/** The parts of a plan that are compared. */
+type Caching = Pick<Plan, 'cache' | 'referenceInterval'>;
+
+function cachingOf(options: Partial<Accelerator>): Caching {
+  const all = { ...defaults, ...options };
+  return { cache: cachePlan(all, steps), ...referencePlan(all) };
+}
 
 const edits = [
   ['scene-car.png', 'make the background pink'],
@@ -70,9 +96,9 @@ export async function caches({ threads, runs }: Options): Promise<Row[]> {
   const engine = await createEngine({ threads, memoryLimit: 8 * 2 ** 30, log: () => {} });
   const plans = edits.map(([file, prompt]) => makePlan(store.find('retouch:mini@1')!.source, file, prompt));
   // The first picture of a process also pays for memory and kernels, with a cache and without.
-  for (const cache of [undefined, cachePlan({ ...defaults, fbCache: true }, steps)])
-    await measure(engine, { ...plans[0]!, cache });
-  const all = [undefined, ...settings.map(([, , options]) => cachePlan({ ...defaults, ...options }, steps))];
+  for (const options of [{}, { fbCache: true, referenceCache: true }])
+    await measure(engine, { ...plans[0]!, ...cachingOf(options) });
+  const all = [{}, ...settings.map(([, , options]) => options)].map(cachingOf);
   const measured = await measureAll(engine, plans, all, runs);
   await engine.release();
   fs.rmSync(folder, { recursive: true });
@@ -104,6 +130,8 @@ type Measured = {
   /** Processor time: with one thread it hardly depends on other load on the machine. */
   processor: number;
   reused: number;
+  /** Evaluations without the references' rows. */
+  references: number;
   picture: Bitmap;
 };
 
@@ -111,14 +139,14 @@ type Measured = {
 async function measureAll(
   engine: Engine,
   plans: readonly Plan[],
-  caches: readonly (CachePlan | undefined)[],
+  caches: readonly Caching[],
   runs: number,
 ): Promise<Measured[][]> {
   const best: Measured[][] = caches.map(() => []);
   for (let run = 0; run < runs; run++)
-    for (const [i, cache] of caches.entries())
+    for (const [i, caching] of caches.entries())
       for (const [j, plan] of plans.entries()) {
-        const found = await measure(engine, { ...plan, cache });
+        const found = await measure(engine, { ...plan, ...caching });
         const known = best[i]![j];
         if (!known || found.processor < known.processor) best[i]![j] = found;
       }
@@ -126,7 +154,7 @@ async function measureAll(
 }
 
 async function measure(engine: Engine, plan: Plan): Promise<Measured> {
-  let [milliseconds, processor, reused] = [0, 0, 0];
+  let [milliseconds, processor, reused, references] = [0, 0, 0, 0];
   let used = process.cpuUsage();
   let image: (EngineEvent & { type: 'image' })['image'] | undefined;
   for await (const event of engine.run(plan, new AbortController().signal)) {
@@ -135,10 +163,11 @@ async function measure(engine: Engine, plan: Plan): Promise<Measured> {
       const { user, system } = process.cpuUsage(used);
       processor += (user + system) / 1000;
     } else if (event.type === 'cache-end') reused = event.reused;
+    else if (event.type === 'references-end') references = event.reused;
     else if (event.type === 'image') image = event.image;
     used = process.cpuUsage();
   }
-  return { milliseconds, processor, reused, picture: await decodeImage(image!.bytes) };
+  return { milliseconds, processor, reused, references, picture: await decodeImage(image!.bytes) };
 }
 
 /** Means over the edits. */
@@ -149,6 +178,10 @@ function figures(found: readonly Measured[], plain: readonly Measured[]): Row {
   return {
     'reused of 28': round(
       mean(({ reused }) => reused),
+      1,
+    ),
+    'without references': round(
+      mean(({ references }) => references),
       1,
     ),
     'steps s': round(mean(({ milliseconds }) => milliseconds) / 1000, 2),

@@ -81,6 +81,10 @@ export type Plan = {
   sigmas: SigmasName;
   /** Undefined computes every step. */
   cache: CachePlan | undefined;
+  /**
+   * Steps from one computation of the references' keys and values to the next; undefined computes them in every step.
+   */
+  referenceInterval?: number;
   numerics: Numerics;
   loras: readonly PlannedLora[];
   ipAdapters: readonly PlannedIpAdapter[];
@@ -145,6 +149,8 @@ export type EngineEvent =
       reused?: number;
     }
   /** The step cache's account of the image; the saved time is estimated from the time of computed evaluations. */
+  /** Evaluations that ran the blocks, and those of them that took the references' keys and values of an earlier step. */
+  | { type: 'references-end'; evaluations: number; reused: number }
   | { type: 'cache-end'; cache: CacheName; evaluations: number; reused: number; savedMilliseconds: number }
   | { type: 'preview'; index: number; image: EncodedImage }
   | { type: 'decode-end'; milliseconds: number }

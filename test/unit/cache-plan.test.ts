@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { parseTasks } from '../../src/api/parse.ts';
 import type { ImageInferenceTask } from '../../src/api/tasks/image-inference.ts';
-import { cachePlan } from '../../src/tasks/plan/step-cache.ts';
+import { cachePlan, referencePlan } from '../../src/tasks/plan/step-cache.ts';
 
 /** Through the wire, so that its defaults are in. */
-function planOf(acceleratorOptions: Record<string, unknown>, steps = 28) {
+function optionsOf(acceleratorOptions: Record<string, unknown>) {
   const task = {
     taskType: 'imageInference',
     taskUUID: '50836053-a0ee-4cf5-b9d6-ae7c5d140ada',
@@ -15,8 +15,29 @@ function planOf(acceleratorOptions: Record<string, unknown>, steps = 28) {
   const body = new TextEncoder().encode(JSON.stringify([task]));
   const [parsed] = parseTasks(body, { maxTasks: 1, explainMissingModel: () => undefined });
   if (!parsed || !('task' in parsed)) throw new Error(JSON.stringify(parsed));
-  return cachePlan((parsed.task as ImageInferenceTask).acceleratorOptions, steps);
+  return (parsed.task as ImageInferenceTask).acceleratorOptions;
 }
+
+function planOf(acceleratorOptions: Record<string, unknown>, steps = 28) {
+  return cachePlan(optionsOf(acceleratorOptions), steps);
+}
+
+it('references are computed in every eighth step by default, and in every one at 1 or without referenceCache', () => {
+  const planned = (options: Record<string, unknown>) => referencePlan(optionsOf(options));
+  expect(planned({ referenceCache: true })).toEqual({ referenceInterval: 8 });
+  expect(planned({ referenceCache: true, referenceCacheInterval: 3, teaCache: true })).toEqual({
+    referenceInterval: 3,
+  });
+  for (const options of [
+    {},
+    { referenceCacheInterval: 3 },
+    { referenceCache: true, referenceCacheInterval: 1 },
+  ])
+    expect(planned(options)).toEqual({});
+  expect(() => planned({ referenceCache: true, referenceCacheInterval: 51 })).toThrow(
+    /referenceCacheInterval/,
+  );
+});
 
 it('without a cache that is on every step is computed', () => {
   expect(cachePlan(undefined, 28)).toBeUndefined();

@@ -57,6 +57,7 @@ describe('restoring', () => {
       'a dual-block cache from the first step on',
       { acceleratorOptions: { dbCache: true, cacheStartStep: 0 } },
     ],
+    ['kept references', { acceleratorOptions: { referenceCache: true, referenceCacheInterval: 3 } }],
     ['faces', { ultralytics: { strength: 0.4, positivePrompt: 'a smile', steps: 9, CFGScale: 3 } }],
     ['a content check', { safety: { mode: 'fast' } }],
     ['the output', { outputFormat: 'WEBP', outputQuality: 80 }],

@@ -31,7 +31,8 @@ const maxReferences = 4;
 const maxAdapters = 32;
 
 const acceleratorOptions = {
-  about: 'Step caches: reuse work of earlier steps while it changes little. One at a time.',
+  about:
+    'Caches: reuse work of earlier steps while it changes little. One of fbCache, teaCache and dbCache at a time.',
   type: 'object',
   properties: {
     cacheEndStep: { about: 'The step at which reuse ends.', ...count },
@@ -62,6 +63,19 @@ const acceleratorOptions = {
       default: false,
     },
     dbCacheThreshold: { about: 'Lower reuses more.', ...unit, default: 0.25 },
+    // Beyond the page.
+    referenceCache: {
+      about:
+        'Reference cache, an extension of Retouch: keys and values of reference tokens are kept from step to step. It goes together with one of the other caches.',
+      type: 'boolean',
+      default: false,
+    },
+    referenceCacheInterval: {
+      about: 'Steps from one computation of the references to the next; 1 computes them in every step.',
+      ...count,
+      max: 50,
+      default: 8,
+    },
     dbCacheSkipInterval: { about: 'At most so many steps in a row reuse.', ...count, default: 5 },
   },
 } as const satisfies ObjectSchema;

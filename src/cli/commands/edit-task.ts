@@ -55,7 +55,7 @@ export function makeTask(
     if (value === undefined) continue;
     wire[parameters[name]] = texts.includes(name) ? value : exactNumber(name, value);
   }
-  if (values.caching) wire.acceleratorOptions = values.caching;
+  if (Object.keys(values.caching ?? {}).length > 0) wire.acceleratorOptions = values.caching;
   if (values.lora) wire.lora = values.lora.map(readLora);
   if (values.ipAdapters)
     wire.ipAdapters = values.ipAdapters.map(({ model, weight, files }) => ({

@@ -15,7 +15,7 @@ import { eventText } from '../../tasks/run/event-text.ts';
 import { makeImage } from '../../tasks/run/make-image.ts';
 import type { Command } from '../command.ts';
 import { type Arguments, cliError, parseArguments } from '../flags/arguments.ts';
-import { readCache } from '../flags/cache-flag.ts';
+import { readCache, readReferenceCache } from '../flags/cache-flag.ts';
 import { formatOf, looksLikePicture } from '../flags/formats.ts';
 import { checkOutput, defaultOutput, readPicture, writePicture } from '../flags/images.ts';
 import { readGuides, readIpAdapter } from '../flags/ip-adapter-flag.ts';
@@ -77,6 +77,10 @@ const flags = {
     about: 'Step cache: tea, fb or db, with the distance or threshold of the API.',
     value: 'tea|fb|db[:VALUE]',
   },
+  'reference-cache': {
+    about: 'Keep keys and values of the references and compute them in every N-th step only.',
+    value: 'N',
+  },
   preview: { about: 'Write a preview beside the output after every N steps.', value: 'N' },
   verbose: { about: "Show the engine's own log." },
   quiet: { about: 'Show no progress.', short: 'q' },
@@ -100,7 +104,11 @@ export const edit: Command = {
     const { inputs, instruction } = readPositionals(positionals);
     const output = values.output ?? defaultOutput(inputs[0]!);
     const ipAdapters = values['ip-adapter']?.map(readIpAdapter);
-    const caching = values.cache === undefined ? undefined : readCache(values.cache);
+    const kept = values['reference-cache'];
+    const caching = {
+      ...(values.cache === undefined ? {} : readCache(values.cache)),
+      ...(kept === undefined ? {} : readReferenceCache(kept)),
+    };
     const guided = ipAdapters?.flatMap(({ files }) => files) ?? [];
     await checkOutput(output, [...inputs, ...guided], values.output !== undefined || values.force === true);
     const previewEvery = readPreview(values.preview);

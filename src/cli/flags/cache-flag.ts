@@ -9,6 +9,12 @@ const switches = {
   db: ['dbCache', 'dbCacheThreshold'],
 } as const;
 
+/** `--reference-cache N` → acceleratorOptions; N is checked by the API's rules. */
+export function readReferenceCache(text: string): Record<string, unknown> {
+  if (/^\d+$/.test(text)) return { referenceCache: true, referenceCacheInterval: Number(text) };
+  throw cliError('flagInvalid', `--reference-cache is '${text}'; expected a number of steps from 1 to 50.`);
+}
+
 export function readCache(text: string): Record<string, unknown> {
   const [, name = '', value] = text.match(/^(tea|fb|db)(?::(\d+(?:\.\d+)?))?$/) ?? [];
   if (!Object.hasOwn(switches, name))

@@ -7,9 +7,15 @@ import * as op from '../onnx/operators/index.ts';
 import { splitModulation } from './flux.ts';
 import type { FluxConfig } from './flux-config.ts';
 
-export type CacheGraphName = 'modulated' | 'difference' | 'sum' | 'distance';
+export type CacheGraphName = 'modulated' | 'difference' | 'sum' | 'distance' | 'target';
 
-export const cacheGraphNames: readonly CacheGraphName[] = ['modulated', 'difference', 'sum', 'distance'];
+export const cacheGraphNames: readonly CacheGraphName[] = [
+  'modulated',
+  'difference',
+  'sum',
+  'distance',
+  'target',
+];
 
 export function cacheGraph(name: CacheGraphName, config: FluxConfig): Graph {
   const graph = new Graph(`cache.${name}`);
@@ -20,6 +26,8 @@ export function cacheGraph(name: CacheGraphName, config: FluxConfig): Graph {
     const [shift, scale] = splitModulation(graph.input('img_mod', 'f32', [1, 6 * config.hidden]), config);
     graph.output('out', modulatedNorm(a, shift!, scale!));
   } else if (name === 'difference') graph.output('out', op.sub(a, tokens('b')));
+  else if (name === 'target')
+    graph.output('out', op.takeRows(a, graph.input('rows', 'i64', [1]), symbol('target')));
   else if (name === 'sum') graph.output('out', op.add(a, tokens('b')));
   else {
     const b = tokens('b');

@@ -3,6 +3,7 @@ import type { Compute } from '../weights/weights.ts';
 import type { FluxConfig } from './flux-config.ts';
 
 const floatBytes = 4;
+const halfBytes = 2;
 
 export type TransformerWork = {
   /** Text, target and references together. */
@@ -11,6 +12,8 @@ export type TransformerWork = {
   imagePromptTokens: number;
   /** Passes that a step cache keeps tensors for. */
   cachedPasses: number;
+  /** Tokens of references whose keys and values are kept from step to step. */
+  keptReferences: number;
 };
 
 /**
@@ -22,9 +25,15 @@ export type TransformerWork = {
  * under way the tensors that they are computed from.
  */
 export function transformerBytes(
-  { hidden, heads, mlp }: Pick<FluxConfig, 'hidden' | 'heads' | 'mlp'>,
+  {
+    hidden,
+    heads,
+    mlp,
+    depth,
+    depthSingle,
+  }: Pick<FluxConfig, 'hidden' | 'heads' | 'mlp' | 'depth' | 'depthSingle'>,
   { precision, half, fused, bandRows, queryBlocks = 1 }: Compute,
-  { tokens, imagePromptTokens, cachedPasses }: TransformerWork,
+  { tokens, imagePromptTokens, cachedPasses, keptReferences }: TransformerWork,
 ): number {
   const row = bandRows === undefined ? 12 * hidden + 3 * mlp : 10 * hidden + mlp;
   const band = (bandRows ?? 0) * (8 * hidden + 4 * mlp);
@@ -32,7 +41,8 @@ export function transformerBytes(
   const scores = 2 * heads * tokens * (imagePromptTokens + blockRows);
   const widened = precision === 'f16' && !half ? hidden * (3 * hidden + mlp) : 0;
   const cached = cachedPasses > 0 ? (3 + 2 * cachedPasses) * tokens * hidden : 0;
-  return floatBytes * (tokens * row + band + scores + widened + cached);
+  const kept = halfBytes * keptReferences * 2 * hidden * (depth + depthSingle);
+  return floatBytes * (tokens * row + band + scores + widened + cached) + kept;
 }
 
 /** ONNX Runtime's WebGPU submits 16 operators at a time and reuses no buffer before: four blocks of queries. */

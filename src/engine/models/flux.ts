@@ -12,6 +12,7 @@ import { attention } from '../nn/attention.ts';
 import { inBands } from '../nn/bands.ts';
 import { mlpEmbedder } from '../nn/embedding.ts';
 import { addImagePrompt } from '../nn/image-prompt.ts';
+import { withKeptReferences } from '../nn/kept-references.ts';
 import { linear, linearParts } from '../nn/linear.ts';
 import { modulatedNorm, rmsNorm } from '../nn/norm.ts';
 import { applyRope } from '../nn/rope.ts';
@@ -90,7 +91,8 @@ export function doubleBlock(
   const [txtQ, txtK, txtV] = qkv('txt') as [Var, Var, Var];
   const q = applyRope(op.concat([txtQ, imgQ], 0), pe, heads, w.compute);
   const k = applyRope(op.concat([txtK, imgK], 0), pe, heads, w.compute);
-  const attn = attention(q, k, op.concat([txtV, imgV], 0), heads, w.compute);
+  const [keys, values] = withKeptReferences(k, op.concat([txtV, imgV], 0), w);
+  const attn = attention(q, keys, values, heads, w.compute);
   const [txtAttn, imgAttn] = op.splitRows(attn, txt);
   // IP-Adapters use the queries before their rotation: guide images have no position in the image.
   const guided = addImagePrompt(imgAttn, imgQ, 'attention', w, heads);
@@ -119,13 +121,8 @@ export function singleBlock(x: Var, vec: Var, pe: Rotary, w: Weights, config: Fl
     return [...normalizedQk(q, k, w.at('norm'), config), v, op.gelu(h, 'tanh')];
   });
   const [q, k, v, h] = joined as [Var, Var, Var, Var];
-  const attn = attention(
-    applyRope(q, pe, heads, w.compute),
-    applyRope(k, pe, heads, w.compute),
-    v,
-    heads,
-    w.compute,
-  );
+  const [keys, values] = withKeptReferences(applyRope(k, pe, heads, w.compute), v, w);
+  const attn = attention(applyRope(q, pe, heads, w.compute), keys, values, heads, w.compute);
   const guided = addImagePrompt(attn, q, 'attention', w, heads);
   const [out] = inBands([x, guided, h], w.compute, ([rows, attn, h]) => [
     op.add(rows!, op.mul(gate, linear(op.concat([attn!, h!], 1), w.at('linear2'), hidden))),

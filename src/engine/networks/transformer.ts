@@ -7,6 +7,7 @@ import type { FluxConfig } from '../models/flux-config.ts';
 import { transformerBytes } from '../models/flux-memory.ts';
 import { blocksOf, type SegmentName, segmentBuilder, segmentNames } from '../models/flux-segments.ts';
 import { sinusoid } from '../nn/embedding.ts';
+import { referenceName } from '../nn/kept-references.ts';
 import { rotaryTable } from '../nn/rope.ts';
 import { DeviceFeeds } from '../onnx/device-feeds.ts';
 import { Session, type SessionOptions } from '../onnx/session.ts';
@@ -17,6 +18,7 @@ import type { CachedPass, CacheSessions } from './cached-pass.ts';
 import { type Builders, compile, type LoadOptions, releaseAll } from './compile.ts';
 import type { Component } from './components.ts';
 import { checkFinite } from './finite.ts';
+import type { KeptReferences, Reuse } from './kept-references.ts';
 import type { Loadable, Loading } from './loadable.ts';
 import { computeOf, networkKey, type OpenedModel, preparedFile, weightBytes } from './opened-model.ts';
 import { formsText } from './update-forms.ts';
@@ -39,8 +41,8 @@ export type Conditioning = {
 /** The target's noisy tokens [L, inChannels], and 1000·sigma. */
 export type Sample = { x: Float32Array; time: number };
 
-/** One pass's step cache, and the step under way. */
-export type Cached = { pass: CachedPass; step: number };
+/** What one pass keeps from step to step, a step cache or its references, and the step under way. */
+export type Cached = { pass?: CachedPass | undefined; references?: KeptReferences | undefined; step: number };
 
 export type Acting = {
   /** LoRAs of this evaluation (nn/lora.ts). A step cache takes another object for another network. */
@@ -57,6 +59,17 @@ type Embedded = { vec: Tensor; img: Tensor; txt: Tensor; img_mod: Tensor };
 
 type Place = StepCache['after'];
 
+/** Tokens of the blocks: text and target (`own`) and, unless kept ones are reused, references. */
+type BlocksUse = {
+  ids: Float32Array;
+  own: number;
+  reuse: Reuse | undefined;
+  imagePrompt: Feeds | undefined;
+};
+
+/** `rows` of the image's tokens are the target's. */
+type Look = Cached & { network: Feeds; rows: number };
+
 /** Everything that a plan changes about the transformer it needs. */
 export type TransformerUse = {
   /** Text, target and references together. */
@@ -69,21 +82,30 @@ export type TransformerUse = {
   updateBytes: number;
   /** Passes of an evaluation that a step cache keeps tensors for. */
   cachedPasses: number;
+  /** Keys and values of so many reference tokens are kept from step to step, all passes together. */
+  keptReferences: number;
+  /** Compiled so that they can be kept. */
+  keepsReferences: boolean;
 };
 
 export function transformer(model: OpenedModel, use: TransformerUse): Loadable<Transformer> {
   const { components, session } = model;
   const { source, config } = components.transformer;
-  const { forms, places } = use;
+  const { forms, places, keepsReferences } = use;
   const placesText = places.length > 0 ? ` with guides (${places.join(', ')})` : '';
+  const keptText = keepsReferences ? ' with kept references' : '';
   const most = mostTokens(model, use);
-  const compute = { ...computeOf(model, 'transformer', most), ...bandsOf(model), forms, places };
+  const compute = {
+    ...computeOf(model, 'transformer', most),
+    ...bandsOf(model),
+    ...{ forms, places, keepsReferences },
+  };
   const isStandard = most === model.attention.transformer.tokens || compute.fused;
   const sizeText = isStandard ? '' : ` for ${most} tokens`;
   // On a GPU the updates are copied to its memory.
   const copies = session.device === 'cpu' ? 0 : use.updateBytes;
   return {
-    key: networkKey(model, `transformer${formsText(forms)}${placesText}${sizeText}`),
+    key: networkKey(model, `transformer${formsText(forms)}${placesText}${keptText}${sizeText}`),
     need: { bytes: weightBytes(model, source), working: transformerBytes(config, compute, use) + copies },
     load: () =>
       Transformer.load(components.transformer, compute, {
@@ -175,7 +197,11 @@ export class Transformer {
   ): Promise<Float32Array> {
     const { inChannels, guidance } = this.config;
     const rows = x.length / inChannels;
-    const latents = joinFloats([x, given.references]);
+    const { references } = given;
+    // Text and target come before the references.
+    const own = (given.ids.length - (references.length / inChannels) * 3) / 3;
+    const reuse = cached?.references?.begin(cached.step, updates, { ids: given.ids, own });
+    const latents = reuse ? x : joinFloats([x, references]);
     const loras = await this.deviceFeeds.place(updates);
     const embedded = await this.segments.embed!.run(loras, {
       latents: f32Tensor(latents, [latents.length / inChannels, inChannels]),
@@ -184,8 +210,10 @@ export class Transformer {
       t: f32Tensor(sinusoid(time), [1, 256]),
       ...(guidance ? { g: f32Tensor(sinusoid(given.guidance), [1, 256]) } : {}),
     });
-    const look = cached && { ...cached, network: updates };
-    const img = await this.runBlocks(embedded as Embedded, given, { loras, look, onBlocks });
+    const look = cached && { ...cached, network: updates, rows };
+    const { imagePrompt } = given;
+    const use = { ids: reuse?.ids ?? given.ids, own, reuse, imagePrompt };
+    const img = await this.runBlocks(embedded as Embedded, use, { loras, look, onBlocks });
     const { velocity } = await this.segments.final!.run(loras, {
       img_in: img,
       vec: embedded.vec!,
@@ -210,25 +238,27 @@ export class Transformer {
   /** The image's tokens [L + R, D] after the last block, or the step cache's estimate of them. */
   private async runBlocks(
     { vec, img: start, txt, img_mod }: Embedded,
-    { ids, imagePrompt = {} }: Conditioning,
-    {
-      loras,
-      look,
-      onBlocks,
-    }: { loras: Feeds; look: (Cached & { network: Feeds }) | undefined; onBlocks: Acting['onBlocks'] },
+    { ids, own, reuse, imagePrompt = {} }: BlocksUse,
+    { loras, look, onBlocks }: { loras: Feeds; look: Look | undefined; onBlocks: Acting['onBlocks'] },
   ): Promise<Tensor> {
     const { cos, sin } = this.rotaryOf(ids);
-    const looksAfter = look && this.placeOf(look.pass.cache.after);
+    const pass = look?.pass;
+    const looksAfter = pass && this.placeOf(pass.cache.after);
+    const kept = reuse?.feeds ?? {
+      ...(look?.references && { [referenceName.from]: tensor('i64', BigInt64Array.of(BigInt(own)), [1]) }),
+    };
     let [img, after, entry] = [start, 'nothing' as Place, undefined as Tensor | undefined];
     const spent = new Set<Tensor>([txt]);
     let blocks = 0;
     for (const name of ['first', 'head', 'rest'] as const) {
       const segment = this.segments[name];
       if (!segment) continue;
-      if (look && after === looksAfter) {
-        entry = img;
-        const { pass, step, network } = look;
-        const reused = await pass.reuse(step, { start, img, imgMod: img_mod, network });
+      if (pass && after === looksAfter) {
+        entry = await this.targetOf(img, look);
+        const { step, network } = look;
+        const from = start === img ? entry : await this.targetOf(start, look);
+        for (const value of [entry, from]) spent.add(value);
+        const reused = await pass.reuse(step, { start: from, img: entry, imgMod: img_mod, network });
         if (reused) {
           disposeAll(spent.add(start).add(img));
           return reused;
@@ -236,19 +266,36 @@ export class Transformer {
       }
       const feeds = { img_in: img, txt_in: txt, vec, cos, sin, ...(name === 'first' ? { img_mod } : {}) };
       await onBlocks?.(blocks);
-      const out = await segment.run(loras, imagePrompt, feeds);
+      const out = await segment.run(loras, imagePrompt, kept, feeds);
+      if (!reuse) look?.references?.keep(out);
       blocks += blocksOf(name, this.config);
       spent.add(img);
       // A cache reads them again; nothing else does.
-      if (!look) disposeAll(spent);
+      if (!pass) disposeAll(spent);
       img = out.img!;
       txt = out.txt ?? txt;
       if (out.txt) spent.add(txt);
       after = name === 'rest' ? after : name;
     }
-    if (entry) await look?.pass.keep(entry, img);
+    look?.references?.complete(look.step, reuse !== undefined);
+    if (pass && entry) {
+      const out = await this.targetOf(img, look);
+      await pass.keep(entry, out);
+      if (out !== img) out.dispose?.();
+    }
     disposeAll(spent);
     return img;
+  }
+
+  /**
+   * The rows that a step cache compares. With kept references some steps have no rows of references, so it looks at the
+   * target's alone.
+   */
+  private async targetOf(img: Tensor, look: Look): Promise<Tensor> {
+    if (!look.references || img.dims[0] === look.rows) return img;
+    const rows = tensor('i64', BigInt64Array.of(BigInt(look.rows)), [1]);
+    const { target } = await this.cacheSessions();
+    return (await target.run({ a: img, rows })).out!;
   }
 
   /** A model whose head is its first block has no segment `head`. */

@@ -94,7 +94,7 @@ export class Graph {
   /** @param idle the input's value in a run that does not feed it */
   input(name: string, dtype: DType, shape: Shape, idle?: Tensor): Var {
     if (!crosses(dtype))
-      throw graphError(`input ${name} is ${dtype}: only f32 and integers cross a graph's boundary`);
+      throw graphError(`input ${name} is ${dtype}: only f32, f16 and integers cross a graph's boundary`);
     if (this.inputs.some((input) => input.name === name)) throw graphError(`input ${name} exists already`);
     const value = new Var(this, name, dtype, shape);
     if (idle && !fits(idle, value))
@@ -106,7 +106,9 @@ export class Graph {
 
   output(name: string, value: Var): void {
     if (!crosses(value.dtype))
-      throw graphError(`output ${name} is ${value.dtype}: only f32 and integers cross a graph's boundary`);
+      throw graphError(
+        `output ${name} is ${value.dtype}: only f32, f16 and integers cross a graph's boundary`,
+      );
     const out = new Var(this, name, value.dtype, value.shape);
     this.nodes.push({ op: 'Identity', domain: '', inputs: [value.name], outputs: [name], attributes: {} });
     this.outputs.push(out);
@@ -211,9 +213,9 @@ function fits({ dtype, dims }: Tensor, value: Var): boolean {
   );
 }
 
-/** Other floats get lost between JavaScript and the runtime. */
+/** Other floats get lost between JavaScript and the runtime; f16 passes as bits that only graphs read. */
 function crosses(dtype: DType): boolean {
-  return !['f16', 'bf16', 'f8e4m3', 'f8e5m2'].includes(dtype);
+  return !['bf16', 'f8e4m3', 'f8e5m2'].includes(dtype);
 }
 
 /** An error in building a graph, with the line outside onnx/ and nn/ (a model file's or a test's) that caused it. */

@@ -24,6 +24,7 @@ export type SessionOptions = {
 
 const typeNames = {
   f32: 'float32',
+  f16: 'float16',
   i32: 'int32',
   i64: 'int64',
   u8: 'uint8',
@@ -41,7 +42,7 @@ class Result implements Tensor {
   get dtype(): HostType {
     const found = Object.entries(typeNames).find(([, name]) => name === this.inner.type);
     if (found) return found[0] as HostType;
-    throw new EngineError('graphInvalid', `a result is ${this.inner.type}: only f32 and integers cross`);
+    throw new EngineError('graphInvalid', `a result is ${this.inner.type}: only f32, f16 and integers cross`);
   }
 
   get dims(): readonly number[] {
@@ -58,8 +59,24 @@ class Result implements Tensor {
 }
 
 function toRuntime(value: Tensor): ort.Tensor {
-  if (value instanceof Result) return value.inner;
+  if (value instanceof Result)
+    return value.dtype === 'f16' && value.inner.location === 'cpu'
+      ? halfTensor(value.inner.data as ArrayBufferView, value.dims)
+      : value.inner;
+  if (value.dtype === 'f16') return halfTensor(value.data, value.dims);
   return new ort.Tensor(typeNames[value.dtype] as 'float32', value.data as Float32Array, value.dims);
+}
+
+/**
+ * The runtime's JavaScript part makes a Float16Array of f16 values where there is that class, and its native part takes
+ * them for empty: it reads them as 16-bit integers.
+ */
+function halfTensor(
+  { buffer, byteOffset, byteLength }: ArrayBufferView,
+  dims: readonly number[],
+): ort.Tensor {
+  const bits = new ort.Tensor('uint16', new Uint16Array(buffer, byteOffset, byteLength / 2), dims);
+  return Object.assign(bits, { type: 'float16' });
 }
 
 /**

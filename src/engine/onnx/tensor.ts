@@ -5,6 +5,8 @@ import type { DType } from './dtype.ts';
 /** The types that cross the boundary of a graph. */
 const arrays = {
   f32: Float32Array,
+  /** Bits of the values: nothing outside of graphs computes with them. */
+  f16: Uint16Array,
   i32: Int32Array,
   i64: BigInt64Array,
   u8: Uint8Array,
@@ -12,7 +14,7 @@ const arrays = {
 } as const satisfies Partial<Record<DType, unknown>>;
 
 export type HostType = keyof typeof arrays;
-export type HostData = Float32Array | Int32Array | BigInt64Array | Uint8Array | Int8Array;
+export type HostData = Float32Array | Uint16Array | Int32Array | BigInt64Array | Uint8Array | Int8Array;
 
 /** Row-major values. */
 export type Tensor = {

@@ -2,7 +2,7 @@
 import { addNoise, firstStep, keepOutside } from '../latents/inpaint.ts';
 import { drawNoise } from '../latents/packing.ts';
 import { timestepInput } from '../latents/timestep.ts';
-import type { Conditioning, Transformer } from '../networks/transformer.ts';
+import type { Cached, Conditioning, Transformer } from '../networks/transformer.ts';
 import { noiseStream } from '../random/torch-noise.ts';
 import { samplers, type Velocity } from '../samplers/index.ts';
 import { resolutionShift, sigmas } from '../sigmas/index.ts';
@@ -10,6 +10,7 @@ import type { Encoded } from './encode.ts';
 import { type Events, staged } from './events.ts';
 import { interleave, type Report } from './interleave.ts';
 import { previews } from './previews.ts';
+import { ReferenceKeeping } from './reference-keeping.ts';
 import { checkAborted, type Run } from './run.ts';
 import { StepCaching } from './step-caching.ts';
 import { StepProgress } from './step-progress.ts';
@@ -34,15 +35,18 @@ export async function* denoise(run: Run, encoded: Encoded, repaint?: Repaint): E
   const schedule = scheduleOf(run, encoded, repaint);
   const steps = schedule.length - 1;
   // A cache's window counts the steps of a whole image; repainting a part takes fewer.
+  const isWhole = !repaint || repaint.strength === 1;
   const caching =
-    plan.cache && (!repaint || repaint.strength === 1)
-      ? new StepCaching(plan.cache, steps, await transformer.cacheSessions())
-      : undefined;
+    plan.cache && isWhole ? new StepCaching(plan.cache, steps, await transformer.cacheSessions()) : undefined;
+  const { referenceInterval } = plan;
+  const keeps = referenceInterval !== undefined && given.references.length > 0 && isWhole;
+  const keeping = keeps ? new ReferenceKeeping(referenceInterval) : undefined;
   const preview = previews(run, encoded);
   const draw = noiseStream(plan.seed, plan.numerics.noise);
   const noise = () => drawNoise(draw, latent);
   const first = noise();
   const inpainting = repaint && { ...repaint, noise: first };
+  let step = 0;
   let x = repaint ? addNoise(repaint.init, first, schedule[0]!) : first;
   const sampler = samplers[plan.sampler];
   const { depth, depthSingle } = transformer.config;
@@ -55,7 +59,14 @@ export async function* denoise(run: Run, encoded: Encoded, repaint?: Repaint): E
     const onBlocks = async (done: number) => {
       if (progress.note(done)) await report();
     };
-    const passes = { transformer, caching, beginPass: () => progress.beginPass(), onBlocks };
+    const passes = {
+      transformer,
+      caching,
+      keeping,
+      step: () => step,
+      beginPass: () => progress.beginPass(),
+      onBlocks,
+    };
     const velocity = preview.watch(guidedVelocity(run, encoded, passes));
     return sampler.run(velocity, x, { sigmas: schedule, noise });
   };
@@ -71,6 +82,7 @@ export async function* denoise(run: Run, encoded: Encoded, repaint?: Repaint): E
       if (inpainting) next.item.x = keepOutside(next.item.x, inpainting, sigma);
       x = next.item.x;
       progress.endStep();
+      step = index + 1;
       const reused = caching && { reused: caching.endStep() };
       yield { type: 'step-end', index, steps, sigma, milliseconds: performance.now() - started, ...reused };
       checkAborted(signal);
@@ -78,9 +90,11 @@ export async function* denoise(run: Run, encoded: Encoded, repaint?: Repaint): E
       started = performance.now();
     }
     if (caching) yield caching.summary();
+    if (keeping) yield keeping.summary();
     return x;
   } finally {
     caching?.release();
+    keeping?.release();
   }
 }
 
@@ -96,6 +110,9 @@ function scheduleOf({ plan, model }: Run, { latent }: Encoded, repaint: Repaint 
 type Passes = {
   transformer: Transformer;
   caching: StepCaching | undefined;
+  keeping: ReferenceKeeping | undefined;
+  /** The step under way. */
+  step(): number;
   beginPass(): void;
   onBlocks(done: number): Promise<void>;
 };
@@ -104,18 +121,18 @@ type Passes = {
 function guidedVelocity(
   { plan, model, signal }: Run,
   { given, negative }: Encoded,
-  { transformer, caching, beginPass, onBlocks }: Passes,
+  { transformer, caching, keeping, step, beginPass, onBlocks }: Passes,
 ): Velocity {
   return async (x, sigma) => {
     const sample = { x, time: timestepInput(sigma, plan.numerics.timestepRounding) };
     const updates = model.loras.transformer(sigma);
     const velocity = (conditioning: Conditioning) => {
       beginPass();
-      return caching
-        ? caching.evaluate(conditioning, (cached) =>
-            transformer.velocity(sample, conditioning, { updates, cached, onBlocks }),
-          )
-        : transformer.velocity(sample, conditioning, { updates, onBlocks });
+      const references = keeping?.of(conditioning);
+      const evaluate = (cached: Cached | undefined) =>
+        transformer.velocity(sample, conditioning, { updates, cached, onBlocks });
+      if (caching) return caching.evaluate(conditioning, (cached) => evaluate({ ...cached, references }));
+      return evaluate(references && { references, step: step() });
     };
     const v = await velocity(given);
     if (!negative) return v;

@@ -109,16 +109,17 @@ export class Model {
   }
 
   /**
-   * Only one transformer is resident. It is recompiled the first time a plan has an IP-Adapter; that build also serves
-   * plans without one, bit-identically.
+   * Only one transformer is resident. It is recompiled the first time a plan has an IP-Adapter or keeps its references;
+   * that build also serves plans without, bit-identically.
    *
    * @param tokens of text, target and references together
    */
   async *transformer(tokens: number): Loading<Transformer> {
-    const loaded = this.residentPlaces();
-    const places = this.places(loaded);
-    if (places.length > loaded.length) await this.residents.drop(this.transformerLoadable(tokens, loaded));
-    return yield* this.residents.acquire(this.transformerLoadable(tokens, places));
+    const loaded = this.residentBuild();
+    const build = this.build(loaded);
+    if (build.places.length > loaded.places.length || build.keepsReferences !== loaded.keepsReferences)
+      await this.residents.drop(this.transformerLoadable(tokens, loaded));
+    return yield* this.residents.acquire(this.transformerLoadable(tokens, build));
   }
 
   faceDetector(source: ToolSource): Loading<FaceDetector> {
@@ -143,27 +144,39 @@ export class Model {
     return forms.find(beside) ?? forms.find((form) => this.residents.holds([form])) ?? forms.at(-1)!;
   }
 
-  private transformerLoadable(tokens: number, places = this.places(this.residentPlaces())) {
+  private transformerLoadable(tokens: number, build = this.build(this.residentBuild())) {
+    const passes = this.plan.trueCfg > 1 ? 2 : 1;
     return transformer(this.opened, {
       tokens,
-      places,
+      ...build,
       forms: this.loras.forms('transformer'),
       imagePromptTokens: this.ipAdapters.reduce((sum, use) => sum + imagePromptTokens(use), 0),
       updateBytes: this.loras.transformerBytes(),
-      cachedPasses: this.plan.cache ? (this.plan.trueCfg > 1 ? 2 : 1) : 0,
+      cachedPasses: this.plan.cache ? passes : 0,
+      keptReferences: this.keepsReferences() ? passes * this.referenceTokens() : 0,
     });
   }
 
-  /** Places of IP-Adapters that the resident transformer is compiled with. */
-  private residentPlaces(): readonly ImagePromptPlace[] {
-    const isLoaded = (places: readonly ImagePromptPlace[]) =>
-      this.residents.has(this.transformerLoadable(0, places));
-    return placeChoices.find(isLoaded) ?? [];
+  /** What the resident transformer is compiled with. */
+  private residentBuild(): Build {
+    return builds.find((build) => this.residents.has(this.transformerLoadable(0, build))) ?? plainBuild;
   }
 
-  private places(loaded: readonly ImagePromptPlace[]): readonly ImagePromptPlace[] {
+  private build(loaded: Build): Build {
     const wanted = this.ipAdapters.map(({ adapter }) => adapter.format.place);
-    return allPlaces.filter((place) => loaded.includes(place) || wanted.includes(place));
+    return {
+      places: allPlaces.filter((place) => loaded.places.includes(place) || wanted.includes(place)),
+      keepsReferences: loaded.keepsReferences || this.keepsReferences(),
+    };
+  }
+
+  private keepsReferences(): boolean {
+    return this.plan.referenceInterval !== undefined && this.plan.references.length > 0;
+  }
+
+  /** As many as the target's each: references are fitted to about one megapixel. */
+  private referenceTokens(): number {
+    return this.plan.references.length * imageTokens(this.opened.components, this.plan);
   }
 
   /** A face is worked on at a size of about one megapixel with itself as reference, whatever the image's size. */
@@ -183,3 +196,10 @@ const placeChoices: readonly (readonly ImagePromptPlace[])[] = [
   ...allPlaces.map((place) => [place]),
   [],
 ];
+
+/** Parts of the transformer's graphs that some plans need and the others do not notice. */
+type Build = { places: readonly ImagePromptPlace[]; keepsReferences: boolean };
+const plainBuild: Build = { places: [], keepsReferences: false };
+const builds: readonly Build[] = [true, false].flatMap((keepsReferences) =>
+  placeChoices.map((places) => ({ places, keepsReferences })),
+);

@@ -36,6 +36,7 @@ export function phaseAfter(event: EngineEvent, plan: Plan, phase: Phase): Phase 
       return { after: stepPhase(event.index + 1, event.steps) };
     case 'preview':
     case 'cache-end':
+    case 'references-end':
       return { after: phase.after };
     case 'decode-end':
     case 'faces-end':

@@ -30,6 +30,8 @@ export type Compute = {
   forms?: UpdateForms;
   /** The places where blocks attend to guide images; none by default. */
   places?: readonly ImagePromptPlace[];
+  /** Whether blocks take and give keys and values of reference tokens, to be kept from step to step. */
+  keepsReferences?: boolean;
 };
 
 /** The place where an IP-Adapter's attention is added: the attention's output in a block, or the block's output stream. */

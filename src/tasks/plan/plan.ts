@@ -16,7 +16,7 @@ import {
 import type { Model, ModelStore } from '../../store/models.ts';
 import type { Inputs } from '../inputs/resolve.ts';
 import { planIpAdapters } from './ip-adapters.ts';
-import { cachePlan } from './step-cache.ts';
+import { cachePlan, referencePlan } from './step-cache.ts';
 import { planFaces, planSafety } from './tools.ts';
 import { clampGuidance, planWarnings, type Warning } from './warnings.ts';
 
@@ -66,6 +66,7 @@ export function makePlans(
     trueCfg: task.trueCFGScale ?? 1,
     ...schedulers[task.scheduler],
     cache: cachePlan(task.acceleratorOptions, steps),
+    ...referencePlan(task.acceleratorOptions),
     numerics: { ...plainNumerics, ...arithmetic },
     loras: planLoras(task, models),
     ipAdapters: planIpAdapters(task, inputs, models),

@@ -33,6 +33,12 @@ export function cachePlan(options: Options | undefined, steps: number): CachePla
   };
 }
 
+/** At an interval of 1 there is nothing to keep. */
+export function referencePlan(options: Options | undefined): { referenceInterval?: number } {
+  if (!options?.referenceCache || options.referenceCacheInterval === 1) return {};
+  return { referenceInterval: options.referenceCacheInterval };
+}
+
 /**
  * Both block caches reuse while the change is below a threshold; on the page the sense is inverted: lower values reuse
  * more. With (1 − t)/3 the page's default of 0.25 is a threshold of 0.25, and 1 reuses nothing.

@@ -9,6 +9,10 @@ export function eventText(event: EngineEvent): string | undefined {
     const saved = (savedMilliseconds / 1000).toFixed(2);
     return `${caches[cache].title} reused ${reused} of ${evaluations} evaluations, which saved about ${saved} s.`;
   }
+  if (event.type === 'references-end') {
+    const { evaluations, reused } = event;
+    return `References were computed in ${evaluations - reused} of ${evaluations} evaluations.`;
+  }
   if (event.type === 'warning') return event.message;
   if (event.type === 'faces-end') {
     const { found, faces } = event;

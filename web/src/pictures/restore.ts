@@ -33,6 +33,7 @@ export function restore(record: PlanRecord): Restored {
     sampler: string;
     sigmas: string;
     cache?: Cache;
+    referenceInterval?: number;
     loras: { air: string; weight: number; stage: string }[];
     ipAdapters: Adapter[];
     faces?: Faces;
@@ -58,6 +59,7 @@ export function restore(record: PlanRecord): Restored {
       outputFormat: output.format.toUpperCase(),
       outputQuality: output.quality,
       ...(cache ? cacheValues(cache, plan.steps) : {}),
+      ...referenceValues(plan.referenceInterval),
       ...(safety ? { 'safety.checkContent': true } : {}),
       ...(faces ? faceValues(faces, plan) : {}),
       ...(plan.loras.length === 0 ? {} : { lora: plan.loras.map(loraValues) }),
@@ -68,6 +70,14 @@ export function restore(record: PlanRecord): Restored {
 
 function hashOf(reference: string): string {
   return reference.replace(/^sha256:/, '');
+}
+
+function referenceValues(interval: number | undefined): Values {
+  if (interval === undefined) return {};
+  return {
+    'acceleratorOptions.referenceCache': true,
+    'acceleratorOptions.referenceCacheInterval': interval,
+  };
 }
 
 /** Inverse of the server's cache settings: docs/guide/step-caches.md has the formulas. */

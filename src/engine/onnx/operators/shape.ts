@@ -126,6 +126,14 @@ export function takeRows(x: Var, count: Var, size: Dim): Var {
   )[0]!;
 }
 
+/** The rows from `start` on, an i64 [1] known only when the graph runs and possibly past the last row; `size` names them. */
+export function rowsFrom(x: Var, start: Var, size: Dim): Var {
+  const { graph } = x;
+  const shape = [size, ...x.shape.slice(1)];
+  const bounds = [x, start, i64(graph, [2n ** 62n]), i64(graph, [0])];
+  return graph.emit('Slice', bounds, [{ dtype: x.dtype, shape }])[0]!;
+}
+
 /** The block of a matrix between `from` and `to`, i64 [2] known only when the graph runs; ends past its size are its size. */
 export function takeBlock(x: Var, from: Var, to: Var, shape: readonly [Dim, Dim]): Var {
   if (x.rank !== 2) throw graphError(`takeBlock takes a matrix, got ${x}`);
