@@ -79,7 +79,7 @@ export function needOf(
   const shape = attentionShapes(components).transformer;
   const compute = { precision, half: test.half, fused: false };
   const all = { ...compute, ...attentionCompute(compute, test, shape) };
-  const work = { tokens: shape.tokens, imagePromptTokens: 0, cachedPasses: 0 };
+  const work = { tokens: shape.tokens, imagePromptTokens: 0, cachedPasses: 0, keptReferences: 0 };
   return loadedBytes(source, precision) + transformerBytes(config, all, work);
 }
 
