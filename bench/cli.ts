@@ -9,6 +9,7 @@ import type { PrecisionName } from '../src/engine/plan.ts';
 import { block } from './block.ts';
 import { caches } from './caches.ts';
 import { edit } from './edit.ts';
+import { fleet } from './fleet.ts';
 import { full } from './full.ts';
 import { http } from './http.ts';
 import { layers } from './layers.ts';
@@ -22,6 +23,7 @@ const benchmarks: Record<string, (options: Options) => Promise<Row[]>> = {
   layers,
   lora,
   edit,
+  fleet,
   http,
   memory,
   caches,
