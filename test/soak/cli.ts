@@ -1,5 +1,6 @@
 /**
- * `npm run soak [-- --kills 200 --tasks 1000]`, or `npm run soak -- abuse [--requests 10000 --sockets 1000]`, and `--seed 1`:
+ * `npm run soak [-- --kills 200 --tasks 1000]`, `npm run soak -- fleet [--kills 60 --tasks 300]`, or
+ * `npm run soak -- abuse [--requests 10000 --sockets 1000]`, and `--seed 1`:
  * exits with 1 when a bound is passed.
  */
 
@@ -9,19 +10,20 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { round, table } from '../../bench/measure.ts';
 import { runAbuse } from './abuse.ts';
+import { runFleetSoak } from './fleet.ts';
 import { runSoak } from './soak.ts';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
-    kills: { type: 'string', default: '200' },
-    tasks: { type: 'string', default: '1000' },
+    kills: { type: 'string' },
+    tasks: { type: 'string' },
     requests: { type: 'string', default: '10000' },
     sockets: { type: 'string', default: '1000' },
     seed: { type: 'string', default: '1' },
   },
 });
-const runs = { kills, abuse };
+const runs = { kills, abuse, fleet };
 const [name = 'kills'] = positionals;
 if (!Object.hasOwn(runs, name) || positionals.length > 1)
   throw new Error(`Expected ${Object.keys(runs).join(' or ')}, found ${positionals.join(' ')}`);
@@ -39,15 +41,15 @@ try {
   await rm(dataDir, { recursive: true });
 }
 
-function read(option: keyof typeof values): number {
-  const value = Number(values[option]);
+function read(option: keyof typeof values, usual?: number): number {
+  const value = Number(values[option] ?? usual);
   if (Number.isSafeInteger(value) && value >= 1) return value;
   throw new Error(`Expected a whole number from 1 for --${option}, found ${values[option]}`);
 }
 
 async function kills(): Promise<boolean> {
-  const tasks = read('tasks');
-  const report = await runSoak({ dataDir, kills: read('kills'), tasks, seed: read('seed') });
+  const tasks = read('tasks', 1000);
+  const report = await runSoak({ dataDir, kills: read('kills', 200), tasks, seed: read('seed') });
   const share = report.failedRequests / tasks;
   console.log(
     table([
@@ -65,6 +67,31 @@ async function kills(): Promise<boolean> {
     ]),
   );
   return report.lost === 0 && report.doubled === 0 && share <= 0.01;
+}
+
+/** Half of the kills with a Redis that keeps what it has, half with one that comes back empty. */
+async function fleet(): Promise<boolean> {
+  const [tasks, most] = [Math.ceil(read('tasks', 300) / 2), Math.ceil(read('kills', 60) / 2)];
+  const rows: Record<string, string | number>[] = [];
+  let passed = true;
+  for (const durable of [true, false]) {
+    const folder = await mkdtemp(join(dataDir, 'fleet-'));
+    const report = await runFleetSoak({ dataDir: folder, tasks, kills: most, seed: read('seed'), durable });
+    const { images, lost, doubled, kills: victims, errors } = report;
+    const found = Object.entries(errors).map(([code, count]) => `${count} ${code}`);
+    rows.push({
+      'Redis restarts': durable ? 'with what it had' : 'empty',
+      tasks,
+      images,
+      ...victims,
+      lost,
+      doubled,
+      errors: found.join(', '),
+    });
+    passed &&= lost === 0 && doubled === 0;
+  }
+  console.log(table(rows));
+  return passed;
 }
 
 async function abuse(): Promise<boolean> {

@@ -97,16 +97,7 @@ export async function runSoak({ dataDir, tasks: count, kills, seed }: Soak): Pro
       ...(index % 4 === 0 ? { webhookURL } : {}),
     }),
   );
-  const report: SoakReport = {
-    images: 0,
-    serverKills: 0,
-    engineKills: 0,
-    busyKills: 0,
-    lost: 0,
-    doubled: 0,
-    errors: {},
-    failedRequests: 0,
-  };
+  const report = emptyReport();
   let server: ServerProcess | undefined;
   try {
     const waiting = [...tasks];
@@ -148,9 +139,26 @@ export async function runSoak({ dataDir, tasks: count, kills, seed }: Soak): Pro
   return report;
 }
 
+export function emptyReport(): SoakReport {
+  return {
+    images: 0,
+    serverKills: 0,
+    engineKills: 0,
+    busyKills: 0,
+    lost: 0,
+    doubled: 0,
+    errors: {},
+    failedRequests: 0,
+  };
+}
+
 type Inspected = { server: ServerProcess; dataDir: string; tasks: readonly Task[]; hooks: readonly string[] };
 
-async function inspect({ server, dataDir, tasks, hooks }: Inspected, report: SoakReport): Promise<void> {
+/** Counts what is missing and what is too much, when all that was accepted has ended. */
+export async function inspect(
+  { server, dataDir, tasks, hooks }: Inspected,
+  report: Pick<SoakReport, 'images' | 'lost' | 'doubled' | 'errors' | 'failedRequests'>,
+): Promise<void> {
   const pictures: string[] = [];
   const hooked = new Set<string>();
   for (const task of tasks) {

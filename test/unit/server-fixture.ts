@@ -8,15 +8,18 @@ import type { EnginePool, PooledEngine } from '../../src/engine/engine.ts';
 import { encodeImage } from '../../src/engine/image/image-codec.ts';
 import type { EngineEvent, Plan } from '../../src/engine/plan.ts';
 import type { EngineWarning } from '../../src/engine/warnings.ts';
+import { Catalog } from '../../src/fleet/catalog.ts';
 import { createLog } from '../../src/log.ts';
 import { assemble } from '../../src/server/assemble.ts';
 import type { ConnectionTimes } from '../../src/server/connection.ts';
 import { createServer } from '../../src/server/server.ts';
 import type { AssetStore } from '../../src/store/assets.ts';
 import type { KeyStore } from '../../src/store/keys.ts';
+import { ModelStore } from '../../src/store/models.ts';
 import type { Forecaster } from '../../src/tasks/forecast/forecasts.ts';
 import type { Sources } from '../../src/tasks/inputs/image-source.ts';
 import type { TaskService } from '../../src/tasks/service.ts';
+import { type Fleet, openTestFleet } from '../fixtures/fleet.ts';
 
 export const taskUUID = '50836053-a0ee-4cf5-b9d6-ae7c5d140ada';
 export const task = {
@@ -113,7 +116,9 @@ export async function openBench(
   const log = createLog('info', (line) => logged.push(line));
   const engine = new FakeEngine();
   const embedded = await installModel(join(folder, 'embedded'));
-  const parts = await assemble({ config, log, engines: engine, embedded, ...(forecasts && { forecasts }) });
+  const fleet = await openFleetOver(engine, config, embedded);
+  const engines = fleet?.front ?? engine;
+  const parts = await assemble({ config, log, engines, embedded, ...(forecasts && { forecasts }) });
   const server = createServer({ ...parts, config, log, ...(times && { times }) });
   await parts.start();
   return {
@@ -139,9 +144,23 @@ export async function openBench(
       await server.close();
       await parts.queue.close();
       await parts.outbox.close();
+      await fleet?.close();
       parts.close();
     },
   };
+}
+
+/** With `TEST_FLEET`, the address of a Redis, the engine is a worker's and everything goes through Redis. */
+async function openFleetOver(
+  engine: EnginePool,
+  config: Config,
+  embedded: string,
+): Promise<Fleet | undefined> {
+  const redis = process.env.TEST_FLEET;
+  if (redis === undefined) return undefined;
+  const { modelsDir: models, dataDir: cache, alias: aliases } = config;
+  const catalog = await Catalog.of(await ModelStore.scan({ models, cache, aliases, embedded }));
+  return openTestFleet(redis, { workers: [engine], catalog, lease: 15_000 });
 }
 
 async function installModel(folder: string): Promise<string> {
