@@ -14,6 +14,7 @@ import { type OpenedModel, openModelFiles } from '../src/engine/networks/opened-
 import { textEncoder } from '../src/engine/networks/text-encoder.ts';
 import { imageTokens, textTokens } from '../src/engine/networks/token-counts.ts';
 import { transformer } from '../src/engine/networks/transformer.ts';
+import { processBytes } from '../src/engine/pipeline/kontext.ts';
 import {
   type EngineEvent,
   type Plan,
@@ -168,13 +169,13 @@ async function predictPeak(plans: readonly Plan[], { threads, memoryLimit }: Ful
   return Math.min(whole, memoryLimit);
 }
 
-/** What the product counts for the engine's process itself (pipeline/kontext.ts). */
-const processBytes = 400 * 2 ** 20;
-
 function needsOf(opened: OpenedModel, plan: Plan) {
   const { components } = opened;
   const tokens = textTokens(components) + imageTokens(components, plan) * (1 + plan.references.length);
-  const use = { places: [], forms: new Map(), imagePromptTokens: 0, updateBytes: 0, cachedPasses: 0 };
+  const use = {
+    ...{ places: [], forms: new Map(), imagePromptTokens: 0, updateBytes: 0, cachedPasses: 0 },
+    ...{ keptReferences: 0, keepsReferences: false },
+  };
   const encoder = plan.references.length > 0 ? [imageEncoder(opened, plan)] : [];
   const decoder = imageDecoders(opened, plan, plan.decoder)[0];
   return [textEncoder(opened, new Map()), ...encoder, decoder, transformer(opened, { ...use, tokens })];

@@ -21,8 +21,8 @@ export type TransformerWork = {
  * block's, q, k and v, their copies in the order of heads, the attention's output and the MLP's activations; without bands
  * also the joined output of linear1 that these were cut from, and the margin by which an arena grows ahead of need. Besides,
  * the scores of the guide images' tokens; where attention is not fused, those of blocks of queries; and the widest layer's
- * weights in f32 where they are widened for their product. A step cache keeps the signal and the residual of each pass, and of the pass
- * under way the tensors that they are computed from.
+ * weights in f32 where they are widened for their product. A step cache keeps the signal and the residual of each pass,
+ * and of the pass under way the tensors that they are computed from.
  */
 export function transformerBytes(
   {

@@ -25,7 +25,7 @@ const maxLoraBytes = 4 * 2 ** 30;
  * The server's process and the engine's with its libraries (measured: 150 and 100 MiB), images, prompts and latents in
  * work, and freed memory that malloc keeps (up to 200 MiB).
  */
-const processBytes = 512 * 2 ** 20;
+export const processBytes = 512 * 2 ** 20;
 
 /** An engine in this process; `EngineHost` runs one in a child. */
 export function createEngine({ threads, memoryLimit, log }: EngineOptions): Engine {
