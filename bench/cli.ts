@@ -1,13 +1,15 @@
 /**
- * `npm run bench -- NAME [--threads N] [--runs N] [--json FILE] [--peer NAME=COMMAND]…`, and
+ * `npm run bench -- NAME [--threads N] [--runs N] [--json FILE] [--peer NAME=COMMAND]…`,
+ * `npm run bench -- device [--device NAME]`, and
  * `npm run bench -- full DIR [--precision int8] [--side 1024] [--steps 2] [--memory-limit GIB]`.
  */
 import fs from 'node:fs';
 import os from 'node:os';
 import { parseArgs } from 'node:util';
-import type { PrecisionName } from '../src/engine/plan.ts';
+import type { DeviceName, PrecisionName } from '../src/engine/plan.ts';
 import { block } from './block.ts';
 import { caches } from './caches.ts';
+import { device } from './device.ts';
 import { edit } from './edit.ts';
 import { fleet } from './fleet.ts';
 import { full } from './full.ts';
@@ -28,6 +30,7 @@ const benchmarks: Record<string, (options: Options) => Promise<Row[]>> = {
   memory,
   caches,
   full,
+  device,
 };
 
 const { values, positionals } = parseArgs({
@@ -36,6 +39,7 @@ const { values, positionals } = parseArgs({
     threads: { type: 'string' },
     runs: { type: 'string' },
     json: { type: 'string' },
+    device: { type: 'string' },
     peer: { type: 'string', multiple: true },
     precision: { type: 'string', default: 'int8' },
     side: { type: 'string', default: '1024' },
@@ -53,6 +57,7 @@ if (!run || rest.length !== (name === 'full' ? 1 : 0)) {
 const options = {
   threads: Number(values.threads ?? os.availableParallelism()),
   runs: Number(values.runs ?? 3),
+  ...(values.device === undefined ? {} : { device: values.device as DeviceName }),
   peers: (values.peer ?? []).map(readPeer),
   rest,
   full: {

@@ -1,7 +1,7 @@
 /** Timing, and tables of the results. */
 import { createRequire } from 'node:module';
 import os from 'node:os';
-import type { PrecisionName } from '../src/engine/plan.ts';
+import type { DeviceName, PrecisionName } from '../src/engine/plan.ts';
 import type { Peer } from './peers.ts';
 
 export type Row = Record<string, string | number>;
@@ -9,6 +9,8 @@ export type Report = { name: string; machine: Record<string, string | number>; r
 export type Options = {
   threads: number;
   runs: number;
+  /** Of `device` alone; others measure the CPU. */
+  device?: DeviceName;
   peers: readonly Peer[];
   rest: readonly string[];
   full: FullSettings;

@@ -14,9 +14,11 @@ import { type AttentionShape, isFused, selfTest } from '../../src/engine/onnx/se
 import { createEngine } from '../../src/engine/pipeline/kontext.ts';
 import { type DeviceName, type Plan, plainNumerics } from '../../src/engine/plan.ts';
 import { openCheckpoint } from '../../src/engine/weights/checkpoint.ts';
+import { ModelStore } from '../../src/store/models.ts';
 import { cutUpdates, loraTensors, randomUpdates } from '../fixtures/lora-files.ts';
 import { pipelineFolder, pipelinePlan } from '../fixtures/plans.ts';
 import { prepareFile, tinyComponents, velocityOf } from '../fixtures/tiny-flux.ts';
+import { runWideT5, writeWideT5 } from '../fixtures/wide-t5.ts';
 import { type StoredTensor, writeSafetensors } from '../fixtures/write-safetensors.ts';
 import { type Line, type Lines, weightFiles } from './checks/check.ts';
 import { checkFlux } from './checks/flux.ts';
@@ -44,6 +46,9 @@ afterAll(() => fs.rmSync(folder, { recursive: true }));
 
 const fused = shapes.every((shape) => isFused(device, shape, false));
 const setup = { device: 'webgpu', fused, tolerance: webgpuBlock } as const;
+
+/** The embedded model's pictures in blocks, whose activations the CPU rounds and a GPU does not, as PSNR in dB. */
+const embeddedBlocks = 30;
 
 /** Products are in f32 in all of them: the CPU computes the same. */
 const precisions = device.widened ? (['f32', 'f16'] as const) : (['f32'] as const);
@@ -212,6 +217,46 @@ describe.skipIf(absent)(`WebGPU${absent ? ` is not tested: ${device.reason}` : '
       expect(psnr(found, expected)).toBeGreaterThanOrEqual(picture);
       expect(psnr(plain, expected)).toBeLessThan(picture - 10);
       expect(psnr(uncached, expected)).toBeLessThan(picture - 10);
+    },
+  );
+
+  // In f16 with operands of f16, which this device sums in f16, the numbers are poor, but nothing overflows.
+  test.runIf(device.widened)(
+    "a layer of T5-XXL's width does not overflow in f16",
+    { timeout: 300_000 },
+    async () => {
+      const source = writeWideT5(folder);
+      const expected = await runWideT5(source, { precision: 'f32', fused: true }, 'cpu');
+      const found = await runWideT5(source, { precision: 'f16', fused: false }, 'webgpu');
+      const half = await runWideT5(source, { precision: 'f16', half: true, fused: false }, 'webgpu');
+      const [error, halfError] = [found, half].map((each) => difference(each, expected).relativeL2);
+      if (process.env.TEST_VERBOSE) console.info('T5-XXL width', error, halfError);
+      expect(error).toBeLessThanOrEqual(webgpuBlock);
+      expect(halfError).toBeLessThanOrEqual(0.2);
+    },
+  );
+
+  test.each(['f32', 'f16', 'int8-blocks', 'int4'] as const)(
+    'the embedded model paints in %s what it paints on the CPU',
+    { timeout: 300_000 },
+    async (precision) => {
+      const store = await ModelStore.scan({ models: folder, cache: folder });
+      const model = { ...store.find('retouch:mini@1')!.source, cacheFolder: folder };
+      const engine = createEngine({ threads: 2, memoryLimit: 8 * 2 ** 30, log: () => {} });
+      const paint = async (device: DeviceName) => {
+        const numerics = { ...plainNumerics, device, precision };
+        const changes = { model, prompt: 'make the car blue', width: 1024, height: 1024, steps: 2, numerics };
+        for await (const event of engine.run(pipelinePlan(folder, changes), new AbortController().signal))
+          if (event.type === 'image') return (await decodeImage(event.image.bytes)).data;
+        throw new Error('the run ended without a picture');
+      };
+      const ratio = psnr(await paint('webgpu'), await paint('cpu'));
+      await engine.release();
+      if (process.env.TEST_VERBOSE) console.info('embedded', precision, ratio);
+      // On the CPU activations are rounded in blocks too.
+      expect(ratio).toBeGreaterThanOrEqual(
+        precision === 'f32' || precision === 'f16' ? picture : embeddedBlocks,
+      );
     },
   );
 

@@ -110,7 +110,8 @@ export class Model {
 
   /**
    * Only one transformer is resident. It is recompiled the first time a plan has an IP-Adapter or keeps its references;
-   * that build also serves plans without, bit-identically.
+   * that build also serves plans without, bit-identically. On a GPU without right fused attention it is recompiled the
+   * first time a plan has more tokens, too, and then serves plans with fewer.
    *
    * @param tokens of text, target and references together
    */
@@ -119,7 +120,10 @@ export class Model {
     const build = this.build(loaded);
     if (build.places.length > loaded.places.length || build.keepsReferences !== loaded.keepsReferences)
       await this.residents.drop(this.transformerLoadable(tokens, loaded));
-    return yield* this.residents.acquire(this.transformerLoadable(tokens, build));
+    const network = this.transformerLoadable(tokens, build);
+    if (!this.residents.has(network))
+      for (const smaller of this.transformerSizes(build)) await this.residents.drop(smaller);
+    return yield* this.residents.acquire(network);
   }
 
   faceDetector(source: ToolSource): Loading<FaceDetector> {
@@ -144,7 +148,22 @@ export class Model {
     return forms.find(beside) ?? forms.find((form) => this.residents.holds([form])) ?? forms.at(-1)!;
   }
 
+  /** One that is compiled for more tokens serves as well. */
   private transformerLoadable(tokens: number, build = this.build(this.residentBuild())) {
+    const own = this.transformerFor(tokens, build);
+    const all = this.transformerSizes(build);
+    const serves = all.slice(all.findIndex(({ key }) => key === own.key));
+    const resident = serves.find((network) => this.residents.has(network));
+    return resident ? { ...own, key: resident.key } : own;
+  }
+
+  /** The transformer for a standard edit's tokens and for multiples of them, which may all be the same (`mostTokens`). */
+  private transformerSizes(build: Build): Loadable<Transformer>[] {
+    const standard = this.opened.attention.transformer.tokens;
+    return [1, 2, 3, 4].map((multiple) => this.transformerFor(multiple * standard, build));
+  }
+
+  private transformerFor(tokens: number, build: Build) {
     const passes = this.plan.trueCfg > 1 ? 2 : 1;
     return transformer(this.opened, {
       tokens,
