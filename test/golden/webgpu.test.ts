@@ -1,5 +1,5 @@
 /**
- * The networks on WebGPU, computed as the engine would compute them on the device that is there: a GPU, or the software
+ * The networks on a GPU, computed as the engine would compute them on the device that is there: a GPU, or the software
  * device that `.ci/run` installs.
  */
 import fs from 'node:fs';
@@ -30,14 +30,16 @@ import { goldenFile } from './data.ts';
 import { StoredFlux } from './stored-flux.ts';
 import { blocks8, halfBlock, loop, picture, webgpuBlock } from './tolerance.ts';
 
-const required = process.env.TEST_WEBGPU === '1';
+/** WebGPU, or the device that TEST_DEVICE names. */
+const deviceName = (process.env.TEST_DEVICE ?? 'webgpu') as DeviceName;
+const required = process.env.TEST_WEBGPU === '1' || process.env.TEST_DEVICE !== undefined;
 /** Attention of the small transformer, T5 and CLIP. */
 const shapes: AttentionShape[] = [
   { headWidth: 32, tokens: 100, bias: 'none' },
   { headWidth: 16, tokens: 100, bias: 'heads' },
   { headWidth: 12, tokens: 77, bias: 'causal' },
 ];
-const device = await selfTest('webgpu', { shapes });
+const device = await selfTest(deviceName, { shapes });
 const absent = device.report.length === 0;
 
 const files = weightFiles(goldenFile(''));
@@ -45,7 +47,7 @@ const folder = fs.realpathSync(fs.mkdtempSync(path.join(os.tmpdir(), 'retouch-we
 afterAll(() => fs.rmSync(folder, { recursive: true }));
 
 const fused = shapes.every((shape) => isFused(device, shape, false));
-const setup = { device: 'webgpu', fused, tolerance: webgpuBlock } as const;
+const setup = { device: deviceName, fused, tolerance: webgpuBlock } as const;
 
 /** The embedded model's pictures in blocks, whose activations the CPU rounds and a GPU does not, as PSNR in dB. */
 const embeddedBlocks = 30;
@@ -66,12 +68,12 @@ async function linesOf(
   return lines;
 }
 
-test.runIf(required || !absent)('a WebGPU device is there and its operators are right', () => {
+test.runIf(required || !absent)(`device ${deviceName} is there and its operators are right`, () => {
   expect(device.reason).toBeUndefined();
   expect(device.ok).toBe(true);
 });
 
-describe.skipIf(absent)(`WebGPU${absent ? ` is not tested: ${device.reason}` : ''}`, () => {
+describe.skipIf(absent)(`On ${deviceName}${absent ? ` is not tested: ${device.reason}` : ''}`, () => {
   test('every activation, output and loop of the transformer is the reference', {
     timeout: 300_000,
   }, async () => {
@@ -126,7 +128,7 @@ describe.skipIf(absent)(`WebGPU${absent ? ` is not tested: ${device.reason}` : '
     beforeAll(async () => {
       const file = path.join(folder, `tiny-${precision}.safetensors`);
       // Two blocks, so that the operators that cut attention run on the device.
-      gpu = await loadTiny({ precision, fused: setup.fused, queryBlocks: 2 }, 'webgpu', file);
+      gpu = await loadTiny({ precision, fused: setup.fused, queryBlocks: 2 }, deviceName, file);
       cpu = await loadTiny({ precision, fused: true }, 'cpu', file);
     }, 300_000);
     afterAll(async () => {
@@ -209,7 +211,7 @@ describe.skipIf(absent)(`WebGPU${absent ? ` is not tested: ${device.reason}` : '
           if (event.type === 'image') return (await decodeImage(event.image.bytes)).data;
         throw new Error('the run ended without a picture');
       };
-      const [found, expected] = [await paint('webgpu'), await paint('cpu')];
+      const [found, expected] = [await paint(deviceName), await paint('cpu')];
       const [plain, uncached] = [await paint('cpu', { loras: [] }), await paint('cpu', { cache: undefined })];
       await engine.release();
       if (process.env.TEST_VERBOSE)
@@ -227,8 +229,8 @@ describe.skipIf(absent)(`WebGPU${absent ? ` is not tested: ${device.reason}` : '
     async () => {
       const source = writeWideT5(folder);
       const expected = await runWideT5(source, { precision: 'f32', fused: true }, 'cpu');
-      const found = await runWideT5(source, { precision: 'f16', fused: false }, 'webgpu');
-      const half = await runWideT5(source, { precision: 'f16', half: true, fused: false }, 'webgpu');
+      const found = await runWideT5(source, { precision: 'f16', fused: false }, deviceName);
+      const half = await runWideT5(source, { precision: 'f16', half: true, fused: false }, deviceName);
       const [error, halfError] = [found, half].map((each) => difference(each, expected).relativeL2);
       if (process.env.TEST_VERBOSE) console.info('T5-XXL width', error, halfError);
       expect(error).toBeLessThanOrEqual(webgpuBlock);
@@ -250,7 +252,7 @@ describe.skipIf(absent)(`WebGPU${absent ? ` is not tested: ${device.reason}` : '
           if (event.type === 'image') return (await decodeImage(event.image.bytes)).data;
         throw new Error('the run ended without a picture');
       };
-      const ratio = psnr(await paint('webgpu'), await paint('cpu'));
+      const ratio = psnr(await paint(deviceName), await paint('cpu'));
       await engine.release();
       if (process.env.TEST_VERBOSE) console.info('embedded', precision, ratio);
       // On the CPU activations are rounded in blocks too.
