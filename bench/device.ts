@@ -94,8 +94,13 @@ export async function device(options: Options): Promise<Row[]> {
       const tokens = tokensOf(work);
       const speed = (3 * blockOperations(synthetic.config, tokens)) / milliseconds / 1e6;
       const predicted =
-        bytesPerWeight(precision) * weightsOf(synthetic) +
-        transformerBytes(synthetic.config, all, { tokens, imagePromptTokens: 0, cachedPasses: 0 });
+        bytesPerWeight(precision, false) * weightsOf(synthetic) +
+        transformerBytes(synthetic.config, all, {
+          tokens,
+          imagePromptTokens: 0,
+          cachedPasses: 0,
+          keptReferences: 0,
+        });
       const cells = { precision, tokens, milliseconds, speed, share: share(speed) };
       const memory = { memory: watch.take(), predicted: Math.round(predicted / 2 ** 20) };
       rows.push(row({ of: 'step of 3 blocks', ...cells, parity: work === small ? parity : '', ...memory }));

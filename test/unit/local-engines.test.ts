@@ -146,8 +146,12 @@ describe('several engines', () => {
 });
 
 it('the child of a CUDA engine sees its card alone, counted among those that the server may use', () => {
-  expect(deviceEnvironment('cuda', 1, {})).toEqual({ CUDA_VISIBLE_DEVICES: '1' });
-  expect(deviceEnvironment('cuda', 1, { CUDA_VISIBLE_DEVICES: '2, 3' })).toEqual({
+  expect(deviceEnvironment('cuda', 1, {})).toEqual({
+    CUDA_VISIBLE_DEVICES: '1',
+    // f32 products are f32.
+    NVIDIA_TF32_OVERRIDE: '0',
+  });
+  expect(deviceEnvironment('cuda', 1, { CUDA_VISIBLE_DEVICES: '2, 3' })).toMatchObject({
     CUDA_VISIBLE_DEVICES: '3',
   });
   expect(deviceEnvironment('cpu', 1, { CUDA_VISIBLE_DEVICES: '2' })).toEqual({});
