@@ -55,7 +55,7 @@ export const apiErrors = {
   routeNotFound: [404, 'Nothing is served at this address.'],
   serverUnavailable: [
     503,
-    'The server is shutting down, or holds as many connections or bytes as it takes; try again.',
+    'The server is shutting down, takes no more connections or bytes, or no worker of the fleet can make the image; try again.',
   ],
   storageLimitExceeded: [403, 'The stored images of the key are as many bytes as it may have; delete some.'],
   taskCancelled: [409, 'The task was cancelled before its image was finished.'],

@@ -65,7 +65,7 @@ describe('the configuration', () => {
     ['threads', '-1'],
     ['public-url', 'edit.example.com'],
     ['alias', 'runware:106@1'],
-    ['device', 'cuda:0'],
+    ['device', 'npu:0'],
     ['body-limit', 'large'],
     ['api-keys', 'a,,b'],
   ])('refuses %s %j and says what is expected', (name, text) => {
