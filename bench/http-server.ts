@@ -36,7 +36,7 @@ const log = createLog(config.logLevel);
 const parts = await assemble({ config, log, engines });
 const server = createServer({ ...parts, config, log });
 await parts.start();
-const url = await listen(server, config);
+const { url, close: stopListening } = await listen(server, config);
 process.send!({ url });
 
 process.on('message', async (message) => {
@@ -51,7 +51,7 @@ process.on('message', async (message) => {
 
 process.on('disconnect', async () => {
   parts.service.close();
-  await server.close();
+  await stopListening();
   await parts.queue.close();
   parts.close();
   rmSync(folder, { recursive: true, force: true });
