@@ -1,10 +1,14 @@
 import { fileURLToPath } from 'node:url';
 import { beforeAll, expect, it, vi } from 'vitest';
 import type { Engine } from '../../src/engine/engine.ts';
-import { createEngine } from '../../src/engine/pipeline/kontext.ts';
+import { decodeImage } from '../../src/engine/image/image-codec.ts';
+import { imageDecoders } from '../../src/engine/networks/autoencoder.ts';
+import { openModelFiles } from '../../src/engine/networks/opened-model.ts';
+import { transformer } from '../../src/engine/networks/transformer.ts';
+import { createEngine, processBytes } from '../../src/engine/pipeline/kontext.ts';
 import type { Plan } from '../../src/engine/plan.ts';
 import { RetouchError } from '../../src/error.ts';
-import { scriptedPlan } from '../fixtures/plans.ts';
+import { pipelinePlan, scriptedPlan } from '../fixtures/plans.ts';
 import { drawScene } from '../fixtures/scene.ts';
 
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
@@ -87,4 +91,28 @@ it('an engine that was released loads again', async () => {
   await engine.release();
   expect(again.loaded.toSorted()).toEqual(networks.toSorted());
   expect(Buffer.compare(again.bytes, bytes)).toBe(0);
+});
+
+it('an image is decoded in bands where the whole does not fit beside the transformer, within one level of 255', async () => {
+  const random = pipelinePlan(folder, { width: 320, height: 320, steps: 1 });
+  const opened = await openModelFiles(random.model, random.numerics, { threads: 2, memoryLimit: 2 ** 40 });
+  const plain = { imagePromptTokens: 0, cachedPasses: 0, places: [], forms: new Map(), updateBytes: 0 };
+  const use = { ...plain, keptReferences: 0, keepsReferences: false, tokens: 0 };
+  const [whole, bands] = imageDecoders(opened, random, 'full');
+  expect(bands!.need.working).toBeLessThan(whole.need.working);
+  const limit = processBytes + transformer(opened, use).need.bytes + bands!.need.bytes + bands!.need.working;
+
+  const draw = async (memoryLimit: number) => {
+    const engine = await open(memoryLimit);
+    const { bytes, loaded } = await run(engine, random);
+    await engine.release();
+    return { loaded, pixels: (await decodeImage(bytes)).data };
+  };
+  const roomy = await draw(2 ** 40);
+  const tight = await draw(limit);
+  expect(roomy.loaded).toContain('image decoder');
+  expect(tight.loaded).toContain('image decoder in bands');
+  expect(tight.loaded).not.toContain('image decoder');
+  const differences = roomy.pixels.map((value, i) => Math.abs(value - tight.pixels[i]!));
+  expect(differences.reduce((most, value) => Math.max(most, value), 0)).toBeLessThanOrEqual(1);
 });

@@ -161,3 +161,19 @@ it('networks of these needs fit when their weights and the largest working memor
   expect(residents.holds(needs(20))).toBe(true);
   expect(residents.holds(needs(21))).toBe(false);
 });
+
+it('working memory that a network keeps counts while another runs, and once while it runs itself', async () => {
+  const a = { bytes: 30, working: 30, kept: 20 };
+  expect(residents.holds([{ need: a }, { need: { bytes: 30, working: 20 } }])).toBe(true);
+  expect(residents.holds([{ need: a }, { need: { bytes: 30, working: 21 } }])).toBe(false);
+  const load = async function* () {
+    yield { message: 'loading a', fraction: 0 };
+    return { release: async () => void log.push('release a') };
+  };
+  const work = residents.acquire({ key: 'a', need: a, load });
+  while (!(await work.next()).done);
+  await acquire('b', 30, 20);
+  expect(log).toEqual(['load b']);
+  await acquire('b', 30, 21);
+  expect(log).toEqual(['load b', 'release a']);
+});

@@ -32,7 +32,8 @@ export function encoderBytes(config: AutoencoderConfig, size: Size): number {
 export function decoderInBandsBytes(config: AutoencoderConfig, size: Size): number {
   const all = levels(config, size);
   const whole = all.map(({ input, output, pixels }, i) => ((i === 0 ? output : input) + 2 * output) * pixels);
-  const band = all.map(({ input, pixels }) => (8 * input * pixels * bandPixels) / (size.width * size.height));
+  const share = Math.min(bandPixels / (size.width * size.height), 1);
+  const band = all.map(({ input, pixels }) => 8 * input * pixels * share);
   return floatBytes * (Math.max(...whole) + Math.max(...band) + ends(config, size));
 }
 

@@ -9,8 +9,14 @@ type Progress = {
 /** Work that yields its progress and can be cancelled at every yield. */
 export type Loading<T> = AsyncGenerator<Progress, T>;
 
-/** Bytes of the weights, which stay allocated, and of the working memory of a run. */
-export type Need = { bytes: number; working: number };
+export type Need = {
+  /** Bytes of the weights, which stay allocated. */
+  bytes: number;
+  /** Bytes of the working memory of a run. */
+  working: number;
+  /** Bytes of the working memory that stay allocated after a run, in arenas; none by default. */
+  kept?: number;
+};
 
 export type Network = { release(): Promise<void> };
 

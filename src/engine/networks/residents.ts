@@ -1,7 +1,7 @@
 /** Networks that stay loaded: all of them when memory allows, otherwise the most recently used. */
 import type { RetouchError } from '../../error.ts';
 import { EngineError } from '../errors.ts';
-import type { Loadable, Loading, Network } from './loadable.ts';
+import type { Loadable, Loading, Need, Network } from './loadable.ts';
 
 type Resident = { bytes: number; value: Network };
 
@@ -44,7 +44,7 @@ export class Residents {
     await this.makeRoom(key, need.bytes + need.working);
     const value = known ? (known.value as T) : yield* network.load();
     this.loaded.delete(key);
-    this.loaded.set(key, { bytes: need.bytes, value });
+    this.loaded.set(key, { bytes: staying(need), value });
     return value;
   }
 
@@ -67,9 +67,9 @@ export class Residents {
 
   /** Whether these networks, one running at a time, fit together. */
   holds(networks: readonly Pick<Loadable<Network>, 'need'>[]): boolean {
-    const weights = networks.reduce((sum, { need }) => sum + need.bytes, 0);
-    const working = Math.max(...networks.map(({ need }) => need.working));
-    return this.allows(weights + working);
+    const all = networks.reduce((sum, { need }) => sum + staying(need), 0);
+    const working = Math.max(...networks.map(({ need: { working, kept = 0 } }) => working - kept));
+    return this.allows(all + working);
   }
 
   async release(): Promise<void> {
@@ -110,6 +110,11 @@ export class Residents {
       { needed, limit },
     );
   }
+}
+
+/** Bytes that are in use while other networks run. */
+function staying({ bytes, kept = 0 }: Need): number {
+  return bytes + kept;
 }
 
 function inUnits(bytes: number): string {

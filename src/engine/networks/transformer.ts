@@ -104,14 +104,19 @@ export function transformer(model: OpenedModel, use: TransformerUse): Loadable<T
   const sizeText = isStandard ? '' : ` for ${most} tokens`;
   // On a GPU the updates are copied to its memory.
   const copies = session.device === 'cpu' ? 0 : use.updateBytes;
+  const work = transformerBytes(config, compute, use) + copies;
+  const arena = compute.bandRows === undefined;
+  // Every segment with blocks has an arena of its own, which keeps what it grew to.
+  const blockSegments = segmentNames(config).length - 2;
+  const kept = arena && session.device === 'cpu' ? blockSegments * work : 0;
   return {
     key: networkKey(model, `transformer${formsText(forms)}${placesText}${keptText}${sizeText}`),
-    need: { bytes: weightBytes(model, source), working: transformerBytes(config, compute, use) + copies },
+    need: { bytes: weightBytes(model, source), working: Math.max(work, kept), kept },
     load: () =>
       Transformer.load(components.transformer, compute, {
         ...session,
         // With bands few allocations are large, and without an arena a step costs as much and leaves no memory behind.
-        arena: compute.bandRows === undefined,
+        arena,
         preparedFile: preparedFile(model, 'transformer'),
       }),
   };

@@ -36,9 +36,7 @@ export function groupStatistics(
     throw graphError(`groupNorm ${w.path}: ${groups} groups do not divide the channels of ${x}`);
   const rowsOf = (f: (x: Var) => Var): Var => {
     if (!op.isCut(x)) return f(x);
-    return op.joinBands(
-      of ? op.byBandsAndNeighbours(x, (rows) => [f(of(rows))])[0]! : op.byBands(x, (band) => f(band)),
-    );
+    return op.joinBands(of ? op.byBandsAndNeighbours(x, (rows) => [f(of(rows))])[0]! : op.byBands(x, f));
   };
   const means = rowsOf((x) => op.reduce('ReduceMean', x, 3));
   const mean = perChannel(meanOfGroups(means, groups), channels);
