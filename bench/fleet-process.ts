@@ -7,6 +7,7 @@ import { startServer } from '../src/server/start.ts';
 const engine = { childModule: new URL('./fleet-child.ts', import.meta.url), log: () => {} };
 const config = loadConfig({ env: process.env });
 process.on('disconnect', () => process.exit());
+process.on('message', () => process.send!(process.cpuUsage()));
 if (process.argv[2] === 'worker') {
   await work(config, engine);
   process.send!({});

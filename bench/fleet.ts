@@ -1,6 +1,7 @@
 /**
- * Throughput of 1 to 32 engines that take 50 ms for an image, on the server's own machine and behind Redis, and how much
- * later an image is known that goes through Redis. Needs redis-server or valkey-server.
+ * Throughput of 1 to 32 engines that take 50 ms for an image, on the server's own machine and behind Redis; the processor
+ * time of the server and of the worker for each image, which does not depend on what else the machine does; and by how
+ * much one image alone takes longer than its 50 ms. Needs redis-server or valkey-server.
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
@@ -20,7 +21,12 @@ const seconds = 4;
 /** Images whose latency is measured one after the other. */
 const single = 200;
 
-type Running = { url: string; stop(): Promise<void> };
+type Running = {
+  url: string;
+  /** Milliseconds of processor time that the server, and the worker where there is one, have used. */
+  computed(): Promise<number[]>;
+  stop(): Promise<void>;
+};
 
 export async function fleet({ runs }: Options): Promise<Row[]> {
   const folder = mkdtempSync(join(tmpdir(), 'retouch-bench-fleet-'));
@@ -34,15 +40,23 @@ export async function fleet({ runs }: Options): Promise<Row[]> {
       for (const engines of counts) {
         const server = await start(engines, url);
         const latency = engines === 1 ? await latencies(server.url) : undefined;
-        let best = 0;
-        for (let run = 0; run < Math.min(runs, 3); run++)
-          best = Math.max(best, await throughput(server.url, engines));
+        const before = await server.computed();
+        let [best, images] = [0, 0];
+        for (let run = 0; run < Math.min(runs, 3); run++) {
+          const found = await throughput(server.url, engines);
+          images += found.images;
+          best = Math.max(best, found.perSecond);
+        }
+        const after = await server.computed();
+        const [front, worker] = after.map((time, index) => (time - before[index]!) / images);
         await server.stop();
         rows.push({
           engines: where,
           count: engines,
           'images/s': round(best, 1),
           'of linear': round((best * duration) / 1000 / engines, 3),
+          'server (ms/image)': round(front!, 2),
+          'worker (ms/image)': worker === undefined ? '' : round(worker, 2),
           'one alone p50 (ms)': latency ? round(latency.p50, 1) : '',
           'p99 (ms)': latency ? round(latency.p99, 1) : '',
         });
@@ -85,6 +99,14 @@ async function start(engines: number, redis: string | undefined): Promise<Runnin
   });
   // Every engine has a process, and the code of the server is warm.
   for (let i = 0; i < 3; i++) await make(url, Math.max(40, 3 * engines));
+  const computed = () =>
+    Promise.all(
+      children.toReversed().map(async (child) => {
+        child.send('computed');
+        const [{ user, system }] = await once(child, 'message');
+        return (user + system) / 1000;
+      }),
+    );
   const stop = async () => {
     for (const child of children.reverse()) {
       child.kill('SIGKILL');
@@ -92,14 +114,14 @@ async function start(engines: number, redis: string | undefined): Promise<Runnin
     }
     rmSync(folder, { recursive: true, force: true });
   };
-  return { url, stop };
+  return { url, computed, stop };
 }
 
-async function throughput(url: string, engines: number): Promise<number> {
+async function throughput(url: string, engines: number): Promise<{ images: number; perSecond: number }> {
   const images = Math.ceil((seconds * 1000 * engines) / duration / 20) * 20;
   const begun = performance.now();
   await make(url, images);
-  return (1000 * images) / (performance.now() - begun);
+  return { images, perSecond: (1000 * images) / (performance.now() - begun) };
 }
 
 /** Resolves when all images are settled. */

@@ -230,9 +230,8 @@ export class FleetEngines implements EnginePool {
     const { transfers, connection, id: front } = this.#options;
     const { redis, keys } = connection;
     try {
-      await transfers.put(planName(id), plan);
-      // The cancellation of an earlier, abandoned attempt at this image.
-      await redis.del(keys.cancelled(id));
+      // `cancelled` is of an earlier, abandoned attempt at this image.
+      await Promise.all([transfers.put(planName(id), plan), redis.del(keys.cancelled(id))]);
       await this.#queues.add(queue, { id, data: { front } });
       await this.#registry.announceQueue({ name: queue, needs: [...needs] });
       dispatch.sent = true;
@@ -310,11 +309,11 @@ export class FleetEngines implements EnginePool {
     const { token } = found.completion;
     const name = resultName({ id, token });
     const bytes = await transfers.get(name);
-    await this.#queues.remove(queue, id);
-    await transfers.delete(planName(id), name);
     dispatch.done = true;
     if (bytes) channel.push(deserialize(bytes) as EngineEvent);
     channel.end(bytes ? {} : { error: lostResult(id) });
+    // The consumer does not wait for the removal; what a failure leaves in Redis expires.
+    await Promise.all([this.#queues.remove(queue, id), transfers.delete(planName(id), name)]);
   }
 
   /** In the background: whoever cancels does not wait for the network. */

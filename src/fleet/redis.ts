@@ -56,7 +56,7 @@ export function duplicateRedis(redis: Redis): Redis {
 
 function optionsOf(address: RedisAddress): RedisOptions {
   const { username, password, db, tls } = address;
-  const secure = tls ? { tls: 'host' in address ? { servername: address.host } : {} } : {};
+  const secure = tls ? { tls: {} } : {};
   return {
     ...(username === undefined ? {} : { username }),
     ...(password === undefined ? {} : { password }),

@@ -226,7 +226,8 @@ export class FleetWorker {
       renewing = false;
     }, lease / 3);
     try {
-      await this.#answer(job, { type: 'start' });
+      // Not awaited: one connection keeps the order of what it sends.
+      this.#answer(job, { type: 'start' }).catch(() => {});
       const image = await this.#make(job, stop.signal);
       await transfers.put(resultName(job), serialize(image));
       await job.complete();

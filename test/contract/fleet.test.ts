@@ -134,9 +134,11 @@ describe.skipIf(!hasRedis)('a fleet', () => {
     await expect(collect(front.run(scriptedPlan('error')))).rejects.toMatchObject({ code: 'modelTooLarge' });
     const { openFleet } = await import('../../src/fleet/open.ts');
     const { connection } = await openFleet({ redis: redis.url, redisPrefix: prefix, transferLimit: 1 });
-    const keys = await connection.redis.keys(`${prefix}:*`);
+    await vi.waitFor(async () => {
+      const keys = await connection.redis.keys(`${prefix}:*`);
+      expect(keys.filter((key) => /:transfer:/.test(key))).toEqual([]);
+      expect(keys.filter((key) => /:bull:.+:[0-9a-f-]{36}$/.test(key))).toEqual([]);
+    });
     connection.redis.disconnect();
-    expect(keys.filter((key) => /:transfer:/.test(key))).toEqual([]);
-    expect(keys.filter((key) => /:bull:.+:[0-9a-f-]{36}$/.test(key))).toEqual([]);
   });
 });
