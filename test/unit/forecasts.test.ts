@@ -161,6 +161,21 @@ describe('the progress of an image of three hours', () => {
       expect(seen.filter((each) => each === value).length, `${value} %`).toBeLessThanOrEqual(4);
   });
 
+  it('goes on with the steps after a transformer that is loaded when the prompt is encoded', () => {
+    const { progress, pass } = setup();
+    progress.note(loaded);
+    pass(30);
+    progress.note(encoded);
+    const loading = { stage: 'load', message: 'loading transformer', fraction: 0.25 } as const;
+    progress.note({ type: 'stage-progress', ...loading });
+    pass(20);
+    expect(progress.state).toMatchObject({ phase: 'load', left: 28 * 386 + 60 });
+    progress.note(stepEnd(0, 386));
+    expect(progress.state).toMatchObject({ phase: 'denoise', step: 1, left: 27 * 386 + 60 });
+    progress.note(stepEnd(27, 386));
+    expect(progress.state).toMatchObject({ phase: 'decode', left: 60 });
+  });
+
   it('takes the blocks that are computed for more than the clock', () => {
     const { progress, pass } = setup();
     progress.note(loaded);

@@ -35,6 +35,7 @@ export class ImageProgress {
   #phase: StageName = 'load';
   #message: string | undefined;
   #fraction = 0;
+  #isEncoded = false;
   #step = 0;
   /** Milliseconds of the last steps. */
   #recent: readonly number[] = [];
@@ -67,6 +68,7 @@ export class ImageProgress {
         this.#enter('encode');
         break;
       case 'encode-end':
+        this.#isEncoded = true;
         this.#enter('denoise');
         break;
       case 'step-end':
@@ -76,7 +78,8 @@ export class ImageProgress {
         this.#fraction = 0;
         this.#message = undefined;
         this.#partBegun = this.#now();
-        if (this.#step === event.steps) this.#enter('decode');
+        // Where memory is scarce the transformer was loaded after encoding.
+        this.#enter(this.#step === event.steps ? 'decode' : 'denoise');
         break;
       default:
     }
@@ -113,6 +116,7 @@ export class ImageProgress {
   }
 
   #enter(phase: StageName): void {
+    if (phase === this.#phase) return;
     this.#phase = phase;
     this.#phaseBegun = this.#now();
     this.#partBegun = this.#phaseBegun;
@@ -134,7 +138,7 @@ export class ImageProgress {
     const steps = this.#steps - this.#step;
     switch (this.#phase) {
       case 'load':
-        return encode + steps * step + decode;
+        return (this.#isEncoded ? 0 : encode) + steps * step + decode;
       case 'encode':
         return this.#rest(encode, now) + steps * step + decode;
       case 'denoise':
