@@ -111,16 +111,24 @@ describe.each(Object.entries(implementations))('the %s engines', (_, { open, ski
     const pool = await start(3);
     expect(pool.capacity).toBe(3);
     expect(pool.engines).toHaveLength(3);
+    // They wait until all three run, however long a machine takes to start them.
+    const all = Promise.withResolvers<void>();
+    const stop = new AbortController();
     let running = 0;
-    let most = 0;
     const run = async (seed: bigint) => {
-      for await (const event of pool.run(scriptedPlan('slow slow slow', { seed }))) {
-        if (event.type === 'load-end') most = Math.max(most, ++running);
-        if (event.type === 'image') running--;
-      }
+      for await (const event of pool.run(scriptedPlan('slow '.repeat(300).trim(), { seed }), stop.signal))
+        if (event.type === 'load-end' && ++running === 3) all.resolve();
     };
-    await Promise.all([1n, 2n, 3n].map(run));
-    expect([most, running]).toEqual([3, 0]);
+    const runs = [1n, 2n, 3n].map(run);
+    await all.promise;
+    stop.abort();
+    for (const each of runs) await expect(each).rejects.toMatchObject({ code: 'engineAborted' });
+    const ends = await Promise.all(
+      [1n, 2n, 3n].map(
+        async (seed) => (await collect(pool.run(scriptedPlan('step', { seed })))).at(-1)!.type,
+      ),
+    );
+    expect(ends).toEqual(['image', 'image', 'image']);
   });
 
   it.skipIf(skip)('throw what the engine threw, with its code and details, and go on', async () => {

@@ -147,6 +147,7 @@ const cases: Record<string, Case | Record<string, Case>> = {
   takeBlock: (g) =>
     op.takeBlock(rows(g, 5, 'x', t), op.constant.i64(g, [0, 2]), op.constant.i64(g, [4, 5]), [n, 3]),
   takeRows: (g) => op.takeRows(rows(g, 3, 'x', t), op.constant.i64(g, [4]), n),
+  rowsFrom: (g) => op.rowsFrom(rows(g, 3, 'x', t), op.constant.i64(g, [2]), n),
   tanh: one(op.tanh),
   transpose: (g) => op.transpose(image(g, 2), [2, 0, 3, 1]),
   unsqueeze: (g) => [op.unsqueeze(rows(g, 3), 0), op.unsqueeze(rows(g, 3, 'y'), 2)],
