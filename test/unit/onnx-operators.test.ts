@@ -6,12 +6,13 @@ import * as op from '../../src/engine/onnx/operators/index.ts';
 import { Session } from '../../src/engine/onnx/session.ts';
 import { type Tensor, tensor } from '../../src/engine/onnx/tensor.ts';
 
-const sizes: Record<string, number> = { h: 3, w: 5, n: 4, t: 6 };
+const sizes: Record<string, number> = { h: 3, w: 5, n: 4, t: 6, bands: 2, rows: 3 };
 const [h, w, n, t] = ['h', 'w', 'n', 't'].map(symbol) as [Dim, Dim, Dim, Dim];
 
 const image = (g: Graph, channels: number, k = 1) =>
   g.input('x', 'f32', [1, channels, scaleDim(h, k), scaleDim(w, k)]);
 const rows = (g: Graph, width: number, name = 'x', length = n) => g.input(name, 'f32', [length, width]);
+const bands = (g: Graph) => g.input('x', 'f32', [symbol('bands'), 2, symbol('rows'), w]);
 const vector = (g: Graph, length: number) => op.constant.f32(g, new Float32Array(length).fill(1), [length]);
 const kernel = (g: Graph, ...shape: [number, number, number, number]) =>
   op.constant.f32(g, new Float32Array(shape.reduce((a, b) => a * b)).fill(0.1), shape);
@@ -40,6 +41,10 @@ const cases: Record<string, Case | Record<string, Case>> = {
     'of rows': (g) => op.concat(op.blocksOf(rows(g, 3), 0, 3).toReversed(), 0),
     'of one block': (g) => op.blocksOf(rows(g, 3), 0, 1),
   },
+  byBands: (g) => op.byBands(bands(g), (band) => op.reduce('ReduceSum', band, 1)),
+  byBandsAndNeighbours: (g) =>
+    op.byBandsAndNeighbours(bands(g), (rows, inside) => [op.mul(rows, inside), op.sliceAxis(rows, 2, 1, -1)]),
+  byRows: (g) => op.byRows(3, [rows(g, 3), rows(g, 2, 'y')], ([a, b]) => [op.concat([a!, b!], 1)]),
   cast: {
     'to f16 and back': (g) => op.cast(op.cast(image(g, 2), 'f16'), 'f32'),
     'to i64': (g) => op.cast(image(g, 2), 'i64'),
@@ -49,6 +54,8 @@ const cases: Record<string, Case | Record<string, Case>> = {
     'of unknown lengths': (g) => op.concat([rows(g, 3), rows(g, 3, 'y', t), rows(g, 3, 'z', 2)], 0),
     'of columns': (g) => op.concat([rows(g, 3), rows(g, 2, 'y')], 1),
   },
+  cutImage: (g) => op.cutImage(image(g, 2, 2), op.constant.i64(g, [3])),
+  joinBands: (g) => op.joinBands(bands(g)),
   conv2d: {
     'that keeps the size': (g) =>
       op.conv2d(image(g, 2), kernel(g, 4, 2, 3, 3), vector(g, 4), { pads: [1, 1, 1, 1] }),
@@ -134,8 +141,10 @@ const cases: Record<string, Case | Record<string, Case>> = {
     const [cos, sin] = ['cos', 'sin'].map((name) => g.input(name, 'f32', [n, 2]));
     return op.rotaryEmbedding(g.input('x', 'f32', [1, n, 8]), cos!, sin!, 2);
   },
+  rowsFrom: (g) => op.rowsFrom(rows(g, 3, 'x', t), op.constant.i64(g, [2]), n),
   sigmoid: one(op.sigmoid),
   silu: one(op.silu),
+  sliceAxis: (g) => [op.sliceAxis(image(g, 2), 2, 1, -1), op.sliceAxis(rows(g, 4, 'y'), 1, 1, 3)],
   softmax: {
     'of the last axis': (g) => op.softmax(image(g, 2)),
     'of another': (g) => op.softmax(image(g, 2), 1),
@@ -143,11 +152,11 @@ const cases: Record<string, Case | Record<string, Case>> = {
   split: (g) => op.split(rows(g, 6), [1, 2, 3], 1),
   splitRows: (g) => op.splitRows(rows(g, 3, 'x', addDims(n, t)), rows(g, 2, 'y', t)),
   sqrt: one(op.sqrt),
+  squeeze: (g) => op.squeeze(g.input('x', 'f32', [1, n, 3]), 0),
   sub: pair(op.sub),
   takeBlock: (g) =>
     op.takeBlock(rows(g, 5, 'x', t), op.constant.i64(g, [0, 2]), op.constant.i64(g, [4, 5]), [n, 3]),
   takeRows: (g) => op.takeRows(rows(g, 3, 'x', t), op.constant.i64(g, [4]), n),
-  rowsFrom: (g) => op.rowsFrom(rows(g, 3, 'x', t), op.constant.i64(g, [2]), n),
   tanh: one(op.tanh),
   transpose: (g) => op.transpose(image(g, 2), [2, 0, 3, 1]),
   unsqueeze: (g) => [op.unsqueeze(rows(g, 3), 0), op.unsqueeze(rows(g, 3, 'y'), 2)],
@@ -155,7 +164,7 @@ const cases: Record<string, Case | Record<string, Case>> = {
 };
 
 test('every operator has a case', () => {
-  const helpers = ['blockSize', 'broadcast', 'constant'];
+  const helpers = ['blockSize', 'broadcast', 'constant', 'isCut'];
   expect(Object.keys(cases).sort()).toEqual(
     Object.keys(op)
       .filter((name) => !helpers.includes(name))
