@@ -76,6 +76,7 @@ export class FleetEngines implements EnginePool {
   readonly #workers: KnownWorkers;
   readonly #growth: (() => void)[] = [];
   #connections: Redis[] = [];
+  #subscriber: Redis | undefined;
   #timer: NodeJS.Timeout | undefined;
   #soon: NodeJS.Timeout | undefined;
   #looking = false;
@@ -163,7 +164,7 @@ export class FleetEngines implements EnginePool {
     for (const { channel } of this.#open.values()) channel.abandon(closed());
     const { connection, id } = this.#options;
     if (connection.redis.status === 'ready') await this.#registry.forgetFront(id).catch(() => {});
-    await this.#queues.close().catch(() => {});
+    if (connection.redis.status === 'ready') await this.#queues.close().catch(() => {});
     for (const redis of [...this.#connections, connection.redis]) redis.disconnect();
   }
 
@@ -181,6 +182,7 @@ export class FleetEngines implements EnginePool {
       void this.#look();
     });
     subscriber.on('message', () => this.#lookSoon());
+    this.#subscriber = subscriber;
     await subscriber.subscribe(keys.changes);
     const stream = keys.answers(id);
     void readAnswers({ blocking, stream, signal: this.#closing.signal }, (answer) => this.#hear(answer));
@@ -208,6 +210,8 @@ export class FleetEngines implements EnginePool {
       const { id, name, version } = this.#options;
       await this.#registry.announceFront({ id, name, version });
       await this.#lookAtWorkers();
+      // A connection that only listens does not notice that its network is gone.
+      void this.#subscriber?.ping().catch(() => {});
       const sent = [...this.#open.values()].filter((dispatch) => dispatch.sent);
       await Promise.all(sent.map((dispatch) => this.#check(dispatch)));
     } catch (error) {

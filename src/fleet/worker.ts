@@ -5,6 +5,7 @@
 
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
+import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
 import { serialize } from 'node:v8';
 import type { EnginePool } from '../engine/engine.ts';
 import type { EngineErrorCode } from '../engine/errors.ts';
@@ -39,6 +40,8 @@ type Running = { job: HeldJob; stop: AbortController; done: Promise<void> };
 const lookInterval = 1000;
 /** Milliseconds between two announcements while nothing changes. */
 const announceInterval = 4000;
+/** Milliseconds that a stopping worker has for telling Redis. */
+const tellTime = 3000;
 /** Milliseconds after a change in which further ones are announced with it. */
 const announcePause = 300;
 /** Images in a row for the models that are loaded, after which the queue that waits the longest has its turn. */
@@ -88,7 +91,11 @@ export class FleetWorker {
     await this.#look();
     this.#timers = [
       setInterval(() => void this.#look().catch(() => {}), lookInterval),
-      setInterval(() => void this.#announce().catch(() => {}), announceInterval),
+      setInterval(() => {
+        void this.#announce().catch(() => {});
+        // A connection that only listens does not notice that its network is gone.
+        void subscriber.ping().catch(() => {});
+      }, announceInterval),
     ];
   }
 
@@ -102,19 +109,36 @@ export class FleetWorker {
    */
   async drain(grace: number): Promise<void> {
     this.#draining = true;
-    await this.#announce().catch(() => {});
-    await this.#registry.tellChange().catch(() => {});
-    const jobs = [...this.#running.values()];
-    const timer = setTimeout(() => {
-      for (const { stop } of jobs) stop.abort(handedBack);
-    }, grace);
-    await Promise.all(jobs.map(({ done }) => done));
-    clearTimeout(timer);
+    const time = new AbortController();
+    // While Redis is away nothing can be told: the jobs end by their leases.
+    await Promise.race([this.#end(grace), sleep(grace + tellTime, undefined, { signal: time.signal })]);
+    time.abort();
     for (const each of this.#timers) clearInterval(each);
     clearTimeout(this.#soon);
+    this.#subscriber?.disconnect();
+  }
+
+  async #end(grace: number): Promise<void> {
+    const { connection } = this.#options;
+    let isOver = false;
+    const handBack = () => {
+      isOver = true;
+      for (const { stop } of this.#running.values()) stop.abort(handedBack);
+    };
+    const timer = setTimeout(handBack, grace);
+    if (connection.redis.status === 'ready') {
+      await this.#announce().catch(() => {});
+      await this.#registry.tellChange().catch(() => {});
+    }
+    // A job may still be on its way from Redis when the drain begins.
+    while (this.#filling || this.#running.size > 0) {
+      if (isOver) handBack();
+      await Promise.all([...this.#running.values()].map(({ done }) => done));
+      await turn();
+    }
+    clearTimeout(timer);
     await this.#registry.forgetWorker(this.id).catch(() => {});
     await Promise.all([...this.#sources.values()].map((source) => source.close().catch(() => {})));
-    this.#subscriber?.disconnect();
   }
 
   async #announce(): Promise<void> {
@@ -233,7 +257,7 @@ export class FleetWorker {
       await job.complete();
       await this.#answer(job, { type: 'end' });
     } catch (error) {
-      await this.#end(job, stop.signal, error).catch((reason) =>
+      await this.#endJob(job, stop.signal, error).catch((reason) =>
         log.warn('The end of a job could not be told to its server.', { job: job.id, error: reason }),
       );
     } finally {
@@ -268,7 +292,7 @@ export class FleetWorker {
     return image!;
   }
 
-  async #end(job: HeldJob, signal: AbortSignal, error: unknown): Promise<void> {
+  async #endJob(job: HeldJob, signal: AbortSignal, error: unknown): Promise<void> {
     const { log } = this.#options;
     if (signal.reason === leaseLost) {
       log.warn('Redis was away for longer than a lease: the image is another worker’s now.', { job: job.id });

@@ -1,9 +1,11 @@
 /** A server and its workers as processes, and what happens when one of them or Redis ends or cannot be reached. */
 
+import { execFile } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { editTask, ServerProcess, type Task } from '../e2e/server-process.ts';
 import { hasRedis, RedisProcess } from '../fixtures/redis-process.ts';
@@ -258,6 +260,44 @@ describe.skipIf(!hasRedis)('a server with workers', () => {
     await redis.start();
     for (const task of tasks)
       await vi.waitFor(async () => expect(await resultOf(front, task)).toEqual([task.seed]), poll);
+  });
+
+  it('and a worker end at a signal while Redis is away', async () => {
+    await startRedis();
+    const [front, worker] = await Promise.all([
+      startFront({ RETOUCH_SHUTDOWN_TIMEOUT: '1' }),
+      startWorker('a', { RETOUCH_SHUTDOWN_TIMEOUT: '1' }),
+    ]);
+    await front.post([asyncTask(endless)]);
+    await vi.waitFor(async () => expect(await busyEngines(front)).toEqual(['a/cpu:0']), poll);
+    await redis.kill();
+    const codes = await Promise.all([front.stop().then(({ code }) => code), worker.stop()]);
+    expect(codes).toEqual([0, 0]);
+  });
+
+  it('is listed by retouch workers, with its engines and what they hold', async () => {
+    await startRedis();
+    const [front] = await Promise.all([startFront(), startWorker('a', { RETOUCH_ENGINES: '2' })]);
+    await front.edit({ positivePrompt: 'step' });
+    const program = fileURLToPath(new URL('../../bin/retouch.js', import.meta.url));
+    const list = async (...words: string[]) => {
+      const { stdout } = await promisify(execFile)(process.execPath, [
+        program,
+        'workers',
+        '--redis',
+        redis.url,
+        ...words,
+      ]);
+      return stdout;
+    };
+    await vi.waitFor(
+      async () =>
+        expect(await list()).toMatch(/^a +\d\S+ +cpu:0 +(idle|ready) +0 +retouch:mini@1 +retouch:mini@1 /m),
+      poll,
+    );
+    expect(JSON.parse(await list('--json'))).toMatchObject([
+      { name: 'a', draining: false, engines: [{ name: 'cpu:0' }, { name: 'cpu:1' }] },
+    ]);
   });
 
   it('needs the password of Redis, and shows it nowhere', async () => {
