@@ -5,7 +5,7 @@ import type { Compute } from '../weights/weights.ts';
 
 /**
  * softmax(q·kᵀ·scale + bias)·v for every head: q [S, H·D], k and v [T, H·D], with fused kernels also as batches of one,
- * bias [1, H, S, T] or [1, 1, S, T]; gives [S, H·D].
+ * bias [1, H, S, T] or [1, 1, S, T]; gives [S, H·D]. Plain operators compute in f32: only fused kernels were examined in f16.
  */
 export function attention(
   q: Var,
@@ -18,16 +18,11 @@ export function attention(
 ): Var {
   const width = q.dim(-1) as number;
   const factor = scale ?? 1 / Math.sqrt(width / heads);
+  if (!compute.fused)
+    return plain([q, k, v], { heads, scale: factor, blocks: compute.queryBlocks ?? 1 }, bias);
   const half = compute.precision === 'f16' && compute.half ? 'f16' : 'f32';
   const [a, b, c] = [q, k, v].map((x) => op.cast(x, half)) as [Var, Var, Var];
-  const out = compute.fused
-    ? fused(a, b, c, heads, factor, bias && op.cast(bias, half))
-    : plain(
-        [a, b, c],
-        { heads, scale: factor, blocks: compute.queryBlocks ?? 1 },
-        bias && op.cast(bias, half),
-      );
-  return op.cast(out, 'f32');
+  return op.cast(fused(a, b, c, heads, factor, bias && op.cast(bias, half)), 'f32');
 }
 
 function fused(q: Var, k: Var, v: Var, heads: number, scale: number, bias?: Var): Var {

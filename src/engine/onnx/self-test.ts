@@ -17,7 +17,7 @@ export type SelfTest = {
   device: DeviceName;
   /** Whether the plain operators are right, without which the device is not used. */
   ok: boolean;
-  /** Whether the fused attention and rotary embedding are right; otherwise plain operators replace them. */
+  /** Whether products of f16 operands are summed in f32. */
   half: boolean;
   /** Whether weights in f16 can be widened to f32 in the product. */
   widened: boolean;
