@@ -68,5 +68,7 @@ describe('attention in blocks of queries', () => {
     }
     expect(queryBlocks({ heads: 8, tokens: 152 })).toBe(1);
     expect(queryBlocks({ heads: 24, tokens: 8704 })).toBe(55);
+    // A sixty-fourth of 4 GiB.
+    expect(queryBlocks({ heads: 24, tokens: 8704 }, 4 * 2 ** 30)).toBe(109);
   });
 });

@@ -8,7 +8,8 @@ import { imageTokens, standardTokens, textTokens } from './token-counts.ts';
 
 export type NetworkName = 'transformer' | 't5' | 'clip' | 'encoder' | 'decoder';
 
-export type NetworkAttention = AttentionShape & { heads: number };
+/** `memory`: bytes that may be used, which bound the scores of a block of queries. */
+export type NetworkAttention = AttentionShape & { heads: number; memory?: number };
 
 type Always = 'transformer' | 't5' | 'clip';
 
@@ -17,11 +18,12 @@ export type AttentionShapes = Record<Always, NetworkAttention> &
   Partial<Record<NetworkName, NetworkAttention>>;
 
 /** At the sizes of an edit of one megapixel with one reference. */
-export function attentionShapes(components: Components): AttentionShapes {
+export function attentionShapes(components: Components, memory?: number): AttentionShapes {
   const { transformer, t5, clip, autoencoder } = components;
   const shape = (heads: number, width: number, tokens: number, bias: AttentionShape['bias']) => ({
     ...{ heads, headWidth: width / heads },
     ...{ tokens, bias },
+    ...(memory === undefined ? {} : { memory }),
   });
   const { config, source } = autoencoder;
   const positions = 4 * imageTokens(components, { width: 1024, height: 1024 });
@@ -56,5 +58,5 @@ export function attentionCompute(
 ): Pick<Compute, 'fused' | 'queryBlocks'> {
   if (!shape) return { fused: false };
   if (isFused(test, shape, precision === 'f16' && half)) return { fused: true };
-  return { fused: false, queryBlocks: queryBlocks(shape) };
+  return { fused: false, queryBlocks: queryBlocks(shape, shape.memory) };
 }

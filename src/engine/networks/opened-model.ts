@@ -42,7 +42,7 @@ export async function openModelFiles(
 ): Promise<OpenedModel> {
   const { device } = choice;
   const components = await openComponents(source);
-  const attention = attentionShapes(components);
+  const attention = attentionShapes(components, memoryLimit);
   const test = await examineDevice(device, { threads, shapes: Object.values(attention) });
   const isChosen = device !== 'cpu' && choice.precision === 'auto';
   const folder = source.cacheFolder;

@@ -34,14 +34,20 @@ function batch(x: Var): Var {
   return x.rank === 3 ? x : op.unsqueeze(x, 0);
 }
 
-/** Bytes that one block's scores may take, and as many again their softmax. */
+/** Bytes that one block's scores may take, and as many again their softmax; and the part of the memory that they may take. */
 const largestScores = 128 * 2 ** 20;
+const shareOfMemory = 1 / 64;
 
-/** Into how many blocks queries are cut so that the scores of one, f32 [H, S/blocks, S], stay below `limit` bytes. */
+/**
+ * Into how many blocks queries are cut so that the scores of one, f32 [H, S/blocks, S], stay small.
+ *
+ * @param memory bytes that may be used
+ */
 export function queryBlocks(
   { heads, tokens }: { heads: number; tokens: number },
-  limit = largestScores,
+  memory = Number.POSITIVE_INFINITY,
 ): number {
+  const limit = Math.min(largestScores, memory * shareOfMemory);
   const rows = Math.max(1, Math.floor(limit / (4 * heads * tokens)));
   return Math.ceil(tokens / rows);
 }
