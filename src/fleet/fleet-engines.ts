@@ -67,6 +67,7 @@ const passing: readonly string[] = ['engineAborted', 'engineClosed', 'transferLo
   | FleetErrorCode
 )[];
 const maxResends = 5;
+
 export class FleetEngines implements EnginePool {
   readonly #options: FleetEnginesOptions;
   readonly #registry: Registry;
@@ -169,15 +170,18 @@ export class FleetEngines implements EnginePool {
   }
 
   async #start(): Promise<void> {
-    const { connection, id } = this.#options;
+    const { connection, id, where, log } = this.#options;
     const { redis, keys } = connection;
     const [blocking, subscriber] = [duplicateRedis(redis), duplicateRedis(redis)];
     this.#connections = [blocking, subscriber];
     redis.on('close', () => {
-      this.#awaySince ??= new Date();
+      if (this.#awaySince || this.#closing.signal.aborted) return;
+      this.#awaySince = new Date();
+      log.warn(`Redis at ${where} cannot be reached; images for workers wait.`);
     });
     redis.on('ready', () => {
       this.#awaySince = undefined;
+      log.info(`Redis at ${where} is back.`);
       for (const listener of this.#growth) listener();
       void this.#look();
     });
@@ -213,6 +217,8 @@ export class FleetEngines implements EnginePool {
       // A connection that only listens does not notice that its network is gone.
       void this.#subscriber?.ping().catch(() => {});
       const sent = [...this.#open.values()].filter((dispatch) => dispatch.sent);
+      const queues = new Map(sent.map(({ queue: name, needs }) => [name, { name, needs: [...needs] }]));
+      await Promise.all([...queues.values()].map((queue) => this.#registry.announceQueue(queue)));
       await Promise.all(sent.map((dispatch) => this.#check(dispatch)));
     } catch (error) {
       if (!this.#closing.signal.aborted)

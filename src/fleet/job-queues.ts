@@ -38,7 +38,12 @@ export function queueName(version: string, needs: readonly Need[]): string {
   return `${version}-${hash}`;
 }
 
-/** The end of a job of a front. */
+/** Of the name of a queue. */
+export function versionOf(name: string): string {
+  return name.slice(0, name.lastIndexOf('-'));
+}
+
+/** The front's end of the queues. */
 export class JobQueues {
   readonly #connection: FleetConnection;
   readonly #queues = new Map<string, Queue<JobData, Completion>>();
@@ -107,7 +112,7 @@ export type HeldJob = {
   putBack(): Promise<void>;
 };
 
-/** The end of a queue of a worker. */
+/** A worker's end of one queue. */
 export class JobSource {
   readonly name: string;
   readonly needs: readonly Need[];

@@ -32,8 +32,8 @@ export type QueueEntry = { name: string; needs: Need[] };
 
 /** Seconds that an entry lives without being renewed. */
 const lifetime = 15;
-/** Seconds that a queue lives after its last job. */
-const queueLifetime = 86_400;
+/** Seconds that a queue lives without being renewed: servers do that while they have images in it. */
+const queueLifetime = 600;
 
 export class Registry {
   readonly #connection: FleetConnection;

@@ -15,7 +15,7 @@ import type { Log } from '../log.ts';
 import { sendAnswer } from './answers.ts';
 import type { Catalog } from './catalog.ts';
 import { FleetError } from './errors.ts';
-import { type FleetConnection, type HeldJob, JobSource } from './job-queues.ts';
+import { type FleetConnection, type HeldJob, JobSource, versionOf } from './job-queues.ts';
 import { unpackPlan } from './portable-plan.ts';
 import { duplicateRedis, type Redis } from './redis.ts';
 import { type QueueEntry, Registry, type WorkerEntry } from './registry.ts';
@@ -34,7 +34,7 @@ export type FleetWorkerOptions = {
   lease?: number | undefined;
 };
 
-type Running = { job: HeldJob; stop: AbortController; done: Promise<void> };
+type Running = { job: HeldJob; source: JobSource; stop: AbortController; done: Promise<void> };
 
 /** Milliseconds between two looks for new queues and jobs: messages come sooner, this is for those that were lost. */
 const lookInterval = 1000;
@@ -97,11 +97,6 @@ export class FleetWorker {
         void subscriber.ping().catch(() => {});
       }, announceInterval),
     ];
-  }
-
-  /** Jobs that this worker holds. */
-  get held(): number {
-    return this.#running.size;
   }
 
   /**
@@ -174,14 +169,15 @@ export class FleetWorker {
     const { version, catalog, connection, lease } = this.#options;
     const queues = await this.#registry.queues();
     const canServe = ({ name, needs }: QueueEntry) =>
-      name.startsWith(`${version}-`) && needs.every((need) => catalog.has(need));
+      versionOf(name) === version && needs.every((need) => catalog.has(need));
     const served = queues.filter(canServe);
     for (const entry of served) {
       if (!this.#sources.has(entry.name))
         this.#sources.set(entry.name, new JobSource(entry, connection, lease));
     }
     for (const [name, source] of this.#sources) {
-      if (served.some((entry) => entry.name === name)) continue;
+      const isHeld = [...this.#running.values()].some((running) => running.source === source);
+      if (isHeld || served.some((entry) => entry.name === name)) continue;
       this.#sources.delete(name);
       void source.close().catch(() => {});
     }
@@ -196,7 +192,7 @@ export class FleetWorker {
     try {
       while (this.#again) {
         this.#again = false;
-        while (!this.#draining && this.#running.size < this.#options.engines.capacity) {
+        while (!this.#draining && this.#running.size < this.#usable) {
           if (!(await this.#takeOne())) break;
         }
       }
@@ -207,6 +203,12 @@ export class FleetWorker {
     }
   }
 
+  /** Engines that are not waiting after a crash: a machine on which every run crashes must not take all the jobs. */
+  get #usable(): number {
+    const { engines, capacity } = this.#options.engines;
+    return Math.min(capacity, engines.filter(({ state }) => state !== 'backing-off').length);
+  }
+
   async #takeOne(): Promise<boolean> {
     for (const source of this.#inOrder()) {
       const job = await source.take(`${this.id}:${++this.#tokens}`);
@@ -214,7 +216,7 @@ export class FleetWorker {
       this.#row = this.#isLoaded(source) ? this.#row + 1 : 0;
       source.lastTaken = ++this.#takes;
       const stop = new AbortController();
-      const running: Running = { job, stop, done: Promise.resolve() };
+      const running: Running = { job, source, stop, done: Promise.resolve() };
       this.#running.set(job.id, running);
       this.#announceSoon();
       running.done = this.#run(running).finally(() => {

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Plan } from '../../src/engine/plan.ts';
 import { Catalog } from '../../src/fleet/catalog.ts';
 import { fingerprint } from '../../src/fleet/fingerprint.ts';
-import { queueName } from '../../src/fleet/job-queues.ts';
+import { queueName, versionOf } from '../../src/fleet/job-queues.ts';
 import { needsOf, packPlan, unpackPlan } from '../../src/fleet/portable-plan.ts';
 import { describeRedis, readRedisUrl } from '../../src/fleet/redis-url.ts';
 import { ModelStore } from '../../src/store/models.ts';
@@ -184,6 +184,7 @@ describe('a plan on its way to another machine', () => {
     const needs = needsOf(plan, catalog);
     expect(queueName('1', needs)).toBe(queueName('1', [...needs]));
     expect(queueName('2', needs)).not.toBe(queueName('1', needs));
+    expect(versionOf(queueName('1.0.0-beta', needs))).toBe('1.0.0-beta');
     expect(queueName('1', needs.slice(1))).not.toBe(queueName('1', needs));
   });
 
