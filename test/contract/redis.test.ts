@@ -7,6 +7,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { checkFleet } from '../../src/cli/commands/doctor-checks.ts';
+import { loadConfig } from '../../src/config.ts';
 import { openFleet } from '../../src/fleet/open.ts';
 import { lacks } from '../fixtures/programs.ts';
 import { freePort, hasRedis, RedisProcess } from '../fixtures/redis-process.ts';
@@ -72,6 +74,10 @@ describe.skipIf(!hasRedis)('a fleet', () => {
       const { connection, where } = await openFleet({ redis, redisPrefix: 'x', transferLimit: 1 });
       await connection.redis.set('found', 'the master');
       expect(where).toBe(`${redis}/0`);
+      const config = loadConfig({ env: {}, flags: { redis } });
+      expect(await checkFleet(config)).toEqual([
+        { level: 'warning', name: 'Redis', text: `${redis}/0 answers; 0 workers with 0 engines` },
+      ]);
       connection.redis.disconnect();
       const direct = await openFleet({ redis: master.url, redisPrefix: 'x', transferLimit: 1 });
       expect(await direct.connection.redis.get('found')).toBe('the master');

@@ -15,6 +15,8 @@ import { deviceEnvironment } from '../../engine/process/device-environment.ts';
 import { engineMemory } from '../../engine/process/device-memory.ts';
 import { availableMemory, defaultMemoryLimit, defaultThreads } from '../../engine/process/limits.ts';
 import { RetouchError } from '../../error.ts';
+import { openFleet } from '../../fleet/open.ts';
+import { Registry } from '../../fleet/registry.ts';
 import { probeFolder } from '../../store/assets-fs.ts';
 import { type Model, ModelStore, pathsOf } from '../../store/models.ts';
 import { folderBytes } from '../terminal/models-table.ts';
@@ -256,4 +258,20 @@ export async function checkPort({ host, port }: Config): Promise<Finding> {
   if (reason === undefined) return { level: 'good', name: 'Port', text: `${where}, is free` };
   const text = reason === 'EADDRINUSE' ? `${where}, is in use` : `${where}, cannot be listened on: ${reason}`;
   return { level: 'warning', name: 'Port', text };
+}
+
+/** Without --redis there is nothing to say. */
+export async function checkFleet(config: Config): Promise<Finding[]> {
+  if (config.redis === '') return [];
+  try {
+    const { connection, where } = await openFleet(config);
+    const workers = await new Registry(connection).workers();
+    connection.redis.disconnect();
+    const engines = workers.reduce((sum, worker) => sum + worker.engines.length, 0);
+    const text = `${where} answers; ${workers.length} workers with ${engines} engines`;
+    return [{ level: workers.length > 0 ? 'good' : 'warning', name: 'Redis', text }];
+  } catch (error) {
+    if (!(error instanceof RetouchError)) throw error;
+    return [{ level: 'problem', name: 'Redis', text: error.message }];
+  }
 }

@@ -10,6 +10,7 @@ import {
   checkDataFolder,
   checkDevice,
   checkEngines,
+  checkFleet,
   checkMemory,
   checkModels,
   checkNode,
@@ -68,6 +69,7 @@ async function* examine(config: Config): AsyncGenerator<Finding> {
   }
   yield* await checkModels(config, store, chosen?.test);
   yield* forecastEdits(config, store);
+  yield* await checkFleet(config);
   yield await checkDataFolder(config);
   yield await checkPort(config);
 }
