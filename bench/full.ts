@@ -169,14 +169,19 @@ async function predictPeak(plans: readonly Plan[], { threads, memoryLimit }: Ful
   return Math.min(whole, memoryLimit);
 }
 
+/** The example's picture is fitted to a megapixel, whatever the image's size. */
+const referenceSize = { width: 1024, height: 1024 };
+
 function needsOf(opened: OpenedModel, plan: Plan) {
   const { components } = opened;
-  const tokens = textTokens(components) + imageTokens(components, plan) * (1 + plan.references.length);
+  const own = imageTokens(components, plan);
+  const reference = plan.references.length * imageTokens(components, referenceSize);
+  const tokens = textTokens(components) + own + reference;
   const use = {
     ...{ places: [], forms: new Map(), imagePromptTokens: 0, updateBytes: 0, cachedPasses: 0 },
     ...{ keptReferences: 0, keepsReferences: false },
   };
-  const encoder = plan.references.length > 0 ? [imageEncoder(opened, plan)] : [];
+  const encoder = plan.references.length > 0 ? [imageEncoder(opened, referenceSize)] : [];
   const decoder = imageDecoders(opened, plan, plan.decoder)[0];
   return [textEncoder(opened, new Map()), ...encoder, decoder, transformer(opened, { ...use, tokens })];
 }

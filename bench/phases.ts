@@ -28,8 +28,7 @@ export class Phases {
   end(name: string): Phase {
     const rest = this.look();
     const seconds = (performance.now() - this.begin) / 1000;
-    // Processes that ended take their processor time with them.
-    const processor = Math.max(this.processor - this.spent, 0);
+    const processor = this.processor - this.spent;
     const phase = { name, seconds, processor, peak: this.peak, rest };
     this.ended.push(phase);
     this.begin = performance.now();
@@ -45,7 +44,8 @@ export class Phases {
   private look(): number {
     const { memory, processor } = usageOf(process.pid, this.own);
     this.peak = Math.max(this.peak, memory);
-    this.processor = processor;
+    // A process that has ended since the last look took its own away.
+    this.processor = Math.max(this.processor, processor);
     return memory;
   }
 }
