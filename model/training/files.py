@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 
 from autoencoder import Autoencoder
 from prompts import Texts
-from transformer import Editor
+from transformer import CONFIG, Editor
 
 MODEL = Path(__file__).resolve().parent.parent
 PARTS = {"transformer": ("transformer", "diffusion_pytorch_model.safetensors"), "clip": ("text_encoder", "model.safetensors"),
@@ -45,10 +45,10 @@ def load_autoencoder(folder=MODEL / "vae"):
     return Autoencoder(read_weights(folder / "diffusion_pytorch_model.safetensors"))
 
 
-def new_editor(texts, cfg=None):
+def new_editor(texts, cfg=CONFIG, layers=2):
+    """`layers`: of each text encoder."""
     end = texts.clip.token_to_id("<|endoftext|>")
-    sizes = texts.clip.get_vocab_size(), texts.t5.get_vocab_size(), end
-    return Editor(*sizes, cfg) if cfg else Editor(*sizes)
+    return Editor(texts.clip.get_vocab_size(), texts.t5.get_vocab_size(), end, cfg, layers)
 
 
 def text_states(editor):
@@ -61,14 +61,15 @@ def text_states(editor):
 
 def load_text_states(editor, clip, t5):
     plain = not any(k.startswith("text_model.") for k in editor.clip.state_dict())
-    editor.clip.load_state_dict({k.removeprefix("text_model.") if plain else k: v for k, v in clip.items()})
+    editor.clip.load_state_dict({k.removeprefix("text_model.") if plain else k: v for k, v in clip.items() if "instruction_head" not in k})
     editor.t5.load_state_dict({**t5, "encoder.embed_tokens.weight": t5["shared.weight"]}, strict=False)
 
 
 def load_editor(root=MODEL):
     """-> (Editor in f32 with the shipped, f16-rounded weights, Texts)"""
     texts = Texts(root)
-    editor = new_editor(texts, json.loads((root / "transformer/config.json").read_text()))
+    configs = {name: json.loads((root / folder / "config.json").read_text()) for name, (folder, _) in PARTS.items()}
+    editor = new_editor(texts, configs["transformer"], configs["t5"]["num_layers"])
     states = {name: read_weights(root / folder / file) for name, (folder, file) in PARTS.items()}
     editor.transformer.load_state_dict(states["transformer"])
     load_text_states(editor, states["clip"], states["t5"])

@@ -1,9 +1,10 @@
 """Writes scenes, instructions and what they must lead to, for `npm run evaluate -- --scenes DIR`.
 
-    python make_scenes.py --seed 1 --out DIR [--each 18]
+    python make_scenes.py --seed 1 --out DIR [--each 18] [--people]
 
 DIR/backgrounds.webp holds every token of background that occurs, DIR/things.webp and DIR/masks.webp (opacity) every thing, and
 DIR/scenes.json says where they lie. Some cases also have what must come of them with the LoRA `retouch:neon@1`.
+With --people the instructions are as people speak, by patterns and words that no training sees, and 60 ask for nothing.
 """
 import argparse
 import json
@@ -17,6 +18,7 @@ from PIL import Image
 from drawings import BLOCK, block
 from edits import DO, caption, random_edit
 from neon import DARK, neon_token
+from speech import described_scene, instruction, nonsense
 from world import SIZES, TOKEN, backdrop, layout, random_scene, token_pixels
 
 SHEET = 16   # things or tokens in a row of a sheet
@@ -65,9 +67,11 @@ def main():
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--each", type=int, default=18, help="cases of every kind")
+    parser.add_argument("--people", action="store_true")
+    parser.add_argument("--nothing", type=int, default=60, help="with --people: cases that must not change the picture")
     parser.add_argument("--neon", type=int, default=4, help="cases in neon of every kind of edit that shows there")
     args = parser.parse_args()
-    rng = random.Random(f"evaluation {args.seed}")
+    rng = random.Random(f"{'people' if args.people else 'evaluation'} {args.seed}")
     backgrounds, things, fields, cases = Sheet(TOKEN), Sheet(BLOCK), {}, []
 
     def described(scene, width, height):
@@ -87,25 +91,32 @@ def main():
                 picture = things.index(t, lambda: thing_pixels(t))
             placed.append(dict(name=f"{t.color} {t.kind} {t.amount}", picture=picture, row=r, column=c))
         return dict(field=field, things=placed)
-    for sort in [*DO, "two steps", "create"]:
-        for n in range(args.each):
+    def drawn(sort, scene, lay):
+        """-> scene after the instruction, instruction; or None"""
+        if sort == "create":
+            return scene, described_scene(rng, scene, lay, True)[0] if args.people else caption(rng, scene, lay)
+        if sort == "nothing":
+            return scene, nonsense(rng, True)
+        if args.people:
+            made = instruction(rng, scene, lay, True, sort)
+        else:
+            made = random_edit(rng, scene, lay, 2 if sort == "two steps" else 1, None if sort == "two steps" else sort)
+        return made and made[1:3]
+    counts = {sort: args.each for sort in [*DO, "two steps", "create"]} | ({"nothing": args.nothing} if args.people else {})
+    for sort, count in counts.items():
+        for n in range(count):
             width, height = SIZES[len(cases) % len(SIZES)]
             lay = layout(width, height)
             while True:
                 scene = random_scene(rng, width, height, rng.choice([1, 2, 2]) if sort == "create" else rng.choice([1, 2, 2, 3, 3]))
-                if sort == "create":
-                    before, after, text = None, scene, caption(rng, scene, lay)
-                else:
-                    made = random_edit(rng, scene, lay, 2 if sort == "two steps" else 1, None if sort == "two steps" else sort)
-                    if made is None:
-                        continue
-                    before, after, text = scene, made[1], made[2]
-                if len(text.split()) <= 19:
+                made = drawn(sort, scene, lay)
+                if made and len(made[1].split()) <= 19:
+                    before, (after, text) = None if sort == "create" else scene, made
                     break
             cases.append(dict(kind=sort, width=width, height=height, prompt=text, seed=len(cases) + 1,
                               before=before and described(before, width, height), after=described(after, width, height)))
             shown = [c for c in cases if c["kind"] == sort and "neon" in c]
-            if sort in SHOWN and after.place[0] and len(shown) < args.neon:
+            if sort in SHOWN and not args.people and after.place[0] and len(shown) < args.neon:
                 cases[-1]["neon"] = described(replace(after, place=NEON), width, height)
     args.out.mkdir(parents=True, exist_ok=True)
     backgrounds.write(args.out / "backgrounds.webp")

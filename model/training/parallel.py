@@ -102,6 +102,32 @@ class Clock:
         return min(1.0, self.start + (1 - self.start) * self.spent / self.seconds)
 
 
+class Resume:
+    """What a trainer goes on from after it was stopped: its modules and optimisers by their names, numbers, random states.
+
+    DIR/<name>.resume.pt is written every minute and removed at the end.
+    """
+
+    def __init__(self, path, rng, **parts):
+        self.path, self.rng, self.parts, self.last, self.numbers = path.with_suffix(".resume.pt"), rng, parts, time.time(), {}
+        if self.path.exists():
+            state = torch.load(self.path, weights_only=False)
+            for name, part in parts.items():
+                part.load_state_dict(state["parts"][name])
+            self.numbers = state["numbers"]
+            torch.set_rng_state(state["torch"])
+            rng.setstate(state["rng"])
+
+    def keep(self, **numbers):
+        """Called every step; `numbers` are found in `self.numbers` after a restart."""
+        if time.time() - self.last > 60:
+            self.last = time.time()
+            save(self.path, dict(parts={n: p.state_dict() for n, p in self.parts.items()}, numbers=numbers, torch=torch.get_rng_state(), rng=self.rng.getstate()))
+
+    def done(self):
+        self.path.unlink(missing_ok=True)
+
+
 def save(path, state):
     torch.save(state, str(path) + ".tmp")
     os.replace(str(path) + ".tmp", path)

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from batches import sample_text
 from files import MODEL, new_editor
 from labels import STRIDE, TEXT_LABELS, noun_kinds
-from parallel import Clock, save, single_thread
+from parallel import Clock, Resume, save, single_thread
 from prompts import Texts
 from text_encoders import noun_loss, paces, step_at_paces
 
@@ -33,7 +33,8 @@ def main():
     noun, kinds, factors = nn.Linear(128, STRIDE), torch.from_numpy(noun_kinds(texts.t5)), paces(editor.t5)
     params = [*editor.clip.parameters(), *editor.t5.parameters(), *readers.parameters(), *noun.parameters()]
     optimizer = torch.optim.AdamW(params, lr=2e-3, betas=(.9, .98), weight_decay=.01, fused=True)
-    clock, step = Clock(args.minutes), 0
+    resume = Resume(args.work / "text", rng, clip=editor.clip, t5=editor.t5, readers=readers, noun=noun, optimizer=optimizer)
+    clock, step = Clock(args.minutes, resume.numbers.get("progress", 0.0)), resume.numbers.get("step", 0)
     while (progress := clock()) < 1:
         optimizer.param_groups[0]["lr"] = 2e-3 * min(1, (step + 1) / 100) * (.5 + .5 * math.cos(math.pi * progress)) + 1e-5
         samples = [sample_text(rng) for _ in range(128)]
@@ -49,10 +50,12 @@ def main():
         nn.utils.clip_grad_norm_(params, 1.0)
         step_at_paces(optimizer, factors)
         step += 1
+        resume.keep(step=step, progress=progress)
         if step % 100 == 0:
             right = [((g > 0) == (labels > 0)).all(1).float().mean().item() for g in guesses]
             print(f"step {step} progress {progress:.3f} loss {loss.item():.3f} of it nouns {nouns.item():.3f} sentences wholly right: CLIP {right[0]:.3f} T5 {right[1]:.3f}", flush=True)
     save(args.work / "text.pt", dict(clip=editor.clip.state_dict(), t5=editor.t5.state_dict(), readers=readers.state_dict(), noun=noun.state_dict()))
+    resume.done()
 
 
 if __name__ == "__main__":

@@ -7,18 +7,33 @@ from pathlib import Path
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 import edits
+import phrases
+import vocabulary
 from drawings import GROUNDS, KINDS
+from vocabulary import plural
 from world import COLOR_NAMES
 
 TEXT_LENGTH = 24   # tokens per encoder, start and end included
 
+def texts_of(module):
+    """Every string in the lists and tables of a module but those that are held apart for the evaluation."""
+    def strings(value):
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, (list, dict)):
+            for v in value.values() if isinstance(value, dict) else value:
+                yield from strings(v)
+    return [t for name, value in vars(module).items() if not name.startswith(("_", "HELD")) and isinstance(value, (list, dict)) for t in strings(value)]
+
+
 def words():
-    """Every word that an instruction or a caption can hold, and a few that a person may add."""
+    """Every word that an instruction or a caption can hold, and a few that a person may add.
+
+    The words of things that the world does not have stay in pieces, as all others do that people will use.
+    """
     texts = ["please keep everything else the same background sky brown black gray small little big object image and then"]
-    for value in vars(edits).values():
-        lists = [value] if isinstance(value, list) else list(value.values()) if isinstance(value, dict) else []
-        texts += [t for v in lists if isinstance(v, list) for t in v if isinstance(t, str)]
-    texts += [edits.plural(n) for nouns in edits.NOUNS.values() for n in nouns]
+    texts += [t for module in (edits, phrases, vocabulary) for t in texts_of(module) if module is not vocabulary or len(t) > 2]
+    texts += [plural(n) for table in (edits.NOUNS, vocabulary.NOUNS) for nouns in table.values() for n in nouns]
     texts += COLOR_NAMES + GROUNDS + KINDS
     return sorted(set(re.findall(r"[a-z]+", re.sub(r"{.*?}", " ", " ".join(texts)))))
 

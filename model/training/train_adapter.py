@@ -16,7 +16,7 @@ from files import load_editor
 from flow import importance, levels, noised
 from lora import Neon
 from mood import Mood
-from parallel import Clock, single_thread
+from parallel import Clock, Resume, single_thread
 from world import PRACTICE, SIZES
 
 SORTS = {"lora": Neon, "ip-adapter": Mood}
@@ -45,7 +45,9 @@ def main():
     editor.requires_grad_(False)
     adapter = SORTS[args.sort](editor)
     params = list(adapter.parameters())
-    optimizer, clock, step, total = torch.optim.AdamW(params, lr=RATE, weight_decay=0.0), Clock(args.minutes), 0, 0.0
+    optimizer, total = torch.optim.AdamW(params, lr=RATE, weight_decay=0.0), 0.0
+    resume = Resume(args.work / args.sort, rng, adapter=nn.ParameterList(params), optimizer=optimizer)
+    clock, step = Clock(args.minutes, resume.numbers.get("progress", 0.0)), resume.numbers.get("step", 0)
     while (progress := clock()) < 1:
         optimizer.param_groups[0]["lr"] = RATE * min(1, (step + 1) / 20) * (.5 + .5 * math.cos(math.pi * progress)) + 1e-5
         b = draw(rng, latents, texts, adapter)
@@ -62,9 +64,11 @@ def main():
         nn.utils.clip_grad_norm_(params, 1.0)
         optimizer.step()
         step, total = step + 1, total + loss.item()
+        resume.keep(step=step, progress=progress)
         if step % 25 == 0:
             print(f"step {step} progress {progress:.3f} loss {total / 25:.4f}", flush=True)
             total = 0.0
+    resume.done()
     print(f"{step} steps, {adapter.write() / 1e6:.2f} MB")
 
 

@@ -6,6 +6,7 @@ Writes DIR/cells.npy (every token the world can show), DIR/basis.pt (principal c
 """
 import argparse
 import math
+import random
 import time
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import torch
 from autoencoder import encoder_state
 from coder import Coder
 from lattice import all_keys
-from parallel import Clock, save, single_thread
+from parallel import Clock, Resume, save, single_thread
 from textures import cells, texture
 from world import token_pixels
 
@@ -94,7 +95,9 @@ def main():
         coder.enter.weight /= deviation.clamp_min(.5)
         coder.leave.weight.normal_(0, .02)
     optimizer = torch.optim.AdamW(coder.parameters(), lr=args.lr, betas=(.9, .98), weight_decay=1e-4, fused=True)
-    average, clock, step = None, Clock(args.minutes), 0
+    resume = Resume(args.work / "encoder", random.Random(0), coder=coder, optimizer=optimizer)
+    average, step = resume.numbers.get("average"), resume.numbers.get("step", 0)
+    clock = Clock(args.minutes, resume.numbers.get("progress", 0.0))
     while (progress := clock()) < 1:
         rate = args.lr * min(1, (step + 1) / 200) * (.5 + .5 * math.cos(math.pi * progress)) + 1e-5
         optimizer.param_groups[0]["lr"] = rate
@@ -115,6 +118,7 @@ def main():
         else:
             for m, v in zip(average, values):
                 m.lerp_(v.float(), .005)
+        resume.keep(step=step, progress=progress, average=average)
         if step % 500 == 0:
             e = error.detach()
             print(f"step {step} progress {progress:.3f} bare {decibel(e[:48].mean()):.2f} world {decibel(e[48:640].mean()):.2f} "
@@ -131,6 +135,7 @@ def main():
             print(f"{name}: {decibel(((coder.decode(coder.encode(rows)) - rows).square().sum(1) / pixels).mean().item()):.2f} dB", flush=True)
     save(args.work / "encoder.pt", dict(coder=coder.state_dict(), tensors=dict(encoder_state(coder, known["basis"], known["mean"])),
                                         weights=channel_weights(coder, a)))
+    resume.done()
     print(f"{step} steps, {time.time() - began:.0f} s", flush=True)
 
 

@@ -98,33 +98,35 @@ def main():
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--seed", type=int, default=5)
     parser.add_argument("--helper", action="store_true")
     args = parser.parse_args()
     single_thread()
-    torch.manual_seed(int(time.time()))
-    cells, checkpoint = Cells(args.work), args.work / "decoder.pt"
+    cells, checkpoint, done, start = Cells(args.work), args.work / "decoder.pt", 0, 0.0
     if checkpoint.exists():
-        decoder = Decoder()
-        decoder.load_state_dict(torch.load(checkpoint)["decoder"])
+        decoder, state = Decoder(), torch.load(checkpoint)
+        decoder.load_state_dict(state["decoder"])
+        done, start = state.get("step", 0), state.get("progress", 0.0)
     else:
         coder = Coder(COMPONENTS)
         coder.load_state_dict(torch.load(args.work / "encoder.pt")["coder"])
         decoder = first(cells, coder)
+    torch.manual_seed(args.seed + done)
     report(decoder, cells)
     params = list(decoder.parameters())
     hidden = [p for n, p in decoder.named_parameters() if p.dim() == 2 and n.startswith(("up", "fine"))]
     optimizer = Optimizer(hidden, [p for p in params if all(p is not h for h in hidden)], {}, 0.0)
-    exchange = start_helper(params, partial(build, args.work), int(time.time()) + 1) if args.helper else None
-    average, clock, step, last = None, Clock(args.minutes), 0, time.time()
+    exchange = start_helper(params, partial(build, args.work), args.seed + done + 1) if args.helper else None
+    average, clock, step, last = None, Clock(args.minutes, start), done, time.time()
 
     def snapshot():
         averaged = Decoder()
         averaged.load_state_dict({n: m for (n, _), m in zip(decoder.named_parameters(), average)})
-        save(checkpoint, dict(decoder=averaged.state_dict(), tensors=dict(decoder_state(averaged))))
+        save(checkpoint, dict(decoder=averaged.state_dict(), step=step, progress=clock(), tensors=dict(decoder_state(averaged))))
         return averaged
     while (progress := clock()) < 1:
         tick = time.time()
-        decay = min(1, (step + 1) / 100) * (.5 + .5 * math.cos(math.pi * progress))
+        decay = min(1, (step - done + 1) / 100) * (.5 + .5 * math.cos(math.pi * progress))
         for p in params:
             p.grad = None
         loss, error = loss_of(decoder, cells, progress)

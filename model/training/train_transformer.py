@@ -98,10 +98,10 @@ def draw(rng, latents, texts, progress):
     return b
 
 
-def build(work, seed):
+def build(work, layers, seed):
     """Runs in the helper process."""
     texts, rng, latents = Texts(MODEL), random.Random(seed), Latents(work)
-    model = Trainee(new_editor(texts), torch.load(work / "latents.pt", weights_only=False)["weights"], texts)
+    model = Trainee(new_editor(texts, layers=layers), torch.load(work / "latents.pt", weights_only=False)["weights"], texts)
 
     def compute(progress):
         model.loss(draw(rng, latents, texts, progress), progress)[0].backward()
@@ -132,15 +132,16 @@ def main():
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--lr", type=float, default=1.5e-3)
     parser.add_argument("--muon", type=float, default=.02)
+    parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--helper", action="store_true")
     parser.add_argument("--init", action="store_true")
     args = parser.parse_args()
     single_thread()
-    torch.manual_seed(int(time.time()))
-    rng, texts, latents = random.Random(time.time()), Texts(MODEL), Latents(args.work)
+    torch.manual_seed(args.seed)
+    texts, latents = Texts(MODEL), Latents(args.work)
     weights = torch.load(args.work / "latents.pt", weights_only=False)["weights"]
     model = Trainee(load_editor()[0].requires_grad_(True).train() if args.init else new_editor(texts), weights, texts)
-    checkpoint = args.work / "transformer.pt"
+    layers, checkpoint = model.editor.t5.config.num_layers, args.work / "transformer.pt"
     if not args.init and not checkpoint.exists():
         model.editor.initialise()
         text = torch.load(args.work / "text.pt")
@@ -159,8 +160,10 @@ def main():
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         average, step, samples, start = state["average"], state["step"], state["samples"], state["progress"]
+    torch.manual_seed(args.seed + step)
+    rng = random.Random(args.seed + step)
     clock, last, lent, began = Clock(args.minutes, start), time.time(), 0, time.time()
-    exchange = start_helper(params, partial(build, args.work), 100 + step) if args.helper else None
+    exchange = start_helper(params, partial(build, args.work, layers), args.seed + step + 1) if args.helper else None
     curve = csv.writer(open(args.work / "curve.csv", "a", buffering=1))
     sums = [0.0] * 8
 
@@ -201,7 +204,7 @@ def main():
         if time.time() - last > 240:
             last = time.time()
             ema = snapshot()
-            shadow = Trainee(new_editor(texts), weights, texts)
+            shadow = Trainee(new_editor(texts, layers=layers), weights, texts)
             shadow.load_state_dict(model.state_dict())
             shadow.editor.load_state_dict(ema)
             for do, cells in validate(shadow, latents, texts):

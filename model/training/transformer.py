@@ -227,10 +227,10 @@ def text_encoders(clip_vocab, t5_vocab, eos, width=128, layers=2):
 class Editor(nn.Module):
     """Everything the transformer's training updates."""
 
-    def __init__(self, clip_vocab, t5_vocab, eos, cfg=CONFIG):
+    def __init__(self, clip_vocab, t5_vocab, eos, cfg=CONFIG, layers=2):
         super().__init__()
         self.transformer = Transformer(cfg)
-        self.clip, self.t5 = text_encoders(clip_vocab, t5_vocab, eos, cfg["joint_attention_dim"])
+        self.clip, self.t5 = text_encoders(clip_vocab, t5_vocab, eos, cfg["joint_attention_dim"], layers)
 
     def encode_text(self, clip_ids, t5_ids):
         """ids [B,L] -> text [B,L,J], pooled [B,P]. Padding is attended, as in FLUX."""
