@@ -2,6 +2,8 @@
 
 export const engineWarnings = {
   facesLimited: 'More faces were found than are refined.',
+  instructionUnknown:
+    'The prompt asks for nothing that the model knows, or that is not so already; the picture is left as it is.',
   promptTruncated: 'A prompt has more tokens than the text encoder reads.',
 } as const;
 

@@ -1,5 +1,6 @@
 /** Prompts to the transformer's conditioning: T5's tokens and CLIP's pooled vector. */
 import { clipFeeds, clipGraph } from '../models/clip.ts';
+import { type InstructionHead, instructionHead, isRecognised } from '../models/instruction-head.ts';
 import { t5Feeds, t5Graph } from '../models/t5.ts';
 import type { Session } from '../onnx/session.ts';
 import { type Feeds, floats, type Tensor } from '../onnx/tensor.ts';
@@ -27,6 +28,8 @@ export type EncodedPrompt = {
   tokens: number;
   /** T5's tokens of the whole prompt; those beyond `tokens` were cut. */
   found: number;
+  /** Whether the prompt asks for anything that the model knows; undefined for a model without an instruction head. */
+  recognised: boolean | undefined;
 };
 
 /** LoRAs' updates of the encoders. */
@@ -87,10 +90,12 @@ async function* load(model: OpenedModel, forms: UpdateForms): Loading<TextEncode
 export class TextEncoder {
   private readonly components: TextComponents;
   private readonly sessions: { clip: Session; t5: Session };
+  private readonly head: InstructionHead | undefined;
 
   constructor(components: TextComponents, sessions: { clip: Session; t5: Session }) {
     this.components = components;
     this.sessions = sessions;
+    this.head = instructionHead(components.clip.source);
   }
 
   /** @throws RetouchError `outputNotFinite` */
@@ -109,7 +114,13 @@ export class TextEncoder {
     );
     checkFinite(floats(last_hidden_state!), 'The encoding', `T5 ${t5.source.checkpoint.path}`);
     checkFinite(floats(pooled!), 'The encoding', `CLIP ${clip.source.checkpoint.path}`);
-    return { context: last_hidden_state!, pooled: pooled!, tokens, found: t5.tokenizer.count(prompt) };
+    return {
+      context: last_hidden_state!,
+      pooled: pooled!,
+      tokens,
+      found: t5.tokenizer.count(prompt),
+      recognised: this.head && isRecognised(this.head, floats(pooled!)),
+    };
   }
 
   release(): Promise<void> {

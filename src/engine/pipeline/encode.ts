@@ -24,8 +24,15 @@ export type Encoded = {
   /** The target's latent and the image it decodes to, which is larger than requested if the strides require it. */
   latent: LatentShape;
   canvas: Size;
-  /** Sentences about the parts of the prompts that are not read. */
+  /** Whether the prompt asks for anything that the model knows; undefined for a model without an instruction head. */
+  recognised: boolean | undefined;
+  /** Prompts, or parts of them, that have no effect. */
   warnings: EngineWarning[];
+};
+
+const unknownInstruction: EngineWarning = {
+  code: 'instructionUnknown',
+  message: 'The embedded model did not recognise an instruction it knows.',
 };
 
 type Texts = { prompt: EncodedPrompt; negative: EncodedPrompt | undefined };
@@ -50,7 +57,7 @@ export class EncodingMemo {
     const references = yield* this.references.get(keys.references, () => encodeReferences(plan, model));
     const prompts = yield* this.imagePrompts.get(keys.imagePrompts, () => encodeGuides(plan, model));
     yield { type: 'encode-end', milliseconds: performance.now() - begin, references: references.sizes };
-    for (const warning of cutTexts(texts)) yield { type: 'warning', ...warning };
+    for (const warning of textWarnings(texts)) yield { type: 'warning', ...warning };
     return join(plan, model, { texts, references, prompts });
   }
 
@@ -162,8 +169,13 @@ function join(plan: Plan, model: Model, { texts, references, prompts }: Parts): 
     negative: texts.negative && { ...shared, ...texts.negative, imagePrompt: prompts?.negative },
     latent,
     canvas,
-    warnings: cutTexts(texts),
+    recognised: texts.prompt.recognised,
+    warnings: textWarnings(texts),
   };
+}
+
+function textWarnings(texts: Texts): EngineWarning[] {
+  return [...cutTexts(texts), ...(texts.prompt.recognised === false ? [unknownInstruction] : [])];
 }
 
 /** A warning for each prompt that is longer than T5's window. CLIP's shorter window (77 tokens) causes none. */

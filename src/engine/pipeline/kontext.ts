@@ -17,6 +17,7 @@ import { type EngineState, type Model, openModel } from './model.ts';
 import { embedPlan } from './plan-record.ts';
 import { refineFaces } from './refine-faces.ts';
 import { checkAborted, type Run } from './run.ts';
+import { isCopy, onlyReference, unchangedWarning } from './unchanged.ts';
 
 /** Bytes of about a dozen LoRAs of FLUX.1's size. */
 const maxLoraBytes = 4 * 2 ** 30;
@@ -70,12 +71,19 @@ async function* kontext(run: Run, begin: number): Events {
   yield { type: 'stage-progress', stage: 'decode', message: 'decoding the image', fraction: 0 };
   let bitmap = yield* staged('decode', decode(plan, { x, encoded }, model.imageDecoder(encoded.canvas)));
   yield { type: 'decode-end', milliseconds: performance.now() - decoding };
+  const warnings = [...encoded.warnings];
+  if (encoded.recognised === false) bitmap = (await onlyReference(plan)) ?? bitmap;
+  else if (isCopy(x, encoded)) {
+    bitmap = (await onlyReference(plan)) ?? bitmap;
+    warnings.push(unchangedWarning);
+    yield { type: 'warning', ...unchangedWarning };
+  }
   if (plan.faces) bitmap = yield* refineFaces(run, plan.faces, bitmap);
   if (kept) bitmap = kept.restore(bitmap);
   const checked = plan.safety && {
     nsfw: await isUnsafe(yield* staged('safety', model.contentClassifier(plan.safety)), bitmap),
   };
   const encodedImage = await encodeImage(bitmap, plan.output.format, plan.output.quality);
-  const image = embedPlan(encodedImage, plan, encoded.warnings);
+  const image = embedPlan(encodedImage, plan, warnings);
   yield { type: 'image', image: { ...image, ...checked }, milliseconds: performance.now() - begin };
 }
