@@ -1,6 +1,7 @@
 /**
- * `npm run evaluate [-- --scenes DIR --steps 8,28 --threads N --limit N --only KIND --json FILE --pictures DIR --adapters]`;
- * with `--adapters` the instructions are given with the LoRA and the IP-Adapter that come with the model.
+ * `npm run evaluate [-- --set people --scenes DIR --steps 8,28 --guidance 2.5 --threads N --limit N --only KIND --json FILE
+ * --pictures DIR --adapters]`; with `--adapters` the instructions are given with the LoRA and the IP-Adapter that come with
+ * the model. The set `people` has instructions as people speak; `--scenes` takes another set of either sort.
  */
 import fs from 'node:fs';
 import os from 'node:os';
@@ -19,7 +20,9 @@ import { Scenes } from './scenes.ts';
 
 const { values } = parseArgs({
   options: {
+    set: { type: 'string', default: 'scenes' },
     scenes: { type: 'string' },
+    guidance: { type: 'string', default: '2.5' },
     steps: { type: 'string', default: '8,28' },
     threads: { type: 'string' },
     limit: { type: 'string' },
@@ -29,7 +32,8 @@ const { values } = parseArgs({
     adapters: { type: 'boolean', default: false },
   },
 });
-const shipped = fileURLToPath(new URL('../data/scenes', import.meta.url));
+const shipped = fileURLToPath(new URL(`../data/${values.set}`, import.meta.url));
+const guidance = Number(values.guidance);
 const scenes = await Scenes.read(values.scenes ?? shipped);
 const threads = Number(values.threads ?? os.availableParallelism());
 const limit = Number(values.limit ?? Number.POSITIVE_INFINITY);
@@ -56,7 +60,8 @@ for (const line of short) console.log(line);
 if (values.json) {
   const report = {
     machine: machine(threads),
-    scenes: values.scenes ?? 'test/data/scenes',
+    scenes: values.scenes ?? `test/data/${values.set}`,
+    guidance,
     rows,
     short,
     trials,
@@ -67,8 +72,10 @@ process.exitCode = short.length > 0 ? 1 : 0;
 
 async function attempt(task: AdapterCase, steps: number): Promise<Trial> {
   const before = task.before ? scenes.render(task.before, task) : undefined;
-  const plan = await planOf(task, steps, before, { scenes, store });
+  const plan = { ...(await planOf(task, steps, before, { scenes, store })), guidance };
+  let warned = false;
   for await (const event of host.run(plan)) {
+    if (event.type === 'warning') warned ||= event.code === 'instructionUnknown';
     if (event.type !== 'image') continue;
     const verdict = judge(scenes, task, before, await decodeImage(event.image.bytes));
     const { kind, prompt, width, height } = task;
@@ -87,6 +94,7 @@ async function attempt(task: AdapterCase, steps: number): Promise<Trial> {
       intact: verdict.intact,
       outside,
       edge: verdict.edge === undefined ? undefined : round(verdict.edge, 2),
+      warned,
     };
   }
   throw new Error(`The engine gave no picture for '${task.prompt}'.`);

@@ -7,8 +7,10 @@ import { reach, summarise } from './reach.ts';
 import { type Case, Scenes } from './scenes.ts';
 
 let scenes: Scenes;
+let people: Scenes;
 beforeAll(async () => {
   scenes = await Scenes.read(fileURLToPath(new URL('../data/scenes', import.meta.url)));
+  people = await Scenes.read(fileURLToPath(new URL('../data/people', import.meta.url)));
 });
 
 const firstOf = (kind: string) => scenes.cases.find((task) => task.kind === kind)!;
@@ -36,6 +38,15 @@ describe('the scenes of the evaluation', () => {
     const sizes = new Set(scenes.cases.map(({ width, height }) => `${width}×${height}`));
     expect(sizes).toEqual(new Set(preferredSizes.map(({ width, height }) => `${width}×${height}`)));
   });
+});
+
+it("people's sentences are at least 200, of every kind, and 60 more ask for nothing", () => {
+  const countOf = (kind: string) => people.cases.filter((task) => task.kind === kind).length;
+  const kinds = new Set(scenes.cases.map(({ kind }) => kind));
+  for (const kind of kinds) expect(countOf(kind)).toBeGreaterThanOrEqual(10);
+  expect(people.cases.length - countOf('nothing')).toBeGreaterThanOrEqual(200);
+  expect(countOf('nothing')).toBe(60);
+  for (const { kind, before, after } of people.cases) if (kind === 'nothing') expect(after).toEqual(before);
 });
 
 describe('the judge', () => {
@@ -68,6 +79,21 @@ describe('the judge', () => {
     const others = task.after.things.filter((thing) => thing !== stays);
     const damaged = scenes.render({ ...task.after, things: others }, task);
     expect(judge(scenes, task, before, damaged)).toMatchObject({ done: true, intact: false });
+  });
+
+  it('wants a picture of which nothing is asked within 45 dB of the one before', () => {
+    const task = people.cases.find(({ kind, before }) => kind === 'nothing' && before!.things.length > 0)!;
+    const before = people.render(task.before!, task);
+    const noisy = (levels: number) => ({
+      ...before,
+      data: before.data.map((v, i) => (i % 2 === 0 ? v : v < 128 ? v + levels : v - levels)),
+    });
+    expect(judge(people, task, before, before)).toMatchObject({ done: true, intact: true });
+    // 51 dB and 39 dB
+    expect(judge(people, task, before, noisy(1)).done).toBe(true);
+    expect(judge(people, task, before, noisy(4)).done).toBe(false);
+    const less = people.render({ ...task.after, things: task.after.things.slice(1) }, task);
+    expect(judge(people, task, before, less)).toMatchObject({ done: false, intact: false });
   });
 
   it('wants all of a picture made from text alone', () => {
@@ -109,6 +135,7 @@ it('figures below what is wanted are named', () => {
     intact: true,
     outside: 20,
     edge: 6,
+    warned: false,
   };
   const rows = summarise([trial, { ...trial, done: false }]);
   expect(reach(rows)).toEqual([

@@ -15,6 +15,8 @@ export type Verdict = {
   edge: number | undefined;
 };
 
+/** dB to the picture before that an instruction must leave which asks for nothing. */
+const unchanged = 45;
 /** Levels (of 255): a pixel is right within `near`; a median colour within `median`; above `changed` a pixel had to change. */
 const levels = { near: 51, median: 31, changed: 10 };
 /** Shares of the pixels that must be right: of a part of the picture, and of everything that had to stay. */
@@ -50,10 +52,11 @@ export function judge(scenes: Scenes, task: Case, before: Bitmap | undefined, re
     changed,
   ];
   const rest = away(changed, task);
+  const outside = rest.length > 1000 ? decibels(result, truth, rest) : undefined;
   return {
-    done: parts.every(isRight),
+    done: changed.length === 0 ? outside! >= unchanged : parts.every(isRight),
     intact: stayed.every((thing) => isRight(of(thing))) && shareRight(result, truth, rest) >= shares.rest,
-    outside: rest.length > 1000 ? decibels(result, truth, rest) : undefined,
+    outside,
     edge: median(edgeWidths(result, truth, changed)),
   };
 }

@@ -11,20 +11,22 @@ export type Trial = {
   intact: boolean;
   outside: number | undefined;
   edge: number | undefined;
+  /** The engine said that it did not recognise an instruction. */
+  warned: boolean;
 };
 
 /**
- * Per cent of the edits that succeed, of all and of every kind; of pictures from text; dB outside the edit and pixels
- * from 10 to 90 % of the edges drawn, medians.
+ * Per cent of the edits that succeed, of all and of every kind; of pictures from text; of instructions that must change
+ * nothing; dB outside the edit and pixels from 10 to 90 % of the edges drawn, medians.
  */
-const wanted = { all: 90, kind: 80, create: 85, outside: 30, edge: 4 };
+const wanted = { all: 90, kind: 80, create: 85, nothing: 95, outside: 30, edge: 4 };
 
 /** One row for each kind and number of steps, and one for all edits together. */
 export function summarise(trials: readonly Trial[]): Row[] {
   const steps = [...new Set(trials.map((trial) => trial.steps))];
   return steps.flatMap((count) => {
     const some = trials.filter((trial) => trial.steps === count);
-    const edits = some.filter(({ kind }) => kind !== 'create');
+    const edits = some.filter(({ kind }) => kind !== 'create' && kind !== 'nothing');
     const kinds = [...new Set(some.map(({ kind }) => kind))];
     return [
       ...kinds.map((kind) =>
@@ -52,6 +54,7 @@ function row(kind: string, steps: number, trials: readonly Trial[]): Row {
     'rest intact %': share(({ intact }) => intact),
     'outside dB': middle(({ outside }) => outside),
     'edge px': middle(({ edge }) => edge),
+    'warned %': share(({ warned }) => warned),
   };
 }
 
@@ -59,7 +62,12 @@ function row(kind: string, steps: number, trials: readonly Trial[]): Row {
 export function reach(rows: readonly Row[]): string[] {
   return rows.flatMap((row) => {
     const { kind, steps } = row;
-    const least = kind === 'create' ? wanted.create : kind === 'all edits' ? wanted.all : wanted.kind;
+    const least =
+      kind === 'create' || kind === 'nothing'
+        ? wanted[kind]
+        : kind === 'all edits'
+          ? wanted.all
+          : wanted.kind;
     const success = Number(row['success %']);
     const outside = row['outside dB'];
     const edge = row['edge px'];
