@@ -6,7 +6,7 @@ import { startTestRedis } from '../fixtures/test-redis.ts';
 
 if (hasRedis) {
   afterAll(await startTestRedis());
-  await import('../unit/server-http.test.ts');
+  await import('../server/http.test.ts');
 } else {
   it.skip('need Redis');
 }

@@ -9,7 +9,7 @@ import {
   openWebUI,
   toInjection,
 } from '../fixtures/openai-clients.ts';
-import { type Bench, createBench, drawPicture } from '../unit/server-fixture.ts';
+import { type Bench, createBench, drawPicture } from '../server/fixture.ts';
 
 let bench: Bench;
 let picture: Buffer;

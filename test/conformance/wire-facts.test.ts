@@ -7,7 +7,7 @@ import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import WebSocket from 'ws';
-import { type Answer, type Bench, createBench, task } from '../unit/server-fixture.ts';
+import { type Answer, type Bench, createBench, task } from '../server/fixture.ts';
 
 type Frame = Partial<Answer>;
 
