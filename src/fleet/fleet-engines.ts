@@ -319,6 +319,12 @@ export class FleetEngines implements EnginePool {
     const { token } = found.completion;
     const name = resultName({ id, token });
     const bytes = await transfers.get(name);
+    // Redis was emptied between the two questions.
+    if (!bytes && dispatch.resends < maxResends) {
+      await this.#queues.remove(queue, id);
+      await this.#sendAgain(dispatch, lostResult(id).message);
+      return;
+    }
     dispatch.done = true;
     if (bytes) channel.push(deserialize(bytes) as EngineEvent);
     channel.end(bytes ? {} : { error: lostResult(id) });

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { EngineEvent } from '../../src/engine/plan.ts';
 import { LocalEngines } from '../../src/engine/process/local-engines.ts';
+import { openFleet } from '../../src/fleet/open.ts';
 import { type Fleet, type FleetOptions, openTestFleet, scriptedCatalog } from '../fixtures/fleet.ts';
 import { scriptedPlan } from '../fixtures/plans.ts';
 import { hasRedis, RedisProcess } from '../fixtures/redis-process.ts';
@@ -127,12 +128,31 @@ describe.skipIf(!hasRedis)('a fleet', () => {
     expect(types.filter((type) => type === 'load-end').length).toBeLessThanOrEqual(1);
   });
 
+  it('has an image made again whose result is lost after its job was completed', async () => {
+    const prefix = 'lost-result';
+    const { front, logged } = await open({ prefix });
+    const { connection } = await openFleet({ redis: redis.url, redisPrefix: prefix, transferLimit: 1 });
+    let removed = 0;
+    // The server may read a result before it is removed here: then the next image is tried.
+    for (let tries = 0; tries < 50 && removed === 0; tries++) {
+      let isRunning = true;
+      const image = collect(front.run(scriptedPlan('step'))).finally(() => (isRunning = false));
+      while (isRunning && removed === 0) {
+        const results = await connection.redis.keys(`${prefix}:transfer:result:*`);
+        if (results.length > 0) removed = await connection.redis.del(...results);
+      }
+      expect((await image).at(-1)).toBe('image');
+    }
+    connection.redis.disconnect();
+    expect(removed).toBe(1);
+    expect(logged.join('')).toContain('An image is sent to the workers again: The result of image');
+  });
+
   it('leaves nothing in Redis of an image that has ended but what expires', async () => {
     const prefix = 'clean';
     const { front } = await open({ prefix });
     await collect(front.run(scriptedPlan('step')));
     await expect(collect(front.run(scriptedPlan('error')))).rejects.toMatchObject({ code: 'modelTooLarge' });
-    const { openFleet } = await import('../../src/fleet/open.ts');
     const { connection } = await openFleet({ redis: redis.url, redisPrefix: prefix, transferLimit: 1 });
     await vi.waitFor(async () => {
       const keys = await connection.redis.keys(`${prefix}:*`);
