@@ -54,7 +54,7 @@ it('keeps those of both passes of a negative prompt, and nothing without referen
   expect((await run({ referenceInterval: 8, references: [] })).references).toBeUndefined();
 });
 
-it('is refused where it does not fit', async () => {
+it('is refused where it does not fit, whatever the size of the image', async () => {
   const small = await createEngine({ threads: 1, memoryLimit: 420 * 2 ** 20, log: () => {} });
   const running = (async () => {
     for await (const _ of small.run(
