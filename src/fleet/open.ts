@@ -4,9 +4,15 @@ import type { FleetConnection } from './job-queues.ts';
 import { fleetKeys } from './keys.ts';
 import { connectRedis } from './redis.ts';
 import { describeRedis, readRedisUrl } from './redis-url.ts';
-import { RedisTransfers, type Transfers } from './transfers.ts';
+import { BucketTransfers, RedisTransfers, type TransferBucket, type Transfers } from './transfers.ts';
 
-export type FleetSettings = { redis: string; redisPrefix: string; transferLimit: number };
+export type FleetSettings = {
+  redis: string;
+  redisPrefix: string;
+  transferLimit: number;
+  /** Where plans and images travel, and the start of its keys; through Redis without one. */
+  bucket?: { store: TransferBucket; prefix: string } | undefined;
+};
 
 export type OpenFleet = {
   connection: FleetConnection;
@@ -20,6 +26,7 @@ export async function openFleet({
   redis: url,
   redisPrefix,
   transferLimit,
+  bucket,
 }: FleetSettings): Promise<OpenFleet> {
   // The configuration has read it.
   const address = readRedisUrl(url)!;
@@ -27,7 +34,9 @@ export async function openFleet({
   const keys = fleetKeys(redisPrefix);
   return {
     connection: { redis, keys },
-    transfers: new RedisTransfers(redis, keys, transferLimit),
+    transfers: bucket
+      ? new BucketTransfers(bucket.store, bucket.prefix)
+      : new RedisTransfers(redis, keys, transferLimit),
     where: describeRedis(address),
   };
 }

@@ -1,5 +1,8 @@
 /** The way of plans and results between fronts and workers: byte arrays by name, which expire. */
 
+import { setTimeout as sleep } from 'node:timers/promises';
+import { backOff } from '../back-off.ts';
+import type { RetouchError } from '../error.ts';
 import { FleetError } from './errors.ts';
 import type { FleetKeys } from './keys.ts';
 import type { Redis } from './redis.ts';
@@ -47,5 +50,51 @@ export class RedisTransfers implements Transfers {
 
   async delete(...names: readonly string[]): Promise<void> {
     if (names.length > 0) await this.#redis.unlink(...names.map((name) => this.#keys.transfer(name)));
+  }
+}
+
+/** The part of a bucket that transfers need; it throws `storageUnreachable` and `storageRefused`. */
+export type TransferBucket = {
+  put(key: string, object: { bytes: Uint8Array; contentType: string | undefined }): Promise<void>;
+  get(key: string): Promise<{ bytes: Uint8Array } | undefined>;
+  delete(key: string): Promise<void>;
+};
+
+/** Milliseconds between two tries while the bucket does not answer. */
+const firstPause = 250;
+const longestPause = 15_000;
+
+/** Through a bucket that servers and workers share: Redis then holds no images, and none is too large. */
+export class BucketTransfers implements Transfers {
+  readonly #bucket: TransferBucket;
+  readonly #prefix: string;
+
+  constructor(bucket: TransferBucket, prefix: string) {
+    this.#bucket = bucket;
+    this.#prefix = `${prefix}transfers/`;
+  }
+
+  async put(name: string, bytes: Uint8Array): Promise<void> {
+    await untilAnswered(() => this.#bucket.put(this.#prefix + name, { bytes, contentType: undefined }));
+  }
+
+  async get(name: string): Promise<Uint8Array | undefined> {
+    return (await untilAnswered(() => this.#bucket.get(this.#prefix + name)))?.bytes;
+  }
+
+  async delete(...names: readonly string[]): Promise<void> {
+    await Promise.all(names.map((name) => untilAnswered(() => this.#bucket.delete(this.#prefix + name))));
+  }
+}
+
+/** As a command waits in Redis's connection while that is away. Throws `storageRefused`. */
+async function untilAnswered<Result>(request: () => Promise<Result>): Promise<Result> {
+  for (let failures = 0; ; failures++) {
+    try {
+      return await request();
+    } catch (error) {
+      if ((error as RetouchError).code !== 'storageUnreachable') throw error;
+    }
+    await sleep(backOff(failures, firstPause, longestPause), undefined, { ref: false });
   }
 }

@@ -15,6 +15,7 @@ import { openFleet } from '../fleet/open.ts';
 import type { Log } from '../log.ts';
 import { ModelStore } from '../store/models.ts';
 import { readVersion } from '../version.ts';
+import { fleetSettings } from './open-assets.ts';
 
 /** Throws `redisUnreachable`, `redisRefused`, `dataDirectoryUnusable`. */
 export async function openEngines(
@@ -26,7 +27,7 @@ export async function openEngines(
   const local =
     options.devices.length > 0 ? [new LocalEngines({ log: (line) => log.warn(line), ...options })] : [];
   if (config.redis === '') return local[0]!;
-  const fleet = await openFleet(config);
+  const fleet = await openFleet(await fleetSettings(config, process.env));
   const remote = await FleetEngines.start({
     ...fleet,
     catalog: await scanCatalog(config),

@@ -3,6 +3,7 @@
 import { join } from 'node:path';
 import type { Config } from '../config.ts';
 import { RetouchError } from '../error.ts';
+import type { FleetSettings } from '../fleet/open.ts';
 import type { AssetStore } from '../store/assets.ts';
 import { FileAssetStore } from '../store/assets-fs.ts';
 import { type ImageUrls, S3AssetStore } from '../store/assets-s3.ts';
@@ -20,13 +21,28 @@ export async function openAssets({
   lifetimes,
   env,
 }: OpenAssets): Promise<AssetStore & { problem?(): Promise<string | undefined> }> {
-  if (config.s3Bucket === '') return FileAssetStore.open(join(config.dataDir, 'images'), lifetimes);
+  const bucket = await openBucket(config, env);
+  if (!bucket) return FileAssetStore.open(join(config.dataDir, 'images'), lifetimes);
   return S3AssetStore.open({
-    bucket: bucketOf(config, env),
+    bucket,
     prefix: config.s3Prefix,
     urls: urlsOf(config),
     lifetimes,
   });
+}
+
+/** The bucket of the configuration, tried once; undefined without one. Throws `storageRefused`, `storageUnreachable`. */
+export async function openBucket(config: Config, env: Env): Promise<Bucket | undefined> {
+  if (config.s3Bucket === '') return undefined;
+  const bucket = bucketOf(config, env);
+  await bucket.probe(`${config.s3Prefix}.probe`);
+  return bucket;
+}
+
+/** Of a fleet: plans and images travel through the bucket where there is one. */
+export async function fleetSettings(config: Config, env: Env): Promise<FleetSettings> {
+  const store = await openBucket(config, env);
+  return { ...config, bucket: store && { store, prefix: config.s3Prefix } };
 }
 
 function bucketOf({ s3Bucket, s3Endpoint, s3Region, s3PathStyle }: Config, env: Env): Bucket {

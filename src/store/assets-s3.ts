@@ -56,13 +56,9 @@ export class S3AssetStore implements AssetStore {
     this.#lifetimes = lifetimes;
   }
 
-  /** Writes, reads and deletes a probe. Throws `storageUnreachable`, `storageRefused`. */
+  /** Throws `storageUnreachable`, `storageRefused`. */
   static async open(options: S3Options): Promise<S3AssetStore> {
     const store = new S3AssetStore(options);
-    const key = store.#probe;
-    await store.#bucket.put(key, { bytes: Buffer.from('Retouch writes here.'), contentType: 'text/plain' });
-    await store.#bucket.get(key);
-    await store.#bucket.delete(key);
     for (const uuid of options.lifetimes.unmeasured())
       options.lifetimes.measure(uuid, (await store.#find(uuid))?.size ?? 0);
     return store;

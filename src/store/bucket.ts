@@ -73,6 +73,13 @@ export class Bucket {
     if (!isAbsent(answer)) this.#expectDone(answer, 'DELETE');
   }
 
+  /** Writes, reads and deletes an object. Throws `storageUnreachable`, `storageRefused`. */
+  async probe(key: string): Promise<void> {
+    await this.put(key, { bytes: Buffer.from('Retouch writes here.'), contentType: 'text/plain' });
+    await this.get(key);
+    await this.delete(key);
+  }
+
   /** A URL by which anyone may read the object for `seconds`, at most a week. */
   async presign(key: string, seconds: number): Promise<string> {
     const url = this.#urlOf(key);

@@ -194,9 +194,7 @@ describe('the asset store of s3', () => {
     ],
     [{ bucket: 'missing' }, /The bucket missing at .* answered PUT with HTTP status 404 \(NoSuchBucket\)/],
   ])('does not open with wrong settings %#', async (changes, message) => {
-    const opening = S3AssetStore.open({
-      ...{ bucket: storage.bucket(changes), prefix: '', urls: { by: 'front' }, lifetimes },
-    });
+    const opening = storage.bucket(changes).probe('.probe');
     await expect(opening).rejects.toMatchObject({
       code: 'storageRefused',
       message: expect.stringMatching(message),
@@ -205,7 +203,7 @@ describe('the asset store of s3', () => {
 
   it('does not open where nothing answers', async () => {
     const bucket = storage.bucket({ endpoint: 'http://127.0.0.1:1' });
-    const opening = S3AssetStore.open({ bucket, prefix: '', urls: { by: 'front' }, lifetimes });
+    const opening = bucket.probe('.probe');
     await expect(opening).rejects.toMatchObject({ code: 'storageUnreachable' });
   });
 });

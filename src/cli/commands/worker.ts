@@ -7,14 +7,30 @@ import { openFleet } from '../../fleet/open.ts';
 import { FleetWorker } from '../../fleet/worker.ts';
 import { createLog } from '../../log.ts';
 import { scanCatalog } from '../../server/engines.ts';
+import { fleetSettings as transferSettings } from '../../server/open-assets.ts';
 import { readVersion } from '../../version.ts';
 import type { Command } from '../command.ts';
 import { cliError, parseArguments } from '../flags/arguments.ts';
-import { configFrom, engineSettings, fleetSettings, settingFlags } from '../flags/settings.ts';
+import {
+  bucketSettings,
+  configFrom,
+  engineSettings,
+  fleetSettings,
+  settingFlags,
+} from '../flags/settings.ts';
 import { closeOnSignal } from '../terminal/close-on-signal.ts';
 
 const flags = settingFlags(
-  [...engineSettings, 'engines', 'devices', ...fleetSettings, 'worker-name', 'shutdown-timeout', 'log-level'],
+  [
+    ...engineSettings,
+    'engines',
+    'devices',
+    ...fleetSettings,
+    ...bucketSettings,
+    'worker-name',
+    'shutdown-timeout',
+    'log-level',
+  ],
   true,
 );
 
@@ -48,7 +64,7 @@ export async function work(
   const options = { ...engineOptions({ ...config, redis: '' }), ...engine };
   const name = config.workerName || hostname();
   const catalog = await scanCatalog(config);
-  const { where, ...fleet } = await openFleet(config);
+  const { where, ...fleet } = await openFleet(await transferSettings(config, process.env));
   const engines = new LocalEngines({ log: (line) => log.warn(line), ...options });
   const version = await readVersion();
   const member = new FleetWorker({ ...fleet, engines, catalog, name, version, log, lease });

@@ -46,6 +46,14 @@ export const engineSettings = [
 
 /** The way to the workers. */
 export const fleetSettings = ['redis', 'redis-prefix', 'transfer-limit'] as const satisfies SettingName[];
+/** The bucket through which plans and images of a fleet travel. */
+export const bucketSettings = [
+  's3-bucket',
+  's3-endpoint',
+  's3-region',
+  's3-prefix',
+  's3-path-style',
+] as const satisfies SettingName[];
 
 export function settingFlags(names: readonly SettingName[], withVariables = false): Flags {
   return Object.fromEntries(
