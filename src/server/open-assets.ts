@@ -32,7 +32,7 @@ export async function openAssets({
 }
 
 /** The bucket of the configuration, tried once; undefined without one. Throws `storageRefused`, `storageUnreachable`. */
-export async function openBucket(config: Config, env: Env): Promise<Bucket | undefined> {
+async function openBucket(config: Config, env: Env): Promise<Bucket | undefined> {
   if (config.s3Bucket === '') return undefined;
   const bucket = bucketOf(config, env);
   await bucket.probe(`${config.s3Prefix}.probe`);
