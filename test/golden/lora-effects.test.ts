@@ -169,7 +169,10 @@ describe('in a run, a LoRA', () => {
       return Promise.all(images.map(pixelsOf));
     };
     return {
-      messages: events.flatMap((event) => (event.type === 'stage-progress' ? [event.message] : [])),
+      // What is loaded and read: work on the image tells of itself too.
+      messages: events.flatMap((event) =>
+        event.type === 'stage-progress' && event.stage === 'load' ? [event.message] : [],
+      ),
       previews: await of('preview'),
       picture: (await of('image'))[0]!,
     };
