@@ -100,7 +100,7 @@ describe('doctor', () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     for (const line of [
       /^✓ Device cpu .+operators right/m,
-      /^✓ Memory .+GiB; the engine may use .+GiB/m,
+      /^✓ Memory .+GiB; engines may use .+GiB/m,
       /^✓ Model .+retouch:mini@1 .+; computed in f32 on cpu$/m,
       /^[✓!] Device webgpu /m,
     ])

@@ -25,7 +25,7 @@ beforeAll(async () => {
   const weights = join(folder, 'face.onnx');
   const found = Float32Array.of(24, 24, 40, 40, 0.95, 0);
   await writeFile(weights, encodeDetector(found, [1, 1, 6], [1, 3, 64, 64]));
-  plan = scriptedPlan('make it green', {
+  plan = scriptedPlan('make it sunset', {
     model: { air: 'retouch:mini@1', files: { layout: 'diffusers', folder: model }, cacheFolder: folder },
     width: 256,
     height: 256,
@@ -38,7 +38,8 @@ beforeAll(async () => {
       confidence: 0.9,
       maskPadding: 0,
       maskBlur: 2,
-      prompt: 'a face',
+      // A prompt that the embedded model does not know would be warned of.
+      prompt: 'make it night',
       negativePrompt: '',
       steps: 2,
       guidance: 8,
@@ -125,12 +126,13 @@ it('a prompt beyond the window of the text encoder is warned of and recorded', a
     events.flatMap((event) => (event.type === 'warning' ? [event.message] : []));
   const long = await run({ ...plan, prompt: `${'please '.repeat(30)}a red car` });
   const [warning, ...others] = warningsOf(long);
-  expect(others).toEqual([]);
+  // What is left of it asks for nothing.
+  expect(others).toEqual(['The embedded model did not recognise an instruction it knows.']);
   expect(warning).toMatch(
     /^The prompt has \d+ tokens, of which the model reads the first 24; the rest has no effect\.$/,
   );
   expect(readPlanRecord(long.image!.bytes)).toMatchObject({
-    warnings: [{ code: 'promptTruncated', message: warning }],
+    warnings: [{ code: 'promptTruncated', message: warning }, { code: 'instructionUnknown' }],
   });
   const short = await run(plan);
   expect(warningsOf(short)).toEqual([]);

@@ -98,6 +98,7 @@ describe('the guide', () => {
       'retouch models add',
       'retouch models add',
       'retouch models',
+      'retouch models',
       'retouch models remove',
     ]);
   });
@@ -156,8 +157,14 @@ describe('the guide', () => {
     });
   });
 
-  it('lists it', async () => {
+  it('converts it before it is used', async () => {
     const { code, stdout } = await sh(blocks[5]!);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^me:kontext@1 in int8\. Disk for converted weights .+\nConverted in \d+ s\.\n$/);
+  });
+
+  it('lists it', async () => {
+    const { code, stdout } = await sh(blocks[6]!);
     expect(code).toBe(0);
     expect(stdout).toMatch(/^AIR +NAME +KIND +SIZE +LICENSE +FOLDER\n/);
     expect(stdout).toMatch(/\nme:ink@1 +Ink drawings +lora +\d+ bytes +MIT +\//);
@@ -167,7 +174,7 @@ describe('the guide', () => {
     const kept = await sh('retouch models remove runware:106@1 --yes');
     expect(kept.code).toBe(1);
     expect(kept.stderr).toContain('gives files to hf:QuantStack:flux1-kontext-dev-Q4_K_M@main');
-    expect(await sh(blocks[6]!)).toMatchObject({ code: 0 });
+    expect(await sh(blocks[7]!)).toMatchObject({ code: 0 });
     const left = Object.keys(await installed());
     expect(left).toContain('runware:106@1');
     expect(left.filter((air) => /ink|Quant/.test(air))).toEqual([]);

@@ -65,7 +65,7 @@ describe('docs/guide/references.md', () => {
 
 describe('docs/guide/step-caches.md', () => {
   it('has commands that do what it says', async () => {
-    const [tea, careful, bold, ...rest] = await blocks('step-caches', 'sh');
+    const [tea, careful, bold, kept, ...rest] = await blocks('step-caches', 'sh');
     expect(rest).toEqual([]);
     const [line] = await blocks('step-caches', '');
     const shape = (text: string) => text.replace(/[\d.]+/g, 'N');
@@ -73,6 +73,8 @@ describe('docs/guide/step-caches.md', () => {
     expect(shape(log)).toContain(shape(line!));
     await runCommand(careful!);
     await runCommand(bold!);
+    await runCommand(kept!);
+    expect(await readFile(join(folder, 'kept.png'))).not.toEqual(await readFile(join(folder, 'bold.png')));
   });
 
   it('has an example that the API takes', async () => {

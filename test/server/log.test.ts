@@ -122,7 +122,7 @@ describe('the rule', () => {
     const cleaned = 'Bearer [hidden] sent [hidden] to https://x.example/hook?… for /images/….png';
     expect(message).toBe(cleaned);
     expect(error.split('\n', 1)[0]).toBe(`Error: ${cleaned}`);
-    expect(error).toContain('server-log.test');
+    expect(error).toContain('log.test');
   });
 
   it('bounds what one line may have', () => {

@@ -1,4 +1,5 @@
 /** How long an image takes, from the networks' sizes and the speed of the machine. */
+import { referenceSize } from '../image/sizes.ts';
 import type { Components } from '../networks/components.ts';
 import { imageTokens, textTokens } from '../networks/token-counts.ts';
 import type { Plan } from '../plan.ts';
@@ -24,9 +25,6 @@ export type ImageWork = { encode: Work; step: Work; steps: number; decode: Work 
 type PlannedSize = Pick<Plan, 'width' | 'height' | 'steps' | 'sampler' | 'trueCfg' | 'decoder'> & {
   references: readonly unknown[];
 };
-
-/** References are fitted to about this size, whatever the image's. */
-const referenceSize: Size = { width: 1024, height: 1024 };
 
 export function imageWork(components: Components, plan: PlannedSize): ImageWork {
   const { t5, transformer, autoencoder } = components;

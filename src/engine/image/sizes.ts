@@ -21,10 +21,11 @@ export const preferredSizes: readonly Size[] = [
   [1568, 672],
 ].map(([width, height]) => ({ width: width!, height: height! }));
 
-/** Of the sizes that references are fitted to, the one with the most pixels. */
-export const largestReference: Size = preferredSizes.reduce((largest, size) =>
-  size.width * size.height > largest.width * largest.height ? size : largest,
-);
+/**
+ * The size that networks are chosen by before references are decoded: they are fitted to one of `preferredSizes`, each of
+ * about one megapixel.
+ */
+export const referenceSize: Size = { width: 1024, height: 1024 };
 
 /** The preferred size of the nearest aspect ratio; of two equally near, the narrower. */
 export function nearestPreferredSize({ width, height }: Size, sizes: readonly Size[] = preferredSizes): Size {

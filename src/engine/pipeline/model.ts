@@ -6,7 +6,7 @@ import type { ActiveLoras } from '../adapters/lora/active.ts';
 import type { LoraCache } from '../adapters/lora/cache.ts';
 import { faceDetector } from '../faces/detect.ts';
 import type { FaceDetector } from '../faces/types.ts';
-import { largestReference, preferredSizes, type Size } from '../image/sizes.ts';
+import { preferredSizes, referenceSize, type Size } from '../image/sizes.ts';
 import {
   type DecoderName,
   imageDecoders,
@@ -69,7 +69,7 @@ export class Model {
       textTokens(opened.components) + imageTokens(opened.components, plan) + this.referenceTokens();
     const text = this.textLoadable();
     const decoder = this.decoderLoadable(plan, plan.decoder);
-    const encoder = plan.references.length > 0 ? [imageEncoder(opened, largestReference)] : [];
+    const encoder = plan.references.length > 0 ? [imageEncoder(opened, referenceSize)] : [];
     const needed = [text, ...encoder, decoder, this.transformerLoadable(tokens)];
     for (const network of needed) residents.checkFits(network);
     if (plan.faces) this.checkFacesFit();
@@ -193,9 +193,9 @@ export class Model {
     return this.plan.referenceInterval !== undefined && this.plan.references.length > 0;
   }
 
-  /** At most: references are fitted to about one megapixel, whatever the target's size. */
+  /** References are fitted to about one megapixel, whatever the target's size. */
   private referenceTokens(): number {
-    return this.plan.references.length * imageTokens(this.opened.components, largestReference);
+    return this.plan.references.length * imageTokens(this.opened.components, referenceSize);
   }
 
   /** A face is worked on at a size of about one megapixel with itself as reference, whatever the image's size. */
