@@ -10,7 +10,6 @@ import { type FullRun, runFull } from '../../bench/full.ts';
 import { writeFullSize } from '../../bench/full-size/checkpoint.ts';
 
 const GiB = 2 ** 30;
-/** Below what all networks take together, so that some are released for others. */
 /** All networks just fit. Where some must be released, glibc keeps part of their memory: 1.5 GiB was passed by 3 to 9 %. */
 const memoryLimit = 1.75 * GiB;
 
