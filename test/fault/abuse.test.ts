@@ -29,7 +29,8 @@ describe.runIf(existsSync('/proc/self/schedstat'))('a server with 256 descriptor
     expect(health.failures).toEqual([]);
     expect(health.times.length).toBeGreaterThan(20);
     expect(most.descriptors).toBeGreaterThan(before.descriptors + 100);
-    expect(after.descriptors).toBeLessThanOrEqual(before.descriptors);
+    // A child that the server has started meanwhile, for decoding, holds a few; a leak would hold hundreds.
+    expect(after.descriptors).toBeLessThanOrEqual(before.descriptors + 8);
     expect(after.rss - before.rss).toBeLessThan(100 * 2 ** 20);
   });
 
