@@ -83,15 +83,7 @@ export class FileAssetStore implements AssetStore {
     for (const format of assetFormats) {
       const bytes = await readIfThere(this.#path(name, format));
       if (!bytes) continue;
-      // A file without a record, because the database was lost, is registered again.
-      if (lifetime) this.#lifetimes.touch(name);
-      else this.#lifetimes.begin(name, { bytes: bytes.length });
-      const { ttl, account } = lifetime ?? {};
-      return {
-        ...{ uuid: name, format, bytes },
-        ...(ttl === undefined ? {} : { ttl }),
-        ...(account === undefined ? {} : { account }),
-      };
+      return { uuid: name, format, bytes, ...this.#lifetimes.use(name, lifetime, bytes.length) };
     }
     return undefined;
   }

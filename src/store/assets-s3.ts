@@ -16,6 +16,7 @@ import {
 import type { Bucket } from './bucket.ts';
 import type { StoreErrorCode } from './errors.ts';
 import { isOver, type Lifetimes } from './lifetimes.ts';
+import { remembered } from './remembered.ts';
 
 /** How clients read an image: through this server, by a signed URL of the bucket, or below a public address of it. */
 export type ImageUrls = { by: 'front' } | { by: 'presigned' } | { by: 'public'; base: string };
@@ -47,7 +48,6 @@ export class S3AssetStore implements AssetStore {
   readonly #urls: ImageUrls;
   readonly #lifetimes: Lifetimes;
   readonly #formats = new Map<string, AssetFormat>();
-  #probed: { at: number; problem: Promise<string | undefined> } | undefined;
 
   private constructor({ bucket, prefix, urls, lifetimes }: S3Options) {
     this.#bucket = bucket;
@@ -93,15 +93,7 @@ export class S3AssetStore implements AssetStore {
       if (!object) continue;
       this.#remember(name, format);
       const { bytes } = object;
-      // An object that a lost database does not know is registered again.
-      if (lifetime) this.#lifetimes.touch(name);
-      else this.#lifetimes.begin(name, { bytes: bytes.length });
-      const { ttl, account } = lifetime ?? {};
-      return {
-        ...{ uuid: name, format, bytes },
-        ...(ttl === undefined ? {} : { ttl }),
-        ...(account === undefined ? {} : { account }),
-      };
+      return { uuid: name, format, bytes, ...this.#lifetimes.use(name, lifetime, bytes.length) };
     }
     return undefined;
   }
@@ -136,21 +128,12 @@ export class S3AssetStore implements AssetStore {
   }
 
   /** A sentence, or undefined while the bucket answers. Never rejects. */
-  problem(): Promise<string | undefined> {
-    const now = performance.now();
-    if (!this.#probed || now - this.#probed.at >= probeInterval) {
-      const problem = this.#bucket.sizeOf(this.#probe).then(
-        () => undefined,
-        (error: Error) => error.message,
-      );
-      this.#probed = { at: now, problem };
-    }
-    return this.#probed.problem;
-  }
-
-  get #probe(): string {
-    return `${this.#prefix}.probe`;
-  }
+  readonly problem = remembered(probeInterval, () =>
+    this.#bucket.sizeOf(`${this.#prefix}.probe`).then(
+      () => undefined,
+      (error: Error) => error.message,
+    ),
+  );
 
   #key(name: string, format: AssetFormat): string {
     return `${this.#prefix}${name.slice(0, 2)}/${name}.${format}`;

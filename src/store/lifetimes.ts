@@ -70,6 +70,17 @@ export class Lifetimes {
     );
   }
 
+  /**
+   * Counts a use of an image whose record is `known`; one without a record, because the database was lost, is registered
+   * again. Gives the fields of the record that it has.
+   */
+  use(uuid: string, known: Lifetime | undefined, bytes: number): { ttl?: number; account?: string } {
+    if (known) this.touch(uuid);
+    else this.begin(uuid, { bytes });
+    const { ttl, account } = known ?? {};
+    return { ...(ttl === undefined ? {} : { ttl }), ...(account === undefined ? {} : { account }) };
+  }
+
   touch(uuid: string): void {
     const now = this.#clock.now();
     this.#db.run('UPDATE assets SET used = ? WHERE uuid = ? AND used < ?', now, uuid, now - useInterval);

@@ -7,6 +7,7 @@ import { RetouchError } from '../error.ts';
 import type { Clock } from './clock.ts';
 import { type StoreErrorCode, storeErrors } from './errors.ts';
 import { reasonOf, writeSynced } from './files.ts';
+import { remembered } from './remembered.ts';
 
 /**
  * Milliseconds for which a result is cached: load balancers ask every second or two, and each check waits for the disk.
@@ -18,7 +19,6 @@ const probeSize = 65_536;
 export class StorageProbe {
   readonly #folder: string;
   readonly #clock: Clock;
-  #latest: { at: number; problem: Promise<string | undefined> } | undefined;
 
   /** `folder` is inside the data directory. */
   constructor(folder: string, clock: Clock) {
@@ -27,11 +27,7 @@ export class StorageProbe {
   }
 
   /** A sentence without paths, or undefined when images and the database can be written. Never rejects. */
-  problem(): Promise<string | undefined> {
-    const now = performance.now();
-    if (!this.#latest || now - this.#latest.at >= interval) this.#latest = { at: now, problem: this.#look() };
-    return this.#latest.problem;
-  }
+  readonly problem = remembered(interval, () => this.#look());
 
   async #look(): Promise<string | undefined> {
     const path = join(this.#folder, `.probe-${randomUUID()}`);
