@@ -9,6 +9,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { referenceSize } from '../src/engine/image/sizes.ts';
 import { imageDecoders, imageEncoder } from '../src/engine/networks/autoencoder.ts';
 import { type OpenedModel, openModelFiles } from '../src/engine/networks/opened-model.ts';
 import { textEncoder } from '../src/engine/networks/text-encoder.ts';
@@ -168,9 +169,6 @@ async function predictPeak(plans: readonly Plan[], { threads, memoryLimit }: Ful
   const whole = [...weights.values()].reduce((sum, bytes) => sum + bytes, 0) + working + processBytes;
   return Math.min(whole, memoryLimit);
 }
-
-/** The example's picture is fitted to a megapixel, whatever the image's size. */
-const referenceSize = { width: 1024, height: 1024 };
 
 function needsOf(opened: OpenedModel, plan: Plan) {
   const { components } = opened;

@@ -1,5 +1,5 @@
 /** How long an image takes, from the networks' sizes and the speed of the machine. */
-import { referenceSize } from '../image/sizes.ts';
+import { referenceSize, type Size } from '../image/sizes.ts';
 import type { Components } from '../networks/components.ts';
 import { imageTokens, textTokens } from '../networks/token-counts.ts';
 import type { Plan } from '../plan.ts';
@@ -9,7 +9,6 @@ import {
   addWork,
   decoderWork,
   encoderWork,
-  type Size,
   textWork,
   timesWork,
   transformerWork,

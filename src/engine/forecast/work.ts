@@ -2,6 +2,7 @@
  * The work of making an image, counted from the networks' sizes. Operations: a multiplication and an addition are two.
  * CLIP, the embeddings and the final layer are left out: below a hundredth of the rest.
  */
+import type { Size } from '../image/sizes.ts';
 import { type AutoencoderConfig, growth } from '../models/autoencoder-config.ts';
 import type { FluxConfig } from '../models/flux-config.ts';
 import type { T5Config } from '../models/t5.ts';
@@ -14,8 +15,6 @@ export type Work = {
   /** Bytes read and written by norms, scales, gates and copies, which do little arithmetic. */
   passes: number;
 };
-
-export type Size = { width: number; height: number };
 
 const none: Work = { products: 0, attention: 0, convolutions: 0, passes: 0 };
 

@@ -46,7 +46,6 @@ export async function* denoise(run: Run, encoded: Encoded, repaint?: Repaint): E
   const noise = () => drawNoise(draw, latent);
   const first = noise();
   const inpainting = repaint && { ...repaint, noise: first };
-  let step = 0;
   let x = repaint ? addNoise(repaint.init, first, schedule[0]!) : first;
   const sampler = samplers[plan.sampler];
   const { depth, depthSingle } = transformer.config;
@@ -63,7 +62,7 @@ export async function* denoise(run: Run, encoded: Encoded, repaint?: Repaint): E
       transformer,
       caching,
       keeping,
-      step: () => step,
+      step: () => progress.step,
       beginPass: () => progress.beginPass(),
       onBlocks,
     };
@@ -82,7 +81,6 @@ export async function* denoise(run: Run, encoded: Encoded, repaint?: Repaint): E
       if (inpainting) next.item.x = keepOutside(next.item.x, inpainting, sigma);
       x = next.item.x;
       progress.endStep();
-      step = index + 1;
       const reused = caching && { reused: caching.endStep() };
       yield { type: 'step-end', index, steps, sigma, milliseconds: performance.now() - started, ...reused };
       checkAborted(signal);

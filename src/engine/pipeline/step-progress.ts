@@ -15,7 +15,8 @@ export type StepShape = {
 export class StepProgress {
   private readonly shape: StepShape;
   private readonly now: () => number;
-  private step = 0;
+  /** Steps that have ended, which is the index of the current one. */
+  step = 0;
   private pass = -1;
   private done = 0;
   private told: number;
