@@ -1,6 +1,7 @@
 /** GGUF version 3, streamed (github.com/ggml-org/ggml, docs/gguf.md). */
 import fs from 'node:fs';
 import { bytesOf, countOf, type StoredType } from '../../src/engine/weights/stored.ts';
+import { metadataValue, text, u32, u64 } from '../../test/fixtures/gguf-values.ts';
 import type { Tensor } from './tensor.ts';
 import type { Values } from './values.ts';
 
@@ -24,9 +25,7 @@ export function ggufLayout(
   metadata: GgufMetadata,
 ): { header: Buffer; size: number } {
   const pairs = Object.entries(metadata).map(([key, value]) =>
-    typeof value === 'string'
-      ? Buffer.concat([text(key), u32(8), text(value)])
-      : Buffer.concat([text(key), u32(4), u32(value)]),
+    Buffer.concat([text(key), metadataValue(value)]),
   );
   let offset = 0;
   const rows = tensors.map(({ name, dtype, shape }) => {
@@ -60,21 +59,4 @@ export function writeGguf(
     fs.writeSync(fd, Buffer.alloc(pad(length) - length));
   }
   fs.closeSync(fd);
-}
-
-function text(value: string): Buffer {
-  const bytes = Buffer.from(value);
-  return Buffer.concat([u64(bytes.length), bytes]);
-}
-
-function u32(value: number): Buffer {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32LE(value);
-  return bytes;
-}
-
-function u64(value: number): Buffer {
-  const bytes = Buffer.alloc(8);
-  bytes.writeBigUInt64LE(BigInt(value));
-  return bytes;
 }

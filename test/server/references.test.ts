@@ -1,11 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { createServer, type RequestListener, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { RequestListener } from 'node:http';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { closeAll, listen } from '../fixtures/listen.ts';
 import { type Bench, createBench, drawPicture, task } from './fixture.ts';
 
 let bench: Bench;
-const servers: Server[] = [];
 
 beforeEach(async () => {
   bench = await createBench({ 'allow-private-network': '127.0.0.1', 'fetch-timeout': '1' });
@@ -13,18 +12,8 @@ beforeEach(async () => {
 
 afterEach(async () => {
   await bench.close();
-  for (const server of servers.splice(0)) {
-    server.closeAllConnections();
-    server.close();
-  }
+  await closeAll();
 });
-
-async function listen(handler: RequestListener): Promise<string> {
-  const server = createServer(handler);
-  servers.push(server);
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-}
 
 const edit = (...referenceImages: unknown[]) => bench.post([{ ...task, inputs: { referenceImages } }]);
 

@@ -1,9 +1,9 @@
 /** Ways to write an inside address so that a checker overlooks it, and to change it after the check. */
 
-import { createServer, type RequestListener, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { RequestListener } from 'node:http';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type FetchLimits, fetchUrl } from '../../src/net/fetch.ts';
+import { closeAll, listen } from '../fixtures/listen.ts';
 
 const limits: FetchLimits = {
   allowPrivate: false,
@@ -27,20 +27,10 @@ const names: Record<string, { address: string; family: number }[]> = {
   'localhost.': [{ address: '127.0.0.1', family: 4 }],
 };
 
-const servers: Server[] = [];
+afterEach(closeAll);
 
-afterEach(() => {
-  for (const server of servers.splice(0)) {
-    server.closeAllConnections();
-    server.close();
-  }
-});
-
-async function listen(handler: RequestListener): Promise<number> {
-  const server = createServer(handler);
-  servers.push(server);
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  return (server.address() as AddressInfo).port;
+async function portOf(handler: RequestListener): Promise<number> {
+  return Number(new URL(await listen(handler)).port);
 }
 
 async function codeOf(url: string, changes: Partial<FetchLimits> = {}): Promise<string | undefined> {
@@ -129,7 +119,7 @@ describe('an inside address', () => {
     'http://metadata.google.internal/',
   ])('is refused where a redirect leads to %s', async (location) => {
     let asked = 0;
-    const port = await listen((_, response) => {
+    const port = await portOf((_, response) => {
       asked++;
       response.writeHead(302, { location }).end();
     });
@@ -144,7 +134,7 @@ describe('an inside address', () => {
 describe('a name that changes its address', () => {
   it('is asked for once, and a connection goes to what was checked', async () => {
     let reached = 0;
-    const port = await listen((_, response) => {
+    const port = await portOf((_, response) => {
       reached++;
       response.end('inside');
     });
@@ -167,13 +157,13 @@ describe('a name that changes its address', () => {
   it('is checked again at each redirect', async () => {
     let asked = 0;
     const resolve = async () => [{ address: asked++ === 0 ? '127.0.0.1' : '10.0.0.1', family: 4 }];
-    const port = await listen((_, response) => response.writeHead(302, { location: '/again' }).end());
+    const port = await portOf((_, response) => response.writeHead(302, { location: '/again' }).end());
     const changes = { allowPrivate: ['first.example'], resolve };
     expect(await codeOf(`http://first.example:${port}/`, { ...changes, maxRedirects: 0 })).toBe(
       'tooManyRedirects',
     );
     asked = 0;
-    const elsewhere = await listen((_, response) =>
+    const elsewhere = await portOf((_, response) =>
       response.writeHead(302, { location: 'http://second.example/' }).end(),
     );
     expect(await codeOf(`http://first.example:${elsewhere}/`, changes)).toBe('addressRefused');

@@ -1,9 +1,8 @@
-import { createServer, type RequestListener, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import { afterEach, describe, expect, it } from 'vitest';
 import { isPublicAddress } from '../../src/net/addresses.ts';
 import { checkUrl, type FetchLimits, fetchUrl, openUrl } from '../../src/net/fetch.ts';
+import { closeAll, listen } from '../fixtures/listen.ts';
 
 const limits: FetchLimits = {
   allowPrivate: ['127.0.0.1'],
@@ -13,21 +12,7 @@ const limits: FetchLimits = {
   maxRedirects: 5,
 };
 
-const servers: Server[] = [];
-
-afterEach(() => {
-  for (const server of servers.splice(0)) {
-    server.closeAllConnections();
-    server.close();
-  }
-});
-
-async function listen(handler: RequestListener): Promise<string> {
-  const server = createServer(handler);
-  servers.push(server);
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-}
+afterEach(closeAll);
 
 async function codeOf(
   url: string,
@@ -130,8 +115,7 @@ describe('a connection', () => {
 
   it('that nobody takes is an error', async () => {
     const url = await listen(() => {});
-    const server = servers.pop()!;
-    await new Promise((resolve) => server.close(resolve));
+    await closeAll();
     expect(await codeOf(url)).toBe('connectFailed');
   });
 
