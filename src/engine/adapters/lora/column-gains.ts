@@ -1,16 +1,14 @@
 /** The gains of updates that are decomposed along their inputs; gains.ts has the equations. */
 import { symbol } from '../../onnx/dim.ts';
-import { Graph } from '../../onnx/graph.ts';
+import type { Var } from '../../onnx/graph.ts';
 import * as op from '../../onnx/operators/index.ts';
-import { Session } from '../../onnx/session.ts';
-import { f32Tensor, floats } from '../../onnx/tensor.ts';
-import { Weights } from '../../weights/weights.ts';
-import { type Decomposed, type DecomposedLayer, gainOf } from './decomposition.ts';
+import { f32Tensor } from '../../onnx/tensor.ts';
+import { type Decomposed, type DecomposedLayer, gainOf, multiply } from './decomposition.ts';
 import type { Matrix } from './update.ts';
 
 /** magnitude/‖W + ΔW‖ [K] for the columns of the rows that each update has. */
 export async function columnGains(layer: DecomposedLayer): Promise<Map<Decomposed, Float32Array>> {
-  const { squares, products } = await multiply(layer);
+  const { squares, products } = await productsOf(layer);
   const { inputs } = layer.slot;
   const gains = new Map<Decomposed, Float32Array>();
   let first = 0;
@@ -26,29 +24,22 @@ export async function columnGains(layer: DecomposedLayer): Promise<Map<Decompose
 /**
  * For the rows n of each update, Σₙ W[n, k]² [updates, K], and upᵀ·W [r, K] for the ups of all updates one after the other.
  */
-async function multiply({
-  slot: { name, inputs, outputs },
-  updates,
-  source,
-  threads,
-}: DecomposedLayer): Promise<{ squares: Float32Array; products: Float32Array }> {
-  const graph = new Graph(`lengths of columns of ${name}`);
-  const w = new Weights(graph, source, { precision: 'f32', fused: true }, undefined, name);
-  const weight = w.tensor('weight', [outputs, inputs]);
-  const rows = graph.input('rows', 'f32', [symbol('updates'), outputs]);
-  graph.output('squares', op.matmul(rows, op.mul(weight, weight)));
-  graph.output('products', op.matmul(graph.input('up', 'f32', [symbol('r'), outputs]), weight));
-  const session = await Session.compile(graph, { device: 'cpu', threads, arena: false });
-  try {
-    const ranks = updates.reduce((sum, { product }) => sum + product.up.columns, 0);
-    const results = await session.run({
-      rows: f32Tensor(rowsOf(updates, outputs), [updates.length, outputs]),
-      up: f32Tensor(upsOf(updates, outputs, ranks), [ranks, outputs]),
-    });
-    return { squares: floats(results.squares!), products: floats(results.products!) };
-  } finally {
-    await session.release();
-  }
+function productsOf(layer: DecomposedLayer) {
+  const { updates, slot } = layer;
+  const { outputs } = slot;
+  const ranks = updates.reduce((sum, { product }) => sum + product.up.columns, 0);
+  const build = (weight: Var) => {
+    const { graph } = weight;
+    const rows = graph.input('rows', 'f32', [symbol('updates'), outputs]);
+    return {
+      squares: op.matmul(rows, op.mul(weight, weight)),
+      products: op.matmul(graph.input('up', 'f32', [symbol('r'), outputs]), weight),
+    };
+  };
+  return multiply(layer, build, {
+    rows: f32Tensor(rowsOf(updates, outputs), [updates.length, outputs]),
+    up: f32Tensor(upsOf(updates, outputs, ranks), [ranks, outputs]),
+  });
 }
 
 /** 1 where an update has the row, else 0: [updates, N]. */

@@ -1,17 +1,16 @@
 /** The gains of updates that are decomposed along their outputs; gains.ts has the equations. */
 import { symbol } from '../../onnx/dim.ts';
-import { Graph } from '../../onnx/graph.ts';
+import type { Var } from '../../onnx/graph.ts';
 import * as op from '../../onnx/operators/index.ts';
-import { Session } from '../../onnx/session.ts';
-import { f32Tensor, floats } from '../../onnx/tensor.ts';
+import { f32Tensor } from '../../onnx/tensor.ts';
 import { joinFloats } from '../../weights/floats.ts';
-import { type RowSegment, Weights } from '../../weights/weights.ts';
-import { type Decomposed, type DecomposedLayer, gainOf } from './decomposition.ts';
+import type { RowSegment } from '../../weights/weights.ts';
+import { type Decomposed, type DecomposedLayer, gainOf, multiply } from './decomposition.ts';
 import type { Matrix } from './update.ts';
 
 /** magnitude/‖W + ΔW‖ [n] for the rows of each update. */
 export async function rowGains(layer: DecomposedLayer): Promise<Map<Decomposed, Float32Array>> {
-  const { squares, products } = await multiply(layer);
+  const { squares, products } = await productsOf(layer);
   const gains = new Map<Decomposed, Float32Array>();
   let first = 0;
   for (const update of layer.updates) {
@@ -25,25 +24,14 @@ export async function rowGains(layer: DecomposedLayer): Promise<Map<Decomposed, 
 }
 
 /** ‖W[n, :]‖² [N], and down·Wᵀ [r, N] for the downs of all updates one after the other. */
-async function multiply({
-  slot: { name, inputs, outputs },
-  updates,
-  source,
-  threads,
-}: DecomposedLayer): Promise<{ squares: Float32Array; products: Float32Array }> {
-  const graph = new Graph(`lengths of rows of ${name}`);
-  const w = new Weights(graph, source, { precision: 'f32', fused: true }, undefined, name);
-  const weight = w.tensor('weight', [outputs, inputs]);
-  graph.output('squares', op.reduce('ReduceSumSquare', weight, 1));
-  graph.output('products', op.matmulTransposed(graph.input('down', 'f32', [symbol('r'), inputs]), weight));
-  const session = await Session.compile(graph, { device: 'cpu', threads, arena: false });
-  try {
-    const down = joinFloats(updates.map(({ product }) => product.down.values));
-    const results = await session.run({ down: f32Tensor(down, [down.length / inputs, inputs]) });
-    return { squares: floats(results.squares!), products: floats(results.products!) };
-  } finally {
-    await session.release();
-  }
+function productsOf(layer: DecomposedLayer) {
+  const { inputs } = layer.slot;
+  const down = joinFloats(layer.updates.map(({ product }) => product.down.values));
+  const build = (weight: Var) => ({
+    squares: op.reduce('ReduceSumSquare', weight, 1),
+    products: op.matmulTransposed(weight.graph.input('down', 'f32', [symbol('r'), inputs]), weight),
+  });
+  return multiply(layer, build, { down: f32Tensor(down, [down.length / inputs, inputs]) });
 }
 
 /** ‖W + s·up·down‖² = ‖W‖² + 2s·Σᵣ up·(W·downᵀ) + s²·up·(down·downᵀ)·upᵀ, row by row. */
