@@ -9,13 +9,13 @@ export type Report = { name: string; machine: Record<string, string | number>; r
 export type Options = {
   threads: number;
   runs: number;
-  /** Of `device` alone; others measure the CPU. */
+  /** The device of the benchmark `device`; others measure the CPU. */
   device?: DeviceName;
   peers: readonly Peer[];
   rest: readonly string[];
   full: FullSettings;
 };
-/** Of `full`; a limit of 0 is the product's own. */
+/** Options of the benchmark `full`; a limit of 0 is the product's own. */
 export type FullSettings = { precision: PrecisionName; side: number; steps: number; memoryLimit: number };
 
 /** Milliseconds of the fastest of some runs after one to warm up: the least disturbed by other work on the machine. */

@@ -53,7 +53,7 @@ export class Catalog {
     return this.#models.get(air)?.source;
   }
 
-  /** Of an adapter's file. Adapters may share one, such as an image encoder: `air` names the one that is meant. */
+  /** The name of an adapter's file. Adapters may share one, such as an image encoder: `air` names the one that is meant. */
   nameOf(path: string, air: string): FileName | undefined {
     const own = Object.entries(this.#adapters.get(air)?.files ?? {}).find(([, file]) => file === path);
     return own ? { air, role: own[0] } : this.#names.get(path);

@@ -38,7 +38,7 @@ export function queueName(version: string, needs: readonly Need[]): string {
   return `${version}-${hash}`;
 }
 
-/** Of the name of a queue. */
+/** The version in a queue's name. */
 export function versionOf(name: string): string {
   return name.slice(0, name.lastIndexOf('-'));
 }

@@ -39,7 +39,7 @@ async function openBucket(config: Config, env: Env): Promise<Bucket | undefined>
   return bucket;
 }
 
-/** Of a fleet: plans and images travel through the bucket where there is one. */
+/** The settings of a fleet, whose plans and images travel through the bucket where there is one. */
 export async function fleetSettings(config: Config, env: Env): Promise<FleetSettings> {
   const store = await openBucket(config, env);
   return { ...config, bucket: store && { store, prefix: config.s3Prefix } };

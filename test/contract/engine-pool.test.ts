@@ -1,4 +1,4 @@
-/** What every pool of engines keeps to, run against each of them, over scripted engines (test/fixtures/scripted-child.ts). */
+/** The contract of every pool of engines, run against each of them, over scripted engines (test/fixtures/scripted-child.ts). */
 
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

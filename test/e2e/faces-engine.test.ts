@@ -126,7 +126,7 @@ it('a prompt beyond the window of the text encoder is warned of and recorded', a
     events.flatMap((event) => (event.type === 'warning' ? [event.message] : []));
   const long = await run({ ...plan, prompt: `${'please '.repeat(30)}a red car` });
   const [warning, ...others] = warningsOf(long);
-  // What is left of it asks for nothing.
+  // The tokens that are read ask for nothing.
   expect(others).toEqual(['The embedded model did not recognise an instruction it knows.']);
   expect(warning).toMatch(
     /^The prompt has \d+ tokens, of which the model reads the first 24; the rest has no effect\.$/,

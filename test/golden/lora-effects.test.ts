@@ -169,7 +169,7 @@ describe('in a run, a LoRA', () => {
       return Promise.all(images.map(pixelsOf));
     };
     return {
-      // What is loaded and read: work on the image tells of itself too.
+      // Loading and reading alone: encoding, steps and decoding report progress too.
       messages: events.flatMap((event) =>
         event.type === 'stage-progress' && event.stage === 'load' ? [event.message] : [],
       ),

@@ -1,4 +1,4 @@
-/** What the embedded model does with a prompt that asks for nothing it knows. */
+/** The embedded model with a prompt that asks for nothing it knows. */
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';

@@ -72,7 +72,7 @@ async function precisionOf(components: Components, config: Config, folder: strin
   const { device, precision } = config;
   if (device === 'cpu' || precision !== 'auto') {
     const { choosePrecision } = await import('../../engine/networks/precision.ts');
-    // What a device computes rightly is found when the engine starts; a CPU's choice is by the model's width alone.
+    // The self-test of a device runs when the engine starts; a CPU's choice is by the model's width alone.
     const able = { half: false, widened: true, int8: device === 'cpu', blocks8: true, blocks4: true };
     const { hidden } = components.transformer.config;
     return choosePrecision({ device, precision }, { hidden, fits: () => true, times: {} }, able);

@@ -48,5 +48,8 @@ export function transformerBytes(
 /** ONNX Runtime's WebGPU submits 16 operators at a time and reuses no buffer before: four blocks of queries. */
 const blocksInFlight = 4;
 
-/** Of layers as wide as the widest, for the same reason; 5.7 were measured with a double and two single blocks of FLUX.1. */
+/**
+ * Widened layers in flight, each counted as wide as the widest, for the same reason; 5.7 were measured with a double and two
+ * single blocks of FLUX.1.
+ */
 const widenedInFlight = 6;

@@ -59,7 +59,7 @@ export async function openModelFiles(
   };
 }
 
-/** What `auto` chooses among: the transformer must fit, others can leave the memory while it runs. */
+/** The precisions that `auto` chooses among: the transformer must fit, others can leave the memory while it runs. */
 export function candidates(
   components: Components,
   test: SelfTest,

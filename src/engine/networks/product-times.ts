@@ -56,7 +56,7 @@ function write(file: string, times: ProductTimes): void {
 
 const folders = ['/etc/vulkan/icd.d', '/usr/share/vulkan/icd.d'];
 
-/** Whatever changes with another card, driver or runtime, as far as the system tells. */
+/** Names that change with the card, the driver and the runtime, as far as the system gives them. */
 function driver(): string[] {
   const runtime = createRequire(import.meta.url)('onnxruntime-node/package.json') as { version: string };
   const { VK_DRIVER_FILES: named, CUDA_VISIBLE_DEVICES: cards = '' } = process.env;

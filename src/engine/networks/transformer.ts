@@ -41,7 +41,7 @@ export type Conditioning = {
 /** The target's noisy tokens [L, inChannels], and 1000·sigma. */
 export type Sample = { x: Float32Array; time: number };
 
-/** What one pass keeps from step to step, a step cache or its references, and the step under way. */
+/** One pass's step cache and kept references, and the step under way. */
 export type Cached = { pass?: CachedPass | undefined; references?: KeptReferences | undefined; step: number };
 
 export type Acting = {

@@ -46,7 +46,7 @@ export function upsampleBand(rows: Var, w: Weights): Var {
   return convolve(enlarged, w, rows.dim(1) as number, { pads: [0, 1, 0, 1] });
 }
 
-/** That band with its own neighbours, [1, C, 2·R + 2, 2·W]. */
+/** The enlarged band with its own neighbours, [1, C, 2·R + 2, 2·W]. */
 export function upsampleBandAndNeighbours(rows: Var, w: Weights): Var {
   return convolve(op.upsampleNearest(rows, 2), w, rows.dim(1) as number, { pads: [0, 1, 0, 1] });
 }

@@ -176,7 +176,7 @@ export class Model {
     });
   }
 
-  /** What the resident transformer is compiled with. */
+  /** The build of the resident transformer. */
   private residentBuild(): Build {
     return builds.find((build) => this.residents.has(this.transformerLoadable(0, build))) ?? plainBuild;
   }

@@ -58,7 +58,7 @@ export async function askInProcess(
   return { report };
 }
 
-/** What a process measured until it ended or took longer than `patience` over one form; forms may be missing. */
+/** The measurements of a process until it ended or took longer than `patience` over one form; forms may be missing. */
 export async function measureInProcess(
   device: DeviceName,
   asked: { threads: number; forms: readonly ProductForm[]; half: boolean },
