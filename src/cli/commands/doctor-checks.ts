@@ -173,11 +173,11 @@ export function openStore(config: Config): Promise<ModelStore> {
 /** The attention of all installed models, as far as they can be opened. */
 export async function shapesOf(store: ModelStore): Promise<AttentionShape[]> {
   const { openComponents } = await import('../../engine/networks/components.ts');
-  const { attentionShapes } = await import('../../engine/networks/attention-shapes.ts');
+  const { attentionShapes, examinedShapes } = await import('../../engine/networks/attention-shapes.ts');
   const shapes: AttentionShape[] = [];
   for (const { source } of store.models)
     try {
-      shapes.push(...Object.values(attentionShapes(await openComponents(source))));
+      shapes.push(...examinedShapes(attentionShapes(await openComponents(source))));
     } catch (error) {
       // Its own line of the report says what is wrong with it.
       if (!(error instanceof RetouchError)) throw error;

@@ -78,10 +78,10 @@ async function precisionOf(components: Components, config: Config, folder: strin
     return choosePrecision({ device, precision }, { hidden, fits: () => true, times: {} }, able);
   }
   const { examineDevice } = await import('../../engine/onnx/self-test.ts');
-  const { attentionShapes } = await import('../../engine/networks/attention-shapes.ts');
+  const { attentionShapes, examinedShapes } = await import('../../engine/networks/attention-shapes.ts');
   const { precisionTable } = await import('./doctor-precisions.ts');
   const threads = config.threads || defaultThreads();
-  const test = await examineDevice(device, { threads, shapes: Object.values(attentionShapes(components)) });
+  const test = await examineDevice(device, { threads, shapes: examinedShapes(attentionShapes(components)) });
   const memoryLimit = memoryOf({ device, index: config.deviceIndex }, config);
   const { chosen } = await precisionTable(components, test, { precision, threads, memoryLimit, folder });
   return chosen;

@@ -43,6 +43,18 @@ export function attentionShapes(components: Components, memory?: number): Attent
   };
 }
 
+/** Several references are at most four times the tokens of an edit with one. */
+const mostOverStandard = 4;
+
+/**
+ * The shapes that a device is examined for: those of the networks, and the longest of the transformer, whose kernels may be
+ * others. Both are of one length class in FLUX.1; in a small model an image of another shape may be of the next.
+ */
+export function examinedShapes(shapes: AttentionShapes): AttentionShape[] {
+  const { transformer } = shapes;
+  return [...Object.values(shapes), { ...transformer, tokens: mostOverStandard * transformer.tokens }];
+}
+
 function hasAttention(source: WeightSource, half: 'encoder' | 'decoder'): boolean {
   return source.hasAny(`${half}.mid.attn_1.q.weight`);
 }

@@ -11,6 +11,7 @@ import {
   type AttentionShapes,
   attentionCompute,
   attentionShapes,
+  examinedShapes,
   type NetworkName,
 } from './attention-shapes.ts';
 import { type Components, type ModelSource, openComponents } from './components.ts';
@@ -43,7 +44,7 @@ export async function openModelFiles(
   const { device } = choice;
   const components = await openComponents(source);
   const attention = attentionShapes(components, memoryLimit);
-  const test = await examineDevice(device, { threads, shapes: Object.values(attention) });
+  const test = await examineDevice(device, { threads, shapes: examinedShapes(attention) });
   const isChosen = device !== 'cpu' && choice.precision === 'auto';
   const folder = source.cacheFolder;
   const times = isChosen ? await productTimes(device, { threads, folder }, test) : {};
