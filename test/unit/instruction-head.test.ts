@@ -5,9 +5,12 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { Engine } from '../../src/engine/engine.ts';
 import { decodeImage } from '../../src/engine/image/image-codec.ts';
 import type { Bitmap } from '../../src/engine/image/pixels.ts';
-import { isRecognised } from '../../src/engine/models/instruction-head.ts';
+import { instructionHead, isRecognised } from '../../src/engine/models/instruction-head.ts';
 import { createEngine } from '../../src/engine/pipeline/kontext.ts';
 import type { Plan } from '../../src/engine/plan.ts';
+import { Checkpoint, openCheckpoint } from '../../src/engine/weights/checkpoint.ts';
+import { clipDialects } from '../../src/engine/weights/dialects/clip.ts';
+import { WeightSource } from '../../src/engine/weights/source.ts';
 import { scriptedPlan } from '../fixtures/plans.ts';
 
 vi.setConfig({ testTimeout: 60_000 });
@@ -52,6 +55,10 @@ describe('the embedded model', () => {
     'add a penguin next to the car',
     'make it look like a painting by Van Gogh',
     'what is this?',
+    'swap the car and the tree',
+    'exchange the places of the car and the tree',
+    'remove everything except the car',
+    'make everything blue',
     'hello',
     '',
     'mach das Auto rot',
@@ -87,4 +94,36 @@ it('an instruction head adds its bias to the product of its weight with the pool
   const head = { weight: Float32Array.of(1, -2), bias: 0.5 };
   expect(isRecognised(head, Float32Array.of(1, 0.5))).toBe(true);
   expect(isRecognised(head, Float32Array.of(1, 0.75))).toBe(false);
+});
+
+describe('an instruction head of another shape is refused when the model is opened, with the file, the tensor and both shapes', () => {
+  const whole = openCheckpoint(file('model/text_encoder'));
+  it.each([
+    ['instruction_head.weight', [1, 64], [1, 128]],
+    ['instruction_head.weight', [2, 128], [1, 128]],
+    ['instruction_head.weight', [128], [1, 128]],
+    ['instruction_head.bias', [2], [1]],
+  ])('%s %j', (name, shape, expected) => {
+    const stored = `text_model.${name}`;
+    const entry = { ...whole.tensors.get(stored)!, shape };
+    const tensors = new Map(whole.tensors).set(stored, entry);
+    const source = new WeightSource(
+      new Checkpoint(whole.path, tensors, whole.metadata, whole.config),
+      clipDialects,
+    );
+    const message = `tensor ${name} of ${whole.path} has shape [${shape}], expected [${expected}]`;
+    expect(() => instructionHead(source, 128)).toThrow(
+      expect.objectContaining({ code: 'tensorMisshapen', message }),
+    );
+  });
+
+  it.each(['instruction_head.weight', 'instruction_head.bias'])('one without %s is refused too', (name) => {
+    const tensors = new Map(whole.tensors);
+    tensors.delete(`text_model.${name}`);
+    const source = new WeightSource(
+      new Checkpoint(whole.path, tensors, whole.metadata, whole.config),
+      clipDialects,
+    );
+    expect(() => instructionHead(source, 128)).toThrow(expect.objectContaining({ code: 'tensorMissing' }));
+  });
 });

@@ -6,11 +6,21 @@ import type { WeightSource } from '../weights/source.ts';
 
 export type InstructionHead = { weight: Float32Array; bias: number };
 
-/** @throws RetouchError `tensorMissing` when only one of the two tensors is there */
-export function instructionHead(source: WeightSource): InstructionHead | undefined {
-  const [weight, bias] = ['instruction_head.weight', 'instruction_head.bias'] as const;
-  if (!source.hasAny(weight, bias)) return undefined;
-  return { weight: source.floats(weight), bias: source.floats(bias)[0]! };
+/**
+ * @param source CLIP's checkpoint
+ * @param hidden D, CLIP's channels
+ * @throws RetouchError `tensorMissing` when only one of the two tensors is there, `tensorMisshapen` unless they are [1, D]
+ * and [1]
+ */
+export function instructionHead(source: WeightSource, hidden: number): InstructionHead | undefined {
+  const shapes = { 'instruction_head.weight': [1, hidden], 'instruction_head.bias': [1] };
+  if (!source.hasAny(...Object.keys(shapes))) return undefined;
+  const [weight, bias] = Object.entries(shapes).map(([name, expected]) => {
+    const found = source.shape(name);
+    if (String(found) !== String(expected)) throw source.misshapen(name, found, expected);
+    return source.floats(name);
+  });
+  return { weight: weight!, bias: bias![0]! };
 }
 
 /** @param pooled [1, D] */

@@ -6,6 +6,7 @@ import { type AutoencoderConfig, autoencoderConfig } from '../models/autoencoder
 import { type AutoencoderTinyConfig, autoencoderTinyConfig } from '../models/autoencoder-tiny.ts';
 import { type ClipConfig, clipConfig } from '../models/clip.ts';
 import { type FluxConfig, fluxConfig } from '../models/flux-config.ts';
+import { type InstructionHead, instructionHead } from '../models/instruction-head.ts';
 import { type T5Config, t5Config } from '../models/t5.ts';
 import { fluxShift, type ShiftConfig } from '../sigmas/index.ts';
 import { loadTokenizer, type PromptTokenizer } from '../text/tokenizer.ts';
@@ -37,7 +38,7 @@ export type Components = {
   transformer: Component<FluxConfig>;
   autoencoder: Component<AutoencoderConfig>;
   tiny: Component<AutoencoderTinyConfig> | undefined;
-  clip: Component<ClipConfig> & { tokenizer: PromptTokenizer };
+  clip: Component<ClipConfig> & { tokenizer: PromptTokenizer; head: InstructionHead | undefined };
   t5: Component<T5Config> & { tokenizer: PromptTokenizer };
   shift: ShiftConfig;
 };
@@ -52,10 +53,7 @@ export async function openComponents({ files, tinyAutoencoder }: ModelSource): P
       tinyAutoencoder === undefined
         ? undefined
         : component(tinyAutoencoder, autoencoderTinyDialects, autoencoderTinyConfig),
-    clip: {
-      ...component(paths.clip, clipDialects, clipConfig),
-      tokenizer: await loadTokenizer(paths.tokenizer),
-    },
+    clip: { ...clipComponent(paths.clip), tokenizer: await loadTokenizer(paths.tokenizer) },
     t5: { ...component(paths.t5, t5Dialects, t5Config), tokenizer: await loadTokenizer(paths.tokenizer2) },
     shift: files.layout === 'diffusers' ? shiftOf(files.folder) : fluxShift,
   };
@@ -105,6 +103,11 @@ function component<Config>(
 ): Component<Config> {
   const source = new WeightSource(openCheckpoint(where), dialects);
   return { source, config: configure(source) };
+}
+
+function clipComponent(where: string): Omit<Components['clip'], 'tokenizer'> {
+  const clip = component(where, clipDialects, clipConfig);
+  return { ...clip, head: instructionHead(clip.source, clip.config.hidden) };
 }
 
 function shiftOf(folder: string): ShiftConfig {

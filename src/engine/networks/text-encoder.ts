@@ -1,6 +1,6 @@
 /** Prompts to the transformer's conditioning: T5's tokens and CLIP's pooled vector. */
 import { clipFeeds, clipGraph } from '../models/clip.ts';
-import { type InstructionHead, instructionHead, isRecognised } from '../models/instruction-head.ts';
+import { isRecognised } from '../models/instruction-head.ts';
 import { t5Feeds, t5Graph } from '../models/t5.ts';
 import type { Session } from '../onnx/session.ts';
 import { type Feeds, floats, type Tensor } from '../onnx/tensor.ts';
@@ -90,12 +90,10 @@ async function* load(model: OpenedModel, forms: UpdateForms): Loading<TextEncode
 export class TextEncoder {
   private readonly components: TextComponents;
   private readonly sessions: { clip: Session; t5: Session };
-  private readonly head: InstructionHead | undefined;
 
   constructor(components: TextComponents, sessions: { clip: Session; t5: Session }) {
     this.components = components;
     this.sessions = sessions;
-    this.head = instructionHead(components.clip.source);
   }
 
   /** @throws RetouchError `outputNotFinite` */
@@ -119,7 +117,7 @@ export class TextEncoder {
       pooled: pooled!,
       tokens,
       found: t5.tokenizer.count(prompt),
-      recognised: this.head && isRecognised(this.head, floats(pooled!)),
+      recognised: clip.head && isRecognised(clip.head, floats(pooled!)),
     };
   }
 
