@@ -21,7 +21,7 @@ export async function block(options: Options): Promise<Row[]> {
   for (const product of ['f32', 'int8', 'int8-blocks', 'int4'] as const)
     for (const kind of ['double', 'single'] as const) {
       const compute = { precision: product, fused: true };
-      const prepared = prepare(synthetic, kind, product);
+      const prepared = await prepare(synthetic, kind, product);
       const session = await Session.compile(buildGraph(synthetic, kind, compute, prepared), {
         device: 'cpu',
         threads: options.threads,
@@ -91,14 +91,18 @@ function buildGraph(
   return graph;
 }
 
-function prepare(synthetic: Synthetic, kind: string, product: Measurable): PreparedWeights | undefined {
+async function prepare(
+  synthetic: Synthetic,
+  kind: string,
+  product: Measurable,
+): Promise<PreparedWeights | undefined> {
   const { linears } = buildGraph(synthetic, kind, { precision: 'f32', fused: true });
   const making = openPrepared(synthetic.source, linears, {
     precision: product,
     file: path.join(synthetic.folder, `${kind}-${product}.safetensors`),
   });
   for (;;) {
-    const next = making.next();
+    const next = await making.next();
     if (next.done) return next.value;
   }
 }

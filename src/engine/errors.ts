@@ -8,6 +8,7 @@ export const engineErrors = {
     'A weight file is shorter than its header says: most often a download that was cut off.',
   checkpointUnknown: 'The names of the tensors are of no known layout.',
   componentMissing: 'The model comes without a network that was asked for, such as a tiny autoencoder.',
+  conversionFailed: 'A thread that converts weights died: most often the machine had no memory left for it.',
   deviceUnusable: 'The device is missing, or computes wrong numbers in the self-test.',
   dtypeUnsupported: 'A tensor is stored in a number format that is not read.',
   engineAborted: 'The run was stopped by whoever asked for it.',

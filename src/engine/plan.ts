@@ -19,7 +19,7 @@ import type { NoiseName } from './random/torch-noise.ts';
 import type { SamplerName } from './samplers/index.ts';
 import type { SigmasName } from './sigmas/index.ts';
 import type { EngineWarning } from './warnings.ts';
-import type { PrecisionName } from './weights/prepared.ts';
+import type { PrecisionName } from './weights/conversion/layers.ts';
 
 export type {
   CacheName,

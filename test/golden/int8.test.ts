@@ -11,9 +11,10 @@ import { f32Tensor, floats } from '../../src/engine/onnx/tensor.ts';
 import { openCheckpoint } from '../../src/engine/weights/checkpoint.ts';
 import { quantizeColumns } from '../../src/engine/weights/columns.ts';
 import { fluxDialects } from '../../src/engine/weights/dialects/flux.ts';
-import { openPrepared, type PreparedWeights, type Written } from '../../src/engine/weights/prepared.ts';
+import { openPrepared } from '../../src/engine/weights/prepared.ts';
 import { openSafetensors } from '../../src/engine/weights/safetensors.ts';
 import { WeightSource } from '../../src/engine/weights/source.ts';
+import { finish } from '../fixtures/preparing.ts';
 import { Tensors } from './checks/check.ts';
 import { runTrace } from './checks/flux.ts';
 import { difference } from './compare.ts';
@@ -24,18 +25,6 @@ import { int8 as tolerance } from './tolerance.ts';
 const device = { device: 'cpu', threads: 1 } as const;
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'retouch-int8-'));
 afterAll(() => fs.rmSync(folder, { recursive: true }));
-
-function finish(making: Generator<Written, PreparedWeights | undefined>): {
-  fractions: number[];
-  weights: PreparedWeights;
-} {
-  const fractions: number[] = [];
-  for (;;) {
-    const next = making.next();
-    if (next.done) return { fractions, weights: next.value! };
-    fractions.push(next.value.done / next.value.total);
-  }
-}
 
 describe('the product of eight-bit numbers', () => {
   const [rows, inputs, outputs] = [5, 96, 40];
@@ -96,9 +85,9 @@ describe('the transformer in int8', () => {
   const slots = traceGraph(source, config, { precision: 'f32', fused: true }).linears;
   const linears = slots.filter((slot) => !slot.precise);
   const file = path.join(folder, 'cache', 'flux-int8.safetensors');
-  let first: ReturnType<typeof finish>;
-  beforeAll(() => {
-    first = finish(openPrepared(source, linears, { precision: 'int8', file }));
+  let first: Awaited<ReturnType<typeof finish>>;
+  beforeAll(async () => {
+    first = await finish(openPrepared(source, linears, { precision: 'int8', file }));
   });
 
   test('tells how far the making of its weights is', () => {
@@ -107,22 +96,22 @@ describe('the transformer in int8', () => {
     expect(fs.readdirSync(path.dirname(file))).toEqual(['flux-int8.safetensors']);
   });
 
-  test('makes its weights once, and again when the checkpoint changed', () => {
-    expect(finish(openPrepared(source, linears, { precision: 'int8', file })).fractions).toEqual([]);
+  test('makes its weights once, and again when the checkpoint changed', async () => {
+    const again = await finish(openPrepared(source, linears, { precision: 'int8', file }));
+    expect(again.fractions).toEqual([]);
     const copy = path.join(folder, 'flux_tiny.safetensors');
     fs.copyFileSync(goldenFile('flux_tiny.safetensors'), copy);
     const changed = new WeightSource(openCheckpoint(copy), fluxDialects);
-    expect(finish(openPrepared(changed, linears, { precision: 'int8', file })).fractions).toHaveLength(
-      linears.length,
-    );
+    const other = await finish(openPrepared(changed, linears, { precision: 'int8', file }));
+    expect(other.fractions).toHaveLength(linears.length);
     expect(openSafetensors(file).tensors.size).toBe(2 * linears.length);
-    finish(openPrepared(source, linears, { precision: 'int8', file }));
+    await finish(openPrepared(source, linears, { precision: 'int8', file }));
   });
 
   test.each(['t2i', 'ref', 'ref2_offset'])(
     'stays within its tolerance of the reference: %s',
     async (name) => {
-      const { weights } = finish(openPrepared(source, linears, { precision: 'int8', file }));
+      const { weights } = await finish(openPrepared(source, linears, { precision: 'int8', file }));
       const graph = traceGraph(source, config, { precision: 'int8', fused: true }, weights);
       expect(graph.nodes.filter((node) => node.op === 'MatMulIntegerToFloat')).toHaveLength(linears.length);
       const session = await Session.compile(graph, device);

@@ -16,6 +16,7 @@ import { openPrepared } from '../../src/engine/weights/prepared.ts';
 import { WeightSource } from '../../src/engine/weights/source.ts';
 import type { Compute } from '../../src/engine/weights/weights.ts';
 import { bytesRead } from '../fixtures/file-reads.ts';
+import { finish } from '../fixtures/preparing.ts';
 import { type GgufTensor, ggmlTypes, writeGguf } from '../fixtures/write-gguf.ts';
 import { StoredFlux } from '../golden/stored-flux.ts';
 
@@ -92,10 +93,9 @@ describe('listing the layers of a GGUF file', () => {
 
 describe('preparing weights', () => {
   const linears = (checkpoint: Checkpoint) => transformerGraphs(checkpoint).flatMap((graph) => graph.linears);
-  const prepare = (checkpoint: Checkpoint, file: string) => {
+  const prepare = async (checkpoint: Checkpoint, file: string) => {
     const source = new WeightSource(checkpoint, fluxDialects);
-    const making = openPrepared(source, linears(checkpoint), { precision: 'int8', file });
-    while (!making.next().done);
+    await finish(openPrepared(source, linears(checkpoint), { precision: 'int8', file }));
   };
 
   it('reads a checkpoint once, and one that is prepared not at all', async () => {
@@ -107,7 +107,7 @@ describe('preparing weights', () => {
     expect(second.get(checkpoint.path) ?? 0).toBe(0);
   });
 
-  it('removes the partial files of processes that ended, and of other machines when they grow no more', () => {
+  it('removes the partial files of processes that ended, and of other machines when they grow no more', async () => {
     const checkpoint = flux.writeBlocks('Q8_0');
     const own = path.join(folder, 'killed');
     const file = path.join(own, 'transformer-int8.safetensors');
@@ -129,11 +129,11 @@ describe('preparing weights', () => {
       't5-int8.safetensors.elsewhere-1-1.partial',
     ];
     for (const name of live) partial(name);
-    prepare(checkpoint, file);
+    await prepare(checkpoint, file);
     expect(fs.readdirSync(own).sort()).toEqual([path.basename(file), ...live].sort());
     // A model that is prepared already is swept too.
     partial(`t5-int8.safetensors.${pid}.partial`);
-    prepare(checkpoint, file);
+    await prepare(checkpoint, file);
     expect(fs.readdirSync(own).sort()).toEqual([path.basename(file), ...live].sort());
   });
 });

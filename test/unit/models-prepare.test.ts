@@ -79,8 +79,8 @@ it('keeps what an interrupted conversion finished, and nothing else', async () =
   const components = await openComponents(pipelinePlan(folder).model);
   const cache = path.join(folder, 'interrupted');
   const [t5, , transformer] = conversionsOf(components, cache, 'int8');
-  for (const _ of t5!.make());
-  for (const { done, total } of transformer!.make()) {
+  for await (const _ of t5!.make(1));
+  for await (const { done, total } of transformer!.make(1)) {
     expect(done).toBeLessThan(total);
     break;
   }

@@ -11,6 +11,7 @@ import { openPrepared } from '../../src/engine/weights/prepared.ts';
 import { WeightSource } from '../../src/engine/weights/source.ts';
 import type { RetouchError } from '../../src/error.ts';
 import { pipelineFolder, pipelinePlan } from '../fixtures/plans.ts';
+import { finish } from '../fixtures/preparing.ts';
 import { ggmlTypes, writeGguf } from '../fixtures/write-gguf.ts';
 import { f32, writeSafetensors } from '../fixtures/write-safetensors.ts';
 
@@ -121,7 +122,7 @@ describe('a network whose weights are not finite', () => {
 
 it.each<PrecisionName>(['int8', 'int8-blocks', 'int4', 'f32'])(
   'blocks with a scale that is not finite are named when they are prepared for %s',
-  (precision) => {
+  async (precision) => {
     const bytes = Buffer.alloc(34);
     bytes.writeUInt16LE(0x7e00); // NaN in f16
     bytes[2] = 1;
@@ -135,13 +136,11 @@ it.each<PrecisionName>(['int8', 'int8-blocks', 'int4', 'f32'])(
       precision,
       file: path.join(folder, `blocks-${precision}.safetensors`),
     });
-    expect(() => {
-      while (!making.next().done);
-    }).toThrow(/tensor img_in\.weight has numbers that are not finite/);
+    await expect(finish(making)).rejects.toThrow(/tensor img_in\.weight has numbers that are not finite/);
   },
 );
 
-it('a sound file is not touched by the check', () => {
+it('a sound file is not touched by the check', async () => {
   const file = path.join(folder, 'sound.safetensors');
   writeSafetensors(file, { 'img_in.weight': f32([1e38, -1e38, 0, -0], [1, 4]) });
   const source = new WeightSource(openCheckpoint(file), fluxDialects);
@@ -149,6 +148,6 @@ it('a sound file is not touched by the check', () => {
     precision: 'int8',
     file: `${file}.int8`,
   });
-  while (!making.next().done);
+  await finish(making);
   expect(fs.existsSync(`${file}.int8`)).toBe(true);
 });

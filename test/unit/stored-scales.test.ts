@@ -8,8 +8,10 @@ import { prefixed } from '../../src/engine/weights/dialects/index.ts';
 import { openPrepared } from '../../src/engine/weights/prepared.ts';
 import { openSafetensors } from '../../src/engine/weights/safetensors.ts';
 import { WeightSource } from '../../src/engine/weights/source.ts';
+import { piecesOf } from '../../src/engine/weights/stored.ts';
 import { refuseUnreadableTypes } from '../../src/engine/weights/unreadable.ts';
 import { RetouchError } from '../../src/error.ts';
+import { finish } from '../fixtures/preparing.ts';
 import { f32, type StoredTensor, writeSafetensors, writeWithHeader } from '../fixtures/write-safetensors.ts';
 import { difference } from '../golden/compare.ts';
 import { StoredFlux } from '../golden/stored-flux.ts';
@@ -119,7 +121,7 @@ describe('weights with scales', () => {
     };
     const source = new WeightSource(openCheckpoint(file), [swapped]);
     expect([...source.floats('a.weight')]).toEqual([90, 160, 10, 40]);
-    const pieces = [...source.pieces('a.weight', 1)].map(({ part, row }) => [
+    const pieces = [...piecesOf(source.parts('a.weight'), 1)].map(({ part, row }) => [
       row,
       part.shape[0],
       [...part.scale!],
@@ -132,14 +134,14 @@ describe('weights with scales', () => {
     ]);
   });
 
-  it('in eight-bit integers are copied, not rounded again, when products are computed in int8', () => {
+  it('in eight-bit integers are copied, not rounded again, when products are computed in int8', async () => {
     const source = sourceOf({ 'a.weight': i8(rows, [3, 2]), 'a.weight_scale': f32([0.5, 2, 0.25], [3, 1]) });
     const file = at('copied.safetensors');
     const making = openPrepared(source, [{ name: 'a', inputs: 2, outputs: 3, precise: false }], {
       precision: 'int8',
       file,
     });
-    while (!making.next().done);
+    await finish(making);
     const { tensors } = openSafetensors(file);
     const bytes = fs.readFileSync(file).subarray(tensors.get('a.weight.i8')!.offset);
     // [K, N]: a column of the file is a row of the weight.

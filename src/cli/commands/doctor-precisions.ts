@@ -5,7 +5,7 @@ import { candidates, needOf } from '../../engine/networks/opened-model.ts';
 import { ablePrecisions, choosePrecision, type PrecisionChoice } from '../../engine/networks/precision.ts';
 import { type ProductTimes, productTimes } from '../../engine/networks/product-times.ts';
 import type { SelfTest } from '../../engine/onnx/self-test.ts';
-import type { PrecisionName } from '../../engine/weights/prepared.ts';
+import type { PrecisionName } from '../../engine/weights/conversion/layers.ts';
 import type { Finding } from './doctor-checks.ts';
 
 export type PrecisionQuestion = {

@@ -40,7 +40,7 @@ export async function prepare(
   if (!json) console.log(describe(model, precision, disk));
   await checkRoom(missing, model.source.cacheFolder);
   const begin = performance.now();
-  const exitCode = await convert(missing);
+  const exitCode = await convert(missing, config.threads || defaultThreads());
   if (exitCode !== 0) return exitCode;
   if (json) console.log(JSON.stringify(answer, null, 2));
   else if (missing.length === 0)
@@ -111,15 +111,15 @@ async function checkRoom(missing: readonly Conversion[], folder: string): Promis
 }
 
 /** Status of the command: 0, or that of an interrupt. */
-async function convert(conversions: readonly Conversion[]): Promise<number> {
+async function convert(conversions: readonly Conversion[], threads: number): Promise<number> {
   const total = conversions.reduce((sum, { bytes }) => sum + bytes, 0);
   const progress = new BytesProgress(process.stderr, { label: 'Converting', total });
   const interrupt = listenForInterrupt();
   try {
     for (const { title, make } of conversions)
-      for (const { done } of make()) {
+      for await (const { done } of make(threads)) {
         progress.report(title, done);
-        // Lets a signal in: converting a layer blocks the thread.
+        // Lets a signal in: without other threads, converting a layer blocks this one.
         await setImmediate();
         if (interrupt.signal.aborted) return interrupt.exitCode;
       }

@@ -1,4 +1,4 @@
-import type { PrecisionName } from '../weights/prepared.ts';
+import type { PrecisionName } from '../weights/conversion/layers.ts';
 
 /** Precisions with a product of their own on the CPU. */
 export const measurable = ['f32', 'int8', 'int8-blocks', 'int4'] as const satisfies readonly PrecisionName[];

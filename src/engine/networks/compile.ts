@@ -65,18 +65,27 @@ async function* prepare<Name extends string>({
   source,
   graphs,
   compute: { precision },
-  options: { preparedFile },
+  options: { preparedFile, threads },
 }: NetworkGraphs<Name>): Loading<PreparedWeights | undefined> {
   if (preparedFile === undefined) return undefined;
   const built = (Object.keys(graphs) as Name[]).map((each) =>
     graphs[each].build({ precision: 'f32', fused: true }),
   );
   const linears = built.flatMap((graph) => graph.linears);
-  const making = openPrepared(source, linears, { precision, file: preparedFile });
-  for (;;) {
-    const next = making.next();
-    if (next.done) return next.value;
-    const { done, total } = next.value;
-    yield { message: `preparing ${name} for ${precision}`, fraction: done / total, bytes: next.value };
+  const making = openPrepared(source, linears, { precision, file: preparedFile, threads });
+  let complete = false;
+  try {
+    for (;;) {
+      const next = await making.next();
+      if (next.done) {
+        complete = true;
+        return next.value;
+      }
+      const { done, total } = next.value;
+      yield { message: `preparing ${name} for ${precision}`, fraction: done / total, bytes: next.value };
+    }
+  } finally {
+    // The caller stopped: threads are ended and the partial file is removed.
+    if (!complete) await making.return(undefined);
   }
 }

@@ -4,14 +4,8 @@ import { clipGraph } from '../models/clip.ts';
 import { segmentBuilder, segmentNames } from '../models/flux-segments.ts';
 import { t5Graph } from '../models/t5.ts';
 import type { Graph } from '../onnx/graph.ts';
-import type { PrecisionName } from '../weights/prepared.ts';
-import {
-  isPrepared,
-  type LinearShape,
-  openPrepared,
-  preparedBytes,
-  type Written,
-} from '../weights/prepared.ts';
+import type { LinearShape, PrecisionName } from '../weights/conversion/layers.ts';
+import { isPrepared, openPrepared, preparedBytes, type Written } from '../weights/prepared.ts';
 import type { Compute } from '../weights/weights.ts';
 import type { Components } from './components.ts';
 
@@ -25,8 +19,8 @@ export type Conversion = {
   /** Size of the file; 0 when the checkpoint needs no conversion. */
   bytes: number;
   isDone: boolean;
-  /** Makes the file, and yields how much of it is written after every layer. */
-  make(): Generator<Written, unknown>;
+  /** Makes the file on so many threads, and yields how much of it is written after every layer. */
+  make(threads: number): AsyncGenerator<Written, unknown>;
 };
 
 export function preparedPath(cacheFolder: string, component: string, precision: PrecisionName): string {
@@ -49,7 +43,7 @@ export function conversionsOf(
       file: options.file,
       bytes: preparedBytes(source, linears, precision),
       isDone: isPrepared(source, linears, options),
-      make: () => openPrepared(source, linears, options),
+      make: (threads) => openPrepared(source, linears, { ...options, threads }),
     };
   });
 }

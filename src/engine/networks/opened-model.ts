@@ -3,7 +3,7 @@ import { transformerBytes } from '../models/flux-memory.ts';
 import { examineDevice, type SelfTest } from '../onnx/self-test.ts';
 import type { SessionOptions } from '../onnx/session.ts';
 import { haveOffsets } from '../weights/blocks.ts';
-import { blockBits, type PrecisionName } from '../weights/prepared.ts';
+import { blockBits, type PrecisionName } from '../weights/conversion/layers.ts';
 import type { WeightSource } from '../weights/source.ts';
 import { countOf, type TensorEntry } from '../weights/stored.ts';
 import type { Compute } from '../weights/weights.ts';

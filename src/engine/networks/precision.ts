@@ -1,7 +1,7 @@
 /** Chooses the precision of a model on a device (docs/precision.md has the measurements). */
 import { EngineError } from '../errors.ts';
 import type { DeviceName } from '../onnx/device.ts';
-import type { PrecisionName } from '../weights/prepared.ts';
+import type { PrecisionName } from '../weights/conversion/layers.ts';
 import type { ProductTimes } from './product-times.ts';
 
 /**

@@ -1,4 +1,6 @@
 /** Eight-bit weights with one scale for each output: the form of the CPU's integer product. */
+import { roundHalfUp } from './rounding.ts';
+import { transposeBytes } from './transpose.ts';
 
 /**
  * W [N, K] row-major to i8 [K, N] (the order MatMulInteger takes) and f32 scales [N] with
@@ -10,47 +12,108 @@ export function quantizeColumns(weight: Float32Array, outputs: number, inputs: n
   return columns;
 }
 
-export type Columns = { values: Int8Array; scale: Float32Array };
+export type Columns = { values: Int8Array<ArrayBuffer>; scale: Float32Array<ArrayBuffer> };
 
 export function emptyColumns(outputs: number, inputs: number): Columns {
   return { values: new Int8Array(inputs * outputs), scale: new Float32Array(outputs) };
 }
 
-/** Columns written together: the transposed writes of one tile share cache lines. */
-const tile = 64;
-
 /** Rounds the rows of W in `weight`, of which the first is row `row`. */
-export function placeRows({ values, scale }: Columns, weight: Float32Array, row: number): void {
-  const outputs = scale.length;
-  const inputs = values.length / outputs;
-  const rows = weight.length / inputs;
-  const inverse = new Float64Array(tile);
-  for (let first = 0; first < rows; first += tile) {
-    const last = Math.min(first + tile, rows);
-    for (let n = first; n < last; n++) {
-      let largest = 0;
-      for (let k = n * inputs; k < (n + 1) * inputs; k++) largest = Math.max(largest, Math.abs(weight[k]!));
-      scale[row + n] = largest / 127;
-      inverse[n - first] = largest === 0 ? 0 : 127 / largest;
+export function placeRows(columns: Columns, weight: Float32Array, row: number): void {
+  const inputs = columns.values.length / columns.scale.length;
+  const magnitudes = new Int32Array(weight.buffer, weight.byteOffset, weight.length);
+  const most = new Float32Array(1);
+  const mostBits = new Int32Array(most.buffer);
+  placeTiles(columns, { rows: weight.length / inputs, row }, (n, rounded, at) => {
+    const from = n * inputs;
+    mostBits[0] = largestMagnitude(magnitudes, from, from + inputs);
+    const largest = most[0]!;
+    roundScaled(weight.subarray(from, from + inputs), largest === 0 ? 0 : 127 / largest, rounded, at);
+    return largest / 127;
+  });
+}
+
+/**
+ * Rounds rows that are stored as codes of eight-bit floats: w = values[code]·factor. A row has at most 256 different
+ * numbers, so they are rounded once and the row is looked up.
+ *
+ * @param values of all codes; the low seven bits of a code grow with the magnitude of its number
+ * @param factors one for each row, or one for all
+ * @returns whether all numbers are finite
+ */
+export function placeCodes(
+  columns: Columns,
+  { codes, values, factors }: { codes: Uint8Array; values: Float32Array; factors: Float32Array },
+  row: number,
+): boolean {
+  const inputs = columns.values.length / columns.scale.length;
+  const scaled = new Float32Array(values.length);
+  const integers = new Int8Array(values.length);
+  let allFinite = true;
+  placeTiles(columns, { rows: codes.length / inputs, row }, (n, rounded, at) => {
+    const factor = factors[factors.length > 1 ? n : 0]!;
+    const from = n * inputs;
+    let most = 0;
+    for (let k = from; k < from + inputs; k++) {
+      const magnitude = codes[k]! & 0x7f;
+      if (magnitude > most) most = magnitude;
     }
-    for (let k = 0; k < inputs; k++)
-      for (let n = first; n < last; n++)
-        values[k * outputs + row + n] = Math.round(weight[n * inputs + k]! * inverse[n - first]!);
-  }
+    for (let code = 0; code < values.length; code++) scaled[code] = values[code]! * factor;
+    const largest = Math.abs(scaled[most]!);
+    allFinite &&= Number.isFinite(largest);
+    roundScaled(scaled, largest === 0 ? 0 : 127 / largest, integers, 0);
+    for (let k = 0; k < inputs; k++) rounded[at + k] = integers[codes[from + k]!]!;
+    return largest / 127;
+  });
+  return allFinite;
 }
 
 /** Copies rows that are stored as integers with a factor each, or one for all: nothing is rounded again. */
 export function copyRows(
-  { values, scale }: Columns,
+  columns: Columns,
   { values: stored, factors }: { values: Int8Array; factors: Float32Array },
   row: number,
 ): void {
-  const outputs = scale.length;
-  const inputs = values.length / outputs;
-  const rows = stored.length / inputs;
-  for (let n = 0; n < rows; n++) scale[row + n] = factors[factors.length > 1 ? n : 0]!;
-  for (let first = 0; first < rows; first += tile)
-    for (let k = 0; k < inputs; k++)
-      for (let n = first; n < Math.min(first + tile, rows); n++)
-        values[k * outputs + row + n] = stored[n * inputs + k]!;
+  const inputs = columns.values.length / columns.scale.length;
+  placeTiles(columns, { rows: stored.length / inputs, row }, (n, rounded, at) => {
+    rounded.set(stored.subarray(n * inputs, (n + 1) * inputs), at);
+    return factors[factors.length > 1 ? n : 0]!;
+  });
+}
+
+/** Rows transposed together: each write of a tile fills a cache line. */
+const tile = 64;
+
+/** @param round writes the integers of one row to `rounded` from `at`, and returns the row's scale */
+function placeTiles(
+  { values, scale }: Columns,
+  { rows, row }: { rows: number; row: number },
+  round: (n: number, rounded: Int8Array, at: number) => number,
+): void {
+  const inputs = values.length / scale.length;
+  // A cache line more than whole words of a row: rows at a distance of a power of two would share a few sets of the L1 cache.
+  const stride = Math.ceil(inputs / 4) * 4 + 64;
+  const rounded = new Int8Array(tile * stride);
+  for (let first = 0; first < rows; first += tile) {
+    const count = Math.min(tile, rows - first);
+    for (let n = 0; n < count; n++) scale[row + first + n] = round(first + n, rounded, n * stride);
+    transposeBytes({ bytes: rounded, stride, rows: count, columns: inputs }, values, {
+      stride: scale.length,
+      at: row + first,
+    });
+  }
+}
+
+/** Magnitudes of floats are in the order of their bits without the sign; integers are compared faster. */
+function largestMagnitude(bits: Int32Array, from: number, to: number): number {
+  let most = 0;
+  for (let i = from; i < to; i++) {
+    const magnitude = bits[i]! & 0x7fffffff;
+    if (magnitude > most) most = magnitude;
+  }
+  return most;
+}
+
+function roundScaled(numbers: Float32Array, inverse: number, rounded: Int8Array, at: number): void {
+  for (let i = 0; i < numbers.length; i++) rounded[at + i] = roundHalfUp(numbers[i]! * inverse);
 }

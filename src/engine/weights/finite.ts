@@ -1,4 +1,5 @@
 /** Detects NaN and infinities: rounding to integers would turn them into ordinary numbers without an error. */
+import type { RetouchError } from '../../error.ts';
 import { EngineError } from '../errors.ts';
 import type { TensorEntry } from './stored.ts';
 
@@ -10,9 +11,13 @@ export function areFinite(values: Float32Array): boolean {
 }
 
 /** @throws RetouchError `checkpointInvalid` that names the tensor the values are made from */
-export function checkWeights(entry: TensorEntry, values: Float32Array): Float32Array {
+export function checkWeights<T extends Float32Array>(entry: TensorEntry, values: T): T {
   if (areFinite(values)) return values;
-  throw new EngineError(
+  throw notFinite(entry);
+}
+
+export function notFinite(entry: TensorEntry): RetouchError {
+  return new EngineError(
     'checkpointInvalid',
     `${entry.file}: tensor ${entry.name} has numbers that are not finite (NaN or infinite): the file is damaged`,
     { path: entry.file, tensor: entry.name },

@@ -307,7 +307,7 @@ export function readGroups(bytes: Buffer, dtype: BlockTypeName): Groups {
 }
 
 /** w = q·scale + offset, rounded to f32 after each operation. */
-export function dequantize({ q, scale, offset, group }: Groups): Float32Array {
+export function dequantize({ q, scale, offset, group }: Groups): Float32Array<ArrayBuffer> {
   const out = new Float32Array(q.length);
   for (let g = 0; g < scale.length; g++) {
     const s = scale[g]!;

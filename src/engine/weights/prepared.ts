@@ -1,35 +1,27 @@
 /**
  * Weights converted to the precision that a network computes in, when the checkpoint stores another: computed once and
- * cached in a safetensors file. Tensors made of a linear layer W [N, K] (`name` is `….weight`):
- *
- * - int8: `name.i8` and `name.scale` (columns.ts);
- * - int4 and int8-blocks: `name.blocks`, `name.scale` and where there are offsets `name.offset` (blocks.ts);
- * - f16, where the checkpoint stores another type, and otherwise if its blocks are of a kind that the runtime does not know:
- *   `name` itself, as floats.
+ * cached in a safetensors file, whose tensors conversion/layers.ts names.
  */
 import fs from 'node:fs';
 import path from 'node:path';
 import { formatBytes } from '../../bytes.ts';
 import type { RetouchError } from '../../error.ts';
 import { EngineError } from '../errors.ts';
-import type { FloatType } from '../onnx/dtype.ts';
 import type { Graph, Var } from '../onnx/graph.ts';
 import { blockSize } from '../onnx/operators/index.ts';
-import { type Bits, type Blocks, haveOffsets, toBlocks } from './blocks.ts';
 import { Checkpoint } from './checkpoint.ts';
-import { copyRows, emptyColumns, placeRows } from './columns.ts';
-import { checkWeights } from './finite.ts';
-import { joinFloats, readFloats } from './floats.ts';
-import { isBlockType } from './ggml-blocks.ts';
+import {
+  type ConvertedLayer,
+  convertedLayer,
+  type LinearShape,
+  type PrecisionName,
+  sizeOf,
+} from './conversion/layers.ts';
+import { convertAll, threadsFor } from './conversion/threads.ts';
 import { partialName, removeAbandoned } from './partial-files.ts';
 import { openSafetensors } from './safetensors.ts';
 import type { WeightSource } from './source.ts';
-import { bytesOf, countOf, readBytes, type StoredType, type TensorEntry } from './stored.ts';
-
-export type LinearShape = { name: string; inputs: number; outputs: number; precise: boolean };
-
-/** The precision of the matrix products of linear layers. */
-export type PrecisionName = FloatType | 'int8' | 'int8-blocks' | 'int4';
+import { bytesOf, countOf, type TensorEntry } from './stored.ts';
 
 export type PreparedLinear =
   /** i8 [K, N] and f32 [N]. */
@@ -38,9 +30,6 @@ export type PreparedLinear =
   | { form: 'blocks'; values: Var; scale: Var; offset: Var | undefined };
 
 const formatVersion = '2';
-/** Bits of a weight in the precisions that store blocks. */
-export const blockBits: Partial<Record<PrecisionName, Bits>> = { int4: 4, 'int8-blocks': 8 };
-
 export class PreparedWeights {
   private readonly tensors: ReadonlyMap<string, TensorEntry>;
 
@@ -78,19 +67,24 @@ export class PreparedWeights {
 /** Bytes of the file that are written, and that it will have. */
 export type Written = { done: number; total: number };
 
+/** The cached file, and the precision that it holds. */
+type Cached = { precision: PrecisionName; file: string };
+
 /**
  * Opens the cached file when it was made from this checkpoint, otherwise writes it and yields how much is written after
  * every layer. The file is written under a temporary name and renamed when complete, so a crash leaves no
- * incomplete cache. Returns undefined and writes nothing when the checkpoint needs no conversion.
+ * incomplete cache, and a caller that stops leaves nothing. Returns undefined and writes nothing when the checkpoint
+ * needs no conversion.
  *
- * @throws RetouchError `cacheFull` when the disk has no room for it, `precisionUnsupported` when a weight overflows in f16
+ * @param options the layers are converted on as many `threads`; the file is the same for any number
+ * @throws RetouchError `cacheFull` when the disk has no room for it, otherwise as `convertAll` does
  */
-export function* openPrepared(
+export async function* openPrepared(
   source: WeightSource,
   linears: readonly LinearShape[],
-  { precision, file }: { precision: PrecisionName; file: string },
-): Generator<Written, PreparedWeights | undefined> {
-  const layers = linears.flatMap((linear) => layerOf(source, linear, precision) ?? []);
+  { precision, file, threads = 1 }: Cached & { threads?: number },
+): AsyncGenerator<Written, PreparedWeights | undefined> {
+  const layers = convertedLayers(source, linears, precision);
   if (layers.length === 0) return undefined;
   const origin = originOf(source.checkpoint, layers);
   if (fs.existsSync(path.dirname(file))) removeAbandoned(path.dirname(file));
@@ -98,7 +92,7 @@ export function* openPrepared(
     fs.mkdirSync(path.dirname(file), { recursive: true });
     const partial = partialName(file);
     try {
-      yield* write(layers, file, partial, origin);
+      yield* write(layers, { file, partial, origin, threads });
       fs.renameSync(partial, file);
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
@@ -117,108 +111,25 @@ export function preparedBytes(
   linears: readonly LinearShape[],
   precision: PrecisionName,
 ): number {
-  const tensors = linears.flatMap((linear) => layerOf(source, linear, precision)?.tensors ?? []);
-  return tensors.reduce((sum, { dtype, shape }) => sum + bytesOf(dtype, countOf(shape)), 0);
+  return sizeOf(convertedLayers(source, linears, precision).flatMap(({ tensors }) => tensors));
 }
 
 /** Whether the cached file is there and was made from this checkpoint. */
 export function isPrepared(
   source: WeightSource,
   linears: readonly LinearShape[],
-  { precision, file }: { precision: PrecisionName; file: string },
+  { precision, file }: Cached,
 ): boolean {
-  const layers = linears.flatMap((linear) => layerOf(source, linear, precision) ?? []);
+  const layers = convertedLayers(source, linears, precision);
   return layers.length === 0 || isCurrent(file, originOf(source.checkpoint, layers));
 }
 
-type Stored = { name: string; dtype: StoredType; shape: number[] };
-/** The converted tensors of a layer: `make` yields their bytes piece by piece, in the order of `tensors`. */
-type Layer = { tensors: Stored[]; make(): Iterable<ArrayBufferView> };
-
-function layerOf(
+function convertedLayers(
   source: WeightSource,
-  { name, inputs, outputs, precise }: LinearShape,
+  linears: readonly LinearShape[],
   precision: PrecisionName,
-): Layer | undefined {
-  const weight = `${name}.weight`;
-  const parts = source.parts(weight);
-  const bits = blockBits[precision];
-  if (!precise && precision === 'int8')
-    return {
-      tensors: [
-        { name: `${weight}.scale`, dtype: 'F32', shape: [outputs] },
-        { name: `${weight}.i8`, dtype: 'I8', shape: [inputs, outputs] },
-      ],
-      make() {
-        const columns = emptyColumns(outputs, inputs);
-        for (const { part, row } of source.pieces(weight))
-          if (part.dtype === 'I8' && part.scale)
-            copyRows(columns, { values: new Int8Array(readBytes(part)), factors: part.scale }, row);
-          else placeRows(columns, readFinite(part), row);
-        return [columns.scale, columns.values];
-      },
-    };
-  if (!precise && bits) {
-    const perRow = Math.ceil(inputs / blockSize);
-    const offsets = haveOffsets(parts, bits);
-    const floats = (suffix: string): Stored => ({
-      name: `${weight}.${suffix}`,
-      dtype: 'F32',
-      shape: [outputs, perRow],
-    });
-    const values: Stored = {
-      name: `${weight}.blocks`,
-      dtype: 'U8',
-      shape: [outputs, perRow, (blockSize * bits) / 8],
-    };
-    return {
-      tensors: [floats('scale'), ...(offsets ? [floats('offset')] : []), values],
-      make() {
-        const blocks: Blocks[] = [];
-        for (const { part } of source.pieces(weight)) blocks.push(toBlocks(part, bits, offsets));
-        return [
-          joinFloats(blocks.map(({ scale }) => scale)),
-          ...(offsets ? [joinFloats(blocks.map(({ offset }) => offset!))] : []),
-          Buffer.concat(blocks.map(({ values }) => values)),
-        ];
-      },
-    };
-  }
-  const half = precision === 'f16' && !precise;
-  if (!needsFloats(parts, precision, half)) return undefined;
-  return {
-    tensors: [{ name: weight, dtype: half ? 'F16' : 'F32', shape: [outputs, inputs] }],
-    *make() {
-      for (const { part } of source.pieces(weight)) {
-        const floats = readFinite(part);
-        yield half ? toHalf(part, floats) : floats;
-      }
-    },
-  };
-}
-
-/**
- * Whether a layer's own tensors cannot be used: blocks that the runtime does not know; in f16 whatever the runtime would have
- * to convert, which it would do in the run or, when a session is made, for all layers at once in the host's memory.
- */
-function needsFloats(parts: readonly TensorEntry[], precision: PrecisionName, half: boolean): boolean {
-  if (precision !== 'f16') return parts.some(({ dtype }) => isBlockType(dtype));
-  return parts.some(({ dtype, scale }) => scale || dtype !== (half ? 'F16' : 'F32'));
-}
-
-function toHalf(part: TensorEntry, floats: Float32Array): Float16Array {
-  const half = new Float16Array(floats);
-  const at = half.findIndex((value) => !Number.isFinite(value));
-  if (at < 0) return half;
-  throw new EngineError(
-    'precisionUnsupported',
-    `tensor ${part.name} of ${part.file} holds ${floats[at]}, beyond f16's 65504: choose another precision`,
-    { path: part.file, tensor: part.name },
-  );
-}
-
-function readFinite(part: TensorEntry): Float32Array {
-  return checkWeights(part, readFloats(part));
+): ConvertedLayer[] {
+  return linears.flatMap((linear) => convertedLayer(source, linear, precision) ?? []);
 }
 
 function isCurrent(file: string, origin: string): boolean {
@@ -226,7 +137,7 @@ function isCurrent(file: string, origin: string): boolean {
 }
 
 /** The cache key: sizes and modification times of the source files, the tensors to make, and the format's version. */
-function originOf(checkpoint: Checkpoint, layers: readonly Layer[]): string {
+function originOf(checkpoint: Checkpoint, layers: readonly ConvertedLayer[]): string {
   const files = checkpoint.files.map((file) => {
     const { size, mtimeMs } = fs.statSync(file);
     return `${path.basename(file)}:${size}:${Math.floor(mtimeMs)}`;
@@ -235,7 +146,12 @@ function originOf(checkpoint: Checkpoint, layers: readonly Layer[]): string {
   return [formatVersion, ...files, ...tensors].join('|');
 }
 
-function* write(layers: readonly Layer[], file: string, partial: string, origin: string): Generator<Written> {
+type WriteOptions = { file: string; partial: string; origin: string; threads: number };
+
+async function* write(
+  layers: readonly ConvertedLayer[],
+  { file, partial, origin, threads }: WriteOptions,
+): AsyncGenerator<Written> {
   const header: Record<string, unknown> = { __metadata__: { origin } };
   let end = 0;
   for (const { name, dtype, shape } of layers.flatMap(({ tensors }) => tensors)) {
@@ -255,10 +171,13 @@ function* write(layers: readonly Layer[], file: string, partial: string, origin:
     writeAll(fd, prefix);
     writeAll(fd, padded);
     let done = prefix.length + padded.length;
-    for (const layer of layers) {
-      for (const { buffer, byteOffset, byteLength } of layer.make()) {
-        writeAll(fd, Buffer.from(buffer as ArrayBuffer, byteOffset, byteLength));
+    const conversions = layers.flatMap((layer) => layer.conversions);
+    for await (const converted of convertAll(conversions, threadsFor(end, threads))) {
+      for (const { buffer, byteOffset, byteLength } of converted) {
+        writeAll(fd, Buffer.from(buffer, byteOffset, byteLength));
         done += byteLength;
+        // Frees the memory now: garbage collection would wait for hundreds of megabytes more.
+        buffer.transfer(0);
       }
       yield { done, total };
     }

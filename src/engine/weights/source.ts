@@ -6,7 +6,7 @@ import { EngineError } from '../errors.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import type { Dialect, Piece } from './dialects/index.ts';
 import { joinFloats, readFloats } from './floats.ts';
-import { countOf, rowsOf, type TensorEntry } from './stored.ts';
+import { rowsOf, type TensorEntry } from './stored.ts';
 
 export class WeightSource {
   readonly checkpoint: Checkpoint;
@@ -62,24 +62,6 @@ export class WeightSource {
   /** The values of tensor `name` as f32. */
   floats(name: string): Float32Array {
     return joinFloats(this.parts(name).map(readFloats));
-  }
-
-  /**
-   * The parts of tensor `name` in pieces of whole rows with at most about `largest` numbers, so that a matrix can be read
-   * without holding it in memory; a part whose blocks cross row boundaries is one piece. `row` is the piece's first row.
-   */
-  *pieces(name: string, largest = 1 << 22): Generator<{ part: TensorEntry; row: number }> {
-    let row = 0;
-    for (const part of this.parts(name)) {
-      const [rows = 1] = part.shape;
-      const atOnce = Math.max(1, Math.floor(largest / countOf(part.shape.slice(1))));
-      const divides = !Number.isNaN(rowsOf(part, 0, 1).length);
-      for (let first = 0; first < rows; first += divides ? atOnce : rows)
-        yield divides
-          ? { part: rowsOf(part, first, Math.min(atOnce, rows - first)), row: row + first }
-          : { part, row };
-      row += rows;
-    }
   }
 
   /** Some rows (first axis) of a tensor as f32, for tables too large to hold, such as token embeddings. */

@@ -88,6 +88,31 @@ export function rowsOf(entry: TensorEntry, first: number, count: number): Tensor
   };
 }
 
+/** Rows of a piece are a multiple of this where there are more: the forms made of them are written in tiles as high. */
+const tile = 64;
+
+/**
+ * The parts of a matrix in pieces of whole rows with at most about `largest` numbers, so that it can be read without
+ * holding it in memory; a part whose blocks cross row boundaries is one piece. `row` is the piece's first row.
+ */
+export function* piecesOf(
+  parts: readonly TensorEntry[],
+  largest = 1 << 20,
+): Generator<{ part: TensorEntry; row: number }> {
+  let row = 0;
+  for (const part of parts) {
+    const [rows = 1] = part.shape;
+    const fitting = Math.max(1, Math.floor(largest / countOf(part.shape.slice(1))));
+    const atOnce = fitting > tile ? fitting - (fitting % tile) : fitting;
+    const divides = !Number.isNaN(rowsOf(part, 0, 1).length);
+    for (let first = 0; first < rows; first += divides ? atOnce : rows)
+      yield divides
+        ? { part: rowsOf(part, first, Math.min(atOnce, rows - first)), row: row + first }
+        : { part, row };
+    row += rows;
+  }
+}
+
 /** The bytes of one tensor. */
 export function readBytes(entry: TensorEntry): Buffer {
   const bytes = Buffer.allocUnsafe(entry.length);

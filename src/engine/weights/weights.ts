@@ -6,9 +6,10 @@ import { EngineError } from '../errors.ts';
 import type { DType, FloatType } from '../onnx/dtype.ts';
 import type { Graph, Var } from '../onnx/graph.ts';
 import * as op from '../onnx/operators/index.ts';
+import type { PrecisionName } from './conversion/layers.ts';
 import { readable, readFloats } from './floats.ts';
 import { isBlockType } from './ggml-blocks.ts';
-import type { PrecisionName, PreparedLinear, PreparedWeights } from './prepared.ts';
+import type { PreparedLinear, PreparedWeights } from './prepared.ts';
 import type { WeightSource } from './source.ts';
 import type { TensorEntry } from './stored.ts';
 
