@@ -1,11 +1,32 @@
 import { defineConfig } from 'vitest/config';
+import { hasRedis } from './test/fixtures/redis-process.ts';
 
 // Where to leave the results for a machine to read.
 const report = process.env.TEST_REPORT;
 
+/** Tests of a whole server that run a second time with its engine on a worker behind Redis. */
+const overFleet = [
+  'test/conformance/{ai-sdk,openai,openai-python,python-sdk,sdk-js,wire-facts}.test.ts',
+  'test/server/{answers,http,tasks,webhooks,websocket,wire}.test.ts',
+];
+
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
+    projects: [
+      {
+        extends: true,
+        test: { name: 'alone', include: ['test/**/*.test.ts'] },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'over a fleet',
+          include: hasRedis ? overFleet : [],
+          globalSetup: 'test/fixtures/redis-setup.ts',
+          setupFiles: 'test/fixtures/fleet-setup.ts',
+        },
+      },
+    ],
     // Vitest would leave out files under folders of certain names without saying so.
     exclude: [],
     allowOnly: report === undefined,

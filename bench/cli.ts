@@ -1,6 +1,6 @@
 /**
  * `npm run bench -- NAME [--threads N] [--runs N] [--json FILE] [--peer NAME=COMMAND]…`,
- * `npm run bench -- device [--device NAME]`, and
+ * `npm run bench -- device [--device NAME]`, `npm run bench -- fleet [local] [redis] [limit] [real]`, and
  * `npm run bench -- full DIR [--precision int8] [--side 1024] [--steps 2] [--memory-limit GIB]`.
  */
 import fs from 'node:fs';
@@ -11,7 +11,7 @@ import { block } from './block.ts';
 import { caches } from './caches.ts';
 import { device } from './device.ts';
 import { edit } from './edit.ts';
-import { fleet } from './fleet.ts';
+import { fleet, fleetParts } from './fleet.ts';
 import { full } from './full.ts';
 import { http } from './http.ts';
 import { layers } from './layers.ts';
@@ -49,8 +49,12 @@ const { values, positionals } = parseArgs({
 });
 const [name = '', ...rest] = positionals;
 const run = benchmarks[name];
-// Only `full` takes a folder.
-if (!run || rest.length !== (name === 'full' ? 1 : 0)) {
+// `full` takes a folder, and `fleet` the names of its parts.
+const hasItsWords =
+  name === 'fleet'
+    ? rest.every((part) => fleetParts.includes(part))
+    : rest.length === (name === 'full' ? 1 : 0);
+if (!run || !hasItsWords) {
   console.error(`Found '${positionals.join(' ')}', expected one of: ${Object.keys(benchmarks).join(', ')}`);
   process.exit(2);
 }

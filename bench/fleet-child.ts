@@ -1,18 +1,19 @@
-/** An engine that takes 50 ms for every image, in the place of the real one: for `bench fleet`. */
+/** An engine that takes the milliseconds which the prompt names and computes nothing, for `bench fleet`. */
 
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Engine } from '../src/engine/engine.ts';
 import type { EngineEvent, Plan } from '../src/engine/plan.ts';
 import { serveParent } from '../src/engine/process/serve-parent.ts';
 
-/** Milliseconds of one image. */
-const duration = 50;
+const never = new Int32Array(new SharedArrayBuffer(4));
 
 serveParent((): Engine => {
-  async function* run({ width, height, output }: Plan): AsyncGenerator<EngineEvent> {
-    const begun = performance.now();
+  async function* run({ prompt, width, height, output }: Plan): AsyncGenerator<EngineEvent> {
+    const duration = Number.parseFloat(prompt);
+    const end = performance.now() + duration;
     yield { type: 'load-end', milliseconds: 0, device: 'cpu', precision: 'f32' };
-    await sleep(duration - (performance.now() - begun));
+    const rest = end - performance.now();
+    // Blocks the thread, as a step does. A timer would be up to a millisecond late, which is of the size of what is measured.
+    if (rest > 0) Atomics.wait(never, 0, 0, rest);
     const bytes = new Uint8Array(100_000);
     yield { type: 'image', image: { bytes, format: output.format, width, height }, milliseconds: duration };
   }

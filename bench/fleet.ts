@@ -1,168 +1,183 @@
 /**
- * Throughput of 1 to 32 engines that take 50 ms for an image, on the server's own machine and behind Redis; the processor
- * time of the server and of the worker for each image, which does not depend on what else the machine does; and by how
- * much one image alone takes longer than its 50 ms. Needs redis-server or valkey-server.
+ * Several engines, on the server's own machine and behind Redis, in four parts (all of them unless some are named):
+ *
+ * - `local`, `redis`: throughput with 1 to 32 engines that take 50 ms for an image, and by how much an image takes longer
+ *   than that when it waits for no engine
+ * - `limit`: throughput with engines that take no time
+ * - `real`: the embedded model with one engine of two threads, and with two of one thread
+ *
+ * "Busy" is the share of time in which a main thread did not wait for events. Needs redis-server or valkey-server.
  */
-import { type ChildProcess, fork } from 'node:child_process';
-import { randomUUID } from 'node:crypto';
-import { once } from 'node:events';
+
 import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import os from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { RedisProcess } from '../test/fixtures/redis-process.ts';
+import { latencies, makeAll, scriptedTask, type Task } from './fleet-client.ts';
+import { FleetServer, type FleetStart } from './fleet-server.ts';
 import { type Options, type Row, round } from './measure.ts';
 
 const counts = [1, 2, 4, 8, 16, 32];
-/** Milliseconds of one image, as in fleet-child.ts. */
+/** Milliseconds of one image. */
 const duration = 50;
 /** Seconds in which the engines would make the images of one measurement if nothing else took time. */
 const seconds = 4;
-/** Images whose latency is measured one after the other. */
-const single = 200;
-
-type Running = {
-  url: string;
-  /** Milliseconds of processor time that the server, and the worker where there is one, have used. */
-  computed(): Promise<number[]>;
-  stop(): Promise<void>;
+/** Images whose latency is measured. */
+const latencyImages = 300;
+/** Images after which a server has optimized code and a process for each engine. */
+const warmUp = 800;
+/** Engines that take no time: one is always free. */
+const limitEngines = 4;
+const limitImages = 4000;
+const realImages = 40;
+const realTask: Task = {
+  ...{ taskType: 'imageInference', model: 'retouch:mini@1', positivePrompt: 'make the background green' },
+  ...{ width: 1024, height: 1024, steps: 28, outputFormat: 'PNG' },
 };
 
-export async function fleet({ runs }: Options): Promise<Row[]> {
-  const folder = mkdtempSync(join(tmpdir(), 'retouch-bench-fleet-'));
-  const redis = await RedisProcess.start(folder);
+const parts: Record<string, (runs: number) => Promise<Row[]>> = {
+  local: (runs) => scaling(undefined, runs),
+  redis: (runs) => withRedis((redis) => scaling(redis, runs)),
+  limit: async (runs) => [await limit(undefined, runs), await withRedis((redis) => limit(redis, runs))],
+  real: async (runs) => [
+    await real({ engines: 1, redis: undefined }, runs),
+    await real({ engines: 2, redis: undefined }, runs),
+    await withRedis((redis) => real({ engines: 2, redis }, runs)),
+  ],
+};
+
+export const fleetParts = Object.keys(parts);
+
+export async function fleet({ runs, rest }: Options): Promise<Row[]> {
   const rows: Row[] = [];
-  try {
-    for (const [where, url] of [
-      ['local', undefined],
-      ['redis', redis.url],
-    ] as const) {
-      for (const engines of counts) {
-        const server = await start(engines, url);
-        const latency = engines === 1 ? await latencies(server.url) : undefined;
-        const before = await server.computed();
-        let [best, images] = [0, 0];
-        for (let run = 0; run < Math.min(runs, 3); run++) {
-          const found = await throughput(server.url, engines);
-          images += found.images;
-          best = Math.max(best, found.perSecond);
-        }
-        const after = await server.computed();
-        const [front, worker] = after.map((time, index) => (time - before[index]!) / images);
-        await server.stop();
-        rows.push({
-          engines: where,
-          count: engines,
-          'images/s': round(best, 1),
-          'of linear': round((best * duration) / 1000 / engines, 3),
-          'server (ms/image)': round(front!, 2),
-          'worker (ms/image)': worker === undefined ? '' : round(worker, 2),
-          'one alone p50 (ms)': latency ? round(latency.p50, 1) : '',
-          'p99 (ms)': latency ? round(latency.p99, 1) : '',
-        });
-      }
-    }
-  } finally {
-    await redis.kill();
-    rmSync(folder, { recursive: true, force: true });
+  for (const part of rest.length > 0 ? rest : fleetParts) rows.push(...(await parts[part]!(runs)));
+  return rows;
+}
+
+async function scaling(redis: string | undefined, runs: number): Promise<Row[]> {
+  const rows: Row[] = [];
+  for (const engines of counts) {
+    const linear = (1000 * engines) / duration;
+    const task = scriptedTask(duration);
+    const found = await using({ engines, redis, kind: 'scripted' }, async (server) => {
+      await makeAll(server.url, scriptedTask(0), warmUp);
+      const made = await throughput(server, { task, images: seconds * linear, runs });
+      // One after the other, or with every second engine busy.
+      const rate = engines === 1 ? {} : { perSecond: linear / 2 };
+      const times = await latencies(server.url, task, { count: latencyImages, ...rate });
+      return { ...made, overhead: times.map((time) => time - duration) };
+    });
+    rows.push(toRow(redis ? 'redis' : 'local', engines, { ...found, linear }));
   }
   return rows;
 }
 
-async function start(engines: number, redis: string | undefined): Promise<Running> {
-  const folder = mkdtempSync(join(tmpdir(), 'retouch-bench-fleet-'));
-  const shared = { PATH: process.env.PATH, RETOUCH_LOG_LEVEL: 'error' };
-  const children: ChildProcess[] = [];
-  const open = async (words: string[], env: Record<string, string>) => {
-    const module = new URL('./fleet-process.ts', import.meta.url);
-    const child = fork(module, words, {
-      env: { ...shared, ...env },
-      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-    });
-    children.push(child);
-    const [message] = await once(child, 'message');
-    return message as { url: string };
-  };
-  const own = {
-    RETOUCH_ENGINES: String(engines),
-    RETOUCH_DATA_DIR: join(folder, 'server'),
-    RETOUCH_PORT: '0',
-  };
-  const far = redis === undefined ? {} : { RETOUCH_REDIS: redis, RETOUCH_REDIS_PREFIX: randomUUID() };
-  const limits = { RETOUCH_QUEUE_LIMIT: '20000', ...far };
-  if (redis !== undefined)
-    await open(['worker'], { ...own, ...limits, RETOUCH_DATA_DIR: join(folder, 'worker') });
-  const { url } = await open([], {
-    ...own,
-    ...limits,
-    ...(redis === undefined ? {} : { RETOUCH_ENGINES: '0' }),
+async function limit(redis: string | undefined, runs: number): Promise<Row> {
+  const task = scriptedTask(0);
+  const found = await using({ engines: limitEngines, redis, kind: 'scripted' }, async (server) => {
+    await makeAll(server.url, task, 2 * warmUp);
+    return throughput(server, { task, images: limitImages, runs });
   });
-  // Every engine has a process, and the code of the server is warm.
-  for (let i = 0; i < 3; i++) await make(url, Math.max(40, 3 * engines));
-  const computed = () =>
-    Promise.all(
-      children.toReversed().map(async (child) => {
-        child.send('computed');
-        const [{ user, system }] = await once(child, 'message');
-        return (user + system) / 1000;
-      }),
-    );
-  const stop = async () => {
-    for (const child of children.reverse()) {
-      child.kill('SIGKILL');
-      await once(child, 'exit');
-    }
-    rmSync(folder, { recursive: true, force: true });
-  };
-  return { url, computed, stop };
+  return toRow(redis ? 'limit, redis' : 'limit, local', limitEngines, found);
 }
 
-async function throughput(url: string, engines: number): Promise<{ images: number; perSecond: number }> {
-  const images = Math.ceil((seconds * 1000 * engines) / duration / 20) * 20;
-  const begun = performance.now();
-  await make(url, images);
-  return { images, perSecond: (1000 * images) / (performance.now() - begun) };
+async function real({ engines, redis }: Pick<FleetStart, 'engines' | 'redis'>, runs: number): Promise<Row> {
+  const threads = 2;
+  const found = await using({ engines, threads, redis, kind: 'real' }, async (server) => {
+    await makeAll(server.url, realTask, 4);
+    const made = await throughput(server, { task: realTask, images: realImages, runs });
+    const overhead = await latencies(server.url, realTask, { count: 20 });
+    return { ...made, overhead };
+  });
+  const where = redis ? ', redis' : '';
+  return toRow(`real, ${threads / engines} threads each${where}`, engines, found);
 }
 
-/** Resolves when all images are settled. */
-async function make(url: string, images: number): Promise<void> {
-  const tasks = Array.from({ length: Math.ceil(images / 20) }, () =>
-    task({ deliveryMethod: 'async', numberResults: 20 }),
-  );
-  for (let i = 0; i < tasks.length; i += 50) await post(url, tasks.slice(i, i + 50));
-  while ((await depth(url)) > 0) await sleep(10);
-}
+type Throughput = {
+  perSecond: number;
+  /** Processor time of an image in milliseconds. */
+  server: number;
+  worker: number | undefined;
+  /** Shares of the time of the fastest run. */
+  serverBusy: number;
+  workerBusy: number | undefined;
+  machineBusy: number;
+};
 
-async function latencies(url: string): Promise<{ p50: number; p99: number }> {
-  const all: number[] = [];
-  for (let i = 0; i < single; i++) {
-    const begun = performance.now();
-    await post(url, [task({ deliveryMethod: 'sync' })]);
-    all.push(performance.now() - begun - duration);
+/** The fastest of some runs, the least disturbed by other work on the machine. */
+async function throughput(
+  server: FleetServer,
+  { task, images, runs }: { task: Task; images: number; runs: number },
+): Promise<Throughput> {
+  let best: Throughput | undefined;
+  for (let run = 0; run < runs; run++) {
+    const [before, idleBefore] = [await server.used(), idleTime()];
+    const took = await makeAll(server.url, task, images);
+    const [after, idle] = [await server.used(), idleTime() - idleBefore];
+    const perSecond = images / took;
+    if (best && best.perSecond >= perSecond) continue;
+    const share = (part: 'computed' | 'busy', whole: number) => (role: 'server' | 'worker') =>
+      after[role] && (after[role][part] - before[role]![part]) / whole;
+    const [perImage, busy] = [share('computed', images), share('busy', 1000 * took)];
+    best = {
+      perSecond,
+      ...{ server: perImage('server')!, worker: perImage('worker') },
+      ...{ serverBusy: busy('server')!, workerBusy: busy('worker') },
+      machineBusy: 1 - idle / (os.cpus().length * 1000 * took),
+    };
   }
-  all.sort((a, b) => a - b);
-  const at = (share: number) => all[Math.floor(share * (all.length - 1))]!;
-  return { p50: at(0.5), p99: at(0.99) };
+  return best!;
 }
 
-const task = (changes: object) => ({
-  ...{ taskType: 'imageInference', taskUUID: randomUUID(), model: 'retouch:mini@1' },
-  ...{ positivePrompt: 'make it green', steps: 1, outputFormat: 'PNG', ...changes },
-});
-
-async function post(url: string, tasks: object[]): Promise<void> {
-  const body = JSON.stringify(tasks);
-  const response = await fetch(`${url}/v1`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body,
-  });
-  const text = await response.text();
-  if (response.status !== 200 || text.includes('"errors"'))
-    throw new Error(`Expected success, found ${text.slice(0, 500)}`);
+/** Milliseconds that all cores together did nothing since the machine started. */
+function idleTime(): number {
+  return os.cpus().reduce((sum, { times }) => sum + times.idle, 0);
 }
 
-async function depth(url: string): Promise<number> {
-  const health = (await (await fetch(`${url}/health`)).json()) as { queue: { depth: number } };
-  return health.queue.depth;
+function toRow(
+  part: string,
+  engines: number,
+  found: Throughput & { linear?: number; overhead?: readonly number[] },
+): Row {
+  const { perSecond, linear, overhead } = found;
+  const sorted = overhead?.toSorted((a, b) => a - b);
+  const at = (share: number) => (sorted ? round(sorted[Math.floor(share * (sorted.length - 1))]!, 1) : '');
+  const maybe = (value: number | undefined, digits: number) =>
+    value === undefined ? '' : round(value, digits);
+  return {
+    part,
+    engines,
+    'images/s': round(perSecond, 1),
+    'of linear': linear === undefined ? '' : round(perSecond / linear, 3),
+    'p50 (ms)': at(0.5),
+    'p99 (ms)': at(0.99),
+    'server (ms/image)': round(found.server, 2),
+    'worker (ms/image)': maybe(found.worker, 2),
+    'server busy': round(found.serverBusy, 2),
+    'worker busy': maybe(found.workerBusy, 2),
+    'machine busy': round(found.machineBusy, 2),
+  };
+}
+
+async function using<Result>(
+  start: FleetStart,
+  measure: (server: FleetServer) => Promise<Result>,
+): Promise<Result> {
+  const server = await FleetServer.start(start);
+  try {
+    return await measure(server);
+  } finally {
+    await server.stop();
+  }
+}
+
+async function withRedis<Result>(measure: (redis: string) => Promise<Result>): Promise<Result> {
+  const folder = mkdtempSync(join(os.tmpdir(), 'retouch-bench-redis-'));
+  const redis = await RedisProcess.start(folder);
+  try {
+    return await measure(redis.url);
+  } finally {
+    await redis.kill();
+    rmSync(folder, { recursive: true, force: true });
+  }
 }

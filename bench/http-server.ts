@@ -8,6 +8,7 @@ import type { EnginePool } from '../src/engine/engine.ts';
 import type { EngineEvent, Plan } from '../src/engine/plan.ts';
 import { createLog } from '../src/log.ts';
 import { assemble } from '../src/server/assemble.ts';
+import { scanModels } from '../src/server/engines.ts';
 import { createServer, listen } from '../src/server/server.ts';
 import { picture } from './http-picture.ts';
 
@@ -33,7 +34,7 @@ const config = loadConfig({
   flags: { 'data-dir': folder, port: '0', 'log-level': 'error', 'queue-limit': '20000' },
 });
 const log = createLog(config.logLevel);
-const parts = await assemble({ config, log, engines });
+const parts = await assemble({ config, log, engines, models: await scanModels(config), bucket: undefined });
 const server = createServer({ ...parts, config, log });
 await parts.start();
 const { url, close: stopListening } = await listen(server, config);

@@ -1,7 +1,6 @@
 /** The way of plans and results between fronts and workers: byte arrays by name, which expire. */
 
-import { setTimeout as sleep } from 'node:timers/promises';
-import { backOff } from '../back-off.ts';
+import { retry } from '../back-off.ts';
 import type { RetouchError } from '../error.ts';
 import { FleetError } from './errors.ts';
 import type { FleetKeys } from './keys.ts';
@@ -88,13 +87,7 @@ export class BucketTransfers implements Transfers {
 }
 
 /** As a command waits in Redis's connection while that is away. Throws `storageRefused`. */
-async function untilAnswered<Result>(request: () => Promise<Result>): Promise<Result> {
-  for (let failures = 0; ; failures++) {
-    try {
-      return await request();
-    } catch (error) {
-      if ((error as RetouchError).code !== 'storageUnreachable') throw error;
-    }
-    await sleep(backOff(failures, firstPause, longestPause), undefined, { ref: false });
-  }
+function untilAnswered<Result>(request: () => Promise<Result>): Promise<Result> {
+  const isPassing = (error: unknown) => (error as RetouchError).code === 'storageUnreachable';
+  return retry(request, { firstPause, longestPause, isPassing, ref: false });
 }

@@ -9,13 +9,14 @@ import { defaultThreads } from '../engine/process/limits.ts';
 import type { Log } from '../log.ts';
 import { Metrics } from '../metrics.ts';
 import { createSqliteQueue } from '../queue/sqlite.ts';
+import type { Bucket } from '../store/bucket.ts';
 import { Clock, type TimeSource } from '../store/clock.ts';
 import { Database, lockFolder } from '../store/db.ts';
 import { DeliveryStore } from '../store/deliveries.ts';
 import { InputStore } from '../store/inputs.ts';
 import { KeyStore } from '../store/keys.ts';
 import { Lifetimes } from '../store/lifetimes.ts';
-import { ModelStore } from '../store/models.ts';
+import type { ModelStore } from '../store/models.ts';
 import { SessionResults } from '../store/session-results.ts';
 import { StorageProbe } from '../store/storage-probe.ts';
 import { TaskStore } from '../store/tasks.ts';
@@ -41,8 +42,9 @@ export type AssembleOptions = {
   config: Config;
   log: Log;
   engines: EnginePool;
-  /** Folder of the embedded model; the package's by default. */
-  embedded?: string;
+  models: ModelStore;
+  /** Where images are stored; in the data directory without one. */
+  bucket: Bucket | undefined;
   /** Tests know the speed of their machine. */
   forecasts?: Forecaster;
   /** The wall clock; tests replace it. */
@@ -54,7 +56,7 @@ export type Assembly = Awaited<ReturnType<typeof assemble>>;
 
 /** Throws `dataDirectoryUnusable`, `dataDirectoryInUse` and the errors of the database. */
 export async function assemble(options: AssembleOptions) {
-  const { config, log, engines, embedded, time } = options;
+  const { config, log, engines, models, bucket, time } = options;
   const { dataDir } = config;
   const forecasts = options.forecasts ?? createForecasts(config);
   const lock = lockFolder(dataDir);
@@ -66,13 +68,7 @@ export async function assemble(options: AssembleOptions) {
   const usage = new UsageStore(db);
   const keys = new KeyStore(db);
   const inputs = new InputStore(join(dataDir, 'inputs'));
-  const assets = await openAssets({ config, lifetimes, env: process.env });
-  const models = await ModelStore.scan({
-    models: config.modelsDir,
-    cache: join(dataDir, 'cache'),
-    aliases: config.alias,
-    ...(embedded === undefined ? {} : { embedded }),
-  });
+  const assets = await openAssets({ config, lifetimes, bucket });
   for (const problem of models.problems) log.warn(problem);
 
   const failures = new Failures(new PrivatePaths(() => foldersOf(config, models)), log);

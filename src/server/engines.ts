@@ -13,24 +13,36 @@ import { FleetEngines } from '../fleet/fleet-engines.ts';
 import { JoinedEngines } from '../fleet/joined-engines.ts';
 import { openFleet } from '../fleet/open.ts';
 import type { Log } from '../log.ts';
+import type { Bucket } from '../store/bucket.ts';
 import { ModelStore } from '../store/models.ts';
 import { readVersion } from '../version.ts';
 import { fleetSettings } from './open-assets.ts';
 
+export type OpenEngines = {
+  config: Config;
+  log: Log;
+  models: ModelStore;
+  bucket: Bucket | undefined;
+  /** Takes the place of settings of the engines on this machine. */
+  replaced?: Partial<LocalEnginesOptions> | undefined;
+};
+
 /** Throws `redisUnreachable`, `redisRefused`, `dataDirectoryUnusable`. */
-export async function openEngines(
-  config: Config,
-  log: Log,
-  replaced: Partial<LocalEnginesOptions> = {},
-): Promise<EnginePool> {
+export async function openEngines({
+  config,
+  log,
+  models,
+  bucket,
+  replaced,
+}: OpenEngines): Promise<EnginePool> {
   const options = { ...engineOptions(config), ...replaced };
   const local =
     options.devices.length > 0 ? [new LocalEngines({ log: (line) => log.warn(line), ...options })] : [];
   if (config.redis === '') return local[0]!;
-  const fleet = await openFleet(await fleetSettings(config, process.env));
+  const fleet = await openFleet(fleetSettings(config, bucket));
   const remote = await FleetEngines.start({
     ...fleet,
-    catalog: await scanCatalog(config),
+    catalog: await Catalog.of(models),
     id: frontId(config.dataDir),
     name: config.workerName || hostname(),
     version: await readVersion(),
@@ -39,10 +51,12 @@ export async function openEngines(
   return local.length === 0 ? remote : new JoinedEngines([...local, remote]);
 }
 
-/** The models of this machine, with their fingerprints. */
-export async function scanCatalog({ dataDir, modelsDir, alias }: Config): Promise<Catalog> {
-  const folders = { models: modelsDir, cache: join(dataDir, 'cache'), aliases: alias };
-  return Catalog.of(await ModelStore.scan(folders));
+/** The models of this machine; `embedded` is the folder of the embedded one, by default the package's. */
+export function scanModels({ dataDir, modelsDir, alias }: Config, embedded?: string): Promise<ModelStore> {
+  return ModelStore.scan({
+    ...{ models: modelsDir, cache: join(dataDir, 'cache'), aliases: alias },
+    ...(embedded === undefined ? {} : { embedded }),
+  });
 }
 
 /** The name under which workers answer; it stays with the data directory, whose tasks it is about. */

@@ -13,15 +13,14 @@ import type { Lifetimes } from '../store/lifetimes.ts';
 
 type Env = Readonly<Record<string, string | undefined>>;
 
-export type OpenAssets = { config: Config; lifetimes: Lifetimes; env: Env };
+export type OpenAssets = { config: Config; lifetimes: Lifetimes; bucket: Bucket | undefined };
 
 /** `problem` says why the bucket cannot be used now. Throws `dataDirectoryUnusable`, `storageRefused`, `storageUnreachable`. */
 export async function openAssets({
   config,
   lifetimes,
-  env,
+  bucket,
 }: OpenAssets): Promise<AssetStore & { problem?(): Promise<string | undefined> }> {
-  const bucket = await openBucket(config, env);
   if (!bucket) return FileAssetStore.open(join(config.dataDir, 'images'), lifetimes);
   return S3AssetStore.open({
     bucket,
@@ -32,17 +31,16 @@ export async function openAssets({
 }
 
 /** The bucket of the configuration, tried once; undefined without one. Throws `storageRefused`, `storageUnreachable`. */
-async function openBucket(config: Config, env: Env): Promise<Bucket | undefined> {
+export async function openBucket(config: Config): Promise<Bucket | undefined> {
   if (config.s3Bucket === '') return undefined;
-  const bucket = bucketOf(config, env);
+  const bucket = bucketOf(config, process.env);
   await bucket.probe(`${config.s3Prefix}.probe`);
   return bucket;
 }
 
 /** The settings of a fleet, whose plans and images travel through the bucket where there is one. */
-export async function fleetSettings(config: Config, env: Env): Promise<FleetSettings> {
-  const store = await openBucket(config, env);
-  return { ...config, bucket: store && { store, prefix: config.s3Prefix } };
+export function fleetSettings(config: Config, bucket: Bucket | undefined): FleetSettings {
+  return { ...config, bucket: bucket && { store: bucket, prefix: config.s3Prefix } };
 }
 
 function bucketOf({ s3Bucket, s3Endpoint, s3Region, s3PathStyle }: Config, env: Env): Bucket {

@@ -5,7 +5,8 @@ import { type Config, requireKeys } from '../config.ts';
 import type { LocalEnginesOptions } from '../engine/process/local-engines.ts';
 import { createLog, type Log } from '../log.ts';
 import { type Assembly, assemble } from './assemble.ts';
-import { openEngines } from './engines.ts';
+import { openEngines, scanModels } from './engines.ts';
+import { openBucket } from './open-assets.ts';
 import { createServer, listen } from './server.ts';
 
 /** Milliseconds in which interrupted work may still be answered. */
@@ -31,12 +32,13 @@ export type StartOptions = {
  *
  * @param config made by `loadConfig`
  * @throws RetouchError `keysRequired`, `listenFailed`, `dataDirectoryUnusable`, `dataDirectoryInUse`, `redisUnreachable`,
- *   `redisRefused`
+ *   `redisRefused`, `storageUnreachable`, `storageRefused`
  */
 export async function startServer(config: Config, options: StartOptions = {}): Promise<RunningServer> {
   const log = createLog(config.logLevel);
-  const engines = await openEngines(config, log, options.engine);
-  const parts = await assemble({ config, log, engines }).catch(async (error) => {
+  const [models, bucket] = [await scanModels(config), await openBucket(config)];
+  const engines = await openEngines({ config, log, models, bucket, replaced: options.engine });
+  const parts = await assemble({ config, log, engines, models, bucket }).catch(async (error) => {
     await engines.close();
     throw error;
   });

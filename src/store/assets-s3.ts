@@ -1,7 +1,6 @@
 /** Images in S3 or in what speaks its API; owner, use and expiry stay in the database of this server. */
 
-import { setTimeout as sleep } from 'node:timers/promises';
-import { backOff } from '../back-off.ts';
+import { retry } from '../back-off.ts';
 import { RetouchError } from '../error.ts';
 import {
   type Asset,
@@ -164,18 +163,11 @@ export class S3AssetStore implements AssetStore {
    * it refuses, as it does after its keys were changed: a finished image is not lost for that. Throws the reason of
    * `patience`, `storageUnreachable`, `storageRefused`.
    */
-  async #persist<Result>(action: () => Promise<Result>, patience?: AbortSignal): Promise<Result> {
-    for (let failures = 0; ; failures++) {
-      patience?.throwIfAborted();
-      try {
-        return await action();
-      } catch (error) {
-        const { code } = error as RetouchError;
-        const isAway = code === ('storageUnreachable' satisfies StoreErrorCode);
-        if (!patience && (!isAway || failures + 1 >= maxTries)) throw error;
-      }
-      const pause = backOff(failures, firstPause, longestPause);
-      await sleep(pause, undefined, patience && { signal: patience }).catch(() => {});
-    }
+  #persist<Result>(action: () => Promise<Result>, patience?: AbortSignal): Promise<Result> {
+    const isPassing = (error: unknown, failures: number) => {
+      const isAway = (error as RetouchError).code === ('storageUnreachable' satisfies StoreErrorCode);
+      return patience !== undefined || (isAway && failures < maxTries);
+    };
+    return retry(action, { firstPause, longestPause, isPassing, signal: patience });
   }
 }

@@ -4,10 +4,13 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { stringifyJson } from '../../src/api/json.ts';
 
 const program = fileURLToPath(new URL('../../bin/retouch.js', import.meta.url));
+/** Address of a Redis: servers have their engine in a worker behind it. */
+const redis = process.env.TEST_FLEET;
 
 export type Task = Record<string, unknown>;
 export type Item = Record<string, unknown> & { imageURL: string };
@@ -45,7 +48,7 @@ export function editTask(changes: Task = {}): Task {
   };
 }
 
-/** Digest of a picture's bytes. */
+/** A picture as a data URI. */
 export function dataUri(bytes: Uint8Array, type = 'image/png'): string {
   return `data:${type};base64,${Buffer.from(bytes).toString('base64')}`;
 }
@@ -56,14 +59,18 @@ export class ServerProcess {
   stdout = '';
   stderr = '';
 
-  private constructor({ dataDir, env = {}, flags = [], command }: Start) {
+  readonly #worker: FleetMember | undefined;
+
+  private constructor({ dataDir, env = {}, flags = [], command }: Start, worker?: FleetMember) {
     const [file, ...words] = command ?? [process.execPath, program, 'serve', ...flags];
+    this.#worker = worker;
     this.child = spawn(file, words, {
       env: {
         PATH: process.env.PATH,
         HOME: dataDir,
         RETOUCH_PORT: '0',
         RETOUCH_DATA_DIR: dataDir,
+        ...worker?.env,
         ...env,
       },
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -78,9 +85,11 @@ export class ServerProcess {
     return new ServerProcess(start);
   }
 
+  /** Over a fleet its engine is in a worker, which starts and stops with it. */
   static async start(start: Start): Promise<ServerProcess> {
-    const server = new ServerProcess(start);
-    await Promise.race([server.listening(), server.exit]);
+    const worker = redis === undefined ? undefined : FleetMember.launch(redis, start.dataDir);
+    const server = new ServerProcess(start, worker);
+    await Promise.all([Promise.race([server.listening(), server.exit]), worker?.serving]);
     if (!server.address) throw new Error(`The server did not start: ${server.stderr}`);
     return server;
   }
@@ -137,7 +146,45 @@ export class ServerProcess {
 
   async stop(): Promise<{ code: number | null; signal: string | null }> {
     this.child.kill('SIGTERM');
-    return this.exit;
+    const [end] = await Promise.all([this.exit, this.#worker?.stop()]);
+    return end;
+  }
+}
+
+/** `retouch worker` beside a server. */
+class FleetMember {
+  /** Settings of the server. */
+  readonly env: Record<string, string>;
+  /** Resolves when it takes images; rejects when it ends instead. */
+  readonly serving: Promise<void>;
+  readonly #child: ChildProcess;
+
+  private constructor(env: Record<string, string>, dataDir: string) {
+    this.env = env;
+    this.#child = spawn(process.execPath, [program, 'worker'], {
+      env: { PATH: process.env.PATH, HOME: dataDir, RETOUCH_DATA_DIR: join(dataDir, 'worker'), ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let said = '';
+    this.serving = new Promise((resolve, reject) => {
+      const hear = (text: Buffer) => {
+        said += text;
+        if (said.includes('takes images from')) resolve();
+      };
+      this.#child.stdout!.on('data', hear);
+      this.#child.stderr!.on('data', hear);
+      this.#child.once('exit', () => reject(new Error(`The worker did not start: ${said}`)));
+    });
+  }
+
+  static launch(redis: string, dataDir: string): FleetMember {
+    return new FleetMember({ RETOUCH_REDIS: redis, RETOUCH_REDIS_PREFIX: randomUUID() }, dataDir);
+  }
+
+  async stop(): Promise<void> {
+    const ended = once(this.#child, 'exit');
+    this.#child.kill('SIGTERM');
+    await ended;
   }
 }
 

@@ -12,10 +12,11 @@ import { Catalog } from '../../src/fleet/catalog.ts';
 import { createLog } from '../../src/log.ts';
 import { assemble } from '../../src/server/assemble.ts';
 import type { ConnectionTimes } from '../../src/server/connection.ts';
+import { scanModels } from '../../src/server/engines.ts';
 import { createServer } from '../../src/server/server.ts';
 import type { AssetStore } from '../../src/store/assets.ts';
 import type { KeyStore } from '../../src/store/keys.ts';
-import { ModelStore } from '../../src/store/models.ts';
+import type { ModelStore } from '../../src/store/models.ts';
 import type { Forecaster } from '../../src/tasks/forecast/forecasts.ts';
 import type { Sources } from '../../src/tasks/inputs/image-source.ts';
 import type { TaskService } from '../../src/tasks/service.ts';
@@ -115,10 +116,17 @@ export async function openBench(
   const logged: string[] = [];
   const log = createLog('info', (line) => logged.push(line));
   const engine = new FakeEngine();
-  const embedded = await installModel(join(folder, 'embedded'));
-  const fleet = await openFleetOver(engine, config, embedded);
+  const models = await scanModels(config, await installModel(join(folder, 'embedded')));
+  const fleet = await openFleetOver(engine, models);
   const engines = fleet?.front ?? engine;
-  const parts = await assemble({ config, log, engines, embedded, ...(forecasts && { forecasts }) });
+  const parts = await assemble({
+    config,
+    log,
+    engines,
+    models,
+    bucket: undefined,
+    ...(forecasts && { forecasts }),
+  });
   const server = createServer({ ...parts, config, log, ...(times && { times }) });
   await parts.start();
   return {
@@ -150,17 +158,11 @@ export async function openBench(
   };
 }
 
-/** With `TEST_FLEET`, the address of a Redis, the engine is a worker's and everything goes through Redis. */
-async function openFleetOver(
-  engine: EnginePool,
-  config: Config,
-  embedded: string,
-): Promise<Fleet | undefined> {
+/** With `TEST_FLEET`, the address of a Redis, the engine is a worker's, and plans and images go through Redis. */
+async function openFleetOver(engine: EnginePool, models: ModelStore): Promise<Fleet | undefined> {
   const redis = process.env.TEST_FLEET;
   if (redis === undefined) return undefined;
-  const { modelsDir: models, dataDir: cache, alias: aliases } = config;
-  const catalog = await Catalog.of(await ModelStore.scan({ models, cache, aliases, embedded }));
-  return openTestFleet(redis, { workers: [engine], catalog, lease: 15_000 });
+  return openTestFleet(redis, { workers: [engine], catalog: await Catalog.of(models), lease: 15_000 });
 }
 
 async function installModel(folder: string): Promise<string> {

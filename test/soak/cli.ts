@@ -1,7 +1,8 @@
 /**
- * `npm run soak [-- --kills 200 --tasks 1000]`, `npm run soak -- fleet [--kills 60 --tasks 300]`, or
- * `npm run soak -- abuse [--requests 10000 --sockets 1000]`, and `--seed 1`:
- * exits with 1 when a bound is passed.
+ * `npm run soak [-- --kills 200 --tasks 1000]`, `npm run soak -- fleet [--kills 60 --tasks 300 --s3 BUCKET]`,
+ * or `npm run soak -- abuse [--requests 10000 --sockets 1000]`, and `--seed 1`:
+ * exits with 1 when a bound is passed. BUCKET is `s3rver` or an address such as `http://127.0.0.1:9000/images`, whose
+ * credentials are in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
  */
 
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -21,6 +22,7 @@ const { values, positionals } = parseArgs({
     requests: { type: 'string', default: '10000' },
     sockets: { type: 'string', default: '1000' },
     seed: { type: 'string', default: '1' },
+    s3: { type: 'string' },
   },
 });
 const runs = { kills, abuse, fleet };
@@ -76,7 +78,14 @@ async function fleet(): Promise<boolean> {
   let passed = true;
   for (const durable of [true, false]) {
     const folder = await mkdtemp(join(dataDir, 'fleet-'));
-    const report = await runFleetSoak({ dataDir: folder, tasks, kills: most, seed: read('seed'), durable });
+    const report = await runFleetSoak({
+      dataDir: folder,
+      tasks,
+      kills: most,
+      seed: read('seed'),
+      durable,
+      s3: values.s3,
+    });
     const { images, lost, doubled, kills: victims, errors } = report;
     const found = Object.entries(errors).map(([code, count]) => `${count} ${code}`);
     rows.push({

@@ -1,14 +1,17 @@
 /**
- * Tasks on a server with two workers over scripted engines, while workers, the server and Redis are killed and the
- * network between them and Redis is cut at random points.
+ * Tasks on a server with two workers over scripted engines, while workers, the server and Redis are killed, the network
+ * between them and Redis is cut, and the bucket, if there is one, goes away at random points.
  */
 
+import { randomUUID } from 'node:crypto';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { editTask, ServerProcess } from '../e2e/server-process.ts';
 import { CutProxy } from '../fixtures/cut-proxy.ts';
 import { RedisProcess } from '../fixtures/redis-process.ts';
+import { Storage } from '../fixtures/s3.ts';
 import { WorkerProcess } from '../fixtures/worker-process.ts';
 import { createRandom } from './random.ts';
 import { emptyReport, inspect, type SoakReport } from './soak.ts';
@@ -22,21 +25,24 @@ export type FleetSoak = {
   seed: number;
   /** Whether Redis keeps what it acknowledged when it is killed; otherwise it comes back empty. */
   durable: boolean;
+  /** Images, plans and results are in a bucket: `s3rver`, or the address of another implementation's. */
+  s3?: string | undefined;
 };
 
 export type FleetReport = Pick<SoakReport, 'images' | 'lost' | 'doubled' | 'errors' | 'failedRequests'> & {
   kills: Record<Victim, number>;
 };
 
-type Victim = 'worker' | 'front' | 'redis' | 'network';
+type Victim = 'worker' | 'front' | 'redis' | 'network' | 'bucket';
 
-/** Shares of the victims, which add up to 1. */
-const shares: readonly [Victim, number][] = [
-  ['worker', 0.45],
-  ['front', 0.2],
-  ['redis', 0.15],
-  ['network', 0.2],
-];
+/** How often each is struck, in parts of the sum. */
+const shares: Readonly<Record<Victim, number>> = {
+  worker: 45,
+  front: 20,
+  redis: 15,
+  network: 20,
+  bucket: 20,
+};
 /** Milliseconds after which a worker is taken for lost. */
 const lease = 1500;
 
@@ -46,8 +52,17 @@ export async function runFleetSoak({
   kills,
   seed,
   durable,
+  s3,
 }: FleetSoak): Promise<FleetReport> {
   const random = createRandom(seed);
+  const storage = s3 === undefined ? undefined : await Storage.start(s3 === 's3rver' ? undefined : s3);
+  const victims = Object.entries(shares).filter(([victim]) => victim !== 'bucket' || storage) as [
+    Victim,
+    number,
+  ][];
+  // Images of earlier runs do not count.
+  const bucketPrefix = `soak-${randomUUID()}/`;
+  const bucket = storage ? { ...storage.env, RETOUCH_S3_PREFIX: bucketPrefix } : {};
   const redis = await RedisProcess.start(dataDir, { durable });
   const proxies = {
     front: await CutProxy.start(redis.port),
@@ -56,10 +71,14 @@ export async function runFleetSoak({
   };
   const workers: Record<'a' | 'b', WorkerProcess | undefined> = { a: undefined, b: undefined };
   let front: ServerProcess | undefined;
-  const report: FleetReport = { ...emptyReport(), kills: { worker: 0, front: 0, redis: 0, network: 0 } };
+  const report: FleetReport = {
+    ...emptyReport(),
+    kills: { worker: 0, front: 0, redis: 0, network: 0, bucket: 0 },
+  };
 
   const startWorker = async (name: 'a' | 'b') => {
     const env = {
+      ...bucket,
       RETOUCH_REDIS: proxies[name].url,
       RETOUCH_DATA_DIR: join(dataDir, name),
       LEASE: String(lease),
@@ -68,6 +87,7 @@ export async function runFleetSoak({
   };
   const startFront = async () => {
     const env = {
+      ...bucket,
       RETOUCH_REDIS: proxies.front.url,
       RETOUCH_LOG_LEVEL: 'error',
       RETOUCH_QUEUE_LIMIT: '10000',
@@ -102,6 +122,11 @@ export async function runFleetSoak({
       await sleep(lease * (0.5 + 2 * random()));
       proxy.heal();
     },
+    async bucket() {
+      await storage!.pause();
+      await sleep(lease * (0.5 + 2 * random()));
+      await storage!.resume();
+    },
   };
 
   try {
@@ -126,26 +151,26 @@ export async function runFleetSoak({
         waiting.shift();
       }
       await sleep(random() * 600);
-      const victim = pick(random());
+      const victim = pick(victims, random());
       report.kills[victim]++;
       await strike[victim]();
     }
     for (const task of waiting) await front!.post([task]);
-    await inspect({ server: front!, dataDir: join(dataDir, 'front'), tasks, hooks: [] }, report);
+    const stored = () =>
+      storage ? storage.keys(bucketPrefix) : readdir(join(dataDir, 'front', 'images'), { recursive: true });
+    await inspect({ server: front!, tasks, hooks: [], stored }, report);
   } finally {
     front?.child.kill('SIGKILL');
     for (const worker of Object.values(workers)) worker?.child.kill('SIGKILL');
     for (const proxy of Object.values(proxies)) proxy.close();
     await redis.kill();
+    await storage?.stop();
   }
   return report;
 }
 
-function pick(point: number): Victim {
-  let passed = 0;
-  for (const [victim, share] of shares) {
-    passed += share;
-    if (point < passed) return victim;
-  }
-  return 'worker';
+/** `point` from 0 to 1. */
+function pick(victims: readonly [Victim, number][], point: number): Victim {
+  let rest = point * victims.reduce((sum, [, share]) => sum + share, 0);
+  return victims.find(([, share]) => (rest -= share) < 0)![0];
 }

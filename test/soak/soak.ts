@@ -131,7 +131,8 @@ export async function runSoak({ dataDir, tasks: count, kills, seed }: Soak): Pro
       await server.exit;
     }
     server = await start(dataDir);
-    await inspect({ server, dataDir, tasks, hooks: receiver.hooks }, report);
+    const stored = () => readdir(join(dataDir, 'images'), { recursive: true });
+    await inspect({ server, tasks, hooks: receiver.hooks, stored }, report);
   } finally {
     server?.child.kill('SIGKILL');
     receiver.server.close();
@@ -152,11 +153,17 @@ export function emptyReport(): SoakReport {
   };
 }
 
-type Inspected = { server: ServerProcess; dataDir: string; tasks: readonly Task[]; hooks: readonly string[] };
+type Inspected = {
+  server: ServerProcess;
+  tasks: readonly Task[];
+  hooks: readonly string[];
+  /** Names of the stored images. */
+  stored: () => Promise<string[]>;
+};
 
 /** Counts what is missing and what is too much, when all that was accepted has ended. */
 export async function inspect(
-  { server, dataDir, tasks, hooks }: Inspected,
+  { server, tasks, hooks, stored: list }: Inspected,
   report: Pick<SoakReport, 'images' | 'lost' | 'doubled' | 'errors' | 'failedRequests'>,
 ): Promise<void> {
   const pictures: string[] = [];
@@ -187,8 +194,7 @@ export async function inspect(
     for (const { imageUUID } of data) hooked.add(String(imageUUID));
     for (const { taskUUID } of errors) hooked.add(String(taskUUID));
   }
-  const names = await readdir(join(dataDir, 'images'), { recursive: true });
-  const files = names.filter((name) => name.endsWith('.png')).map((name) => name.slice(-40, -4));
+  const files = (await list()).filter((name) => name.endsWith('.png')).map((name) => name.slice(-40, -4));
   const stored = new Set(files);
   const answered = new Set(pictures);
   report.doubled += pictures.length - answered.size;

@@ -9,6 +9,8 @@ import { connectHere, connectTo, standardStreams } from '../../mcp/connect.ts';
 import { mcpError } from '../../mcp/errors.ts';
 import type { ServerInfo } from '../../mcp/server.ts';
 import { assemble } from '../../server/assemble.ts';
+import { scanModels } from '../../server/engines.ts';
+import { openBucket } from '../../server/open-assets.ts';
 import { readVersion } from '../../version.ts';
 import type { Command } from '../command.ts';
 import { type Arguments, cliError, parseArguments } from '../flags/arguments.ts';
@@ -78,7 +80,8 @@ async function openOwn(config: Config, info: ServerInfo) {
     log: (line) => log.warn(line),
     ...engineOptions({ ...config, redis: '' }),
   });
-  const parts = await assemble({ config, log, engines }).catch((error) => {
+  const [models, bucket] = [await scanModels(config), await openBucket(config)];
+  const parts = await assemble({ config, log, engines, models, bucket }).catch((error) => {
     if (!(error instanceof RetouchError) || error.code !== 'dataDirectoryInUse') throw error;
     const hint = `--url http://127.0.0.1:${config.port} lets that server make the pictures`;
     throw new RetouchError(error.code, `${error.message} Or ${hint}.`, {}, { cause: error });

@@ -3,11 +3,12 @@
 import { hostname } from 'node:os';
 import { type Config, engineOptions } from '../../config.ts';
 import { LocalEngines, type LocalEnginesOptions } from '../../engine/process/local-engines.ts';
+import { Catalog } from '../../fleet/catalog.ts';
 import { openFleet } from '../../fleet/open.ts';
 import { FleetWorker } from '../../fleet/worker.ts';
 import { createLog } from '../../log.ts';
-import { scanCatalog } from '../../server/engines.ts';
-import { fleetSettings as transferSettings } from '../../server/open-assets.ts';
+import { scanModels } from '../../server/engines.ts';
+import { openBucket, fleetSettings as transferSettings } from '../../server/open-assets.ts';
 import { readVersion } from '../../version.ts';
 import type { Command } from '../command.ts';
 import { cliError, parseArguments } from '../flags/arguments.ts';
@@ -63,8 +64,8 @@ export async function work(
   // Without engines a worker is none: 0 is one.
   const options = { ...engineOptions({ ...config, redis: '' }), ...engine };
   const name = config.workerName || hostname();
-  const catalog = await scanCatalog(config);
-  const { where, ...fleet } = await openFleet(await transferSettings(config, process.env));
+  const catalog = await Catalog.of(await scanModels(config));
+  const { where, ...fleet } = await openFleet(transferSettings(config, await openBucket(config)));
   const engines = new LocalEngines({ log: (line) => log.warn(line), ...options });
   const version = await readVersion();
   const member = new FleetWorker({ ...fleet, engines, catalog, name, version, log, lease });
