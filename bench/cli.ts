@@ -1,6 +1,6 @@
 /**
  * `npm run bench -- NAME [--threads N] [--runs N] [--json FILE] [--peer NAME=COMMAND]…`,
- * `npm run bench -- device [--device NAME]`, `npm run bench -- fleet [local] [redis] [limit] [real]`, and
+ * `npm run bench -- device [--device NAME]`, `npm run bench -- fleet [local] [redis] [limit] [cancel] [real]`, and
  * `npm run bench -- full DIR [--precision int8] [--side 1024] [--steps 2] [--memory-limit GIB]`.
  */
 import fs from 'node:fs';

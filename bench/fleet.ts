@@ -1,9 +1,10 @@
 /**
- * Several engines, on the server's own machine and behind Redis, in four parts (all of them unless some are named):
+ * Several engines, on the server's own machine and behind Redis, in five parts (all of them unless some are named):
  *
  * - `local`, `redis`: throughput with 1 to 32 engines that take 50 ms for an image, and by how much an image takes longer
  *   than that when it waits for no engine
  * - `limit`: throughput with engines that take no time
+ * - `cancel`: the time from the cancellation of an image to the end of its run, whose steps take 5 ms, on a worker
  * - `real`: the embedded model with one engine of two threads, and with two of one thread
  *
  * "Busy" is the share of time in which a main thread did not wait for events. Needs redis-server or valkey-server.
@@ -12,6 +13,9 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import { join } from 'node:path';
+import { LocalEngines } from '../src/engine/process/local-engines.ts';
+import { openTestFleet } from '../test/fixtures/fleet.ts';
+import { scriptedPlan } from '../test/fixtures/plans.ts';
 import { RedisProcess } from '../test/fixtures/redis-process.ts';
 import { latencies, makeAll, scriptedTask, type Task } from './fleet-client.ts';
 import { FleetServer, type FleetStart } from './fleet-server.ts';
@@ -29,6 +33,7 @@ const warmUp = 800;
 /** Engines that take no time: one is always free. */
 const limitEngines = 4;
 const limitImages = 4000;
+const cancels = 60;
 const realImages = 40;
 const realTask: Task = {
   ...{ taskType: 'imageInference', model: 'retouch:mini@1', positivePrompt: 'make the background green' },
@@ -39,6 +44,7 @@ const parts: Record<string, (runs: number) => Promise<Row[]>> = {
   local: (runs) => scaling(undefined, runs),
   redis: (runs) => withRedis((redis) => scaling(redis, runs)),
   limit: async (runs) => [await limit(undefined, runs), await withRedis((redis) => limit(redis, runs))],
+  cancel: () => withRedis(cancel),
   real: async (runs) => [
     await real({ engines: 1, redis: undefined }, runs),
     await real({ engines: 2, redis: undefined }, runs),
@@ -65,7 +71,7 @@ async function scaling(redis: string | undefined, runs: number): Promise<Row[]> 
       // One after the other, or with every second engine busy.
       const rate = engines === 1 ? {} : { perSecond: linear / 2 };
       const times = await latencies(server.url, task, { count: latencyImages, ...rate });
-      return { ...made, overhead: times.map((time) => time - duration) };
+      return { ...made, times: times.map((time) => time - duration) };
     });
     rows.push(toRow(redis ? 'redis' : 'local', engines, { ...found, linear }));
   }
@@ -81,13 +87,40 @@ async function limit(redis: string | undefined, runs: number): Promise<Row> {
   return toRow(redis ? 'limit, redis' : 'limit, local', limitEngines, found);
 }
 
+/** The worker is in this process and its engine in a child, so that one clock measures both ends. */
+async function cancel(redis: string): Promise<Row[]> {
+  let left = Promise.withResolvers<void>();
+  const engines = new LocalEngines({
+    devices: [{ device: 'cpu', index: 0 }],
+    childModule: new URL('../test/fixtures/scripted-child.ts', import.meta.url),
+    log: (line) => line.includes('left after') && left.resolve(),
+  });
+  const { front, close } = await openTestFleet(redis, { workers: [engines], lease: 15_000 });
+  const times: number[] = [];
+  while (times.length < cancels) {
+    left = Promise.withResolvers();
+    const stop = new AbortController();
+    let [steps, begun] = [0, 0];
+    const ended = (async () => {
+      for await (const { type } of front.run(scriptedPlan('step '.repeat(2000).trim()), stop.signal)) {
+        if (type !== 'step-end' || ++steps !== 3 + (times.length % 5)) continue;
+        begun = performance.now();
+        stop.abort();
+      }
+    })();
+    await Promise.all([ended.catch(() => {}), left.promise]);
+    times.push(performance.now() - begun);
+  }
+  await close();
+  return [toRow('cancel', 1, { times })];
+}
+
 async function real({ engines, redis }: Pick<FleetStart, 'engines' | 'redis'>, runs: number): Promise<Row> {
   const threads = 2;
   const found = await using({ engines, threads, redis, kind: 'real' }, async (server) => {
     await makeAll(server.url, realTask, 4);
     const made = await throughput(server, { task: realTask, images: realImages, runs });
-    const overhead = await latencies(server.url, realTask, { count: 20 });
-    return { ...made, overhead };
+    return { ...made, times: await latencies(server.url, realTask, { count: 20 }) };
   });
   const where = redis ? ', redis' : '';
   return toRow(`real, ${threads / engines} threads each${where}`, engines, found);
@@ -134,29 +167,36 @@ function idleTime(): number {
   return os.cpus().reduce((sum, { times }) => sum + times.idle, 0);
 }
 
-function toRow(
-  part: string,
-  engines: number,
-  found: Throughput & { linear?: number; overhead?: readonly number[] },
-): Row {
-  const { perSecond, linear, overhead } = found;
-  const sorted = overhead?.toSorted((a, b) => a - b);
-  const at = (share: number) => (sorted ? round(sorted[Math.floor(share * (sorted.length - 1))]!, 1) : '');
-  const maybe = (value: number | undefined, digits: number) =>
+type Measured = Throughput & {
+  /** Images a second, if nothing but the engines took time. */
+  linear?: number;
+  /** Milliseconds of single images. */
+  times?: readonly number[];
+};
+
+function toRow(part: string, engines: number, found: Partial<Measured>): Row {
+  const { perSecond, linear, times = [] } = found;
+  const shown = (value: number | undefined, digits: number) =>
     value === undefined ? '' : round(value, digits);
   return {
     part,
     engines,
-    'images/s': round(perSecond, 1),
-    'of linear': linear === undefined ? '' : round(perSecond / linear, 3),
-    'p50 (ms)': at(0.5),
-    'p99 (ms)': at(0.99),
-    'server (ms/image)': round(found.server, 2),
-    'worker (ms/image)': maybe(found.worker, 2),
-    'server busy': round(found.serverBusy, 2),
-    'worker busy': maybe(found.workerBusy, 2),
-    'machine busy': round(found.machineBusy, 2),
+    'images/s': shown(perSecond, 1),
+    'of linear': shown(perSecond !== undefined && linear !== undefined ? perSecond / linear : undefined, 3),
+    ...percentiles(times),
+    'server (ms/image)': shown(found.server, 2),
+    'worker (ms/image)': shown(found.worker, 2),
+    'server busy': shown(found.serverBusy, 2),
+    'worker busy': shown(found.workerBusy, 2),
+    'machine busy': shown(found.machineBusy, 2),
   };
+}
+
+function percentiles(times: readonly number[]): Row {
+  const sorted = times.toSorted((a, b) => a - b);
+  const at = (share: number) =>
+    sorted.length === 0 ? '' : round(sorted[Math.floor(share * (sorted.length - 1))]!, 1);
+  return { 'p50 (ms)': at(0.5), 'p99 (ms)': at(0.99) };
 }
 
 async function using<Result>(

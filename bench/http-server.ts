@@ -22,6 +22,8 @@ const engines: EnginePool = {
   engines: [],
   problem: undefined,
   refusal: () => undefined,
+  needsOf: () => '',
+  capacityFor: () => 1,
   onGrowth() {},
   async close() {},
   async *run({ width, height, output }: Plan): AsyncGenerator<EngineEvent> {

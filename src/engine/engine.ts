@@ -43,6 +43,10 @@ export interface EnginePool {
   readonly problem: string | undefined;
   /** A sentence when no engine can ever make the plan, so that it need not wait. */
   refusal(plan: Plan): string | undefined;
+  /** What the plan needs of an engine, in words of this pool; they outlive this process. */
+  needsOf(plan: Plan): string;
+  /** Images with these needs that can be computed at once. */
+  capacityFor(needs: string): number;
   /**
    * The events of one image, from the engine that fits the plan best; waits when all engines are busy. Throws
    * `engineAborted` after `signal` aborts, `engineClosed`, and the errors of the engine. Leaving the loop stops the
@@ -51,7 +55,7 @@ export interface EnginePool {
    * @param id of the image, if it outlives this process: results that workers made for it before a restart are used
    */
   run(plan: Plan, signal?: AbortSignal, id?: string): AsyncGenerator<EngineEvent>;
-  /** `listener` is called when the capacity has grown. */
+  /** `listener` is called when the capacity has grown, also if only for some needs. */
   onGrowth(listener: () => void): void;
   close(): Promise<void>;
 }

@@ -67,6 +67,8 @@ const passing: readonly string[] = ['engineAborted', 'engineClosed', 'transferLo
   | FleetErrorCode
 )[];
 const maxResends = 5;
+/** Needs of a plan that no worker can make. */
+const unknownNeeds = 'unknown';
 
 export class FleetEngines implements EnginePool {
   readonly #options: FleetEnginesOptions;
@@ -123,6 +125,26 @@ export class FleetEngines implements EnginePool {
       if (error instanceof RetouchError) return error.message;
       throw error;
     }
+  }
+
+  /** The AIRs of all that the plan needs, as JSON; `unknown` where this server lacks a file of it. */
+  needsOf(plan: Plan): string {
+    try {
+      return JSON.stringify(needsOf(plan, this.#options.catalog).map(({ air }) => air));
+    } catch (error) {
+      if (error instanceof RetouchError) return unknownNeeds;
+      throw error;
+    }
+  }
+
+  capacityFor(needs: string): number {
+    if (this.#awaySince || needs === unknownNeeds) return 0;
+    // A job that was accepted without a fleet.
+    if (needs === '') return this.capacity;
+    const found = (JSON.parse(needs) as string[]).map((air) => this.#options.catalog.need(air));
+    // What has left this server since then is an error of the image.
+    if (found.includes(undefined)) return this.capacity;
+    return this.#workers.capacityFor(found as Need[]);
   }
 
   async *run(plan: Plan, signal?: AbortSignal, id: string = randomUUID()): AsyncGenerator<EngineEvent> {
@@ -229,9 +251,7 @@ export class FleetEngines implements EnginePool {
   }
 
   #see(entries: readonly WorkerEntry[]): void {
-    const before = this.capacity;
-    this.#workers.see(entries);
-    if (this.capacity > before) for (const listener of this.#growth) listener();
+    if (this.#workers.see(entries)) for (const listener of this.#growth) listener();
   }
 
   /** Waits in the connection's own queue while Redis is away. */

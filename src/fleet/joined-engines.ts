@@ -35,6 +35,15 @@ export class JoinedEngines implements EnginePool {
     return refusals.every((refusal) => refusal !== undefined) ? refusals.join(' ') : undefined;
   }
 
+  /** Only the pool of the workers tells needs apart. */
+  needsOf(plan: Plan): string {
+    return this.#pools.map((pool) => pool.needsOf(plan)).join('');
+  }
+
+  capacityFor(needs: string): number {
+    return this.#pools.reduce((sum, pool) => sum + pool.capacityFor(needs), 0);
+  }
+
   async *run(plan: Plan, signal?: AbortSignal, id?: string): AsyncGenerator<EngineEvent> {
     const pool = this.#choose(plan);
     this.#running.set(pool, this.#runningOf(pool) + 1);

@@ -21,7 +21,13 @@ export class KnownWorkers {
   }
 
   get capacity(): number {
-    return this.#able().reduce((sum, { draining, engines }) => sum + (draining ? 0 : engines.length), 0);
+    return this.capacityFor([]);
+  }
+
+  /** Engines of the workers that have everything that is needed. */
+  capacityFor(needs: readonly Need[]): number {
+    const able = this.#able().filter(({ have }) => needs.every((need) => includes(have, need)));
+    return able.reduce((sum, worker) => sum + usable(worker), 0);
   }
 
   get engines(): PooledEngine[] {
@@ -30,9 +36,10 @@ export class KnownWorkers {
     );
   }
 
-  /** `entries` are all that live now. */
-  see(entries: readonly WorkerEntry[]): void {
+  /** `entries` are all that live now. Whether a worker came or has more engines than before. */
+  see(entries: readonly WorkerEntry[]): boolean {
     const now = performance.now();
+    const before = new Map(this.#able().map((worker) => [worker.id, usable(worker)]));
     const present = new Set(entries.map(({ id }) => id));
     for (const entry of entries) {
       this.#workers.set(entry.id, { entry });
@@ -43,6 +50,7 @@ export class KnownWorkers {
       worker.left ??= now;
       if (now - worker.left > patience) this.#workers.delete(id);
     }
+    return this.#able().some((worker) => usable(worker) > (before.get(worker.id) ?? 0));
   }
 
   /** While no worker is known at all, or one that could do it has left a short time ago, images wait: undefined. */
@@ -79,6 +87,11 @@ export class KnownWorkers {
       `The worker ${name} has version ${version}, this server ${this.#version}: it is given no images.`,
     );
   }
+}
+
+/** Engines that take images. */
+function usable({ draining, engines }: WorkerEntry): number {
+  return draining ? 0 : engines.length;
 }
 
 function includes(have: readonly Need[], { air, hash }: Need): boolean {

@@ -6,13 +6,16 @@ import { RetouchError } from '../error.ts';
 import type { PushOptions, Queue, QueueErrorCode, Work } from './queue.ts';
 
 /** Attempts are counted when a job is taken: all but the last that were not put back were interrupted. */
-export type Job = { id: string; attempts: number; crashes: number };
+export type Job = { id: string; needs: string; attempts: number; crashes: number };
+
+/** `needs` as in PushOptions. */
+export type NewJobs = { ids: readonly string[]; account: string; needs: string };
 
 /**
  * The jobs, in fair order: round-robin over the accounts that have jobs, first in, first out within an account. A new job
- * gets the round after the last one of its account, and no earlier round than the latest of the jobs that run now; jobs
- * are taken by round, then by age (start-time fair queueing with equal weights, over several servers as in SFQ(D):
- * Jin, Chase and Kaur 2004).
+ * gets the round after the last one of its account, and no earlier round than the latest of the jobs with its needs that
+ * run now; jobs are taken by round, then by age (start-time fair queueing with equal weights, over several servers as in
+ * SFQ(D): Jin, Chase and Kaur 2004). Jobs whose engines are all in use are passed over.
  *
  * `running` are the ids of the jobs that run: they stay in the list, and are not taken.
  */
@@ -21,9 +24,12 @@ export interface JobList {
   has(id: string): boolean;
   position(id: string): number | undefined;
   /** Adds the jobs that are not in the list. */
-  add(ids: readonly string[], account: string, running: readonly string[]): void;
-  /** The first job that does not run. Increments its attempts before it runs, so that a crash counts. */
-  take(running: readonly string[]): Job | undefined;
+  add(jobs: NewJobs, running: readonly string[]): void;
+  /**
+   * The first job that does not run and whose needs have room. Increments its attempts before it runs, so that a crash
+   * counts.
+   */
+  take(running: readonly string[], hasRoom: (needs: string) => boolean): Job | undefined;
   /** Moves jobs with an attempt to the end and returns them: an earlier process died while it ran them. */
   demoteAttempted(): Job[];
   /** Decrements the attempts of a job that was not interrupted. */
@@ -41,6 +47,8 @@ export type LocalQueueOptions = {
   limit: number;
   /** Jobs that may compute at a time: the engines there are now. One when it is not given. */
   width?: () => number;
+  /** Those of them that have what a job needs; all of them when it is not given. */
+  widthFor?: (needs: string) => number;
   /** Milliseconds before a job whose outcome could not be stored is tried again; doubled each time. */
   firstPause?: number;
   longestPause?: number;
@@ -53,7 +61,13 @@ export type LocalQueueOptions = {
 };
 
 /** `computing` until its work frees the engine; `counted` while an end of the process would be an interruption. */
-type Running = { stop: AbortController; done: Promise<void>; computing: boolean; counted: boolean };
+type Running = {
+  stop: AbortController;
+  done: Promise<void>;
+  needs: string;
+  computing: boolean;
+  counted: boolean;
+};
 
 /** take → run → remove, or put back and pause → take again. Invariant: a job is in the list until its work resolved. */
 export class LocalQueue implements Queue {
@@ -70,8 +84,10 @@ export class LocalQueue implements Queue {
 
   constructor(jobs: JobList, options: LocalQueueOptions) {
     this.#jobs = jobs;
+    const { width = () => 1 } = options;
     this.#options = {
-      width: () => 1,
+      width,
+      widthFor: width,
       firstPause: 1000,
       longestPause: 30_000,
       onPause: () => {},
@@ -90,7 +106,10 @@ export class LocalQueue implements Queue {
     return this.#jobs.position(id);
   }
 
-  async push(ids: readonly string[], { account = '', record, flush }: PushOptions = {}): Promise<void> {
+  async push(
+    ids: readonly string[],
+    { account = '', needs = '', record, flush }: PushOptions = {},
+  ): Promise<void> {
     const { limit } = this.#options;
     if (this.depth + ids.length > limit) {
       const further = ids.filter((id) => !this.#jobs.has(id)).length;
@@ -101,7 +120,7 @@ export class LocalQueue implements Queue {
     }
     const begun = this.#change(() => {
       record?.();
-      this.#jobs.add(ids, account, [...this.#running.keys()]);
+      this.#jobs.add({ ids, account, needs }, [...this.#running.keys()]);
     });
     const flushed = flush?.();
     for (const job of begun) this.#run(job, flushed);
@@ -110,7 +129,8 @@ export class LocalQueue implements Queue {
 
   async restore(jobs: readonly { id: string; account: string }[]): Promise<void> {
     const begun = this.#change(() => {
-      for (const { id, account } of jobs) this.#jobs.add([id], account, [...this.#running.keys()]);
+      for (const { id, account } of jobs)
+        this.#jobs.add({ ids: [id], account, needs: '' }, [...this.#running.keys()]);
       if (this.#running.size === 0) for (const job of this.#jobs.demoteAttempted()) this.#letRest(job);
     });
     for (const job of begun) this.#run(job);
@@ -169,21 +189,27 @@ export class LocalQueue implements Queue {
   }
 
   /**
-   * Takes a job for each engine that is free. A job that has left its engine still stores its image; so that a slow disk
-   * does not collect images without a bound, no more jobs run than twice the engines. With one engine jobs do not overlap:
-   * images are known in the order in which they were asked for.
+   * Takes a job for each engine that is free. Engines may differ in what they have: so that none is idle while there is a
+   * job for it, as many jobs with the same needs run as engines have these, whatever else runs. A job that has left its
+   * engine still stores its image; so that a slow disk does not collect images without a bound, and different needs do
+   * not collect jobs, no more jobs run than twice the engines. With one engine jobs do not overlap: images are known in
+   * the order in which they were asked for.
    */
   #take(): Job[] {
     if (this.#pause || this.#closing.signal.aborted || !this.#work) return [];
-    const width = this.#options.width();
-    const running = [...this.#running.keys()];
-    const computing = [...this.#running.values()].filter((job) => job.computing).length;
-    const most = width > 1 ? 2 * width : width;
-    const room = Math.min(width - computing, most - running.length);
+    const { width, widthFor } = this.#options;
+    const running = [...this.#running.keys(), ...this.#resting.keys()];
+    const computing = new Map<string, number>();
+    const count = (needs: string) => computing.set(needs, (computing.get(needs) ?? 0) + 1);
+    for (const job of this.#running.values()) if (job.computing) count(job.needs);
+    const hasRoom = (needs: string) => (computing.get(needs) ?? 0) < widthFor(needs);
+    const engines = width();
+    const most = engines > 1 ? 2 * engines : engines;
     const taken: Job[] = [];
-    while (taken.length < room) {
-      const job = this.#jobs.take([...running, ...this.#resting.keys(), ...taken.map(({ id }) => id)]);
+    while (this.#running.size + taken.length < most) {
+      const job = this.#jobs.take([...running, ...taken.map(({ id }) => id)], hasRoom);
       if (!job) break;
+      count(job.needs);
       taken.push(job);
     }
     return taken;
@@ -198,9 +224,9 @@ export class LocalQueue implements Queue {
     }
   }
 
-  #run({ id, attempts, crashes }: Job, flushed?: Promise<void>): void {
+  #run({ id, needs, attempts, crashes }: Job, flushed?: Promise<void>): void {
     const stop = new AbortController();
-    const job: Running = { stop, done: Promise.resolve(), computing: true, counted: true };
+    const job: Running = { stop, done: Promise.resolve(), needs, computing: true, counted: true };
     this.#running.set(id, job);
     if (this.#endAnnounced) this.#uncount(id);
     const release = () => {

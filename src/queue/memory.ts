@@ -1,11 +1,11 @@
-import { type Job, type JobList, LocalQueue, type LocalQueueOptions } from './local.ts';
+import { type Job, type JobList, LocalQueue, type LocalQueueOptions, type NewJobs } from './local.ts';
 
 /** A queue that ends with the process. */
 export function createMemoryQueue(options: LocalQueueOptions): LocalQueue {
   return new LocalQueue(new MemoryJobs(), options);
 }
 
-type Entry = { id: string; account: string; round: number; attempts: number; crashes: number };
+type Entry = Job & { account: string; round: number };
 
 class MemoryJobs implements JobList {
   /** By id; a Map keeps the order of insertion. */
@@ -24,24 +24,25 @@ class MemoryJobs implements JobList {
     return place < 0 ? undefined : place;
   }
 
-  add(ids: readonly string[], account: string, running: readonly string[]): void {
+  add({ ids, account, needs }: NewJobs, running: readonly string[]): void {
     const entries = [...this.#entries.values()];
     const first = Math.min(...entries.map(({ round }) => round));
-    const now = entries.filter(({ id }) => running.includes(id)).map(({ round }) => round);
+    const now = entries
+      .filter((entry) => running.includes(entry.id) && entry.needs === needs)
+      .map(({ round }) => round);
     const own = entries.filter((entry) => entry.account === account).map(({ round }) => round + 1);
     let round = Math.max(Number.isFinite(first) ? first : 0, ...now, ...own);
     for (const id of ids) {
       if (this.has(id)) continue;
-      this.#entries.set(id, { id, account, round: round++, attempts: 0, crashes: 0 });
+      this.#entries.set(id, { id, account, needs, round: round++, attempts: 0, crashes: 0 });
     }
   }
 
-  take(running: readonly string[]): Job | undefined {
-    const first = this.#inOrder().find(({ id }) => !running.includes(id));
+  take(running: readonly string[], hasRoom: (needs: string) => boolean): Job | undefined {
+    const first = this.#inOrder().find(({ id, needs }) => !running.includes(id) && hasRoom(needs));
     if (!first) return undefined;
     first.attempts++;
-    const { id, attempts, crashes } = first;
-    return { id, attempts, crashes };
+    return { ...first };
   }
 
   demoteAttempted(): Job[] {
@@ -49,7 +50,7 @@ class MemoryJobs implements JobList {
     const behind = Math.max(...entries.map(({ round }) => round)) + 1;
     const attempted = entries.filter(({ attempts }) => attempts > 0);
     for (const entry of attempted) entry.round = behind;
-    return attempted.map(({ id, attempts, crashes }) => ({ id, attempts, crashes }));
+    return attempted.map((entry) => ({ ...entry }));
   }
 
   putBack(id: string): void {

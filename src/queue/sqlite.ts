@@ -1,5 +1,5 @@
 import type { Database } from '../store/db.ts';
-import { type Job, type JobList, LocalQueue, type LocalQueueOptions } from './local.ts';
+import { type Job, type JobList, LocalQueue, type LocalQueueOptions, type NewJobs } from './local.ts';
 
 /** A queue in the database, which survives a crash. */
 export function createSqliteQueue(db: Database, options: LocalQueueOptions): LocalQueue {
@@ -32,32 +32,46 @@ class StoredJobs implements JobList {
     )?.position;
   }
 
-  add(ids: readonly string[], account: string, running: readonly string[]): void {
+  add({ ids, account, needs }: NewJobs, running: readonly string[]): void {
     const { round } = this.#db.get<{ round: number }>(
       `SELECT max(coalesce((SELECT min(round) FROM jobs), 0),
-                  coalesce((SELECT max(round) FROM jobs WHERE id IN (SELECT value FROM json_each(?))), 0),
+                  coalesce((SELECT max(round) FROM jobs
+                            WHERE id IN (SELECT value FROM json_each(?)) AND needs = ?), 0),
                   coalesce((SELECT max(round) + 1 FROM jobs WHERE account = ?), 0)) AS round`,
       JSON.stringify(running),
+      needs,
       account,
     )!;
-    const insert = 'INSERT INTO jobs (id, account, round) VALUES (?, ?, ?) ON CONFLICT DO NOTHING';
+    const insert = 'INSERT INTO jobs (id, account, needs, round) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING';
     let added = 0;
-    for (const id of ids) added += this.#db.run(insert, id, account, round + added);
+    for (const id of ids) added += this.#db.run(insert, id, account, needs, round + added);
     this.#size += added;
   }
 
-  take(running: readonly string[]): Job | undefined {
-    return this.#db.get(
-      `UPDATE jobs SET attempts = attempts + 1 WHERE sequence = (
-         SELECT sequence FROM jobs WHERE id NOT IN (SELECT value FROM json_each(?)) ORDER BY round, sequence LIMIT 1)
-       RETURNING id, attempts, crashes`,
-      JSON.stringify(running),
-    );
+  take(running: readonly string[], hasRoom: (needs: string) => boolean): Job | undefined {
+    const full: string[] = [];
+    for (;;) {
+      const first = this.#db.get<{ sequence: number; needs: string }>(
+        `SELECT sequence, needs FROM jobs
+         WHERE id NOT IN (SELECT value FROM json_each(?)) AND needs NOT IN (SELECT value FROM json_each(?))
+         ORDER BY round, sequence LIMIT 1`,
+        JSON.stringify(running),
+        JSON.stringify(full),
+      );
+      if (!first) return undefined;
+      if (hasRoom(first.needs)) {
+        return this.#db.get<Job>(
+          'UPDATE jobs SET attempts = attempts + 1 WHERE sequence = ? RETURNING id, needs, attempts, crashes',
+          first.sequence,
+        );
+      }
+      full.push(first.needs);
+    }
   }
 
   demoteAttempted(): Job[] {
     this.#db.run('UPDATE jobs SET round = (SELECT max(round) + 1 FROM jobs) WHERE attempts > 0');
-    return this.#db.all('SELECT id, attempts, crashes FROM jobs WHERE attempts > 0');
+    return this.#db.all('SELECT id, needs, attempts, crashes FROM jobs WHERE attempts > 0');
   }
 
   putBack(id: string): void {

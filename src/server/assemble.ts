@@ -79,6 +79,7 @@ export async function assemble(options: AssembleOptions) {
   const queue = createSqliteQueue(db, {
     limit: config.queueLimit,
     width: () => engines.capacity,
+    widthFor: (needs) => engines.capacityFor(needs),
     onPause: (error, milliseconds) =>
       log.error('The queue waits: the end of an image cannot be written down.', { error, milliseconds }),
     onRest: (interruptions, milliseconds) =>
@@ -99,7 +100,7 @@ export async function assemble(options: AssembleOptions) {
   });
   const quota = config.keyStorage === 0 ? undefined : config.keyStorage;
   const acceptance = new Acceptance({
-    ...{ tasks, inputs, queue, usage, models, lifetimes, quota },
+    ...{ tasks, inputs, queue, usage, models, lifetimes, quota, engines },
     keyLimit: config.keyLimit,
   });
   const fetch = fetchLimits(config);

@@ -131,4 +131,9 @@ export const migrations: readonly string[] = [
   // codes: {"code", "message"} each; sentences alone have none.
   `ALTER TABLE jobs ADD COLUMN crashes INTEGER NOT NULL DEFAULT 0;
    UPDATE results SET warnings = NULL;`,
+
+  // What a job needs of an engine, in words of the pool of engines. The index alone tells which job is next.
+  `ALTER TABLE jobs ADD COLUMN needs TEXT NOT NULL DEFAULT '';
+   DROP INDEX jobs_by_round;
+   CREATE INDEX jobs_by_round ON jobs (round, sequence, needs, id);`,
 ];

@@ -7,6 +7,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest
 import type { EngineEvent } from '../../src/engine/plan.ts';
 import { LocalEngines } from '../../src/engine/process/local-engines.ts';
 import { openFleet } from '../../src/fleet/open.ts';
+import { createMemoryQueue } from '../../src/queue/memory.ts';
 import { type Fleet, type FleetOptions, openTestFleet, scriptedCatalog } from '../fixtures/fleet.ts';
 import { scriptedPlan } from '../fixtures/plans.ts';
 import { hasRedis, RedisProcess } from '../fixtures/redis-process.ts';
@@ -34,13 +35,8 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-function engines(): LocalEngines {
-  return new LocalEngines({
-    devices: [{ device: 'cpu', index: 0 }],
-    childModule,
-    firstDelay: 1,
-    log: () => {},
-  });
+function engines(log: (line: string) => void = () => {}): LocalEngines {
+  return new LocalEngines({ devices: [{ device: 'cpu', index: 0 }], childModule, firstDelay: 1, log });
 }
 
 async function open(options: Partial<FleetOptions> = {}): Promise<Fleet> {
@@ -104,6 +100,36 @@ describe.skipIf(!hasRedis)('a fleet', () => {
     expect((await image).at(-1)).toBe('image');
     await grown;
     expect([front.capacity, front.problem]).toEqual([1, undefined]);
+  });
+
+  it('has images of one model made while those of another occupy all engines that have it', async () => {
+    const prefix = 'two-models';
+    const [x, y] = ['test:scripted@1', 'test:other@1'];
+    await open({ prefix });
+    await open({ prefix, workers: [engines(), engines()], catalog: await scriptedCatalog([y]) });
+    const { front } = await open({ prefix, workers: [], catalog: await scriptedCatalog([x, y]) });
+    const planOf = (id: string) => {
+      const plan = scriptedPlan(id.startsWith('x') ? 'orphan' : 'step');
+      return { ...plan, model: { ...plan.model, air: id.startsWith('x') ? x : y } };
+    };
+    const queue = createMemoryQueue({
+      limit: 100,
+      width: () => front.capacity,
+      widthFor: (needs) => front.capacityFor(needs),
+    });
+    const made: string[] = [];
+    queue.start(async (id, { signal }) => {
+      await collect(front.run(planOf(id), signal)).then(
+        () => made.push(id),
+        () => {},
+      );
+    });
+    await vi.waitFor(() => expect(front.capacity).toBe(3));
+    const push = (ids: string[]) => queue.push(ids, { needs: front.needsOf(planOf(ids[0]!)) });
+    await push(['x1', 'x2', 'x3', 'x4', 'x5', 'x6', 'x7', 'x8']);
+    await push(['y1', 'y2', 'y3']);
+    await vi.waitFor(() => expect(made.toSorted()).toEqual(['y1', 'y2', 'y3']), { timeout: 30_000 });
+    await queue.close();
   });
 
   it('sends plans and images through a bucket, waits for it while it is away, and leaves nothing in either', async () => {
@@ -176,6 +202,22 @@ describe.skipIf(!hasRedis)('a fleet', () => {
     connection.redis.disconnect();
     expect(removed).toBe(1);
     expect(logged.join('')).toContain('An image is sent to the workers again: The result of image');
+  });
+
+  it('stops a cancelled image within a second, counted in steps that block their thread for a fifth of one', async () => {
+    const lines: string[] = [];
+    const { front } = await open({ workers: [engines((line) => lines.push(line))] });
+    const stop = new AbortController();
+    let heard = 0;
+    const image = (async () => {
+      for await (const { type } of front.run(scriptedPlan('slow '.repeat(50).trim()), stop.signal)) {
+        if (type === 'step-end' && ++heard === 2) stop.abort();
+      }
+    })();
+    await expect(image).rejects.toMatchObject({ code: 'engineAborted' });
+    const left = /left after (\d+) steps/;
+    const end = await vi.waitUntil(() => lines.map((line) => left.exec(line)).find(Boolean), 30_000);
+    expect(Number(end![1]) - heard).toBeLessThanOrEqual(5);
   });
 
   it('leaves nothing in Redis of an image that has ended but what expires', async () => {

@@ -297,6 +297,38 @@ describe.each(Object.entries(implementations))('the %s queue', (_, { open, durab
     }
   });
 
+  it('passes over jobs whose engines are in use, so that the engines of others are not idle', async () => {
+    const widths: Record<string, number> = { x: 1, y: 2, absent: 0 };
+    const { queue, worker } = start({ width: () => 3, widthFor: (needs) => widths[needs]! });
+    await queue.push(['n1'], { needs: 'absent' });
+    await queue.push(['x1', 'x2', 'x3'], { needs: 'x' });
+    await queue.push(['y1', 'y2', 'y3'], { needs: 'y' });
+    expect(worker.started).toEqual(['x1', 'y1', 'y2']);
+    worker.finish('y1');
+    await expect.poll(() => worker.started.slice(3)).toEqual(['y3']);
+    worker.finish('x1');
+    await expect.poll(() => worker.started.slice(4)).toEqual(['x2']);
+    widths.absent = 1;
+    queue.wake();
+    expect(worker.started.slice(5)).toEqual(['n1']);
+  });
+
+  it('runs at most twice as many jobs as there are engines, whatever they need', async () => {
+    const { queue, worker } = start({ width: () => 2 });
+    for (const needs of ['v', 'w', 'x', 'y', 'z']) await queue.push([`${needs}1`], { needs });
+    expect(worker.started).toEqual(['v1', 'w1', 'x1', 'y1']);
+  });
+
+  it('lets no account wait behind another one’s jobs because some of these had other engines', async () => {
+    const { queue, worker } = start({ width: () => 2, widthFor: () => 1 });
+    await queue.push(['x1', 'x2', 'x3', 'x4'], { account: 'a', needs: 'x' });
+    await queue.push(['y1'], { account: 'a', needs: 'y' });
+    await queue.push(['other'], { account: 'b', needs: 'x' });
+    expect(worker.started).toEqual(['x1', 'y1']);
+    worker.finish('x1');
+    await expect.poll(() => worker.started.at(-1)).toBe('other');
+  });
+
   it('stops only the job that is cancelled, and all of them at its end', async () => {
     const { queue, worker } = start({ width: () => 2 });
     await queue.push(['a', 'b', 'c']);

@@ -42,6 +42,14 @@ export class FakeEngine implements EnginePool {
     return undefined;
   }
 
+  needsOf(_plan: Plan): string {
+    return '';
+  }
+
+  capacityFor(_needs: string): number {
+    return this.capacity;
+  }
+
   async close(): Promise<void> {}
 
   script: (plan: Plan, signal: AbortSignal) => Promise<void> = async () => {};

@@ -77,6 +77,15 @@ export class LocalEngines implements EnginePool {
     return undefined;
   }
 
+  /** All engines find the same files. */
+  needsOf(): string {
+    return '';
+  }
+
+  capacityFor(): number {
+    return this.capacity;
+  }
+
   /** The capacity of local engines never changes. */
   onGrowth(): void {}
 

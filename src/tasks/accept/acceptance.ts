@@ -8,6 +8,7 @@ import { apiError } from '../../api/errors.ts';
 import { stringifyJson } from '../../api/json.ts';
 import type { WireObject } from '../../api/task-type.ts';
 import type { ImageInferenceTask } from '../../api/tasks/image-inference.ts';
+import type { EnginePool } from '../../engine/engine.ts';
 import type { Queue } from '../../queue/queue.ts';
 import type { InputStore } from '../../store/inputs.ts';
 import type { Lifetimes } from '../../store/lifetimes.ts';
@@ -26,6 +27,7 @@ export type AcceptanceOptions = {
   queue: Queue;
   usage: UsageStore;
   models: Pick<ModelStore, 'find'>;
+  engines: Pick<EnginePool, 'needsOf'>;
   lifetimes: Pick<Lifetimes, 'bytesOf'>;
   /** Images of one account that may wait or run; 0 is no limit. */
   keyLimit: number;
@@ -49,7 +51,7 @@ export class Acceptance {
     images: readonly PlannedImage[],
     { caller, wire, uuid, signal }: Call & { uuid: string; signal: AbortSignal },
   ): Promise<void> {
-    const { tasks, inputs, queue, usage, models } = this.#options;
+    const { tasks, inputs, queue, usage, models, engines } = this.#options;
     const { account } = caller;
     const files: Uint8Array[] = [];
     const results = images.map(
@@ -89,7 +91,9 @@ export class Acceptance {
     const flush = () => tasks.flush().catch(withdraw);
     try {
       signal.throwIfAborted();
-      await queue.push(jobs, { account, record, ...(awaited ? {} : { flush }) });
+      // The plans of a task differ only in their seeds.
+      const needs = engines.needsOf(images[0]!.plan);
+      await queue.push(jobs, { account, needs, record, ...(awaited ? {} : { flush }) });
     } catch (error) {
       await inputs.remove(uuid);
       throw error;
