@@ -8,6 +8,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Started, Used } from './fleet-process.ts';
 
+/** Removed at the end: a file system that has just removed thousands of files is slow at making others. */
+function createFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'retouch-bench-fleet-'));
+  process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
 export type FleetStart = {
   engines: number;
   /** Of all engines of a machine together. */
@@ -21,16 +28,14 @@ export type FleetStart = {
 export class FleetServer {
   readonly url: string;
   readonly #processes: ChildProcess[];
-  readonly #folder: string;
 
-  private constructor(url: string, processes: ChildProcess[], folder: string) {
+  private constructor(url: string, processes: ChildProcess[]) {
     this.url = url;
     this.#processes = processes;
-    this.#folder = folder;
   }
 
   static async start({ engines, threads = 0, redis, kind }: FleetStart): Promise<FleetServer> {
-    const folder = mkdtempSync(join(tmpdir(), 'retouch-bench-fleet-'));
+    const folder = createFolder();
     const processes: ChildProcess[] = [];
     const open = async (role: 'server' | 'worker', env: Record<string, string>): Promise<Started> => {
       const child = fork(new URL('./fleet-process.ts', import.meta.url), [role, kind], {
@@ -52,7 +57,7 @@ export class FleetServer {
     const far = redis === undefined ? {} : { RETOUCH_REDIS: redis, RETOUCH_REDIS_PREFIX: randomUUID() };
     if (redis !== undefined) await open('worker', { ...own, ...far });
     const { url } = await open('server', redis === undefined ? own : { ...far, RETOUCH_ENGINES: '0' });
-    return new FleetServer(url!, processes, folder);
+    return new FleetServer(url!, processes);
   }
 
   /** What the server has used so far, and the worker where there is one. */
@@ -73,6 +78,5 @@ export class FleetServer {
       child.disconnect();
       await ended;
     }
-    rmSync(this.#folder, { recursive: true, force: true });
   }
 }

@@ -8,16 +8,18 @@ import type { EngineEvent } from '../engine/plan.ts';
 import type { FleetConnection } from './job-queues.ts';
 import type { Redis } from './redis.ts';
 
-/** `end`: the job has ended, well or not; its state says how. */
-export type Answer = { job: string; attempt: number; worker: string } & (
-  | { type: 'start' | 'end' }
+/** `end`: the job has ended. It is completed under `token`; without one its state says how it ended. */
+export type AnswerKind =
+  | { type: 'start' }
   | { type: 'event'; event: EngineEvent }
-);
+  | { type: 'end'; token?: string };
+
+export type Answer = { job: string; attempt: number; worker: string } & AnswerKind;
 
 /** Most entries of a stream; a front that is further behind looks at the states of its jobs. */
 const longest = 5000;
-/** Seconds that the stream of a front that does not come back is kept. */
-const lifetime = 3600;
+/** Seconds that the stream of a front that does not come back is kept: longer than an image takes. */
+const lifetime = 86_400;
 /** Milliseconds of one wait: less than what a silent connection is allowed. */
 const wait = 2000;
 
@@ -27,11 +29,9 @@ export async function sendAnswer(
   answer: Answer,
 ): Promise<void> {
   const stream = keys.answers(front);
-  await redis
-    .pipeline()
-    .xadd(stream, 'MAXLEN', '~', longest, '*', 'a', serialize(answer))
-    .expire(stream, lifetime)
-    .exec();
+  const pipeline = redis.pipeline().xadd(stream, 'MAXLEN', '~', longest, '*', 'a', serialize(answer));
+  if (answer.type !== 'event') pipeline.expire(stream, lifetime);
+  await pipeline.exec();
 }
 
 /** Reads on `blocking`, a connection of its own, until the signal fires. Answers of before its start are left out. */

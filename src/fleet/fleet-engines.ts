@@ -6,15 +6,15 @@
 import { randomUUID } from 'node:crypto';
 import { deserialize } from 'node:v8';
 import type { EnginePool, PooledEngine } from '../engine/engine.ts';
-import { EngineError, type EngineErrorCode } from '../engine/errors.ts';
 import type { EngineEvent, Plan } from '../engine/plan.ts';
 import { Channel } from '../engine/process/channel.ts';
-import { type ErrorData, fromErrorData, RetouchError } from '../error.ts';
+import { aborted, closed } from '../engine/process/host.ts';
+import { RetouchError } from '../error.ts';
 import type { Log } from '../log.ts';
 import { type Answer, readAnswers } from './answers.ts';
 import type { Catalog, Need } from './catalog.ts';
-import { FleetError, type FleetErrorCode } from './errors.ts';
-import { type FleetConnection, JobQueues, type JobState, lostTooOften, queueName } from './job-queues.ts';
+import { type Dispatch, errorOf, isPassing, lostResult } from './dispatch.ts';
+import { type FleetConnection, JobQueues, type JobState, queueName } from './job-queues.ts';
 import { KnownWorkers } from './known-workers.ts';
 import { needsOf, packPlan } from './portable-plan.ts';
 import { duplicateRedis, type Redis } from './redis.ts';
@@ -36,36 +36,10 @@ export type FleetEnginesOptions = {
   log: Log;
 };
 
-/** An image under way. */
-type Dispatch = {
-  id: string;
-  queue: string;
-  needs: readonly Need[];
-  plan: Uint8Array;
-  channel: Channel<EngineEvent>;
-  /** The latest attempt that was heard of: what earlier ones say does not count any more. */
-  attempt: number;
-  worker?: string;
-  /** Whether it was put into Redis. */
-  sent: boolean;
-  /** A look at its state is under way, and whether another is to follow. */
-  checking: boolean;
-  again: boolean;
-  /** It has ended. */
-  done: boolean;
-  /** Times that it was sent again. */
-  resends: number;
-};
-
 /** Milliseconds between two looks at the workers and at the states of jobs: messages come sooner. */
 const lookInterval = 2000;
 /** Milliseconds after a worker's message in which those of others are waited for. */
 const changePause = 200;
-/** Ends that are no fault of the image: what was in Redis is gone, the worker ended, an earlier try was cancelled. */
-const passing: readonly string[] = ['engineAborted', 'engineClosed', 'transferLost'] satisfies (
-  | EngineErrorCode
-  | FleetErrorCode
-)[];
 const maxResends = 5;
 /** Needs of a plan that no worker can make. */
 const unknownNeeds = 'unknown';
@@ -261,13 +235,13 @@ export class FleetEngines implements EnginePool {
     const { redis, keys } = connection;
     try {
       // `cancelled` is of an earlier, abandoned attempt at this image.
-      await Promise.all([transfers.put(planName(id), plan), redis.del(keys.cancelled(id))]);
-      await this.#queues.add(queue, { id, data: { front } });
-      await this.#registry.announceQueue({ name: queue, needs: [...needs] });
+      const sent = Promise.all([transfers.put(planName(id), plan), redis.del(keys.cancelled(id))]);
+      if (!transfers.isOrdered) await sent;
+      await Promise.all([sent, this.#queues.add(queue, { id, data: { front } })]);
+      await this.#registry.tellJob({ name: queue, needs: [...needs] });
+      // If it ended before this front was killed, the next look finds its result.
       dispatch.sent = true;
-      // It may have ended before this front was killed.
-      if (this.#open.get(id) === dispatch) void this.#check(dispatch);
-      else if (!this.#closing.signal.aborted) await this.#cancel(dispatch);
+      if (this.#open.get(id) !== dispatch && !this.#closing.signal.aborted) await this.#cancel(dispatch);
     } catch (error) {
       if (!this.#closing.signal.aborted) dispatch.channel.end({ error });
     }
@@ -285,11 +259,16 @@ export class FleetEngines implements EnginePool {
       dispatch.worker = worker;
     }
     if (answer.type === 'event') dispatch.channel.push(answer.event);
-    if (answer.type === 'end') void this.#check(dispatch);
+    if (answer.type !== 'end') return;
+    const { token } = answer;
+    void this.#check(
+      dispatch,
+      token === undefined ? undefined : { state: 'completed', completion: { token } },
+    );
   }
 
-  /** Looks at the state of a job and ends its run accordingly. */
-  async #check(dispatch: Dispatch): Promise<void> {
+  /** Looks at the state of a job, unless it is known, and ends its run accordingly. */
+  async #check(dispatch: Dispatch, known?: JobState): Promise<void> {
     const { id, queue } = dispatch;
     dispatch.again = true;
     if (dispatch.checking) return;
@@ -297,7 +276,8 @@ export class FleetEngines implements EnginePool {
     try {
       while (dispatch.again && !dispatch.done && this.#open.get(id) === dispatch) {
         dispatch.again = false;
-        const found = await this.#queues.state(queue, id);
+        const found = known ?? (await this.#queues.state(queue, id));
+        known = undefined;
         if (found.state === 'completed' || found.state === 'failed') await this.#conclude(dispatch, found);
         else if (found.state === 'gone') await this.#sendAgain(dispatch, 'Redis has lost it');
       }
@@ -327,7 +307,7 @@ export class FleetEngines implements EnginePool {
     if (found.state === 'failed') {
       const error = errorOf(found.reason);
       await this.#queues.remove(queue, id);
-      if (passing.includes(error.code) && dispatch.resends < maxResends) {
+      if (isPassing(error) && dispatch.resends < maxResends) {
         await this.#sendAgain(dispatch, error.message);
         return;
       }
@@ -369,30 +349,4 @@ export class FleetEngines implements EnginePool {
 /** The server ends: its images go on. */
 function isClosing(signal: AbortSignal | undefined): boolean {
   return (signal?.reason as { code?: string } | undefined)?.code === 'queueClosed';
-}
-
-function errorOf(reason: string): RetouchError {
-  if (reason === lostTooOften) {
-    return new FleetError(
-      'workerLost',
-      'Two workers, one after the other, were lost while they made the image.',
-    );
-  }
-  try {
-    return fromErrorData(JSON.parse(reason) as ErrorData);
-  } catch {
-    return new FleetError('workerLost', `The image was given up: ${reason}.`);
-  }
-}
-
-function lostResult(id: string): RetouchError {
-  return new FleetError('transferLost', `The result of image ${id} is not in Redis any more.`);
-}
-
-function aborted(): RetouchError {
-  return new EngineError('engineAborted', 'The run was stopped before its image was finished.');
-}
-
-function closed(): RetouchError {
-  return new EngineError('engineClosed', 'The engine was closed before the image was finished.');
 }

@@ -71,14 +71,9 @@ export class JobQueues {
     return { state: 'failed', reason: job.failedReason };
   }
 
-  /** False for a job that a worker holds: only its worker can end it. */
-  async remove(name: string, id: string): Promise<boolean> {
-    const job = await Job.fromId(this.#queue(name), id);
-    if (!job) return true;
-    return job.remove().then(
-      () => true,
-      () => false,
-    );
+  /** Leaves a job that a worker holds: only its worker can end it. */
+  async remove(name: string, id: string): Promise<void> {
+    await this.#queue(name).remove(id);
   }
 
   async close(): Promise<void> {

@@ -16,7 +16,7 @@ const silence = 6000;
 
 /** Throws `redisUnreachable`, `redisRefused`: a start without Redis is a mistake of the configuration more often than not. */
 export async function connectRedis(address: RedisAddress): Promise<Redis> {
-  const redis = new Redis({ ...optionsOf(address), lazyConnect: true });
+  const redis = gatherWrites(new Redis({ ...optionsOf(address), lazyConnect: true }));
   const where = describeRedis(address);
   let reason = 'nothing answered';
   const note = (error: Error) => {
@@ -44,6 +44,22 @@ export async function connectRedis(address: RedisAddress): Promise<Redis> {
     // Reconnecting is ioredis' affair; who needs to know asks `status`.
     redis.on('error', () => {});
   }
+  return redis;
+}
+
+/** What is sent in one turn of the event loop goes to the system in one write, where each command would be one. */
+function gatherWrites(redis: Redis): Redis {
+  redis.on('connect', () => {
+    const { stream } = redis;
+    const write = stream.write;
+    stream.write = ((...args: Parameters<typeof write>) => {
+      if (stream.writableCorked === 0) {
+        stream.cork();
+        process.nextTick(() => stream.uncork());
+      }
+      return write.apply(stream, args);
+    }) as typeof write;
+  });
   return redis;
 }
 

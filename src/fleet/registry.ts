@@ -34,9 +34,13 @@ export type QueueEntry = { name: string; needs: Need[] };
 const lifetime = 15;
 /** Seconds that a queue lives without being renewed: servers do that while they have images in it. */
 const queueLifetime = 600;
+/** Milliseconds after which a job's queue is announced again. */
+const announceInterval = 60_000;
 
 export class Registry {
   readonly #connection: FleetConnection;
+  /** When each queue was announced last, in `performance.now()`. */
+  readonly #announced = new Map<string, number>();
 
   constructor(connection: FleetConnection) {
     this.#connection = connection;
@@ -91,14 +95,24 @@ export class Registry {
     await redis.multi().srem(keys.fronts, id).del(keys.front(id)).exec();
   }
 
+  /** Also tells that it has a job. */
   async announceQueue({ name, needs }: QueueEntry): Promise<void> {
     const { redis, keys } = this.#connection;
+    this.#announced.set(name, performance.now());
     await redis
       .multi()
       .sadd(keys.queues, name)
       .set(keys.queue(name), JSON.stringify({ name, needs }), 'EX', queueLifetime)
       .publish(keys.jobs, name)
       .exec();
+  }
+
+  /** Tells the workers that the queue has a job, and of the queue itself if that was long ago. */
+  async tellJob(queue: QueueEntry): Promise<void> {
+    const { redis, keys } = this.#connection;
+    const announced = this.#announced.get(queue.name) ?? Number.NEGATIVE_INFINITY;
+    if (performance.now() - announced > announceInterval) await this.announceQueue(queue);
+    else await redis.publish(keys.jobs, queue.name);
   }
 
   /** Entries that live; ids of the others leave the set. */

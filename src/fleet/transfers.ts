@@ -7,7 +7,9 @@ import type { FleetKeys } from './keys.ts';
 import type { Redis } from './redis.ts';
 
 export interface Transfers {
-  /** Throws `transferTooLarge`. */
+  /** Whether what is put is there for every command that is given to Redis afterwards: nothing has to wait for it. */
+  readonly isOrdered: boolean;
+  /** Throws `transferTooLarge`, at once: then nothing was sent. */
   put(name: string, bytes: Uint8Array): Promise<void>;
   /** Undefined when it was never put, has expired or is lost. */
   get(name: string): Promise<Uint8Array | undefined>;
@@ -19,6 +21,7 @@ const expiry = 86_400;
 
 /** Through Redis itself, in memory: the limit keeps one image from filling it. */
 export class RedisTransfers implements Transfers {
+  readonly isOrdered = true;
   readonly #redis: Redis;
   readonly #keys: FleetKeys;
   readonly #limit: number;
@@ -30,17 +33,16 @@ export class RedisTransfers implements Transfers {
     this.#limit = limit;
   }
 
-  async put(name: string, bytes: Uint8Array): Promise<void> {
+  put(name: string, bytes: Uint8Array): Promise<void> {
     if (bytes.length > this.#limit) {
       const message = `An image needs ${bytes.length} bytes to travel between a server and a worker; expected at most ${this.#limit} (RETOUCH_TRANSFER_LIMIT).`;
       throw new FleetError('transferTooLarge', message);
     }
-    await this.#redis.set(
-      this.#keys.transfer(name),
-      Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length),
-      'EX',
-      expiry,
-    );
+    return this.#set(this.#keys.transfer(name), Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length));
+  }
+
+  async #set(key: string, bytes: Buffer): Promise<void> {
+    await this.#redis.set(key, bytes, 'EX', expiry);
   }
 
   async get(name: string): Promise<Uint8Array | undefined> {
@@ -65,6 +67,7 @@ const longestPause = 15_000;
 
 /** Through a bucket that servers and workers share: Redis then holds no images, and none is too large. */
 export class BucketTransfers implements Transfers {
+  readonly isOrdered = false;
   readonly #bucket: TransferBucket;
   readonly #prefix: string;
 

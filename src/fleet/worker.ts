@@ -12,7 +12,7 @@ import type { EngineErrorCode } from '../engine/errors.ts';
 import type { EngineEvent, Plan } from '../engine/plan.ts';
 import { RetouchError, toErrorData } from '../error.ts';
 import type { Log } from '../log.ts';
-import { sendAnswer } from './answers.ts';
+import { type AnswerKind, sendAnswer } from './answers.ts';
 import type { Catalog } from './catalog.ts';
 import { FleetError } from './errors.ts';
 import { type FleetConnection, type HeldJob, JobSource, versionOf } from './job-queues.ts';
@@ -255,9 +255,10 @@ export class FleetWorker {
       // Not awaited: one connection keeps the order of what it sends.
       this.#answer(job, { type: 'start' }).catch(() => {});
       const image = await this.#make(job, stop.signal);
-      await transfers.put(resultName(job), serialize(image));
-      await job.complete();
-      await this.#answer(job, { type: 'end' });
+      const stored = transfers.put(resultName(job), serialize(image));
+      if (!transfers.isOrdered) await stored;
+      await Promise.all([stored, job.complete()]);
+      await this.#answer(job, { type: 'end', token: job.token });
     } catch (error) {
       await this.#endJob(job, stop.signal, error).catch((reason) =>
         log.warn('The end of a job could not be told to its server.', { job: job.id, error: reason }),
@@ -309,10 +310,7 @@ export class FleetWorker {
     await this.#answer(job, { type: 'end' });
   }
 
-  #answer(
-    job: HeldJob,
-    what: { type: 'start' | 'end' } | { type: 'event'; event: EngineEvent },
-  ): Promise<void> {
+  #answer(job: HeldJob, what: AnswerKind): Promise<void> {
     const { connection, name } = this.#options;
     return sendAnswer(connection, job.front, { job: job.id, attempt: job.attempt, worker: name, ...what });
   }

@@ -1,5 +1,6 @@
 /** The work of the queue, for one result: Plan → image → stored image → settled result. */
 
+import { setImmediate as eventLoopTurn } from 'node:timers/promises';
 import { failure } from '../../api/errors.ts';
 import type { EnginePool } from '../../engine/engine.ts';
 import type { EngineErrorCode } from '../../engine/errors.ts';
@@ -114,8 +115,9 @@ export class Worker {
     };
     const making = makeImage(plan, { engines, signal: turn.signal, id: result, onEvent, history: turn });
     const image = await making.finally(() => clearInterval(timer));
-    // While this image is stored, the engine makes the next.
+    // While this image is stored, the engine makes the next, which is sent to it first.
     turn.release();
+    await eventLoopTurn();
     const { price } = task.terms;
     const { width, height, steps } = plan;
     const cost = price === undefined ? undefined : costOf(price, { width, height, steps, seconds });
