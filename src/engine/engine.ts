@@ -45,7 +45,10 @@ export interface EnginePool {
   refusal(plan: Plan): string | undefined;
   /** What the plan needs of an engine, in words of this pool; they outlive this process. */
   needsOf(plan: Plan): string;
-  /** Images with these needs that can be computed at once. */
+  /**
+   * Images with these needs that may be under way at once: those that can be computed, and a few more where engines would
+   * wait for the next.
+   */
   capacityFor(needs: string): number;
   /**
    * The events of one image, from the engine that fits the plan best; waits when all engines are busy. Throws

@@ -18,6 +18,8 @@ export type Dispatch = {
   /** The latest attempt that was heard of: what earlier ones say does not count any more. */
   attempt: number;
   worker?: string;
+  /** When that attempt was heard to begin, in `performance.now()`. */
+  started?: number;
   /** Whether it was put into Redis. */
   sent: boolean;
   /** A look at its state is under way, and whether another is to follow. */

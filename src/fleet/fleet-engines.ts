@@ -58,6 +58,8 @@ export class FleetEngines implements EnginePool {
   #soon: NodeJS.Timeout | undefined;
   #looking = false;
   #awaySince: Date | undefined;
+  /** Milliseconds of an image on its worker, a mean over the last ones. */
+  #duration = Number.POSITIVE_INFINITY;
 
   private constructor(options: FleetEnginesOptions) {
     this.#options = options;
@@ -113,12 +115,26 @@ export class FleetEngines implements EnginePool {
 
   capacityFor(needs: string): number {
     if (this.#awaySince || needs === unknownNeeds) return 0;
+    return this.#withNext(this.#enginesFor(needs));
+  }
+
+  #enginesFor(needs: string): number {
     // A job that was accepted without a fleet.
     if (needs === '') return this.capacity;
     const found = (JSON.parse(needs) as string[]).map((air) => this.#options.catalog.need(air));
     // What has left this server since then is an error of the image.
     if (found.includes(undefined)) return this.capacity;
     return this.#workers.capacityFor(found as Need[]);
+  }
+
+  /**
+   * As many more as engines begin within the time of a handover, which they would spend idle. Images of other keys wait
+   * longer by about that time. A single engine gets none: its images end in the order in which they were asked for.
+   */
+  #withNext(engines: number): number {
+    if (engines <= 1) return engines;
+    const begun = Math.round((engines * this.#options.transfers.handover) / this.#duration);
+    return engines + Math.min(begun, engines);
   }
 
   async *run(plan: Plan, signal?: AbortSignal, id: string = randomUUID()): AsyncGenerator<EngineEvent> {
@@ -258,13 +274,21 @@ export class FleetEngines implements EnginePool {
       dispatch.attempt = attempt;
       dispatch.worker = worker;
     }
+    if (answer.type === 'start') dispatch.started = performance.now();
     if (answer.type === 'event') dispatch.channel.push(answer.event);
     if (answer.type !== 'end') return;
     const { token } = answer;
+    if (token !== undefined) this.#noteDuration(dispatch);
     void this.#check(
       dispatch,
       token === undefined ? undefined : { state: 'completed', completion: { token } },
     );
+  }
+
+  #noteDuration({ started }: Dispatch): void {
+    if (started === undefined) return;
+    const taken = Math.max(1, performance.now() - started);
+    this.#duration = Number.isFinite(this.#duration) ? 0.9 * this.#duration + 0.1 * taken : taken;
   }
 
   /** Looks at the state of a job, unless it is known, and ends its run accordingly. */

@@ -64,7 +64,8 @@ export class JoinedEngines implements EnginePool {
     const holding = free.find((pool) =>
       pool.engines.some(({ state, model }) => state === 'ready' && model === plan.model.air),
     );
-    return holding ?? free[0] ?? able[0] ?? this.#pools[0]!;
+    // Where none is free, the last one's images wait for any of the workers.
+    return holding ?? free[0] ?? able.at(-1) ?? this.#pools[0]!;
   }
 
   #runningOf(pool: EnginePool): number {

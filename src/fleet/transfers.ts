@@ -9,6 +9,8 @@ import type { Redis } from './redis.ts';
 export interface Transfers {
   /** Whether what is put is there for every command that is given to Redis afterwards: nothing has to wait for it. */
   readonly isOrdered: boolean;
+  /** Milliseconds, roughly, from the end of an image on an engine to the beginning of the next that is sent for it. */
+  readonly handover: number;
   /** Throws `transferTooLarge`, at once: then nothing was sent. */
   put(name: string, bytes: Uint8Array): Promise<void>;
   /** Undefined when it was never put, has expired or is lost. */
@@ -22,6 +24,7 @@ const expiry = 86_400;
 /** Through Redis itself, in memory: the limit keeps one image from filling it. */
 export class RedisTransfers implements Transfers {
   readonly isOrdered = true;
+  readonly handover = 25;
   readonly #redis: Redis;
   readonly #keys: FleetKeys;
   readonly #limit: number;
@@ -68,6 +71,7 @@ const longestPause = 15_000;
 /** Through a bucket that servers and workers share: Redis then holds no images, and none is too large. */
 export class BucketTransfers implements Transfers {
   readonly isOrdered = false;
+  readonly handover = 500;
   readonly #bucket: TransferBucket;
   readonly #prefix: string;
 

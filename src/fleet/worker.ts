@@ -34,7 +34,14 @@ export type FleetWorkerOptions = {
   lease?: number | undefined;
 };
 
-type Running = { job: HeldJob; source: JobSource; stop: AbortController; done: Promise<void> };
+type Running = {
+  job: HeldJob;
+  source: JobSource;
+  stop: AbortController;
+  done: Promise<void>;
+  /** Until its engine has ended: the next job is taken while the result is on its way. */
+  computing: boolean;
+};
 
 /** Milliseconds between two looks for new queues and jobs: messages come sooner, this is for those that were lost. */
 const lookInterval = 1000;
@@ -192,7 +199,7 @@ export class FleetWorker {
     try {
       while (this.#again) {
         this.#again = false;
-        while (!this.#draining && this.#running.size < this.#usable) {
+        while (!this.#draining && this.#hasRoom) {
           if (!(await this.#takeOne())) break;
         }
       }
@@ -201,6 +208,12 @@ export class FleetWorker {
     } finally {
       this.#filling = false;
     }
+  }
+
+  /** Results on their way are bounded, so that a slow network does not fill the memory. */
+  get #hasRoom(): boolean {
+    const computing = [...this.#running.values()].filter((running) => running.computing).length;
+    return computing < this.#usable && this.#running.size < 2 * this.#usable;
   }
 
   /** Engines that are not waiting after a crash: a machine on which every run crashes must not take all the jobs. */
@@ -216,7 +229,7 @@ export class FleetWorker {
       this.#row = this.#isLoaded(source) ? this.#row + 1 : 0;
       source.lastTaken = ++this.#takes;
       const stop = new AbortController();
-      const running: Running = { job, source, stop, done: Promise.resolve() };
+      const running: Running = { job, source, stop, done: Promise.resolve(), computing: true };
       this.#running.set(job.id, running);
       this.#announceSoon();
       running.done = this.#run(running).finally(() => {
@@ -242,7 +255,8 @@ export class FleetWorker {
   }
 
   /** Never rejects: what cannot be told to Redis ends by the lease. */
-  async #run({ job, stop }: Running): Promise<void> {
+  async #run(running: Running): Promise<void> {
+    const { job, stop } = running;
     const { transfers, log, lease } = this.#options;
     let renewing = false;
     const renewal = setInterval(async () => {
@@ -255,6 +269,8 @@ export class FleetWorker {
       // Not awaited: one connection keeps the order of what it sends.
       this.#answer(job, { type: 'start' }).catch(() => {});
       const image = await this.#make(job, stop.signal);
+      running.computing = false;
+      void this.#fill();
       const stored = transfers.put(resultName(job), serialize(image));
       if (!transfers.isOrdered) await stored;
       await Promise.all([stored, job.complete()]);

@@ -35,8 +35,9 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-function engines(log: (line: string) => void = () => {}): LocalEngines {
-  return new LocalEngines({ devices: [{ device: 'cpu', index: 0 }], childModule, firstDelay: 1, log });
+function engines(log: (line: string) => void = () => {}, count = 1): LocalEngines {
+  const devices = Array.from({ length: count }, (_, index) => ({ device: 'cpu' as const, index }));
+  return new LocalEngines({ devices, childModule, firstDelay: 1, log });
 }
 
 async function open(options: Partial<FleetOptions> = {}): Promise<Fleet> {
@@ -130,6 +131,28 @@ describe.skipIf(!hasRedis)('a fleet', () => {
     await push(['y1', 'y2', 'y3']);
     await vi.waitFor(() => expect(made.toSorted()).toEqual(['y1', 'y2', 'y3']), { timeout: 30_000 });
     await queue.close();
+  });
+
+  it('sends short images ahead of free engines where there are several, so that these do not wait for a bucket', async () => {
+    const storage = await Storage.start();
+    const plan = scriptedPlan('step');
+    try {
+      for (const [count, most] of [
+        [1, 1],
+        [2, 4],
+      ] as const) {
+        const workers = [engines(undefined, count)];
+        const { front } = await open({ workers, bucket: storage.bucket(), prefix: `ahead-${count}` });
+        const capacity = () => front.capacityFor(front.needsOf(plan));
+        expect(capacity()).toBe(count);
+        for (let made = 0; made < 3; made++) await collect(front.run(plan));
+        expect(front.capacity).toBe(count);
+        expect(capacity()).toBeGreaterThanOrEqual(Math.min(most, count + 1));
+        expect(capacity()).toBeLessThanOrEqual(most);
+      }
+    } finally {
+      await storage.stop();
+    }
   });
 
   it('sends plans and images through a bucket, waits for it while it is away, and leaves nothing in either', async () => {
