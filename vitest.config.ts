@@ -6,7 +6,7 @@ const report = process.env.TEST_REPORT;
 
 /** Tests of a whole server that run a second time with its engine on a worker behind Redis. */
 const overFleet = [
-  'test/conformance/{ai-sdk,openai,openai-python,python-sdk,sdk-js,wire-facts}.test.ts',
+  'test/conformance/{ai-sdk,openai-python,python-sdk,sdk-js,wire-facts}.test.ts',
   'test/server/{http,tasks,webhooks,websocket,wire}.test.ts',
 ];
 
