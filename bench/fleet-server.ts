@@ -17,7 +17,7 @@ function createFolder(): string {
 
 export type FleetStart = {
   engines: number;
-  /** Of all engines of a machine together. */
+  /** Threads of all engines together. */
   threads?: number;
   /** URL of Redis; without it the engines are the server's own. */
   redis: string | undefined;
@@ -60,7 +60,7 @@ export class FleetServer {
     return new FleetServer(url!, processes);
   }
 
-  /** What the server has used so far, and the worker where there is one. */
+  /** Time used so far by the server, and by the worker where there is one. */
   async used(): Promise<{ server: Used; worker: Used | undefined }> {
     const [server, worker] = await Promise.all(
       this.#processes.toReversed().map(async (child) => {

@@ -43,7 +43,7 @@ export interface EnginePool {
   readonly problem: string | undefined;
   /** A sentence when no engine can ever make the plan, so that it need not wait. */
   refusal(plan: Plan): string | undefined;
-  /** What the plan needs of an engine, in words of this pool; they outlive this process. */
+  /** Names of everything that an engine must have for the plan, in a form that this pool reads after a restart too. */
   needsOf(plan: Plan): string;
   /**
    * Images with these needs that may be under way at once: those that can be computed, and a few more where engines would

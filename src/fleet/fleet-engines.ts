@@ -122,7 +122,7 @@ export class FleetEngines implements EnginePool {
     // A job that was accepted without a fleet.
     if (needs === '') return this.capacity;
     const found = (JSON.parse(needs) as string[]).map((air) => this.#options.catalog.need(air));
-    // What has left this server since then is an error of the image.
+    // An adapter or a model that has left this server since then is an error of the image.
     if (found.includes(undefined)) return this.capacity;
     return this.#workers.capacityFor(found as Need[]);
   }

@@ -47,7 +47,7 @@ export async function connectRedis(address: RedisAddress): Promise<Redis> {
   return redis;
 }
 
-/** What is sent in one turn of the event loop goes to the system in one write, where each command would be one. */
+/** Sends the commands of one turn of the event loop in one write to the system; ioredis writes each by itself. */
 function gatherWrites(redis: Redis): Redis {
   redis.on('connect', () => {
     const { stream } = redis;

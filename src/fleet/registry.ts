@@ -95,7 +95,7 @@ export class Registry {
     await redis.multi().srem(keys.fronts, id).del(keys.front(id)).exec();
   }
 
-  /** Also tells that it has a job. */
+  /** Writes the queue down, and tells the workers that it has a job. */
   async announceQueue({ name, needs }: QueueEntry): Promise<void> {
     const { redis, keys } = this.#connection;
     this.#announced.set(name, performance.now());

@@ -47,7 +47,7 @@ export type LocalQueueOptions = {
   limit: number;
   /** Jobs that may compute at a time: the engines there are now. One when it is not given. */
   width?: () => number;
-  /** Those of them that have what a job needs; all of them when it is not given. */
+  /** Engines that have everything a job needs; `width` when it is not given. */
   widthFor?: (needs: string) => number;
   /** Milliseconds before a job whose outcome could not be stored is tried again; doubled each time. */
   firstPause?: number;

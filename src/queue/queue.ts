@@ -16,7 +16,7 @@ export type QueueErrorCode = keyof typeof queueErrors;
 export type PushOptions = {
   /** Owner of the jobs: accounts take turns. */
   account?: string;
-  /** What the jobs need of an engine: those with the same needs share the engines that have it. */
+  /** Names of everything that an engine must have for the jobs. Jobs with the same needs share the engines that have it. */
   needs?: string;
   /**
    * Writes the tasks of the jobs, after the check for room and before any job runs; in the same transaction as the jobs

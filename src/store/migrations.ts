@@ -132,7 +132,7 @@ export const migrations: readonly string[] = [
   `ALTER TABLE jobs ADD COLUMN crashes INTEGER NOT NULL DEFAULT 0;
    UPDATE results SET warnings = NULL;`,
 
-  // What a job needs of an engine, in words of the pool of engines. The index alone tells which job is next.
+  // Everything that an engine must have for a job (Queue.push). The index alone tells which job is next.
   `ALTER TABLE jobs ADD COLUMN needs TEXT NOT NULL DEFAULT '';
    DROP INDEX jobs_by_round;
    CREATE INDEX jobs_by_round ON jobs (round, sequence, needs, id);`,

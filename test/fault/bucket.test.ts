@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { dataUri, download, ServerProcess } from '../e2e/server-process.ts';
+import { hasRedis, RedisProcess } from '../fixtures/redis-process.ts';
 import { Storage } from '../fixtures/s3.ts';
 
 const scripted = fileURLToPath(new URL('../fixtures/scripted-server.ts', import.meta.url));
@@ -39,6 +40,18 @@ async function poll(taskUUID: string) {
   const { body } = await server!.post([{ taskType: 'getResponse', taskUUID }]);
   return body;
 }
+
+it.skipIf(!hasRedis)('is tried once at the start of a server whose fleet uses the same bucket', async () => {
+  const redis = await RedisProcess.start(dataDir);
+  try {
+    await start({ RETOUCH_REDIS: redis.url });
+    expect(storage.requests.filter((request) => /^PUT .*\.probe$/.test(request))).toHaveLength(1);
+  } finally {
+    await server?.stop();
+    server = undefined;
+    await redis.kill();
+  }
+});
 
 it('stores images in the bucket, answers them, and takes them as references', async () => {
   const { url } = await start();
