@@ -2,6 +2,7 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { afterAll, describe, expect, it } from 'vitest';
 import { openCheckpoint } from '../../src/engine/weights/checkpoint.ts';
 import { emptyColumns, placeCodes, placeRows } from '../../src/engine/weights/columns.ts';
@@ -109,10 +110,11 @@ describe('on several threads', () => {
     });
   });
 
-  it('a thread that dies is one error', async () => {
+  it.each([0, 200])('a thread that dies is one error, asked for more after %i ms', async (pause) => {
     const module = new URL('../fixtures/scripted-conversion.ts', import.meta.url);
     const run = async () => {
-      for await (const _ of convertAll(conversions('int8'), 2, module));
+      // The first two conversions are answered.
+      for await (const _ of convertAll(conversions('int8'), 2, module)) await setTimeout(pause);
     };
     await expect(run()).rejects.toMatchObject({
       code: 'conversionFailed',

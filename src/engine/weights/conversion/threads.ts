@@ -76,6 +76,7 @@ export async function* convertAll(
 class ConversionThread {
   readonly #worker: Worker;
   #answer: PromiseWithResolvers<Bytes[]> | undefined;
+  #failure: Error | undefined;
 
   constructor(module: URL) {
     // Without the process's own flags: a test runner's or a profiler's are not for this thread.
@@ -90,7 +91,9 @@ class ConversionThread {
 
   convert(conversion: Conversion): Promise<Bytes[]> {
     this.#answer = Promise.withResolvers();
-    this.#worker.postMessage(conversion);
+    // A thread that died between two conversions would never answer.
+    if (this.#failure) this.#answer.reject(this.#failure);
+    else this.#worker.postMessage(conversion);
     return this.#answer.promise;
   }
 
@@ -99,8 +102,12 @@ class ConversionThread {
   }
 
   #fail(reason: string, cause?: Error): void {
-    this.#answer?.reject(
-      new EngineError('conversionFailed', `A thread that converts weights failed: ${reason}`, {}, { cause }),
+    this.#failure ??= new EngineError(
+      'conversionFailed',
+      `A thread that converts weights failed: ${reason}`,
+      {},
+      { cause },
     );
+    this.#answer?.reject(this.#failure);
   }
 }
