@@ -1,8 +1,4 @@
-/**
- * `npm run bench -- NAME [--threads N] [--runs N] [--json FILE] [--peer NAME=COMMAND]…`,
- * `npm run bench -- device [--device NAME]`, `npm run bench -- fleet [local] [redis] [limit] [cancel] [real]`, and
- * `npm run bench -- full DIR [--precision int8] [--side 1024] [--steps 2] [--memory-limit GIB]`.
- */
+/** The command line of `npm run bench`. */
 import fs from 'node:fs';
 import os from 'node:os';
 import { parseArgs } from 'node:util';
@@ -33,9 +29,16 @@ const benchmarks: Record<string, (options: Options) => Promise<Row[]>> = {
   device,
 };
 
+const usage = `npm run bench -- NAME [--threads N] [--runs N] [--json FILE] [--peer NAME=COMMAND]…
+npm run bench -- device [--device NAME]
+npm run bench -- fleet [${fleetParts.join('] [')}]
+npm run bench -- full DIR [--precision int8] [--side 1024] [--steps 2] [--memory-limit GIB]
+NAME is one of: ${Object.keys(benchmarks).join(', ')}`;
+
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
+    help: { type: 'boolean', short: 'h' },
     threads: { type: 'string' },
     runs: { type: 'string' },
     json: { type: 'string' },
@@ -47,6 +50,10 @@ const { values, positionals } = parseArgs({
     'memory-limit': { type: 'string', default: '0' },
   },
 });
+if (values.help) {
+  console.log(usage);
+  process.exit();
+}
 const [name = '', ...rest] = positionals;
 const run = benchmarks[name];
 // `full` takes a folder, and `fleet` the names of its parts.
@@ -55,7 +62,7 @@ const hasItsWords =
     ? rest.every((part) => fleetParts.includes(part))
     : rest.length === (name === 'full' ? 1 : 0);
 if (!run || !hasItsWords) {
-  console.error(`Found '${positionals.join(' ')}', expected one of: ${Object.keys(benchmarks).join(', ')}`);
+  console.error(`Found '${positionals.join(' ')}', expected:\n${usage}`);
   process.exit(2);
 }
 const options = {

@@ -21,7 +21,7 @@ it('a child is given what drivers read, and no credential', () => {
   };
   expect(childEnvironment({ ...secrets, ...kept })).toEqual({
     ...kept,
-    GLIBC_TUNABLES: 'glibc.malloc.hugetlb=1',
+    GLIBC_TUNABLES: 'glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=16777216',
   });
 });
 
