@@ -128,6 +128,11 @@ describe('files', () => {
       code: 'modelFileMissing',
       message: expect.stringContaining('is part 2 of 2'),
     });
+    writeSafetensors(at('empty.safetensors'), {});
+    await expect(findFiles([at('empty.safetensors')])).rejects.toMatchObject({
+      code: 'modelFilesUnknown',
+      message: expect.stringContaining('has no tensors'),
+    });
     writeSafetensors(at('svdq.safetensors'), {
       'transformer_blocks.0.qkv_proj.qweight': f32([1]),
       'transformer_blocks.0.qkv_proj.wscales': f32([1]),

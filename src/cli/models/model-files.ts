@@ -121,10 +121,12 @@ async function sort(paths: readonly string[]): Promise<Map<ModelPart, string>> {
     const kinds: ModelPart[] = tokenizer ? [tokenizer] : identify(checkpoint!);
     if (checkpoint) refuseUnreadableTypes(path, checkpoint.tensors);
     if (kinds.length === 0) {
-      const names = [...checkpoint!.tensors.keys()].slice(0, 3).join(', ');
+      const names = [...checkpoint!.tensors.keys()].slice(0, 3);
       throw cliError(
         'modelFilesUnknown',
-        `${path} has ${checkpoint!.tensors.size} tensors (${names}, …) of no network, LoRA or IP-Adapter known here.`,
+        names.length === 0
+          ? `${path} has no tensors; expected those of a network, a LoRA or an IP-Adapter.`
+          : `${path} has ${checkpoint!.tensors.size} tensors (${names.join(', ')}, …) of no network, LoRA or IP-Adapter known here.`,
       );
     }
     for (const kind of kinds) {
