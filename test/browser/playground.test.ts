@@ -206,6 +206,13 @@ describe.skipIf(!hasBrowser)('the playground', () => {
     await expect.poll(() => thumbs(other).count(), { timeout: patience }).toBe(2);
     await thumbs(other).last().getByRole('button').first().click();
     await other.locator('.compare').waitFor();
+    // Neither tab is hidden here, as in two windows side by side.
+    await set(page, 'steps', '50');
+    await sentence(page).fill('make it night');
+    await sentence(page).press('Enter');
+    await thumbs(other).nth(2).getByRole('button').first().click();
+    await other.getByText(/step \d+ of 50/).waitFor();
+    await other.locator('.compare').waitFor();
   });
 
   it('is used by the keyboard alone: an example, a sentence, a run, the slider, the next edit', async () => {

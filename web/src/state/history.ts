@@ -25,6 +25,8 @@ export type Edit = {
   count: number;
   created: number;
   state: 'running' | 'done' | 'failed' | 'cancelled';
+  /** The server has acknowledged the task, so that another tab can watch it. */
+  isAccepted?: boolean;
   results: Result[];
   errors: WireError[];
   /** From the sending to the last image. */
@@ -49,6 +51,13 @@ const longestHistory = 200;
 
 type SourcePicture = Picture & { isSource?: boolean };
 
+let hearEdit: (edit: Edit) => void = () => undefined;
+
+/** `listen` is given the edits that another tab changes. */
+export function onEditElsewhere(listen: (edit: Edit) => void): void {
+  hearEdit = listen;
+}
+
 export async function openHistory(): Promise<void> {
   const [kept, keptEdits] = await Promise.all([getAll<SourcePicture>('pictures'), getAll<Edit>('edits')]);
   pictures.value = new Map(kept.map((picture) => [picture.id, picture]));
@@ -66,6 +75,7 @@ async function refresh(store: StoreName, id: string): Promise<void> {
     if (edit) next.set(id, edit);
     else next.delete(id);
     edits.value = next;
+    if (edit) hearEdit(edit);
   } else {
     const picture = await get<SourcePicture>('pictures', id);
     const next = new Map(pictures.value);

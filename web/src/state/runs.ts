@@ -20,6 +20,7 @@ import {
   guidesOf,
   keepEdit,
   keepPicture,
+  onEditElsewhere,
   pictures,
   type Result,
   selection,
@@ -52,12 +53,18 @@ export function openConnection(): void {
   });
   // Another tab may have sent an edit and been closed since.
   document.addEventListener('visibilitychange', () => document.hidden || goOn());
+  onEditElsewhere(watchAlong);
   connection.reopen();
 }
 
 function goOn(): void {
   for (const edit of edits.value.values())
     if (edit.state === 'running' && !preparing.has(edit.id)) send(edit.id);
+}
+
+/** Watches an edit that another tab has sent. */
+function watchAlong(edit: Edit): void {
+  if (edit.state === 'running' && edit.isAccepted && !live.value.has(edit.id)) send(edit.id);
 }
 
 export function reconnect(): void {
@@ -183,14 +190,18 @@ function hear({ data, errors }: Envelope): void {
   for (const error of errors) hearError(error);
   for (const item of data) {
     if (item.taskType === 'watchTask') hearWatched(item);
-    else if (item.taskType === 'imageInference' && !item.status) unsent.delete(item.taskUUID);
+    else if (item.taskType === 'imageInference' && !item.status) noteAccepted(item.taskUUID);
   }
+}
+
+function noteAccepted(id: string): void {
+  if (unsent.delete(id)) changeEdit(id, { isAccepted: true });
 }
 
 function hearWatched(item: Item): void {
   const edit = edits.value.get(item.taskUUID);
   if (edit?.state !== 'running') return;
-  unsent.delete(edit.id);
+  noteAccepted(edit.id);
   hearImage(item);
   if (item.status === 'success' || item.status === 'error') void collect(edit.id);
 }
@@ -200,7 +211,7 @@ function hearError(error: WireError): void {
   if (edit?.state !== 'running') return;
   if (error.code === 'conflictTaskUUID') {
     // The task was accepted before the connection broke.
-    unsent.delete(edit.id);
+    noteAccepted(edit.id);
     send(edit.id);
   } else if (error.taskType === 'watchTask' && unsent.has(edit.id)) {
     // The refusal of the task itself gives the reason.
