@@ -209,9 +209,9 @@ describe('a model', () => {
       'tokenizer2',
       'transformer.safetensors',
     ]);
-    expect((await scan()).find('me:copy@1')!.source.files).toMatchObject({
-      transformer: join(own, 'transformer.safetensors'),
-    });
+    const model = (await scan()).find('me:copy@1')!;
+    expect(model.name).toBe('flux');
+    expect(model.source.files).toMatchObject({ transformer: join(own, 'transformer.safetensors') });
     const whole = await addTo([at('whole')], { air: 'me:whole-copy@1', copy: true });
     expect(JSON.parse(await readFile(join(whole.folder, 'manifest.json'), 'utf8')).files).toBe('.');
     expect(existsSync(join(whole.folder, 'transformer/config.json'))).toBe(true);

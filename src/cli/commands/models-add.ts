@@ -38,7 +38,7 @@ export async function add(
     ...(options.category === undefined ? {} : { category: options.category }),
     ...(options.base === undefined ? {} : { base: baseOf(store, options.base) }),
   });
-  const name = options.name ?? nameOf(paths[0]!);
+  const name = options.name ?? nameOf(mainPath(paths, found));
   const air = options.air ?? `local:${slug(name)}@1`;
   const license = options.license ?? findLicense(found);
   if (license === undefined) throw needLicense();
@@ -89,6 +89,12 @@ export async function checkOpens(found: Found, air: string): Promise<void> {
     cacheFolder: '',
   });
   checkComputable(components);
+}
+
+/** A checkpoint given as several files is named after its transformer, whichever file comes first. */
+function mainPath(paths: readonly string[], found: Found): string {
+  const isSplit = found.category === 'checkpoint' && found.layout === 'split';
+  return isSplit && paths.length > 1 ? found.files.transformer : paths[0]!;
 }
 
 function nameOf(path: string): string {
