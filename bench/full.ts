@@ -1,7 +1,6 @@
 /**
  * A model of the real size through the whole product: `npm run bench -- full DIR`, where DIR is what bench/full-size.ts
- * wrote. models add, models prepare, text to image and an edit, each of them
- * twice, each phase with its time, processor time
+ * wrote. models add, models prepare, text to image and an edit, each of them twice, each phase with its time, processor time
  * and memory beside what the product predicts. Converted weights are written into DIR.
  */
 import { execFile } from 'node:child_process';
@@ -79,7 +78,7 @@ export async function runFull(options: FullOptions): Promise<FullRun[]> {
       env: environment,
     });
     phases.close();
-    phases.end('all');
+    tell(name, phases.end('all'));
     runs.push({ name, phases: phases.ended, predicted: undefined });
   };
   await command('models add', [
@@ -117,7 +116,7 @@ export async function runFull(options: FullOptions): Promise<FullRun[]> {
       ...(options.edits ? again('edit', edit, 'make it day') : []),
     ];
     for (const [name, plan] of plans)
-      runs.push({ name, phases: await measure(host, plan), predicted: undefined });
+      runs.push({ name, phases: await measure(host, name, plan), predicted: undefined });
   } finally {
     await host.close();
   }
@@ -127,17 +126,22 @@ export async function runFull(options: FullOptions): Promise<FullRun[]> {
 }
 
 /** The descendants of this process are the engine alone; the server beside it takes about 100 MiB. */
-async function measure(host: EngineHost, plan: Plan): Promise<Phase[]> {
+async function measure(host: EngineHost, run: string, plan: Plan): Promise<Phase[]> {
   const phases = new Phases(false);
   try {
     for await (const event of host.run(plan)) {
       const name = phaseAfter(event);
-      if (name) phases.end(name);
+      if (name) tell(run, phases.end(name));
     }
     return phases.ended;
   } finally {
     phases.close();
   }
+}
+
+/** The whole takes an hour; the table comes at its end. */
+function tell(run: string, { name, seconds, peak }: Phase): void {
+  process.stderr.write(`${run}, ${name}: ${seconds.toFixed(1)} s, peak ${Math.round(peak / 2 ** 20)} MiB\n`);
 }
 
 /** The phase that an event ends. */

@@ -126,10 +126,10 @@ export function transformer(model: OpenedModel, use: TransformerUse): Loadable<T
 const narrowestInBands = 1024;
 
 /**
- * Rows of a band: the MLP's activations of one, 384·12,288 floats in FLUX.1, stay below the 32 MiB from which glibc's
- * malloc returns memory to the system at every free, and the products are as fast as those of all rows.
+ * Rows of a band: the MLP's activations of one, 256·12,288 floats in FLUX.1, stay below the 16 MiB from which malloc returns
+ * memory to the system at every free (child-environment.ts), and the products are as fast as those of all rows.
  */
-const bandRows = 384;
+const bandRows = 256;
 
 /**
  * Measured on the CPU only; a GPU's memory is managed by its own allocator. Weights that are widened would be widened for
