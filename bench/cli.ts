@@ -32,7 +32,7 @@ const benchmarks: Record<string, (options: Options) => Promise<Row[]>> = {
 const usage = `npm run bench -- NAME [--threads N] [--runs N] [--json FILE] [--peer NAME=COMMAND]…
 npm run bench -- device [--device NAME]
 npm run bench -- fleet [${fleetParts.join('] [')}]
-npm run bench -- full DIR [--precision int8] [--side 1024] [--steps 2] [--memory-limit GIB]
+npm run bench -- full DIR [--precision int8] [--side 1024] [--steps 2] [--memory-limit GIB] [--converted]
 NAME is one of: ${Object.keys(benchmarks).join(', ')}`;
 
 const { values, positionals } = parseArgs({
@@ -48,6 +48,7 @@ const { values, positionals } = parseArgs({
     side: { type: 'string', default: '1024' },
     steps: { type: 'string', default: '2' },
     'memory-limit': { type: 'string', default: '0' },
+    converted: { type: 'boolean', default: false },
   },
 });
 if (values.help) {
@@ -76,6 +77,7 @@ const options = {
     side: Number(values.side),
     steps: Number(values.steps),
     memoryLimit: Number(values['memory-limit']) * 2 ** 30,
+    converted: values.converted,
   },
 };
 const report: Report = { name, machine: machine(options.threads), rows: await run(options) };

@@ -94,7 +94,7 @@ export async function device(options: Options): Promise<Row[]> {
       const tokens = tokensOf(work);
       const speed = (3 * blockOperations(synthetic.config, tokens)) / milliseconds / 1e6;
       const predicted =
-        bytesPerWeight(precision, false) * weightsOf(synthetic) +
+        bytesPerWeight(precision, device, false) * weightsOf(synthetic) +
         transformerBytes(synthetic.config, all, {
           tokens,
           imagePromptTokens: 0,

@@ -1,7 +1,8 @@
 /**
  * A model of the real size through the whole product: `npm run bench -- full DIR`, where DIR is what bench/full-size.ts
  * wrote. models add, models prepare, text to image and an edit, each of them twice, each phase with its time, processor time
- * and memory beside what the product predicts. Converted weights are written into DIR.
+ * and memory beside what the product predicts. Converted weights are written into DIR,
+ * and used again with `--converted`.
  */
 import { execFile } from 'node:child_process';
 import fs from 'node:fs';
@@ -40,6 +41,8 @@ export type FullOptions = {
   steps: number;
   /** Bytes. */
   memoryLimit: number;
+  /** Whether the weights that an earlier run converted are used. */
+  converted: boolean;
   /** Whether edits are made too: references are fitted to a megapixel, whatever the image's side. */
   edits: boolean;
 };
@@ -56,6 +59,7 @@ export async function full({ threads, rest, full }: Options): Promise<Row[]> {
       s: round(phase.seconds, 1),
       'processor s': round(phase.processor, 1),
       'peak MiB': round(phase.peak / 2 ** 20),
+      'mapped MiB': round(phase.mapped / 2 ** 20),
       'rest MiB': round(phase.rest / 2 ** 20),
       'predicted MiB': predicted === undefined ? '' : round(predicted / 2 ** 20),
     })),
@@ -63,9 +67,8 @@ export async function full({ threads, rest, full }: Options): Promise<Row[]> {
 }
 
 export async function runFull(options: FullOptions): Promise<FullRun[]> {
-  const { folder, precision, threads, memoryLimit } = options;
+  const { folder, precision, threads, memoryLimit, converted } = options;
   const data = path.join(folder, 'bench-data');
-  fs.rmSync(path.join(data, 'models'), { recursive: true, force: true });
   const runs: FullRun[] = [];
   const names = fs.readdirSync(folder).filter((name) => /\.(safetensors|gguf)$|^tokenizer/.test(name));
   const paths = fs.existsSync(path.join(folder, 'model_index.json'))
@@ -81,17 +84,11 @@ export async function runFull(options: FullOptions): Promise<FullRun[]> {
     tell(name, phases.end('all'));
     runs.push({ name, phases: phases.ended, predicted: undefined });
   };
-  await command('models add', [
-    'models',
-    'add',
-    ...paths,
-    '--air',
-    air,
-    '--license',
-    'none',
-    '--name',
-    'full',
-  ]);
+  if (!converted) {
+    fs.rmSync(path.join(data, 'models'), { recursive: true, force: true });
+    const given = [...paths, '--air', air, '--license', 'none', '--name', 'full'];
+    await command('models add', ['models', 'add', ...given]);
+  }
   await command('models prepare', ['models', 'prepare', air, '--precision', precision]);
 
   const store = await ModelStore.scan({ models: path.join(data, 'models'), cache: path.join(data, 'cache') });
@@ -140,8 +137,9 @@ async function measure(host: EngineHost, run: string, plan: Plan): Promise<Phase
 }
 
 /** The whole takes an hour; the table comes at its end. */
-function tell(run: string, { name, seconds, peak }: Phase): void {
-  process.stderr.write(`${run}, ${name}: ${seconds.toFixed(1)} s, peak ${Math.round(peak / 2 ** 20)} MiB\n`);
+function tell(run: string, { name, seconds, processor, peak }: Phase): void {
+  const times = `${seconds.toFixed(1)} s, ${processor.toFixed(1)} processor s`;
+  process.stderr.write(`${run}, ${name}: ${times}, peak ${Math.round(peak / 2 ** 20)} MiB\n`);
 }
 
 /** The phase that an event ends. */

@@ -16,7 +16,13 @@ export type Options = {
   full: FullSettings;
 };
 /** Options of the benchmark `full`; a limit of 0 is the product's own. */
-export type FullSettings = { precision: PrecisionName; side: number; steps: number; memoryLimit: number };
+export type FullSettings = {
+  precision: PrecisionName;
+  side: number;
+  steps: number;
+  memoryLimit: number;
+  converted: boolean;
+};
 
 /** Milliseconds of the fastest of some runs after one to warm up: the least disturbed by other work on the machine. */
 export async function fastest(runs: number, work: () => Promise<unknown>): Promise<number> {

@@ -5,8 +5,10 @@ import fs from 'node:fs';
 const ticksPerSecond = 100;
 
 export type Usage = {
-  /** Bytes; memory that processes share is divided between them. */
+  /** Bytes that the kernel cannot take back; memory that processes share is divided between them. */
   memory: number;
+  /** Bytes of files: programs, and weights that are read where they lie. */
+  mapped: number;
   /** Seconds of all processors since each process began; of those that still run. */
   processor: number;
 };
@@ -24,11 +26,15 @@ export function usageOf(root: number, own = true): Usage {
   };
   const pids = [...parents.keys()].filter((pid) => (pid === root ? own : isBelow(pid)));
   return pids.reduce<Usage>(
-    (sum, pid) => ({
-      memory: sum.memory + memoryOf(pid),
-      processor: sum.processor + (statOf(pid)?.processor ?? 0),
-    }),
-    { memory: 0, processor: 0 },
+    (sum, pid) => {
+      const rollup = read(`/proc/${pid}/smaps_rollup`) ?? '';
+      return {
+        memory: sum.memory + bytesOf(rollup, 'Pss_Anon') + bytesOf(rollup, 'Pss_Shmem'),
+        mapped: sum.mapped + bytesOf(rollup, 'Pss_File'),
+        processor: sum.processor + (statOf(pid)?.processor ?? 0),
+      };
+    },
+    { memory: 0, mapped: 0, processor: 0 },
   );
 }
 
@@ -44,9 +50,8 @@ function statOf(pid: number): { parent: number; processor: number } | undefined 
   };
 }
 
-function memoryOf(pid: number): number {
-  const match = read(`/proc/${pid}/smaps_rollup`)?.match(/^Pss:\s+(\d+) kB/m);
-  return match ? 1024 * Number(match[1]) : 0;
+function bytesOf(rollup: string, name: string): number {
+  return 1024 * Number(rollup.match(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm'))?.[1] ?? 0);
 }
 
 function read(file: string): string | undefined {

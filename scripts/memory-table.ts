@@ -25,7 +25,7 @@ export function memoryTable(): string {
   );
   const head = ['', 'weights', ...edits.map(([name]) => name), 'text encoders'];
   const rows = precisions.map((precision) => {
-    const bytes = bytesPerWeight(precision, false) * weights;
+    const bytes = bytesPerWeight(precision, 'webgpu', false) * weights;
     const needs = edits.map(([, tokens]) => {
       const [fused, plain] = [true, false].map((fused) => {
         const compute = { precision, fused, queryBlocks: queryBlocks({ heads: config.heads, tokens }) };
@@ -45,7 +45,7 @@ export function memoryTable(): string {
       `\`${precision}\``,
       gigabytes(bytes),
       ...needs,
-      gigabytes(bytesPerWeight(precision, false) * textWeights),
+      gigabytes(bytesPerWeight(precision, 'webgpu', false) * textWeights),
     ];
   });
   return [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n');

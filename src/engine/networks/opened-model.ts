@@ -1,5 +1,6 @@
 /** A model's files opened and its arithmetic chosen: all that its networks are loaded from, before any of them is. */
 import { transformerBytes } from '../models/flux-memory.ts';
+import type { DeviceName } from '../onnx/device.ts';
 import { examineDevice, type SelfTest } from '../onnx/self-test.ts';
 import type { SessionOptions } from '../onnx/session.ts';
 import { haveOffsets } from '../weights/blocks.ts';
@@ -73,7 +74,7 @@ export function candidates(
 /** Bytes of the transformer's weights and work in an edit of one megapixel with one reference. */
 export function needOf(
   components: Components,
-  test: Pick<SelfTest, 'half' | 'passed'>,
+  test: Pick<SelfTest, 'device' | 'half' | 'passed'>,
   precision: PrecisionName,
 ): number {
   const { source, config } = components.transformer;
@@ -81,7 +82,7 @@ export function needOf(
   const compute = { precision, half: test.half, fused: false };
   const all = { ...compute, ...attentionCompute(compute, test, shape) };
   const work = { tokens: shape.tokens, imagePromptTokens: 0, cachedPasses: 0, keptReferences: 0 };
-  return loadedBytes(source, precision) + transformerBytes(config, all, work);
+  return loadedBytes(source, precision, test.device) + transformerBytes(config, all, work);
 }
 
 /** How one of the model's networks computes; of the transformer with at most `tokens` at once. */
@@ -112,16 +113,16 @@ export function preparedFile({ source, compute }: OpenedModel, component: string
 }
 
 /** Bytes of a network's weights in the precision of the model. */
-export function weightBytes({ compute }: OpenedModel, source: WeightSource): number {
-  return loadedBytes(source, compute.precision);
+export function weightBytes({ compute, session }: OpenedModel, source: WeightSource): number {
+  return loadedBytes(source, compute.precision, session.device);
 }
 
 /** Bytes of a network's weights once they are loaded. */
-function loadedBytes(source: WeightSource, precision: PrecisionName): number {
+function loadedBytes(source: WeightSource, precision: PrecisionName, device: DeviceName): number {
   const bits = blockBits[precision];
   return loadedEntries(source).reduce((sum, entry) => {
     const offsets = bits !== undefined && haveOffsets([entry], bits);
-    return sum + bytesPerWeight(precision, offsets) * countOf(entry.shape);
+    return sum + bytesPerWeight(precision, device, offsets) * countOf(entry.shape);
   }, 0);
 }
 

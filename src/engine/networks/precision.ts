@@ -81,11 +81,16 @@ function forGpu({ hidden, fits, times }: Candidates, able: readonly PrecisionNam
   return smallest.find((name) => able.includes(name)) ?? 'f32';
 }
 
-/** Bytes of a weight once it is loaded, in blocks with or without an offset beside their scale. */
-export function bytesPerWeight(precision: PrecisionName, offsets: boolean): number {
+/**
+ * Bytes of a weight once a device has loaded it, in blocks with or without an offset beside their scale. On the CPU ONNX Runtime
+ * packs the blocks together with their scales and sums (matmul_nbits.cc). The scales' own pages stay mapped from the file;
+ * they are not counted, since the kernel takes them back when it needs memory.
+ */
+export function bytesPerWeight(precision: PrecisionName, device: DeviceName, offsets: boolean): number {
   if (precision === 'f32') return 4;
   if (precision === 'f16') return 2;
   if (precision === 'int8') return 1;
   // A block of 32 has an f32 scale.
-  return (precision === 'int4' ? 0.5 : 1) + (offsets ? 8 : 4) / 32;
+  const floats = 1 + (offsets ? 1 : 0) + (device === 'cpu' ? 1 : 0);
+  return (precision === 'int4' ? 0.5 : 1) + (4 * floats) / 32;
 }
