@@ -133,9 +133,17 @@ export type Bytes = { done: number; total: number };
 export type EngineEvent =
   /**
    * Work inside a stage; `fraction` is 0..1 of what `message` names. Converting weights for the first time reports here
-   * under `load` with its bytes, the blocks of a step under `denoise`.
+   * under `load` with its bytes, the blocks of a step under `denoise`. With `loads` a network's weights are read or
+   * converted, which takes as long as the disk does.
    */
-  | { type: 'stage-progress'; stage: StageName; message: string; fraction: number; bytes?: Bytes }
+  | {
+      type: 'stage-progress';
+      stage: StageName;
+      message: string;
+      fraction: number;
+      bytes?: Bytes;
+      loads?: boolean;
+    }
   | { type: 'load-end'; milliseconds: number; device: DeviceName; precision: PrecisionName }
   /** `references`: the size that each was fitted to. */
   | { type: 'encode-end'; milliseconds: number; references?: Size[] }

@@ -232,6 +232,13 @@ describe('a child that hangs', () => {
     expect(host.status.restarts).toBe(0);
   });
 
+  it('is told from one that loads a network inside another stage, which has the time of loading', async () => {
+    open({ watchdog: { ...watchdog, least: 1, leastLoad: 60_000, unmeasured: 60_000 } });
+    await collect(host.run(scriptedPlan('step step')));
+    expect((await collect(host.run(scriptedPlan('step load')))).at(-1)?.type).toBe('image');
+    expect(host.status.restarts).toBe(0);
+  });
+
   it('in another model is not judged by the steps of the first', async () => {
     open({ watchdog: { ...watchdog, least: 1, leastLoad: 1, unmeasured: 60_000 } });
     await collect(host.run(scriptedPlan('step')));
@@ -328,9 +335,14 @@ describe('the end', () => {
     expect((await failure(collect(host.run(scriptedPlan('step'))))).code).toBe('engineClosed');
   });
 
-  it('of the parent by SIGKILL ends the child', async () => {
+  it.each([
+    ['waits', 'step orphan'],
+    ['is blocked by a computation', 'step hang'],
+  ])('of the parent by SIGKILL ends the child that %s', async (_, script) => {
     const owner = new URL('../fixtures/host-owner.ts', import.meta.url);
-    const parent = spawn(process.execPath, [owner.pathname], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const parent = spawn(process.execPath, [owner.pathname, script], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
     const [line] = await once(parent.stdout, 'data');
     const pid = Number(String(line));
     expect(isRunning(pid)).toBe(true);

@@ -4,11 +4,11 @@ import type { EngineEvent, StageName } from '../plan.ts';
 
 export type Events<T = void> = AsyncGenerator<EngineEvent, T>;
 
-/** Progress as events of a stage. */
+/** The loading of networks as events of a stage. */
 export async function* staged<T>(stage: StageName, work: Loading<T>): Events<T> {
   for (;;) {
     const next = await work.next();
     if (next.done) return next.value;
-    yield { type: 'stage-progress', stage, ...next.value };
+    yield { type: 'stage-progress', stage, loads: true, ...next.value };
   }
 }

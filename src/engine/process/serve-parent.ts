@@ -5,11 +5,15 @@
  */
 
 import { setImmediate } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
 import { toErrorData } from '../../error.ts';
 import type { CreateEngine, Engine, EngineOptions } from '../engine.ts';
 import { EngineError } from '../errors.ts';
 import type { Plan } from '../plan.ts';
 import type { FromChild, ToChild } from './messages.ts';
+
+const suffix = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
+const parentWatch = new URL(`./parent-watch.${suffix}`, import.meta.url);
 
 export function serveParent(createEngine: CreateEngine): void {
   let options: EngineOptions = { threads: 1, memoryLimit: 0, log: print };
@@ -23,6 +27,7 @@ export function serveParent(createEngine: CreateEngine): void {
   process.on('message', (message: ToChild) => {
     if (message.type === 'start') {
       options = { threads: message.threads, memoryLimit: message.memoryLimit, log: print };
+      new Worker(parentWatch, { workerData: process.ppid }).unref();
       send({ type: 'ready' });
     } else if (message.type === 'run') {
       void run(message.id, message.plan);

@@ -83,8 +83,7 @@ export class Watch {
     this.#watchdog.measure(this.#plan, this.#activity, performance.now() - this.#since);
     this.#phase = phaseAfter(event, this.#plan, this.#phase);
     this.#after = activityAfter(event) ?? this.#after;
-    this.#inside =
-      event.type === 'stage-progress' && event.fraction < 1 ? activities[event.stage] : undefined;
+    this.#inside = activityInside(event);
     this.#listen();
   }
 
@@ -124,6 +123,12 @@ const activities: Readonly<Record<StageName, Activity>> = {
   faces: 'faces',
   safety: 'safety',
 };
+
+/** A network is loaded in the stage that needs it first. */
+function activityInside(event: EngineEvent): Activity | undefined {
+  if (event.type !== 'stage-progress' || event.fraction >= 1) return undefined;
+  return event.loads ? 'load' : activities[event.stage];
+}
 
 function activityAfter(event: EngineEvent): Activity | undefined {
   switch (event.type) {
