@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from autoencoder import Autoencoder
-from prompts import Texts
+from prompts import TEXT_LENGTH, Texts
 from transformer import CONFIG, Editor
 
 MODEL = Path(__file__).resolve().parent.parent
@@ -45,10 +45,10 @@ def load_autoencoder(folder=MODEL / "vae"):
     return Autoencoder(read_weights(folder / "diffusion_pytorch_model.safetensors"))
 
 
-def new_editor(texts, cfg=CONFIG, layers=2):
-    """`layers`: of each text encoder."""
+def new_editor(texts, cfg=CONFIG, layers=2, positions=TEXT_LENGTH):
+    """`layers`: of each text encoder; `positions`: of CLIP."""
     end = texts.clip.token_to_id("<|endoftext|>")
-    return Editor(texts.clip.get_vocab_size(), texts.t5.get_vocab_size(), end, cfg, layers)
+    return Editor(texts.clip.get_vocab_size(), texts.t5.get_vocab_size(), end, cfg, layers, positions)
 
 
 def text_states(editor):
@@ -69,7 +69,7 @@ def load_editor(root=MODEL):
     """-> (Editor in f32 with the shipped, f16-rounded weights, Texts)"""
     texts = Texts(root)
     configs = {name: json.loads((root / folder / "config.json").read_text()) for name, (folder, _) in PARTS.items()}
-    editor = new_editor(texts, configs["transformer"], configs["t5"]["num_layers"])
+    editor = new_editor(texts, configs["transformer"], configs["t5"]["num_layers"], configs["clip"]["max_position_embeddings"])
     states = {name: read_weights(root / folder / file) for name, (folder, file) in PARTS.items()}
     editor.transformer.load_state_dict(states["transformer"])
     load_text_states(editor, states["clip"], states["t5"])

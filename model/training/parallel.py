@@ -88,18 +88,16 @@ def start_helper(params, build, seed):
 
 
 class Clock:
-    """Progress 0..1 of a schedule that ends after `minutes` of running, whatever the speed.
+    """Progress 0..1 of a schedule that ends after `minutes` of this process's processor time.
 
-    A gap of more than ten seconds between two calls counts as ten: the process was stopped so that something else could run.
+    Wall time would end the schedule early where the process is paused or shares its core.
     """
 
     def __init__(self, minutes, start=0.0):
-        self.last, self.spent, self.seconds, self.start = time.time(), 0.0, minutes * 60, start
+        self.began, self.seconds, self.start = time.process_time(), minutes * 60, start
 
     def __call__(self):
-        now = time.time()
-        self.spent, self.last = self.spent + min(10.0, now - self.last), now
-        return min(1.0, self.start + (1 - self.start) * self.spent / self.seconds)
+        return min(1.0, self.start + (1 - self.start) * (time.process_time() - self.began) / self.seconds)
 
 
 class Resume:

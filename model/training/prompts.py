@@ -7,13 +7,14 @@ from pathlib import Path
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 import edits
+import frames
 import phrases
 import vocabulary
 from drawings import GROUNDS, KINDS
 from vocabulary import plural
 from world import COLOR_NAMES
 
-TEXT_LENGTH = 24   # tokens per encoder, start and end included
+TEXT_LENGTH = 32   # tokens per encoder, start and end included
 
 def texts_of(module):
     """Every string in the lists and tables of a module but those that are held apart for the evaluation."""
@@ -32,7 +33,7 @@ def words():
     The words of things that the world does not have stay in pieces, as all others do that people will use.
     """
     texts = ["please keep everything else the same background sky brown black gray small little big object image and then"]
-    texts += [t for module in (edits, phrases, vocabulary) for t in texts_of(module) if module is not vocabulary or len(t) > 2]
+    texts += [t for module in (edits, phrases, frames, vocabulary) for t in texts_of(module) if module is not vocabulary or len(t) > 2]
     texts += [plural(n) for table in (edits.NOUNS, vocabulary.NOUNS) for nouns in table.values() for n in nouns]
     texts += COLOR_NAMES + GROUNDS + KINDS
     return sorted(set(re.findall(r"[a-z]+", re.sub(r"{.*?}", " ", " ".join(texts)))))
@@ -101,14 +102,15 @@ def write(folder, tok, config):
 
 
 class Texts:
-    """Prompts -> ids for both encoders, padded to TEXT_LENGTH, with a memory."""
+    """Prompts -> ids for both encoders, padded to the lengths of the tokenizers, with a memory."""
 
     def __init__(self, root):
         self.clip = Tokenizer.from_file(str(Path(root) / "tokenizer/tokenizer.json"))
         self.t5 = Tokenizer.from_file(str(Path(root) / "tokenizer_2/tokenizer.json"))
-        for tok, pad in ((self.clip, "<|endoftext|>"), (self.t5, "<pad>")):
-            tok.enable_truncation(TEXT_LENGTH)
-            tok.enable_padding(pad_id=tok.token_to_id(pad), pad_token=pad, length=TEXT_LENGTH)
+        for tok, folder, pad in ((self.clip, "tokenizer", "<|endoftext|>"), (self.t5, "tokenizer_2", "<pad>")):
+            length = json.loads((Path(root) / folder / "tokenizer_config.json").read_text())["model_max_length"]
+            tok.enable_truncation(length)
+            tok.enable_padding(pad_id=tok.token_to_id(pad), pad_token=pad, length=length)
         self.known = {}
 
     def __call__(self, prompt):
@@ -116,6 +118,10 @@ class Texts:
         if prompt not in self.known:
             self.known[prompt] = self.clip.encode(prompt).ids, self.t5.encode(prompt).ids
         return self.known[prompt]
+
+    def fits(self, prompt):
+        """Whether neither encoder loses the end of it."""
+        return not any(tok.encode(prompt).overflowing for tok in (self.clip, self.t5))
 
 
 if __name__ == "__main__":

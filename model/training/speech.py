@@ -6,6 +6,7 @@ import random
 import re
 from functools import lru_cache
 
+import frames
 import phrases
 import vocabulary as v
 from drawings import COUNTED, KINDS
@@ -17,6 +18,12 @@ from slips import capitals, punctuated, slip
 from world import COLOR_NAMES, COLUMNS, band
 
 NOTHING = ""   # the plain sentence of those that ask for nothing that the world has
+# words without which a sentence says the same, and words that add nothing to one; the latter stay in pieces, as all that people may say
+SMALL_WORDS = ("the", "a", "an", "to", "of", "be", "is")
+IDLE_WORDS = """so well then here there today also just only even still yet soon often always maybe perhaps surely clearly simply quickly slowly nicely gladly truly indeed anyway besides
+finally suddenly mostly rather quite very when where how why as since because though although until before after during about across among between we you they he she people everyone
+somebody friend team way time week year moment world life place case point fact part side word name hand eye school book page line list note plan step task job look think know believe
+guess suppose feel see watch say tell speak call try need wish hope love enjoy choose start begin continue finish help use find good better best nice fine great cool""".split()
 
 
 @lru_cache(None)
@@ -106,8 +113,8 @@ def plain(op, scene):
     if op["said"] == op["amount"]:
         return f"there should be {NUMBERS[op['amount']]} {kind}{'' if op['amount'] == 1 else 's'}"
     change = int(op["said"])
-    things = kind if abs(change) == 1 else kind + "s"
-    return f"add {NUMBERS[change]} more {things}" if change > 0 else f"remove {NUMBERS[-change]} {things}"
+    # "remove one star" is close to "remove the star", and the transformer took one for the other
+    return f"add {NUMBERS[change]} more {kind}{'' if change == 1 else 's'}" if change > 0 else f"erase {NUMBERS[-change]} of the {kind}s"
 
 
 def spoken(rng, scene, op, held):
@@ -134,28 +141,33 @@ def spoken(rng, scene, op, held):
             rng.choice([f"{number} extra {v.plural(noun)}", f"another {number} {v.plural(noun)}", f"{number} additional {v.plural(noun)}"]) if change > 1 else ""
         words = dict(number=number, things=noun if abs(change) == 1 else v.plural(noun), plural=v.plural(noun), extra=extra, total=rng.choice(v.TOTALS[op["amount"]]),
                      totals=noun if op["amount"] == 1 else v.plural(noun))
-        return rng.choice(table["exactly" if op["said"] == op["amount"] else "more" if change > 0 else "fewer"]).format(**words)
+        sort = "exactly" if op["said"] == op["amount"] else "more" if change > 0 else "fewer"
+        pattern = rng.choice(phrases.UNKNOWN_VERB["more"] if sort == "more" and unknown_verb(rng, held) else table[sort])
+        return pattern.format(verb=v.invented(rng), **words) if "{verb}" in pattern else pattern.format(**words)
     column = op.get("column")
     where = v.where_of(rng, column, place, held) if column else ""
     if do == "add":
         new = new_words(rng, kind, None if op.get("usual") else op["color"], op.get("amount"), held)
-        pattern = phrases.UNKNOWN_VERB["add"] if unknown_verb(rng, held) and column else rng.choice(table["add"])
+        pattern = rng.choice(phrases.UNKNOWN_VERB["add"] if unknown_verb(rng, held) and column else table["add"])
         where = where or (rng.choice(v.ANYWHERE[place]) if (roll := rng.random()) < .25 else beside(rng, scene) if roll < .35 and not held else "")
         if "{at}" in pattern and not where:
             pattern = "~i want {new}{where}"
         if "{at}" in pattern:
             return pattern.format(new=new, at=where)
-        return pattern.format(new=new, where=where and " " + where, verb=v.invented(rng))
+        return pattern.format(new=new, where=where and " " + where, verb=v.invented(rng), picture=rng.choice(PICTURE) if "{picture}" in pattern else "")
     thing, noun, bare = thing_words(rng, scene, kind, held)
     t = scene.find(kind)[1]
     sort = {"resize": op.get("amount")}.get(do, do)
     if do == "resize":
         sort = "large" if op["amount"] == "large" else "small"
-    pattern = phrases.UNKNOWN_VERB[do] if do in phrases.UNKNOWN_VERB and unknown_verb(rng, held) else rng.choice(table[sort])
+    pattern = rng.choice(phrases.UNKNOWN_VERB[sort] if unknown_verb(rng, held) else table[sort])
     new = v.color_of(rng, op["color"], held) if do == "recolor" else new_words(rng, op["to"], op.get("color"), None, held) if do == "replace" else ""
     old = v.color_of(rng, t.color if t else rng.choice(COLOR_NAMES), held)
     return pattern.format(thing=thing, noun=noun, bare=bare, new=new, old=old, to=to_of(rng, column, place, held) if column else "", verb=v.invented(rng),
-                          picture=rng.choice(["picture", "image", "scene"]), **{"with": rng.choice(["with", "by", "for"])})
+                          picture=rng.choice(PICTURE), **{"with": rng.choice(["with", "by", "for"])})
+
+
+PICTURE = ["picture", "image", "scene"]
 
 
 def beside(rng, scene):
@@ -165,36 +177,53 @@ def beside(rng, scene):
 
 
 def unknown_verb(rng, held):
-    return not held and rng.random() < .06
+    return not held and rng.random() < .1
 
 
 def framed(rng, text, held, others):
     """With what people say around an instruction: `others` are things that it might name as not to be touched."""
     whole, text = text.startswith("~"), text.removeprefix("~")
     if rng.random() < .1 and others is not None:
-        other = rng.choice([*phrases.OTHERS, *others]) if others else rng.choice(phrases.OTHERS)
-        text = rng.choice(phrases.HELD_ALONE if held else phrases.ALONE).format(text, other=other)
+        other = rng.choice([*frames.OTHERS, *others]) if others else rng.choice(frames.OTHERS)
+        text = rng.choice(frames.HELD_ALONE if held else frames.ALONE).format(text, other=other)
         whole = True
     if not whole and rng.random() < (.45 if held else .3):
-        text = rng.choice(phrases.HELD_ASKED if held else phrases.ASKED).format(text)
+        text = rng.choice(frames.HELD_ASKED if held else frames.ASKED).format(text)
     if rng.random() < (.25 if held else .15):
-        text = rng.choice(phrases.HELD_AROUND if held else phrases.AROUND).format(text)
+        text = rng.choice(frames.HELD_AROUND if held else frames.AROUND).format(text)
     if not held and rng.random() < .06:   # a word that says nothing, anywhere
         words = text.split(" ")
         words.insert(rng.randint(0, len(words)), v.invented(rng))
         text = " ".join(words)
-    if not held and rng.random() < .03:
-        word = v.invented(rng)
-        text = rng.choice([f"{word} {text}", f"{word}, {text}", f"{text} {word}", f"{text}, {word}"])
+    if not held and rng.random() < .12:
+        word = v.invented(rng) if rng.random() < .25 else " ".join(rng.choices(IDLE_WORDS, k=rng.randint(1, 6)))
+        text = rng.choice([f"{word} {text}", f"{word}, {text}", f"{word}, {text}", f"{text} {word}", f"{text}, {word}"])
+    if not held and rng.random() < .06:   # said in a hurry
+        words = text.split(" ")
+        small = [n for n, word in enumerate(words) if word in SMALL_WORDS]
+        if small:
+            del words[rng.choice(small)]
+        text = " ".join(words)
     return text
 
 
-def dressed(rng, text, slips=.22):
+def dressed(rng, text, slips):
     text = re.sub(r"\ba (?=[aeio])", "an ", text)
     question = bool(re.match(r"(could|can|would|will|is |what|how|why|may|any)", text))
     if rng.random() < slips:
         text = slip(rng, text, known_words())
     return capitals(rng, punctuated(rng, text, question))
+
+
+def slips_of(held):
+    """The share of instructions with a slip of the hand: training has more, for a word can be misspelled in many ways."""
+    return .22 if held else .3
+
+
+def of_it(rng, sort, color=""):
+    """What is done to the thing just named, in any pattern of training: 'paint it red', 'it should be bigger'."""
+    pattern = rng.choice([p for p in phrases.PATTERNS[sort] if not any(slot in p for slot in ("{noun}", "{old}", "{bare}"))])
+    return pattern.removeprefix("~").replace("{thing}'s", "its").format(thing="it", new=color)
 
 
 def same_thing(rng, scene, lay, held):
@@ -210,12 +239,15 @@ def same_thing(rng, scene, lay, held):
         second = dict(do="recolor", kind=op["kind"], color=rng.choice([c for c in COLOR_NAMES if c not in (plain_place, t.color)]))
         first = spoken(rng, scene, op, held)
         words = rng.choice(["make {it} {c}", "paint {it} {c}", "color {it} {c}", "turn {it} {c}"]).format(it=it, c=v.color_of(rng, second["color"], held))
+        if not held and rng.random() < .5:
+            words = of_it(rng, "recolor", v.color_of(rng, second["color"], held))
         if rng.random() < .5 and not first.startswith("~"):   # the other way round
             thing = thing_words(rng, scene, op["kind"], held)[0]
             resized = rng.choice(["make it bigger", "make it larger", "enlarge it"] if op["amount"] == "large" else ["make it smaller", "shrink it"])
+            resized = of_it(rng, op["amount"], "") if not held and rng.random() < .5 else resized
             first, words = rng.choice(["make {t} {c}", "paint {t} {c}", "turn {t} {c}"]).format(t=thing, c=v.color_of(rng, second["color"], held)), resized
         ops, sentence = [op, second], f"{plain(op, scene)} and then {plain(second, scene)}"
-        return ops, apply(apply(scene, op, lay), second, lay), rng.choice(phrases.JOINED[:8]).format(first, words), sentence
+        return ops, apply(apply(scene, op, lay), second, lay), rng.choice(frames.JOINED[:8]).format(first, words), sentence
     color = op.get("color") or rng.choice([c for c in COLOR_NAMES if c != scene.place[1]])
     op["color"] = color
     if sort == "add":
@@ -225,30 +257,42 @@ def same_thing(rng, scene, lay, held):
     else:
         move, first = False, spoken(rng, scene, {k: x for k, x in op.items() if k != "color"}, held)
     tail = f"make {it} {v.color_of(rng, color, held)}" if rng.random() < .6 else f"paint {it} {v.color_of(rng, color, held)}"
+    if not held and rng.random() < .5:
+        tail = of_it(rng, "recolor", v.color_of(rng, color, held))
     if move:
         tail = f"make {it} {v.color_of(rng, color, held)} and put {it} {v.where_of(rng, op['column'], band(op['kind']), held)}"
     op.pop("usual", None)
-    return [op], apply(scene, op, lay), rng.choice(phrases.JOINED[:8]).format(first, tail), plain(op, scene)
+    return [op], apply(scene, op, lay), rng.choice(frames.JOINED[:8]).format(first, tail), plain(op, scene)
+
+
+GAPPED = {"add": ["add", "put", "draw", "i want", "insert", "place"], "recolor": ["make", "paint", "turn", "color"], "remove": ["remove", "delete", "take away", "get rid of", "erase"],
+          "move": ["move", "put", "bring", "shift"], "replace": ["replace", "swap", "exchange", "switch"], "resize": ["make"]}
 
 
 def gapped(rng, scene, lay, held):
     """'paint the car red and the tree blue', 'remove the car and the tree', 'add a red car and a blue bird'; or None"""
-    do = rng.choice(["recolor", "remove", "add"])
+    do = rng.choice(["recolor", "remove", "add"] if held else ["recolor", "recolor", "remove", "remove", "add", "add", "move", "replace", "resize"])
     first = propose(rng, scene, lay, do)
     if first is None:
         return None
     now = apply(scene, first, lay)
-    second = propose(rng, now, lay, do, [first["kind"]])
+    second = propose(rng, now, lay, do, [first[k] for k in ("kind", "to") if k in first])
     if second is None:
         return None
     if do == "add":
         parts = [new_words(rng, o["kind"], o["color"], o.get("amount"), held) + (" " + v.where_of(rng, o["column"], band(o["kind"]), held) if "column" in o else "") for o in (first, second)]
-        words = rng.choice(["add", "put", "draw", "i want", "insert", "place"]) + f" {parts[0]} and {parts[1]}"
     else:
         parts = [thing_words(rng, s, o["kind"], held)[0] for s, o in ((scene, first), (now, second))]
-        if do == "recolor":
-            parts = [f"{p} {v.color_of(rng, o['color'], held)}" for p, o in zip(parts, (first, second))]
-        words = rng.choice(["make", "paint", "turn", "color"] if do == "recolor" else ["remove", "delete", "take away", "get rid of", "erase"]) + f" {parts[0]} and {parts[1]}"
+    if do == "recolor":
+        parts = [f"{p} {v.color_of(rng, o['color'], held)}" for p, o in zip(parts, (first, second))]
+    elif do == "move":
+        parts = [f"{p} {to_of(rng, o['column'], band(o['kind']), held)}" for p, o in zip(parts, (first, second))]
+    elif do == "replace":
+        joint = rng.choice(["with", "by", "for"])
+        parts = [f"{p} {joint} {new_words(rng, o['to'], o.get('color'), None, held)}" for p, o in zip(parts, (first, second))]
+    elif do == "resize":
+        parts = [f"{p} {rng.choice(['bigger', 'larger'] if o['amount'] == 'large' else ['smaller', 'tiny'])}" for p, o in zip(parts, (first, second))]
+    words = f"{rng.choice(GAPPED[do])} {parts[0]} and {parts[1]}"
     return [first, second], apply(now, second, lay), words, f"{plain(first, scene)} and then {plain(second, now)}"
 
 
@@ -262,7 +306,7 @@ def instruction(rng, scene, lay, held=False, do=None):
         if made is None:
             return None
         ops, after, words, sentence = made
-        return ops, after, dressed(rng, framed(rng, words, held, None)), sentence
+        return ops, after, dressed(rng, framed(rng, words, held, None), slips_of(held)), sentence
     ops, now, texts, sentences, touched = [], scene, [], [], []
     for _ in range(2 if two else 1):
         op = propose(rng, now, lay, do if do in DO else rng.choices(DO, [SHARES[d] for d in DO])[0], touched)
@@ -277,13 +321,13 @@ def instruction(rng, scene, lay, held=False, do=None):
         touched += [op[k] for k in ("kind", "to") if k in op] or ["place"]
         now = apply(now, op, lay)
     if two:
-        text = rng.choice(phrases.HELD_JOINED if held else phrases.JOINED).format(*(t.removeprefix("~") for t in texts))
+        text = rng.choice(frames.HELD_JOINED if held else frames.JOINED).format(*(t.removeprefix("~") for t in texts))
         whole = texts[0].startswith("~") or not text.startswith(texts[0])
         text = ("~" if whole else "") + text
     else:
         text = texts[0]
     untouched = [o for o, (_, t) in zip(others, scene.things) if t.kind not in touched]
-    return ops, now, dressed(rng, framed(rng, text, held, None if two else untouched)), " and then ".join(sentences)
+    return ops, now, dressed(rng, framed(rng, text, held, None if two else untouched), slips_of(held)), " and then ".join(sentences)
 
 
 DRAWN = ["{}", "{}", "{}", "draw {}", "i want {}", "show me {}", "a picture of {}", "an image of {}", "an illustration of {}", "please draw {}", "make a picture of {}", "create {}", "paint {}",

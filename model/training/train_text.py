@@ -3,7 +3,8 @@
     python train_text.py --work DIR --teacher FOLDER --minutes 60
 
 FOLDER is a model folder whose encoders know the plain sentences of `edits.py`: the exported model before this step. Resumes from
-DIR/speech.pt. Two layers are put before the teacher's, which begin as the identity, so the student begins as the teacher.
+DIR/speech.pt. Two layers are put before the teacher's, which begin as the identity, so the student begins as the teacher, or with
+`--start` as the encoders of another model folder that has learned some of it already.
 """
 import argparse
 import csv
@@ -17,7 +18,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from edits import apply, random_edit
-from files import MODEL, load_editor, new_editor
+from files import MODEL, PARTS, load_editor, new_editor, read_weights
 from optimizer import Optimizer
 from parallel import Clock, save, single_thread
 from prompts import Texts
@@ -26,23 +27,32 @@ from text_encoders import paces
 from world import SIZES, layout, random_scene
 
 LAYERS = 4
-SHARES = {"people": 52, "nonsense": 22, "phrases": 14, "captions": 12}
+SHARES = {"people": 60, "nonsense": 22, "phrases": 8, "captions": 10}
+# of people's sentences, by how hard they are to read: two at once, a number, a place
+KINDS = {"two steps": 28, "add": 15, "count": 11, "move": 10, "replace": 9, "resize": 8, "recolor": 7, "remove": 6, "place": 3, "ground": 2, "time": 1}
 
 
-def sample(rng, held=False, sort=None):
+def sample(rng, texts, held=False, sort=None):
     """-> people's sentence, the plain one that asks for the same, whether it asks for anything of the world"""
+    while True:   # what lost its end cannot be understood
+        made = any_sentence(rng, held, sort)
+        if texts.fits(made[0]):
+            return made
+
+
+def any_sentence(rng, held, sort):
     sort = sort or rng.choices(list(SHARES), SHARES.values())[0]
     if sort == "nonsense":
         return nonsense(rng, held), NOTHING, 0.0
     size = rng.choice(SIZES)
-    lay = layout(*size)
+    lay, kind = layout(*size), rng.choices(list(KINDS), KINDS.values())[0]
     while True:
         if sort == "captions":
             scene = random_scene(rng, *size, rng.choice([1, 1, 2, 2, 2, 3]))
             return *described_scene(rng, scene, lay, held), 1.0
         scene = random_scene(rng, *size)
         if sort == "people":
-            made = instruction(rng, scene, lay, held)
+            made = instruction(rng, scene, lay, held, kind)
             if made:
                 return made[2], made[3], 1.0
         elif made := random_edit(rng, scene, lay, 2 if rng.random() < .25 else 1):
@@ -88,7 +98,11 @@ def begin_as(student, texts, teacher, known):
             parts = name.split(".")
             at = next((parts.index(x) + 1 for x in ("layers", "block") if x in parts), None)
             if at is None or "relative_attention_bias" in name:
-                rows(p, old[name], *tokenizers) if "token_embedding" in name or "shared" in name else p.copy_(old[name])
+                if "token_embedding" in name or "shared" in name:
+                    rows(p, old[name], *tokenizers)
+                else:   # positions that the teacher does not know begin as its last
+                    p[:len(old[name])] = old[name]
+                    p[len(old[name]):] = old[name][-1]
             elif (layer := int(parts[at]) - (LAYERS - depth)) >= 0:
                 p.copy_(old[".".join([*parts[:at], str(layer), *parts[at + 1:]])])
             elif any(end in name for end in ("out_proj", "fc2", "SelfAttention.o.", ".wo.")):
@@ -102,7 +116,7 @@ class Targets:
         self.editor, self.texts = load_editor(folder)
         self.memory = {}   # of the sentences of one step, which come again
         self.embed, self.sum = self.editor.transformer.context_embedder, self.editor.transformer.time_text_embed.text_embedder
-        some = [sample(random.Random(n), sort="people")[1] for n in range(256)]
+        some = [sample(random.Random(n), self.texts, sort="people")[1] for n in range(256)]
         context, pooled, _ = self(some)
         self.scale = self.embed(context).var((0, 1)).sum(), self.sum(pooled).var(0).sum()
 
@@ -139,7 +153,8 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--teacher", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--start", type=Path, help="a model folder whose encoders are trained further")
+    parser.add_argument("--minutes", type=float, default=60, help="processor time")
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--muon", type=float, default=.01)
     parser.add_argument("--batch", type=int, default=64)
@@ -149,7 +164,10 @@ def main():
     torch.manual_seed(args.seed)
     rng, texts, targets = random.Random(args.seed), Texts(MODEL), Targets(args.teacher)
     student = Student(new_editor(texts, layers=LAYERS))
-    begin_as(student, texts, targets.editor, targets.texts)
+    begin_as(student, texts, *(load_editor(args.start) if args.start else (targets.editor, targets.texts)))
+    if args.start:
+        head = {name.rpartition(".")[2]: tensor for name, tensor in read_weights(args.start / "/".join(PARTS["clip"])).items() if "instruction_head" in name}
+        student.recognises.load_state_dict(head)
     named = list(student.named_parameters())
     params = [p for _, p in named]
     factors = paces(student.t5)
@@ -163,7 +181,7 @@ def main():
         optimizer.load_state_dict(state["optimizer"])
         average, step, start = state["average"], state["step"], state["progress"]
         rng.setstate(state["rng"])
-    clock, began, last, sums = Clock(args.minutes, start), time.time(), time.time(), [0.0] * 5
+    clock, began, last, sums = Clock(args.minutes, start), time.time(), time.time(), [0.0] * 6
     curve = csv.writer(open(args.work / "speech.csv", "a", buffering=1))
 
     def snapshot():
@@ -173,7 +191,7 @@ def main():
                               progress=clock(), rng=rng.getstate(), seed=args.seed))
     while (progress := clock()) < 1:
         rate = min(1, (step + 1) / 100) * (1 if progress < .4 else max(.01, (1 - progress) / .6))
-        sentences, plains, known = zip(*(sample(rng) for _ in range(args.batch)))
+        sentences, plains, known = zip(*(sample(rng, texts) for _ in range(args.batch)))
         clip, t5 = (torch.tensor(ids) for ids in zip(*(texts(s) for s in sentences)))
         texts.known.clear()
         known = torch.tensor(known)
@@ -191,13 +209,13 @@ def main():
         step += 1
         torch._foreach_lerp_(average, [p.detach() for p in params], 1 - min(.998, (step + 1) / (step + 10)))
         right = ((logits > 0) == (known > .5)).float().mean()
-        sums = [a + float(b.detach()) for a, b in zip(sums, (words, padding, summary, told, right))]
+        sums = [a + float(b.detach()) for a, b in zip(sums, (words, padding, summary, told, right, torch.ones(())))]
         if step % 100 == 0:
-            means = [a / 100 for a in sums]
+            means = [a / sums[-1] for a in sums]   # fewer than 100 after a restart
             print(f"step {step} progress {progress:.3f} words {means[0]:.4f} padding {means[1]:.4f} summary {means[2]:.4f} told {means[3]:.4f} "
                   f"right {means[4]:.4f} {time.time() - began:.0f} s", flush=True)
-            curve.writerow([step, f"{progress:.4f}", *(f"{m:.4f}" for m in means)])
-            sums = [0.0] * 5
+            curve.writerow([step, f"{progress:.4f}", *(f"{m:.4f}" for m in means[:-1])])
+            sums = [0.0] * 6
         if time.time() - last > 60:
             last = time.time()
             snapshot()

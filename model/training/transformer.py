@@ -212,11 +212,11 @@ def unpack(x, h, w):
     return x.reshape(b, h, w, c // 4, 2, 2).permute(0, 3, 1, 4, 2, 5).reshape(b, c // 4, 2 * h, 2 * w)
 
 
-def text_encoders(clip_vocab, t5_vocab, eos, width=128, layers=2):
+def text_encoders(clip_vocab, t5_vocab, eos, width=128, layers=2, positions=TEXT_LENGTH):
     """Small CLIP text and T5 encoders, randomly initialised."""
     clip = CLIPTextModel(CLIPTextConfig(
         vocab_size=clip_vocab, hidden_size=width, intermediate_size=4 * width, num_hidden_layers=layers, num_attention_heads=4,
-        max_position_embeddings=TEXT_LENGTH, hidden_act="quick_gelu", projection_dim=width, bos_token_id=eos - 1,
+        max_position_embeddings=positions, hidden_act="quick_gelu", projection_dim=width, bos_token_id=eos - 1,
         eos_token_id=eos, pad_token_id=eos, initializer_factor=1.0))
     t5 = T5EncoderModel(T5Config(
         vocab_size=t5_vocab, d_model=width, d_kv=32, d_ff=2 * width, num_layers=layers, num_heads=4, dropout_rate=0.0,
@@ -227,10 +227,10 @@ def text_encoders(clip_vocab, t5_vocab, eos, width=128, layers=2):
 class Editor(nn.Module):
     """Everything the transformer's training updates."""
 
-    def __init__(self, clip_vocab, t5_vocab, eos, cfg=CONFIG, layers=2):
+    def __init__(self, clip_vocab, t5_vocab, eos, cfg=CONFIG, layers=2, positions=TEXT_LENGTH):
         super().__init__()
         self.transformer = Transformer(cfg)
-        self.clip, self.t5 = text_encoders(clip_vocab, t5_vocab, eos, cfg["joint_attention_dim"], layers)
+        self.clip, self.t5 = text_encoders(clip_vocab, t5_vocab, eos, cfg["joint_attention_dim"], layers, positions)
 
     def encode_text(self, clip_ids, t5_ids):
         """ids [B,L] -> text [B,L,J], pooled [B,P]. Padding is attended, as in FLUX."""

@@ -82,7 +82,7 @@ def noun_of(rng, kind, held):
     if held and rng.random() < .3:
         return rng.choice(HELD_NOUNS[kind])
     noun = rng.choice(NOUNS[kind])
-    return f"{modifier(rng)} {noun}" if rng.random() < .04 else noun
+    return f"{modifier(rng)} {noun}" if rng.random() < (.04 if held else .12) else noun
 
 
 def modifier(rng):
@@ -90,7 +90,8 @@ def modifier(rng):
 
 
 def color_of(rng, color, held):
-    return rng.choice(HELD_COLORS[color] if held and rng.random() < .3 else COLORS[color])
+    words = rng.choice(HELD_COLORS[color] if held and rng.random() < .3 else COLORS[color])
+    return f"{modifier(rng)} {words}" if not held and rng.random() < .06 else words
 
 
 def where_of(rng, column, band, held):
