@@ -124,12 +124,12 @@ it('of many faces the ten that score highest are refined, the largest first', as
 it('a prompt beyond the window of the text encoder is warned of and recorded', async () => {
   const warningsOf = ({ events }: Run) =>
     events.flatMap((event) => (event.type === 'warning' ? [event.message] : []));
-  const long = await run({ ...plan, prompt: `${'please '.repeat(30)}a red car` });
+  const long = await run({ ...plan, prompt: `${'please '.repeat(40)}a red car` });
   const [warning, ...others] = warningsOf(long);
   // The tokens that are read ask for nothing.
   expect(others).toEqual(['The embedded model did not recognise an instruction it knows.']);
   expect(warning).toMatch(
-    /^The prompt has \d+ tokens, of which the model reads the first 24; the rest has no effect\.$/,
+    /^The prompt has \d+ tokens, of which the model reads the first 32; the rest has no effect\.$/,
   );
   expect(readPlanRecord(long.image!.bytes)).toMatchObject({
     warnings: [{ code: 'promptTruncated', message: warning }, { code: 'instructionUnknown' }],
