@@ -1,10 +1,14 @@
-/** Detects a hung engine: one that is silent for much longer than ever before in the same activity. */
+/**
+ * Detects a hung engine: one that is silent for much longer than ever before in the same activity. Reports within a step come
+ * after very different numbers of blocks (the first block alone, then dozens), so a silence is counted as the time that
+ * the whole step would take at its rate.
+ */
 
-import type { EngineEvent, Plan, StageName } from '../plan.ts';
+import type { EngineEvent, Plan } from '../plan.ts';
 import { firstPhase, phaseAfter, phaseText } from './phase.ts';
 
 export type WatchdogOptions = {
-  /** A silence of this many times the longest one measured is a hang. */
+  /** A silence of this many times the longest one measured, in a step the longest step, is a hang. */
   factor: number;
   /** Shortest limit of a silence in milliseconds. */
   least: number;
@@ -24,7 +28,8 @@ export const watchdogDefaults: WatchdogOptions = {
 /** A silence is counted in this many ticks: a suspension of the whole server is one tick and not a hang. */
 const ticks = 20;
 
-type Activity = 'load' | 'encode' | 'step' | 'decode' | 'faces' | 'safety' | 'finish';
+/** A stage, or `load`; within other stages than the steps with the message, since each of their works has its own time. */
+type Activity = string;
 
 export class Watchdog {
   readonly #options: WatchdogOptions;
@@ -63,6 +68,8 @@ export class Watch {
   /** Activity after the last reported end, and reported inside of it. */
   #after: Activity = 'load';
   #inside: Activity | undefined;
+  /** Share of the step that is done. */
+  #done = 0;
   #since = performance.now();
   #left = ticks;
   #timer: NodeJS.Timeout | undefined;
@@ -80,7 +87,9 @@ export class Watch {
   }
 
   note(event: EngineEvent): void {
-    this.#watchdog.measure(this.#plan, this.#activity, performance.now() - this.#since);
+    const share = this.#activity === 'step' ? this.#shareOfStep(event) : 1;
+    if (share > 0)
+      this.#watchdog.measure(this.#plan, this.#activity, (performance.now() - this.#since) / share);
     this.#phase = phaseAfter(event, this.#plan, this.#phase);
     this.#after = activityAfter(event) ?? this.#after;
     this.#inside = activityInside(event);
@@ -93,6 +102,14 @@ export class Watch {
 
   get #activity(): Activity {
     return this.#inside ?? this.#after;
+  }
+
+  /** The share of a step that was computed before the event; 1 for events between steps, 0 where it is not known. */
+  #shareOfStep(event: EngineEvent): number {
+    if (event.type === 'stage-progress' && event.stage === 'faces') return 0;
+    const before = this.#done;
+    this.#done = event.type === 'stage-progress' && event.stage === 'denoise' ? event.fraction : 0;
+    return (this.#done || 1) - before;
   }
 
   #listen(): void {
@@ -115,19 +132,12 @@ export class Watch {
   }
 }
 
-const activities: Readonly<Record<StageName, Activity>> = {
-  load: 'load',
-  encode: 'encode',
-  denoise: 'step',
-  decode: 'decode',
-  faces: 'faces',
-  safety: 'safety',
-};
-
 /** A network is loaded in the stage that needs it first. */
 function activityInside(event: EngineEvent): Activity | undefined {
   if (event.type !== 'stage-progress' || event.fraction >= 1) return undefined;
-  return event.loads ? 'load' : activities[event.stage];
+  if (event.loads) return 'load';
+  // A face is painted in steps of an image about as large.
+  return ['denoise', 'faces'].includes(event.stage) ? 'step' : `${event.stage}: ${event.message}`;
 }
 
 function activityAfter(event: EngineEvent): Activity | undefined {
