@@ -44,6 +44,8 @@ function encoded(): void {
   after(30, progress('encode', 'encoding the prompt', 0));
   after(1, progress('encode', 'encoding references', 0));
   after(90, { type: 'encode-end', milliseconds: 1 });
+  after(0.01, progress('load', 'loading the transformer', 0.2, true));
+  after(40, progress('load', 'loading the transformer', 0.8, true));
 }
 
 it('the blocks after the first one may take their share of a step, though the first came soon', () => {
@@ -51,6 +53,11 @@ it('the blocks after the first one may take their share of a step, though the fi
   after(5, blocks(1));
   after(400, blocks(50));
   after(60, stepEnd);
+  after(0.01, {
+    type: 'preview',
+    index: 0,
+    image: { bytes: new Uint8Array(), format: 'png', width: 8, height: 8 },
+  });
   after(5, blocks(1));
   after(500, stepEnd);
   expect(hung).toEqual([]);

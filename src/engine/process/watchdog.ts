@@ -87,7 +87,8 @@ export class Watch {
   }
 
   note(event: EngineEvent): void {
-    const share = this.#activity === 'step' ? this.#shareOfStep(event) : 1;
+    const shareOfStep = this.#shareOfStep(event);
+    const share = this.#activity === 'step' ? shareOfStep : 1;
     if (share > 0)
       this.#watchdog.measure(this.#plan, this.#activity, (performance.now() - this.#since) / share);
     this.#phase = phaseAfter(event, this.#plan, this.#phase);
@@ -104,12 +105,14 @@ export class Watch {
     return this.#inside ?? this.#after;
   }
 
-  /** The share of a step that was computed before the event; 1 for events between steps, 0 where it is not known. */
+  /** The share of a step that was computed before the event; 0 where the event does not tell. */
   #shareOfStep(event: EngineEvent): number {
-    if (event.type === 'stage-progress' && event.stage === 'faces') return 0;
+    const isStep = event.type === 'stage-progress' && event.stage === 'denoise' && !event.loads;
+    if (!isStep && event.type !== 'step-end') return 0;
     const before = this.#done;
-    this.#done = event.type === 'stage-progress' && event.stage === 'denoise' ? event.fraction : 0;
-    return (this.#done || 1) - before;
+    const done = isStep ? event.fraction : 1;
+    this.#done = done % 1;
+    return done - before;
   }
 
   #listen(): void {
