@@ -20,7 +20,8 @@ vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
 const sdks = process.env.TEST_PYTHON_SDKS;
 if (sdks === undefined) console.log('Skipped without TEST_PYTHON_SDKS, the folder of the Python SDKs.');
 
-const versions = ['0.5.24', '0.4.33'];
+// The older one differs in what it reads, which no worker changes.
+const versions = process.env.TEST_FLEET === undefined ? ['0.5.24', '0.4.33'] : ['0.5.24'];
 const apiKey = 'a-key-of-the-conformance-tests';
 const program = fileURLToPath(new URL('python/client.py', import.meta.url));
 const run = promisify(execFile);
