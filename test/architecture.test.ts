@@ -77,6 +77,7 @@ describe('layers', () => {
       'metrics.ts',
       'version.ts',
       'child-environment.ts',
+      'program-beside.ts',
       'tasks',
       'server',
       'mcp',
@@ -87,7 +88,7 @@ describe('layers', () => {
     server: [...base, ...leaves, 'log.ts', 'config.ts', 'metrics.ts', 'version.ts', 'tasks', 'server'],
     tasks: [...base, ...leaves, 'log.ts', 'metrics.ts', 'tasks'],
     api: [...base, 'api'],
-    engine: ['error.ts', 'bytes.ts', 'back-off.ts', 'child-environment.ts', 'engine'],
+    engine: ['error.ts', 'bytes.ts', 'back-off.ts', 'child-environment.ts', 'program-beside.ts', 'engine'],
     fleet: [...base, 'log.ts', 'fleet', 'engine', 'store/models.ts'],
     queue: [...base, 'queue', 'store/db.ts'],
     store: [...base, 'store', 'net'],
@@ -100,6 +101,7 @@ describe('layers', () => {
     'version.ts': [],
     'back-off.ts': [],
     'child-environment.ts': [],
+    'program-beside.ts': [],
     'error.ts': [],
   };
 
@@ -132,6 +134,7 @@ describe('inside the engine', () => {
     'bytes.ts',
     'back-off.ts',
     'child-environment.ts',
+    'program-beside.ts',
     'engine/errors.ts',
     'engine/warnings.ts',
   ];

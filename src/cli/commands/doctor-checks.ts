@@ -17,6 +17,7 @@ import { availableMemory, defaultMemoryLimit, defaultThreads } from '../../engin
 import { RetouchError } from '../../error.ts';
 import { openFleet } from '../../fleet/open.ts';
 import { Registry } from '../../fleet/registry.ts';
+import { programBeside } from '../../program-beside.ts';
 import { probeFolder } from '../../store/assets-fs.ts';
 import { type Model, ModelStore, pathsOf } from '../../store/models.ts';
 import { folderBytes } from '../terminal/models-table.ts';
@@ -145,8 +146,7 @@ function probeDevice(
   shapes: readonly AttentionShape[],
 ): Promise<SelfTest | string> {
   const index = engineOptions(config).devices.find((used) => used.device === device)?.index ?? 0;
-  const suffix = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-  const child = fork(new URL(`./device-probe.${suffix}`, import.meta.url), [device, JSON.stringify(shapes)], {
+  const child = fork(programBeside(import.meta.url, 'device-probe'), [device, JSON.stringify(shapes)], {
     execArgv: [],
     env: { ...childEnvironment(process.env), ...deviceEnvironment(device, index, process.env) },
     // NaN is the error of an operator that could not be tried, and JSON has none.

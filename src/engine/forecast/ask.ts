@@ -1,5 +1,6 @@
 import { fork } from 'node:child_process';
 import { childEnvironment } from '../../child-environment.ts';
+import { programBeside } from '../../program-beside.ts';
 import type { Measurable, Rates } from './rates.ts';
 
 /** Milliseconds after which the measuring process is taken for hung. */
@@ -10,7 +11,7 @@ const patience = 120_000;
  * measured: a forecast is not worth an error.
  */
 export function askRates(precisions: readonly Measurable[], threads: number): Promise<Rates | undefined> {
-  const module = new URL(import.meta.url.endsWith('.ts') ? './child.ts' : './child.js', import.meta.url);
+  const module = programBeside(import.meta.url, 'child');
   const child = fork(module, [String(threads), precisions.join()], {
     execArgv: [],
     env: childEnvironment(process.env),

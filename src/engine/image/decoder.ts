@@ -2,8 +2,10 @@
  * Decodes untrusted images in child processes: native decoders block a thread, cannot be cancelled, and may crash. An
  * image that exceeds the time limit ends only its child process.
  */
+
 import { type ChildProcess, fork } from 'node:child_process';
 import { type ErrorData, fromErrorData, type RetouchError } from '../../error.ts';
+import { programBeside } from '../../program-beside.ts';
 import { EngineError } from '../errors.ts';
 import type { EncodedImage } from './formats.ts';
 import type { ImageInfo } from './image-codec.ts';
@@ -29,10 +31,7 @@ type Work = { work: 'check' } | { work: 'mask'; sense: MaskSense } | { work: 'up
 export type ToDecoder = Work & { bytes: Uint8Array; pixelLimit?: number | undefined; seconds: number };
 export type FromDecoder = { value: ImageInfo | EncodedImage } | { error: ErrorData };
 
-const defaultModule = new URL(
-  import.meta.url.endsWith('.ts') ? './decoder-child.ts' : './decoder-child.js',
-  import.meta.url,
-);
+const defaultModule = programBeside(import.meta.url, 'decoder-child');
 
 export class ImageDecoder {
   readonly #options: Required<DecoderOptions>;

@@ -9,6 +9,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { backOff } from '../../back-off.ts';
 import type { RetouchError } from '../../error.ts';
+import { programBeside } from '../../program-beside.ts';
 import type { EngineStatus } from '../engine.ts';
 import { EngineError } from '../errors.ts';
 import type { EngineEvent, Plan } from '../plan.ts';
@@ -53,7 +54,7 @@ export class EngineHost {
       memoryLimit: defaultMemoryLimit(),
       env: {},
       // Published as JavaScript beside host.js; the compiler rewrites imports, but not URLs.
-      childModule: new URL(import.meta.url.endsWith('.ts') ? './child.ts' : './child.js', import.meta.url),
+      childModule: programBeside(import.meta.url, 'child'),
       log: (line) => console.error(line),
       stopTimeout: 60_000,
       firstDelay: 250,

@@ -7,13 +7,13 @@
 import { setImmediate } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { toErrorData } from '../../error.ts';
+import { programBeside } from '../../program-beside.ts';
 import type { CreateEngine, Engine, EngineOptions } from '../engine.ts';
 import { EngineError } from '../errors.ts';
 import type { Plan } from '../plan.ts';
 import type { FromChild, ToChild } from './messages.ts';
 
-const suffix = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-const parentWatch = new URL(`./parent-watch.${suffix}`, import.meta.url);
+const parentWatch = programBeside(import.meta.url, 'parent-watch');
 
 export function serveParent(createEngine: CreateEngine): void {
   let options: EngineOptions = { threads: 1, memoryLimit: 0, log: print };

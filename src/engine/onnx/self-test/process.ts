@@ -2,9 +2,11 @@
  * Tests a device in a separate process: a driver may crash instead of reporting an error, and only a process can be
  * stopped when it hangs. After a crash a fresh process continues after the operator that caused it.
  */
+
 import { fork } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { childEnvironment } from '../../../child-environment.ts';
+import { programBeside } from '../../../program-beside.ts';
 import type { DeviceName } from '../device.ts';
 import type { AttentionShape } from './attention-cases.ts';
 import { casesFor } from './cases.ts';
@@ -30,7 +32,7 @@ export type AskOptions = {
 
 type End = { missing: string } | { crash: string } | 'done';
 
-const defaultModule = new URL(import.meta.url.endsWith('.ts') ? './child.ts' : './child.js', import.meta.url);
+const defaultModule = programBeside(import.meta.url, 'child');
 
 export async function askInProcess(
   device: DeviceName,

@@ -1,12 +1,13 @@
 /** Conversions of weights on several threads, with their results in the order asked for. */
+
 import { Worker } from 'node:worker_threads';
 import { fromErrorData } from '../../../error.ts';
+import { programBeside } from '../../../program-beside.ts';
 import { EngineError } from '../../errors.ts';
 import { type Conversion, convert } from './layers.ts';
 import type { Answer } from './worker.ts';
 
-const suffix = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-const defaultModule = new URL(`./worker.${suffix}`, import.meta.url);
+const defaultModule = programBeside(import.meta.url, 'worker');
 
 type Bytes = ArrayBufferView<ArrayBuffer>;
 
