@@ -8,7 +8,7 @@ import { caches } from './caches.ts';
 import { device } from './device.ts';
 import { edit } from './edit.ts';
 import { fleet, fleetParts } from './fleet.ts';
-import { full } from './full.ts';
+import { full, fullImages } from './full.ts';
 import { http } from './http.ts';
 import { layers } from './layers.ts';
 import { lora } from './lora.ts';
@@ -33,6 +33,7 @@ const usage = `npm run bench -- NAME [--threads N] [--runs N] [--json FILE] [--p
 npm run bench -- device [--device NAME]
 npm run bench -- fleet [${fleetParts.join('] [')}]
 npm run bench -- full DIR [--precision int8] [--side 1024] [--steps 2] [--memory-limit GIB] [--converted]
+  [--image '${fullImages.join("'|'")}']… [--reference-interval K] [--pictures DIR]
 NAME is one of: ${Object.keys(benchmarks).join(', ')}`;
 
 const { values, positionals } = parseArgs({
@@ -49,6 +50,9 @@ const { values, positionals } = parseArgs({
     steps: { type: 'string', default: '2' },
     'memory-limit': { type: 'string', default: '0' },
     converted: { type: 'boolean', default: false },
+    image: { type: 'string', multiple: true },
+    'reference-interval': { type: 'string' },
+    pictures: { type: 'string' },
   },
 });
 if (values.help) {
@@ -66,6 +70,12 @@ if (!run || !hasItsWords) {
   console.error(`Found '${positionals.join(' ')}', expected:\n${usage}`);
   process.exit(2);
 }
+const images = fullImages.filter((image) => values.image?.includes(image) ?? true);
+if (values.image && images.length < values.image.length) {
+  console.error(`--image is ${values.image.join(', ')}, expected: ${fullImages.join(', ')}`);
+  process.exit(2);
+}
+const interval = values['reference-interval'];
 const options = {
   threads: Number(values.threads ?? os.availableParallelism()),
   runs: Number(values.runs ?? 3),
@@ -78,6 +88,9 @@ const options = {
     steps: Number(values.steps),
     memoryLimit: Number(values['memory-limit']) * 2 ** 30,
     converted: values.converted,
+    images,
+    ...(interval === undefined ? {} : { referenceInterval: Number(interval) }),
+    ...(values.pictures === undefined ? {} : { pictures: values.pictures }),
   },
 };
 const report: Report = { name, machine: machine(options.threads), rows: await run(options) };

@@ -2,7 +2,7 @@
  * A model of the real size through the whole product: `npm run bench -- full DIR`, where DIR is what bench/full-size.ts
  * wrote. models add, models prepare, text to image and an edit, each of them twice, each phase with its time, processor time
  * and memory beside what the product predicts. Converted weights are written into DIR,
- * and used again with `--converted`.
+ * and used again with `--converted`. `--image` names the images that are made, `--pictures` the folder that they are written to.
  */
 import { execFile } from 'node:child_process';
 import fs from 'node:fs';
@@ -43,15 +43,23 @@ export type FullOptions = {
   memoryLimit: number;
   /** Whether the weights that an earlier run converted are used. */
   converted: boolean;
-  /** Whether edits are made too: references are fitted to a megapixel, whatever the image's side. */
-  edits: boolean;
+  /** The images that are made; an edit's reference is fitted to a megapixel, whatever the image's side. */
+  images: readonly FullImage[];
+  /** Every k-th step computes the reference's tokens; undefined computes them in every step. */
+  referenceInterval?: number;
+  /** Where the images are written. */
+  pictures?: string;
 };
+
+/** In their order; the second of a kind finds the networks that the first one left. */
+export const fullImages = ['text to image', 'text to image again', 'edit', 'edit again'] as const;
+export type FullImage = (typeof fullImages)[number];
 
 export type FullRun = { name: string; phases: Phase[]; predicted: number | undefined };
 
 export async function full({ threads, rest, full }: Options): Promise<Row[]> {
   const memoryLimit = full.memoryLimit || defaultMemoryLimit();
-  const runs = await runFull({ ...full, folder: path.resolve(rest[0]!), threads, memoryLimit, edits: true });
+  const runs = await runFull({ ...full, folder: path.resolve(rest[0]!), threads, memoryLimit });
   return runs.flatMap(({ name, phases, predicted }) =>
     phases.map((phase) => ({
       run: name,
@@ -100,37 +108,49 @@ export async function runFull(options: FullOptions): Promise<FullRun[]> {
     output: { format: 'png', quality: 95 },
   };
   const picture = fs.readFileSync(path.join(root, 'examples/scene-car.png'));
-  const edit = { ...base, prompt: 'make it night', references: [picture] };
+  const { referenceInterval } = options;
+  const edit = {
+    ...{ ...base, prompt: 'make it night', references: [picture] },
+    ...(referenceInterval === undefined ? {} : { referenceInterval }),
+  };
+  const plans: Record<FullImage, Plan> = {
+    'text to image': base,
+    'text to image again': { ...base, prompt: 'a red car' },
+    edit,
+    'edit again': { ...edit, prompt: 'make it day' },
+  };
   const host = new EngineHost({ threads, memoryLimit, log: () => {} });
   try {
-    const again = (name: string, plan: Plan, prompt: string) =>
-      [
-        [name, plan],
-        [`${name} again`, { ...plan, prompt }],
-      ] as const;
-    const plans = [
-      ...again('text to image', base, 'a red car'),
-      ...(options.edits ? again('edit', edit, 'make it day') : []),
-    ];
-    for (const [name, plan] of plans)
-      runs.push({ name, phases: await measure(host, name, plan), predicted: undefined });
+    for (const name of options.images) {
+      const { phases, image } = await measure(host, name, plans[name]);
+      if (options.pictures) {
+        fs.mkdirSync(options.pictures, { recursive: true });
+        fs.writeFileSync(path.join(options.pictures, `${name.replaceAll(' ', '-')}.png`), image);
+      }
+      runs.push({ name, phases, predicted: undefined });
+    }
   } finally {
     await host.close();
   }
   // Afterwards, since opening a model loads the runtime into this process.
-  const predicted = await predictPeak(options.edits ? [base, edit] : [base], options);
+  const predicted = await predictPeak(
+    options.images.map((name) => plans[name]),
+    options,
+  );
   return runs.map((run) => (run.name.startsWith('models') ? run : { ...run, predicted }));
 }
 
 /** The descendants of this process are the engine alone; the server beside it takes about 100 MiB. */
-async function measure(host: EngineHost, run: string, plan: Plan): Promise<Phase[]> {
+async function measure(host: EngineHost, run: string, plan: Plan) {
   const phases = new Phases(false);
+  let image: Uint8Array | undefined;
   try {
     for await (const event of host.run(plan)) {
       const name = phaseAfter(event);
       if (name) tell(run, phases.end(name));
+      if (event.type === 'image') image = event.image.bytes;
     }
-    return phases.ended;
+    return { phases: phases.ended, image: image! };
   } finally {
     phases.close();
   }
@@ -179,7 +199,8 @@ function needsOf(opened: OpenedModel, plan: Plan) {
   const tokens = textTokens(components) + own + reference;
   const use = {
     ...{ places: [], forms: new Map(), imagePromptTokens: 0, updateBytes: 0, cachedPasses: 0 },
-    ...{ keptReferences: 0, keepsReferences: false },
+    keptReferences: plan.referenceInterval === undefined ? 0 : reference,
+    keepsReferences: plan.referenceInterval !== undefined,
   };
   const encoder = plan.references.length > 0 ? [imageEncoder(opened, referenceSize)] : [];
   const decoder = imageDecoders(opened, plan, plan.decoder)[0];

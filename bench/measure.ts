@@ -2,6 +2,7 @@
 import { createRequire } from 'node:module';
 import os from 'node:os';
 import type { DeviceName, PrecisionName } from '../src/engine/plan.ts';
+import type { FullImage } from './full.ts';
 import type { Peer } from './peers.ts';
 
 export type Row = Record<string, string | number>;
@@ -22,6 +23,9 @@ export type FullSettings = {
   steps: number;
   memoryLimit: number;
   converted: boolean;
+  images: readonly FullImage[];
+  referenceInterval?: number;
+  pictures?: string;
 };
 
 /** Milliseconds of the fastest of some runs after one to warm up: the least disturbed by other work on the machine. */

@@ -28,7 +28,11 @@ beforeAll(async () => {
   });
   diskBefore = fs.readdirSync(folder);
   const options = { folder, precision: 'int4', side: 64, steps: 1, threads: 2, memoryLimit } as const;
-  const found = await runFull({ ...options, edits: false, converted: false });
+  const found = await runFull({
+    ...options,
+    images: ['text to image', 'text to image again'],
+    converted: false,
+  });
   runs = new Map(found.map((run) => [run.name, run]));
 }, 600_000);
 
