@@ -8,12 +8,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Started, Used } from './fleet-process.ts';
 
-/** Removed at the end: a file system that has just removed thousands of files is slow at making others. */
-function createFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'retouch-bench-fleet-'));
-  process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
-  return folder;
-}
+const folders: string[] = [];
+// At the end: a file system that has just removed thousands of files is slow at making others.
+process.once('exit', () => {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+});
 
 export type FleetStart = {
   engines: number;
@@ -35,7 +34,8 @@ export class FleetServer {
   }
 
   static async start({ engines, threads = 0, redis, kind }: FleetStart): Promise<FleetServer> {
-    const folder = createFolder();
+    const folder = mkdtempSync(join(tmpdir(), 'retouch-bench-fleet-'));
+    folders.push(folder);
     const processes: ChildProcess[] = [];
     const open = async (role: 'server' | 'worker', env: Record<string, string>): Promise<Started> => {
       const child = fork(new URL('./fleet-process.ts', import.meta.url), [role, kind], {

@@ -10,6 +10,7 @@ import { createLog } from '../src/log.ts';
 import { assemble } from '../src/server/assemble.ts';
 import { scanModels } from '../src/server/engines.ts';
 import { createServer, listen } from '../src/server/server.ts';
+import { lockFolder } from '../src/store/db.ts';
 import { picture } from './http-picture.ts';
 
 const folder = process.env.RETOUCH_BENCH_DIR ?? mkdtempSync(join(tmpdir(), 'retouch-bench-http-'));
@@ -36,7 +37,9 @@ const config = loadConfig({
   flags: { 'data-dir': folder, port: '0', 'log-level': 'error', 'queue-limit': '20000' },
 });
 const log = createLog(config.logLevel);
-const parts = await assemble({ config, log, engines, models: await scanModels(config), bucket: undefined });
+const lock = lockFolder(config.dataDir);
+const models = await scanModels(config);
+const parts = await assemble({ config, log, lock, engines, models, bucket: undefined });
 const server = createServer({ ...parts, config, log });
 await parts.start();
 const { url, close: stopListening } = await listen(server, config);

@@ -156,9 +156,9 @@ export type EngineEvent =
       milliseconds: number;
       reused?: number;
     }
-  /** The step cache's account of the image; the saved time is estimated from the time of computed evaluations. */
   /** Evaluations that ran the blocks, and those of them that took the references' keys and values of an earlier step. */
   | { type: 'references-end'; evaluations: number; reused: number }
+  /** The step cache's account of the image; the saved time is estimated from the time of computed evaluations. */
   | { type: 'cache-end'; cache: CacheName; evaluations: number; reused: number; savedMilliseconds: number }
   | { type: 'preview'; index: number; image: EncodedImage }
   | { type: 'decode-end'; milliseconds: number }

@@ -58,8 +58,8 @@ export class FleetEngines implements EnginePool {
   #soon: NodeJS.Timeout | undefined;
   #looking = false;
   #awaySince: Date | undefined;
-  /** Milliseconds of an image on its worker, a mean over the last ones. */
-  #duration = Number.POSITIVE_INFINITY;
+  /** Milliseconds of an image on its worker, a mean over the last ones with the same needs. */
+  readonly #durations = new Map<string, number>();
 
   private constructor(options: FleetEnginesOptions) {
     this.#options = options;
@@ -106,7 +106,7 @@ export class FleetEngines implements EnginePool {
   /** The AIRs of all that the plan needs, as JSON; `unknown` where this server lacks a file of it. */
   needsOf(plan: Plan): string {
     try {
-      return JSON.stringify(needsOf(plan, this.#options.catalog).map(({ air }) => air));
+      return describeNeeds(needsOf(plan, this.#options.catalog));
     } catch (error) {
       if (error instanceof RetouchError) return unknownNeeds;
       throw error;
@@ -115,7 +115,7 @@ export class FleetEngines implements EnginePool {
 
   capacityFor(needs: string): number {
     if (this.#awaySince || needs === unknownNeeds) return 0;
-    return this.#withNext(this.#enginesFor(needs));
+    return this.#withNext(this.#enginesFor(needs), this.#durations.get(needs));
   }
 
   #enginesFor(needs: string): number {
@@ -131,9 +131,9 @@ export class FleetEngines implements EnginePool {
    * As many more as engines begin within the time of a handover, which they would spend idle. Images of other keys wait
    * longer by about that time. A single engine gets none: its images end in the order in which they were asked for.
    */
-  #withNext(engines: number): number {
+  #withNext(engines: number, duration = Number.POSITIVE_INFINITY): number {
     if (engines <= 1) return engines;
-    const begun = Math.round((engines * this.#options.transfers.handover) / this.#duration);
+    const begun = Math.round((engines * this.#options.transfers.handover) / duration);
     return engines + Math.min(begun, engines);
   }
 
@@ -285,10 +285,12 @@ export class FleetEngines implements EnginePool {
     );
   }
 
-  #noteDuration({ started }: Dispatch): void {
+  #noteDuration({ started, needs }: Dispatch): void {
     if (started === undefined) return;
     const taken = Math.max(1, performance.now() - started);
-    this.#duration = Number.isFinite(this.#duration) ? 0.9 * this.#duration + 0.1 * taken : taken;
+    const key = describeNeeds(needs);
+    const before = this.#durations.get(key) ?? taken;
+    this.#durations.set(key, 0.9 * before + 0.1 * taken);
   }
 
   /** Looks at the state of a job, unless it is known, and ends its run accordingly. */
@@ -368,6 +370,10 @@ export class FleetEngines implements EnginePool {
       if (!this.#closing.signal.aborted) log.warn('An image could not be cancelled.', { image: id, error });
     }
   }
+}
+
+function describeNeeds(needs: readonly Need[]): string {
+  return JSON.stringify(needs.map(({ air }) => air));
 }
 
 /** The server ends: its images go on. */

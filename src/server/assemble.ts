@@ -11,7 +11,7 @@ import { Metrics } from '../metrics.ts';
 import { createSqliteQueue } from '../queue/sqlite.ts';
 import type { Bucket } from '../store/bucket.ts';
 import { Clock, type TimeSource } from '../store/clock.ts';
-import { Database, lockFolder } from '../store/db.ts';
+import { Database, type FolderLock } from '../store/db.ts';
 import { DeliveryStore } from '../store/deliveries.ts';
 import { InputStore } from '../store/inputs.ts';
 import { KeyStore } from '../store/keys.ts';
@@ -41,6 +41,8 @@ import { openAssets } from './open-assets.ts';
 export type AssembleOptions = {
   config: Config;
   log: Log;
+  /** Of the data directory; `close()` releases it. A second server must not reach the engines of the first one. */
+  lock: FolderLock;
   engines: EnginePool;
   models: ModelStore;
   /** Where images are stored; in the data directory without one. */
@@ -54,12 +56,11 @@ export type AssembleOptions = {
 /** A server without its transports: `start()` starts the queue, `close()` releases the data directory. */
 export type Assembly = Awaited<ReturnType<typeof assemble>>;
 
-/** Throws `dataDirectoryUnusable`, `dataDirectoryInUse` and the errors of the database. */
+/** Throws `dataDirectoryUnusable` and the errors of the database. */
 export async function assemble(options: AssembleOptions) {
-  const { config, log, engines, models, bucket, time } = options;
+  const { config, log, lock, engines, models, bucket, time } = options;
   const { dataDir } = config;
   const forecasts = options.forecasts ?? createForecasts(config);
-  const lock = lockFolder(dataDir);
   const db = Database.open(join(dataDir, 'retouch.db'));
   const clock = new Clock(db, time);
   const tasks = new TaskStore(db, clock);

@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import { type Config, requireKeys } from '../config.ts';
 import type { LocalEnginesOptions } from '../engine/process/local-engines.ts';
 import { createLog, type Log } from '../log.ts';
+import { lockFolder } from '../store/db.ts';
 import { type Assembly, assemble } from './assemble.ts';
 import { openEngines, scanModels } from './engines.ts';
 import { openBucket } from './open-assets.ts';
@@ -36,18 +37,24 @@ export type StartOptions = {
  */
 export async function startServer(config: Config, options: StartOptions = {}): Promise<RunningServer> {
   const log = createLog(config.logLevel);
+  // What was opened before an error is closed again, so that the caller may try with another configuration.
+  await using opened = new AsyncDisposableStack();
+  const lock = opened.adopt(lockFolder(config.dataDir), (lock) => lock.release());
   const [models, bucket] = [await scanModels(config), await openBucket(config)];
-  const engines = await openEngines({ config, log, models, bucket, replaced: options.engine });
-  const parts = await assemble({ config, log, engines, models, bucket }).catch(async (error) => {
-    await engines.close();
-    throw error;
-  });
+  const replaced = options.engine;
+  const engines = opened.adopt(await openEngines({ config, log, models, bucket, replaced }), (engines) =>
+    engines.close(),
+  );
+  const assembly = await assemble({ config, log, lock, engines, models, bucket });
+  const parts = opened.adopt(assembly, (parts) => parts.close());
   const { service, queue, outbox, keys } = parts;
   requireKeys(config, keys.list().length);
   const server = createServer({ ...parts, config, log });
   options.extend?.(server, parts, log);
   const { url, close: stopListening } = await listen(server, config);
+  opened.defer(stopListening);
   await parts.start();
+  opened.move();
   const close = async () => {
     queue.announceEnd();
     // New requests are refused at once. Running work may finish within the time limit; the rest waits for the next

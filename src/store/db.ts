@@ -178,11 +178,13 @@ export class Database {
   }
 }
 
+export type FolderLock = { release(): void };
+
 /**
  * Locks the data directory until `release` or the end of the process, also when it is killed: the lock is the operating
  * system's. Two servers would each run the same tasks. Throws `dataDirectoryInUse`, `dataDirectoryUnusable`.
  */
-export function lockFolder(folder: string): { release(): void } {
+export function lockFolder(folder: string): FolderLock {
   const path = join(folder, 'serve.lock');
   const connection = connect(path, 0);
   try {

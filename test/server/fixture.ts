@@ -15,6 +15,7 @@ import type { ConnectionTimes } from '../../src/server/connection.ts';
 import { scanModels } from '../../src/server/engines.ts';
 import { createServer } from '../../src/server/server.ts';
 import type { AssetStore } from '../../src/store/assets.ts';
+import { lockFolder } from '../../src/store/db.ts';
 import type { KeyStore } from '../../src/store/keys.ts';
 import type { ModelStore } from '../../src/store/models.ts';
 import type { Forecaster } from '../../src/tasks/forecast/forecasts.ts';
@@ -130,6 +131,7 @@ export async function openBench(
   const parts = await assemble({
     config,
     log,
+    lock: lockFolder(config.dataDir),
     engines,
     models,
     bucket: undefined,

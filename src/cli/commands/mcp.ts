@@ -11,6 +11,7 @@ import type { ServerInfo } from '../../mcp/server.ts';
 import { assemble } from '../../server/assemble.ts';
 import { scanModels } from '../../server/engines.ts';
 import { openBucket } from '../../server/open-assets.ts';
+import { type FolderLock, lockFolder } from '../../store/db.ts';
 import { readVersion } from '../../version.ts';
 import type { Command } from '../command.ts';
 import { type Arguments, cliError, parseArguments } from '../flags/arguments.ts';
@@ -76,16 +77,13 @@ type Behind = Pick<Awaited<ReturnType<typeof openOwn>>, 'transport' | 'close'> &
 
 async function openOwn(config: Config, info: ServerInfo) {
   const log = createLog(config.logLevel);
+  const lock = lockAlone(config);
   const engines = new LocalEngines({
     log: (line) => log.warn(line),
     ...engineOptions({ ...config, redis: '' }),
   });
   const [models, bucket] = [await scanModels(config), await openBucket(config)];
-  const parts = await assemble({ config, log, engines, models, bucket }).catch((error) => {
-    if (!(error instanceof RetouchError) || error.code !== 'dataDirectoryInUse') throw error;
-    const hint = `--url http://127.0.0.1:${config.port} lets that server make the pictures`;
-    throw new RetouchError(error.code, `${error.message} Or ${hint}.`, {}, { cause: error });
-  });
+  const parts = await assemble({ config, log, lock, engines, models, bucket });
   await parts.start();
   const close = async () => {
     parts.service.close();
@@ -100,6 +98,16 @@ async function openOwn(config: Config, info: ServerInfo) {
     throw error;
   };
   return { transport: await connectHere(parts, info), close, explain };
+}
+
+function lockAlone({ dataDir, port }: Config): FolderLock {
+  try {
+    return lockFolder(dataDir);
+  } catch (error) {
+    if (!(error instanceof RetouchError) || error.code !== 'dataDirectoryInUse') throw error;
+    const hint = `--url http://127.0.0.1:${port} lets that server make the pictures`;
+    throw new RetouchError(error.code, `${error.message} Or ${hint}.`, {}, { cause: error });
+  }
 }
 
 function openRemote(url: string, key: string | undefined): Behind {
