@@ -33,7 +33,7 @@ INDEX = {
 MANIFEST = {
     "air": "retouch:mini@1", "name": "Retouch mini", "architecture": "flux-kontext", "files": ".",
     "defaults": {"steps": 28, "guidance": 2.5}, "guidance": {"max": 20}, "sizes": SIZES[::-1],
-    "license": "Apache-2.0", "price": {"perImage": 0},
+    "photographs": False, "license": "Apache-2.0", "price": {"perImage": 0},
 }
 
 

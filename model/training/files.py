@@ -1,16 +1,15 @@
 """The model folder: reading and writing the parts in the diffusers layout."""
 import json
 import os
-from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
 
 from autoencoder import Autoencoder
+from model_folder import MODEL
 from prompts import TEXT_LENGTH, Texts
 from transformer import CONFIG, Editor
 
-MODEL = Path(__file__).resolve().parent.parent
 PARTS = {"transformer": ("transformer", "diffusion_pytorch_model.safetensors"), "clip": ("text_encoder", "model.safetensors"),
          "t5": ("text_encoder_2", "model.safetensors")}
 

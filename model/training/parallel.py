@@ -88,7 +88,7 @@ def start_helper(params, build, seed):
 
 
 class Clock:
-    """Progress 0..1 of a schedule that ends after `minutes` of this process's processor time.
+    """Progress 0..1 of a schedule of `minutes` of processor time, of which the share `start` was done by processes before this one.
 
     Wall time would end the schedule early where the process is paused or shares its core.
     """
@@ -97,7 +97,7 @@ class Clock:
         self.began, self.seconds, self.start = time.process_time(), minutes * 60, start
 
     def __call__(self):
-        return min(1.0, self.start + (1 - self.start) * (time.process_time() - self.began) / self.seconds)
+        return min(1.0, self.start + (time.process_time() - self.began) / self.seconds)
 
 
 class Resume:

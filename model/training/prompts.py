@@ -11,32 +11,44 @@ import frames
 import phrases
 import vocabulary
 from drawings import GROUNDS, KINDS
+from model_folder import MODEL
 from vocabulary import plural
 from world import COLOR_NAMES
 
 TEXT_LENGTH = 32   # tokens per encoder, start and end included
 
+SEVERAL = 3        # patterns that make a word one token
+
+
+def strings(value):
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (list, dict)):
+        for v in value.values() if isinstance(value, dict) else value:
+            yield from strings(v)
+
+
 def texts_of(module):
     """Every string in the lists and tables of a module but those that are held apart for the evaluation."""
-    def strings(value):
-        if isinstance(value, str):
-            yield value
-        elif isinstance(value, (list, dict)):
-            for v in value.values() if isinstance(value, dict) else value:
-                yield from strings(v)
     return [t for name, value in vars(module).items() if not name.startswith(("_", "HELD")) and isinstance(value, (list, dict)) for t in strings(value)]
 
 
-def words():
-    """Every word that an instruction or a caption can hold, and a few that a person may add.
+def words_in(text):
+    return set(re.findall(r"[a-z]+", re.sub(r"{.*?}", " ", text)))
 
-    The words of things that the world does not have stay in pieces, as all others do that people will use.
+
+def words():
+    """The words that are one token each: those of the world, of its plain sentences and of `vocabulary.py`, and those that several
+    patterns have.
+
+    All others stay in pieces: rare words of patterns, and those of things that the world does not have, as all that people will use.
     """
     texts = ["please keep everything else the same background sky brown black gray small little big object image and then"]
-    texts += [t for module in (edits, phrases, frames, vocabulary) for t in texts_of(module) if module is not vocabulary or len(t) > 2]
+    texts += [t for module in (edits, vocabulary) for t in texts_of(module) if module is not vocabulary or len(t) > 2]
     texts += [plural(n) for table in (edits.NOUNS, vocabulary.NOUNS) for nouns in table.values() for n in nouns]
     texts += COLOR_NAMES + GROUNDS + KINDS
-    return sorted(set(re.findall(r"[a-z]+", re.sub(r"{.*?}", " ", " ".join(texts)))))
+    counts = Counter(w for t in (*strings(phrases.PATTERNS), *strings(phrases.GROUNDS), *strings(phrases.SCENES), *texts_of(frames)) for w in words_in(t))
+    return sorted(set().union(*map(words_in, texts)) | {w for w, n in counts.items() if n >= SEVERAL})
 
 
 def merges(split, vocabulary):
@@ -125,6 +137,5 @@ class Texts:
 
 
 if __name__ == "__main__":
-    root = Path(__file__).resolve().parent.parent
-    build_clip(root / "tokenizer")
-    build_t5(root / "tokenizer_2")
+    build_clip(MODEL / "tokenizer")
+    build_t5(MODEL / "tokenizer_2")
