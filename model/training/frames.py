@@ -1,5 +1,5 @@
 """What people say around an instruction, and between two. `HELD` lists are for the evaluation alone."""
-from phrases import held_apart
+from phrases import held_apart, more
 
 ASKED = ["please {}", "please {}", "could you {}", "can you {}", "could you please {}", "can you please {}", "would you {}", "would you please {}", "will you {}",
          "i'd like you to {}", "i want you to {}", "you should {}", "kindly {}", "go ahead and {}", "try to {}", "i need you to {}", "please can you {}",
@@ -44,4 +44,7 @@ JOINED = ["{} and {}", "{} and {}", "{} and then {}", "{}, then {}", "{}. then {
           "{} and please also {}", "{}. second, {}", "{} & then {}", "{}, also {}", "{} and {} too", "after you {}, {}"]
 HELD_JOINED = ["{} as well as {}", "{}, and next {}", "start with this: {}. next, {}", "{}. after this {}", "{} while you also {}"]
 
+# behind these the verb is a gerund: "how about painting the car red"
+GERUND = more("gerund")
+ASKED, AROUND, ALONE, JOINED = (lists + more(name) for lists, name in ((ASKED, "asked"), (AROUND, "around"), (ALONE, "alone"), (JOINED, "joined")))
 _ = [held_apart(*lists) for lists in ((ASKED, HELD_ASKED), (AROUND, HELD_AROUND), (ALONE, HELD_ALONE), (JOINED, HELD_JOINED))]

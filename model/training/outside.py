@@ -116,7 +116,7 @@ def with_strangers(rng, held, speech):
     number = rng.choice(v.TOTALS[rng.randint(1, 4)])
     words = dict(thing=f"the {adjective}{noun}", bare=noun, noun=noun, old=old, new=new, where=where, at=v.where_of(rng, column, band, held), to=speech.to_of(rng, column, band, held),
                  number=number, things=v.plural(noun), plural=v.plural(noun), extra="another " + noun, ground=unknown_thing(rng, held))
-    return rng.choice(phrases.HELD_PATTERNS[name] if held else phrases.PATTERNS[name]).format(**words)
+    return (rng.choice(phrases.HELD_PATTERNS[name]) if held else phrases.pattern_of(rng, name)).format(**words)
 
 
 SHARES = {"strange": 40, "style": 7, "camera": 7, "chat": 7, "about": 8, "doing": 9, "beyond": 9, "negated": 8, "foreign": 6, "caption": 5, "noise": 3}

@@ -1,7 +1,13 @@
 """How people put an instruction: patterns for every operation. `~` marks a whole sentence; the others follow "could you".
 
+`patterns/*.txt` has more of them, one a line, under the names that they have here.
+
 `HELD_PATTERNS` is never seen in training; its verbs (dye, spray, discard, relocate, trade and so on) neither.
 """
+from pathlib import Path
+
+from voices import passives
+
 PATTERNS = {
     "recolor": [
         "make {thing} {new}", "make {thing} {new}", "turn {thing} {new}", "paint {thing} {new}", "color {thing} {new}", "colour {thing} {new}",
@@ -379,4 +385,18 @@ def held_apart(trained, held):
     assert not both, f"both of training and of the evaluation: {sorted(both)}"
 
 
+def more(name):
+    """The lines of a file of patterns."""
+    return (Path(__file__).resolve().parent / "patterns" / f"{name}.txt").read_text().splitlines()
+
+
+for _sort in PATTERNS:
+    PATTERNS[_sort] += more(_sort)
 _ = [held_apart(PATTERNS[sort], held) for sort, held in HELD_PATTERNS.items()]
+# a passive that is held apart is left out
+PASSIVES = {sort: [p for pattern in found for p in passives(pattern) if p.removeprefix("~") not in {h.removeprefix("~") for h in HELD_PATTERNS.get(sort, ())}] for sort, found in PATTERNS.items()}
+
+
+def pattern_of(rng, sort):
+    """Any pattern of training."""
+    return rng.choice(PASSIVES[sort] if PASSIVES[sort] and rng.random() < .08 else PATTERNS[sort])

@@ -15,6 +15,7 @@ from edits import DO, SHARES
 from outside import outside
 from prompts import words
 from slips import capitals, punctuated, slip
+from voices import gerund
 from world import COLOR_NAMES, COLUMNS, band
 
 NOTHING = ""   # the plain sentence of those that ask for nothing that the world has
@@ -117,20 +118,23 @@ def plain(op, scene):
     return f"add {NUMBERS[change]} more {kind}{'' if change == 1 else 's'}" if change > 0 else f"erase {NUMBERS[-change]} of the {kind}s"
 
 
+def pattern_of(rng, sort, held):
+    return rng.choice(phrases.HELD_PATTERNS[sort]) if held else phrases.pattern_of(rng, sort)
+
+
 def spoken(rng, scene, op, held):
     """One operation in people's words; `~` before a whole sentence."""
     do, kind = op["do"], op.get("kind")
-    table = phrases.HELD_PATTERNS if held else phrases.PATTERNS
     if do == "time":
-        return rng.choice(table[op["time"]])
+        return pattern_of(rng, op["time"], held)
     if do == "ground":
-        own = op["ground"] in table and rng.random() < .4
-        return rng.choice(table[op["ground"] if own else "ground"]).format(ground=rng.choice(phrases.GROUNDS[op["ground"]]))
+        own = op["ground"] in phrases.PATTERNS and (not held or op["ground"] in phrases.HELD_PATTERNS) and rng.random() < .4
+        return pattern_of(rng, op["ground"] if own else "ground", held).format(ground=rng.choice(phrases.GROUNDS[op["ground"]]))
     if do == "place":
         time, what = op["place"]
         if time is None:
-            return rng.choice(table["plain"]).format(new=v.color_of(rng, what, held))
-        return rng.choice(table["scene"]).format(scene=rng.choice(phrases.SCENES[time]).format(ground=rng.choice(phrases.GROUNDS[what])))
+            return pattern_of(rng, "plain", held).format(new=v.color_of(rng, what, held))
+        return pattern_of(rng, "scene", held).format(scene=rng.choice(phrases.SCENES[time]).format(ground=rng.choice(phrases.GROUNDS[what])))
     place = band(kind)
     if do == "count":
         now = scene.find(kind)[1]
@@ -142,13 +146,13 @@ def spoken(rng, scene, op, held):
         words = dict(number=number, things=noun if abs(change) == 1 else v.plural(noun), plural=v.plural(noun), extra=extra, total=rng.choice(v.TOTALS[op["amount"]]),
                      totals=noun if op["amount"] == 1 else v.plural(noun))
         sort = "exactly" if op["said"] == op["amount"] else "more" if change > 0 else "fewer"
-        pattern = rng.choice(phrases.UNKNOWN_VERB["more"] if sort == "more" and unknown_verb(rng, held) else table[sort])
+        pattern = rng.choice(phrases.UNKNOWN_VERB["more"]) if sort == "more" and unknown_verb(rng, held) else pattern_of(rng, sort, held)
         return pattern.format(verb=v.invented(rng), **words) if "{verb}" in pattern else pattern.format(**words)
     column = op.get("column")
     where = v.where_of(rng, column, place, held) if column else ""
     if do == "add":
         new = new_words(rng, kind, None if op.get("usual") else op["color"], op.get("amount"), held)
-        pattern = rng.choice(phrases.UNKNOWN_VERB["add"] if unknown_verb(rng, held) and column else table["add"])
+        pattern = rng.choice(phrases.UNKNOWN_VERB["add"]) if unknown_verb(rng, held) and column else pattern_of(rng, "add", held)
         where = where or (rng.choice(v.ANYWHERE[place]) if (roll := rng.random()) < .25 else beside(rng, scene) if roll < .35 and not held else "")
         if "{at}" in pattern and not where:
             pattern = "~i want {new}{where}"
@@ -160,7 +164,7 @@ def spoken(rng, scene, op, held):
     sort = {"resize": op.get("amount")}.get(do, do)
     if do == "resize":
         sort = "large" if op["amount"] == "large" else "small"
-    pattern = rng.choice(phrases.UNKNOWN_VERB[sort] if unknown_verb(rng, held) else table[sort])
+    pattern = rng.choice(phrases.UNKNOWN_VERB[sort]) if unknown_verb(rng, held) else pattern_of(rng, sort, held)
     new = v.color_of(rng, op["color"], held) if do == "recolor" else new_words(rng, op["to"], op.get("color"), None, held) if do == "replace" else ""
     old = v.color_of(rng, t.color if t else rng.choice(COLOR_NAMES), held)
     return pattern.format(thing=thing, noun=noun, bare=bare, new=new, old=old, to=to_of(rng, column, place, held) if column else "", verb=v.invented(rng),
@@ -183,6 +187,12 @@ def unknown_verb(rng, held):
 def framed(rng, text, held, others):
     """With what people say around an instruction: `others` are things that it might name as not to be touched."""
     whole, text = text.startswith("~"), text.removeprefix("~")
+    if not held and not whole and rng.random() < .1:
+        verb, _, rest = text.partition(" ")
+        frame = rng.choice(frames.GERUND)
+        text, whole = frame.removeprefix("~").format(f"{gerund(verb)} {rest}"), True
+    if not held and rng.random() < .25:   # in the words that carry the meaning, before others come around them
+        text = slip(rng, text, known_words())
     if rng.random() < .1 and others is not None:
         other = rng.choice([*frames.OTHERS, *others]) if others else rng.choice(frames.OTHERS)
         text = rng.choice(frames.HELD_ALONE if held else frames.ALONE).format(text, other=other)
@@ -216,14 +226,24 @@ def dressed(rng, text, slips):
 
 
 def slips_of(held):
-    """The share of instructions with a slip of the hand: training has more, for a word can be misspelled in many ways."""
-    return .22 if held else .3
+    """The share of sentences with a slip of the hand anywhere."""
+    return .22 if held else .2
+
+
+@lru_cache(None)
+def patterns_of_it(sort):
+    return [p for p in phrases.PATTERNS[sort] if "{thing}" in p and not any(slot in p for slot in ("{noun}", "{old}", "{bare}"))]
 
 
 def of_it(rng, sort, color=""):
     """What is done to the thing just named, in any pattern of training: 'paint it red', 'it should be bigger'."""
-    pattern = rng.choice([p for p in phrases.PATTERNS[sort] if not any(slot in p for slot in ("{noun}", "{old}", "{bare}"))])
+    pattern = rng.choice(patterns_of_it(sort))
     return pattern.removeprefix("~").replace("{thing}'s", "its").format(thing="it", new=color)
+
+
+def joined(rng, first, second):
+    text = rng.choice(frames.JOINED[:8]).format(first.removeprefix("~"), second)
+    return ("~" if first.startswith("~") else "") + text
 
 
 def same_thing(rng, scene, lay, held):
@@ -247,7 +267,7 @@ def same_thing(rng, scene, lay, held):
             resized = of_it(rng, op["amount"], "") if not held and rng.random() < .5 else resized
             first, words = rng.choice(["make {t} {c}", "paint {t} {c}", "turn {t} {c}"]).format(t=thing, c=v.color_of(rng, second["color"], held)), resized
         ops, sentence = [op, second], f"{plain(op, scene)} and then {plain(second, scene)}"
-        return ops, apply(apply(scene, op, lay), second, lay), rng.choice(frames.JOINED[:8]).format(first, words), sentence
+        return ops, apply(apply(scene, op, lay), second, lay), joined(rng, first, words), sentence
     color = op.get("color") or rng.choice([c for c in COLOR_NAMES if c != scene.place[1]])
     op["color"] = color
     if sort == "add":
@@ -262,7 +282,7 @@ def same_thing(rng, scene, lay, held):
     if move:
         tail = f"make {it} {v.color_of(rng, color, held)} and put {it} {v.where_of(rng, op['column'], band(op['kind']), held)}"
     op.pop("usual", None)
-    return [op], apply(scene, op, lay), rng.choice(frames.JOINED[:8]).format(first, tail), plain(op, scene)
+    return [op], apply(scene, op, lay), joined(rng, first, tail), plain(op, scene)
 
 
 GAPPED = {"add": ["add", "put", "draw", "i want", "insert", "place"], "recolor": ["make", "paint", "turn", "color"], "remove": ["remove", "delete", "take away", "get rid of", "erase"],

@@ -43,6 +43,10 @@ HELD_COLORS = {
 }
 # modifiers that say nothing of the kind or the colour: training mixes them in, so that others are read over as well
 MODIFIERS = ["nice", "cute", "lovely", "beautiful", "fancy", "funny", "simple", "new", "old", "round", "pretty"]
+# the same, in pieces as any word that training does not know; a tuple, for the lists of this module become tokens
+ADJECTIVES = tuple("""antique modern plastic shabby elegant ordinary strange weird curious gorgeous handsome charming adorable awesome boring dull clean dirty dusty wet dry warm cold cozy comfy cheap
+expensive rich poor lonely sad angry sleepy quiet loud noisy famous special perfect broken crooked straight curved flat smooth rough soft hard heavy thin thick fat slim sturdy solid hollow
+empty full open closed neat tidy clumsy silly goofy odd common rare typical classic vintage rustic rural urban local foreign holiday stormy leafy woolly furry silky glassy stony sandy muddy mossy lucky brave noble magic magical dreamy sweet sour juicy ripe young aged ancient tired""".split())
 WHERE = {
     "left": ["on the left", "on the left side", "to the left", "at the left", "on the left hand side", "over on the left", "at the far left",
              "left", "on the far left", "on the left of the picture", "in the left part", "on the left edge"],
@@ -82,11 +86,12 @@ def noun_of(rng, kind, held):
     if held and rng.random() < .3:
         return rng.choice(HELD_NOUNS[kind])
     noun = rng.choice(NOUNS[kind])
-    return f"{modifier(rng)} {noun}" if rng.random() < (.04 if held else .12) else noun
+    return f"{modifier(rng)} {noun}" if rng.random() < (.04 if held else .16) else noun
 
 
 def modifier(rng):
-    return rng.choice(MODIFIERS) if rng.random() < .5 else invented(rng)
+    roll = rng.random()
+    return rng.choice(MODIFIERS) if roll < .35 else rng.choice(ADJECTIVES) if roll < .75 else invented(rng)
 
 
 def color_of(rng, color, held):
