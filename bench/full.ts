@@ -10,7 +10,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { referenceSize } from '../src/engine/image/sizes.ts';
-import { imageDecoders, imageEncoder } from '../src/engine/networks/autoencoder.ts';
+import { imageDecoder, imageEncoder } from '../src/engine/networks/autoencoder.ts';
 import { type OpenedModel, openModelFiles } from '../src/engine/networks/opened-model.ts';
 import { textEncoder } from '../src/engine/networks/text-encoder.ts';
 import { imageTokens, textTokens } from '../src/engine/networks/token-counts.ts';
@@ -203,6 +203,6 @@ function needsOf(opened: OpenedModel, plan: Plan) {
     keepsReferences: plan.referenceInterval !== undefined,
   };
   const encoder = plan.references.length > 0 ? [imageEncoder(opened, referenceSize)] : [];
-  const decoder = imageDecoders(opened, plan, plan.decoder)[0];
+  const decoder = imageDecoder(opened, plan, plan.decoder);
   return [textEncoder(opened, new Map()), ...encoder, decoder, transformer(opened, { ...use, tokens })];
 }

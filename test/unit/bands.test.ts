@@ -1,21 +1,15 @@
-/** Computing in bands gives the results of computing all rows at once: blocks to the bit, images within rounding. */
+/** Computing blocks in bands gives the results of computing all rows at once, to the bit. */
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { ActiveLoras } from '../../src/engine/adapters/lora/active.ts';
 import { layersOf } from '../../src/engine/adapters/lora/layers.ts';
-import { decoderGraph, decoderInBandsGraph } from '../../src/engine/models/autoencoder.ts';
-import { autoencoderConfig } from '../../src/engine/models/autoencoder-config.ts';
-import { bandRows } from '../../src/engine/models/autoencoder-memory.ts';
 import { symbol } from '../../src/engine/onnx/dim.ts';
 import { Graph } from '../../src/engine/onnx/graph.ts';
 import * as op from '../../src/engine/onnx/operators/index.ts';
 import { Session } from '../../src/engine/onnx/session.ts';
-import { type Feeds, f32Tensor, floats, tensor } from '../../src/engine/onnx/tensor.ts';
-import { openCheckpoint } from '../../src/engine/weights/checkpoint.ts';
-import { autoencoderDialects } from '../../src/engine/weights/dialects/autoencoder.ts';
-import { WeightSource } from '../../src/engine/weights/source.ts';
+import { type Feeds, f32Tensor, floats } from '../../src/engine/onnx/tensor.ts';
 import type { Compute } from '../../src/engine/weights/weights.ts';
 import { cutUpdates, loraTensors, randomUpdates } from '../fixtures/lora-files.ts';
 import { loadFlux, prepareFile, tinyComponents, tinyFile, velocityOf } from '../fixtures/tiny-flux.ts';
@@ -86,49 +80,4 @@ it('bands are at most as high as asked for, of equal height, and in order', asyn
   expect([...(await result(5))].filter((_, i) => i % 4 === 3)).toEqual([3, 3, 3, 3, 3]);
   expect([...(await result(1))]).toEqual([0, 1, 1, 1]);
   await session.release();
-});
-
-/**
- * ONNX Runtime computes convolutions of a loop's body as matrix products, and those of the whole graph in a blocked
- * layout: the sums differ in their order. One of 255 levels is 7.8e-3 of the range -1 … 1.
- */
-const rounding = 1e-5;
-
-describe.each(['ae_tiny', 'ae_shuffle_tiny', 'ae_patch_tiny'])('the image of %s decoded in bands', (name) => {
-  const source = new WeightSource(openCheckpoint(tinyFile(`${name}.safetensors`)), autoencoderDialects);
-  const config = autoencoderConfig(source);
-  const [h, w] = [12, 6];
-  const values = Float32Array.from(
-    { length: config.latentChannels * h * w },
-    (_, i) => 2 * Math.sin(i * 0.37),
-  );
-  const latent = f32Tensor(values, [1, config.latentChannels, h, w]);
-  const compute = { precision: 'f32', fused: true } as const;
-  const options = { device: 'cpu', threads: 1 } as const;
-
-  it('differs from the whole one by rounding alone, whatever the height of the bands', async () => {
-    const whole = await Session.compile(decoderGraph(source, config, compute), options);
-    const { image } = await whole.run({ latent });
-    await whole.release();
-    const cut = await Session.compile(decoderInBandsGraph(source, config, compute), options);
-    for (const rows of [1, 2, 3, 4, 12]) {
-      const found = await cut.run({ latent, rows: tensor('i64', BigInt64Array.of(BigInt(rows)), [1]) });
-      expect(found.image!.dims).toEqual(image!.dims);
-      const expected = floats(image!);
-      const difference = floats(found.image!).map((value, i) => Math.abs(value - expected[i]!));
-      expect(Math.max(...difference)).toBeLessThan(rounding);
-    }
-    await cut.release();
-  });
-});
-
-it('the height of a band divides the latent, so that no row is computed that is not in the image', () => {
-  const flux = { stride: 8 } as Parameters<typeof bandRows>[0];
-  const rows = (width: number, height: number) => bandRows(flux, { w: width / 8, h: height / 8 });
-  expect(rows(1024, 1024)).toBe(2);
-  expect(rows(512, 512)).toBe(4);
-  expect(rows(1568, 672)).toBe(1);
-  // 106 rows of the latent are 2·53.
-  expect(rows(256, 848)).toBe(2);
-  expect(rows(64, 64)).toBe(8);
 });

@@ -191,6 +191,22 @@ describe('the progress of an image of three hours', () => {
     expect(progress.state.left).toBeCloseTo(27.5 * 386 + 60, 6);
   });
 
+  it('takes the rate of the decoding as soon as it tells its share', () => {
+    const { progress, pass } = setup();
+    progress.note(loaded);
+    progress.note(encoded);
+    progress.note(stepEnd(27, 386));
+    const stage = { type: 'stage-progress', stage: 'decode' } as const;
+    progress.note({ ...stage, message: 'loading image decoder', fraction: 0.5, loads: true });
+    pass(7);
+    expect(progress.state).toMatchObject({ phase: 'decode', left: 53 });
+    progress.note({ ...stage, message: 'decoding the image', fraction: 0 });
+    pass(50);
+    progress.note({ ...stage, message: 'decoding the image', fraction: 0.25 });
+    expect(progress.state).toMatchObject({ phase: 'decode', message: 'decoding the image' });
+    expect(progress.state.left).toBeCloseTo(150, 6);
+  });
+
   it('tells bytes, rate and time left of weights that are converted', () => {
     const { progress, pass } = setup();
     const GiB = 2 ** 30;

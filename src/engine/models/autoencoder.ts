@@ -5,8 +5,8 @@
  * Images are [1, 3, stride·h, stride·w] in [-1, 1], latents [1, z, h, w].
  */
 import { attention } from '../nn/attention.ts';
-import { bandConv, conv, upsampleBand, upsampleBandAndNeighbours, upsampleConv } from '../nn/conv.ts';
-import { groupNorm, groupStatistics, normalize } from '../nn/group-norm.ts';
+import { conv, upsampleConv } from '../nn/conv.ts';
+import { groupNorm } from '../nn/group-norm.ts';
 import { linear } from '../nn/linear.ts';
 import { scaleDim, symbol } from '../onnx/dim.ts';
 import { Graph, type Var } from '../onnx/graph.ts';
@@ -43,28 +43,12 @@ export function decoderGraph(
 ): Graph {
   const { graph, w } = open('autoencoder.decoder', source, compute);
   const latent = graph.input('latent', 'f32', [1, config.latentChannels, symbol('h'), symbol('w')]);
-  graph.output('image', decode(latent, w, config, { probe: probe?.(graph) }));
+  graph.output('image', decode(latent, w, config, probe?.(graph)));
   return graph;
 }
 
-/**
- * The decoder whose levels run over one band of rows at a time, with the same result to the bit: little more than a level's
- * input and output is in memory. `rows` [1], a divisor of h, is the height of a band in rows of the latent.
- */
-export function decoderInBandsGraph(
-  source: WeightSource,
-  config: AutoencoderConfig,
-  compute: Compute,
-): Graph {
-  const { graph, w } = open('autoencoder.decoder', source, compute);
-  const latent = graph.input('latent', 'f32', [1, config.latentChannels, symbol('h'), symbol('w')]);
-  const rows = graph.input('rows', 'i64', [1]);
-  const image = decode(latent, w, config, { cut: (x) => op.cutImage(x, rows) });
-  graph.output('image', op.joinBands(image));
-  return graph;
-}
-
-function open(name: string, source: WeightSource, compute: Compute): { graph: Graph; w: Weights } {
+/** An empty graph and the checkpoint's weights in it. */
+export function open(name: string, source: WeightSource, compute: Compute): { graph: Graph; w: Weights } {
   const graph = new Graph(name);
   // This network is always f32; nn/conv.ts has the reason.
   return { graph, w: new Weights(graph, source, { ...compute, precision: 'f32' }) };
@@ -90,43 +74,32 @@ function encode(x: Var, w: Weights, config: AutoencoderConfig, probe = nobody): 
     : h;
 }
 
-type Decoding = { probe?: Probe | undefined; cut?: (x: Var) => Var };
-
-function decode(z: Var, w: Weights, config: AutoencoderConfig, { probe = nobody, cut }: Decoding): Var {
-  const {
-    decoderChannels: channels,
-    decoderBlocks,
-    imageChannels,
-    latentChannels,
-    decoderPatch,
-    upsample,
-  } = config;
+function decode(z: Var, w: Weights, config: AutoencoderConfig, probe = nobody): Var {
+  const { decoderChannels: channels, decoderBlocks, imageChannels, decoderPatch } = config;
   const decoder = w.at('decoder');
-  let h = w.hasAny('post_quant_conv.weight', 'post_quant_conv.bias')
-    ? conv(z, w.at('post_quant_conv'), latentChannels, { kernel: 1 })
-    : z;
-  h = conv(h, decoder.at('conv_in'), channels.at(-1)!);
-  probe('conv_in', h);
-  h = middle(h, decoder.at('mid'), config, probe);
-  if (cut) h = cut(h);
-  let enlarging: Weights | undefined;
+  let h = decoderStart(z, w, config, probe);
   for (let i = channels.length - 1; i >= 0; i--) {
     const up = decoder.at('up').at(i);
-    for (let j = 0; j < decoderBlocks; j++) {
-      const block = up.at('block').at(j);
-      h = enlarging
-        ? enlargedBlock(h, { enlarging, block }, channels[i]!, config)
-        : resnetBlock(h, block, channels[i]!, config);
-      enlarging = undefined;
-    }
+    for (let j = 0; j < decoderBlocks; j++) h = resnetBlock(h, up.at('block').at(j), channels[i]!, config);
     if (i === 0) break;
-    if (cut && i === 1 && upsample === 'nearest') enlarging = up.at('upsample.conv');
-    else h = enlarge(h, up.at('upsample.conv'), channels[i - 1]!, config);
+    h = enlarge(h, up.at('upsample.conv'), channels[i - 1]!, config);
     probe(`up${i}.us`, h);
   }
   h = normConv(h, decoder.at('norm_out'), decoder.at('conv_out'), imageChannels * decoderPatch ** 2, config);
   probe('out', h);
   return decoderPatch === 1 ? h : op.pixelShuffle(h, decoderPatch);
+}
+
+/** The decoder's part that has the latent's size: [1, z, h, w] to [1, C, h, w]. */
+export function decoderStart(z: Var, w: Weights, config: AutoencoderConfig, probe = nobody): Var {
+  const { decoderChannels, latentChannels } = config;
+  const decoder = w.at('decoder');
+  let h = w.hasAny('post_quant_conv.weight', 'post_quant_conv.bias')
+    ? conv(z, w.at('post_quant_conv'), latentChannels, { kernel: 1 })
+    : z;
+  h = conv(h, decoder.at('conv_in'), decoderChannels.at(-1)!);
+  probe('conv_in', h);
+  return middle(h, decoder.at('mid'), config, probe);
 }
 
 /** To the next finer level: [1, C, H, W] to [1, C, 2·H, 2·W], or by a pixel_shuffle to [1, finer, f·H, f·W]. */
@@ -135,35 +108,9 @@ function enlarge(x: Var, w: Weights, finer: number, { upsample }: AutoencoderCon
   return op.pixelShuffle(conv(x, w, finer * upsample ** 2), upsample);
 }
 
-/**
- * `enlarge` and then a resnetBlock of a cut image, without the enlarged image, which would be the largest tensor of all:
- * its bands are computed three times, for the mean, for the deviation and for the block.
- */
-function enlargedBlock(
-  x: Var,
-  { enlarging, block: w }: { enlarging: Weights; block: Weights },
-  width: number,
-  config: AutoencoderConfig,
-): Var {
-  const { groups } = config;
-  const norm = w.at('norm1');
-  const statistics = groupStatistics(x, norm, { groups, of: (rows) => upsampleBand(rows, enlarging) });
-  const [h, skip] = op.byBandsAndNeighbours(x, (rows, inside) => {
-    const enlarged = upsampleBandAndNeighbours(rows, enlarging);
-    const within = op.sliceAxis(op.sliceAxis(op.upsampleNearest(inside, 2), 2, 1, -1), 3, 0, 1);
-    const band = op.sliceAxis(enlarged, 2, 1, -1);
-    return [
-      bandConv(op.silu(normalize(enlarged, norm, statistics)), within, w.at('conv1'), width),
-      x.dim(1) === width ? band : conv(band, w.at('nin_shortcut'), width, { kernel: 1 }),
-    ];
-  }) as [Var, Var];
-  return op.add(skip, normConv(h, w.at('norm2'), w.at('conv2'), width, config));
-}
-
 /** GroupNorm, SiLU, convolution: [1, C, H, W] to [1, outputs, H, W]. */
 function normConv(x: Var, norm: Weights, w: Weights, outputs: number, { groups }: AutoencoderConfig): Var {
-  const statistics = groupStatistics(x, norm, { groups });
-  return conv(x, w, outputs, { input: (x) => op.silu(normalize(x, norm, statistics)) });
+  return conv(op.silu(groupNorm(x, norm, groups)), w, outputs);
 }
 
 /** [1, C, H, W] to [1, width, H, W]. */

@@ -2,7 +2,7 @@
 import { EngineError } from '../errors.ts';
 import type { Size } from '../image/sizes.ts';
 import { type LatentScale, type LatentShape, scaleLatent, unscaleLatent } from '../latents/packing.ts';
-import { decoderGraph, decoderInBandsGraph, encoderGraph } from '../models/autoencoder.ts';
+import { decoderGraph, encoderGraph } from '../models/autoencoder.ts';
 import {
   bandRows,
   decoderBytes,
@@ -13,12 +13,13 @@ import {
 import { decoderTinyGraph } from '../models/autoencoder-tiny.ts';
 import type { Graph } from '../onnx/graph.ts';
 import type { Session } from '../onnx/session.ts';
-import { f32Tensor, floats, tensor } from '../onnx/tensor.ts';
+import { f32Tensor, floats, type Tensor } from '../onnx/tensor.ts';
 import type { WeightSource } from '../weights/source.ts';
 import type { Compute } from '../weights/weights.ts';
 import { compile } from './compile.ts';
+import { decodeInBands } from './decoder-in-bands.ts';
 import { checkFinite } from './finite.ts';
-import type { Loadable, Loading, Need } from './loadable.ts';
+import type { Loadable, Loading, Need, Network } from './loadable.ts';
 import { computeOf, countWeights, networkKey, type OpenedModel, onceAnImage } from './opened-model.ts';
 
 /** @param size of the largest image to encode */
@@ -38,22 +39,29 @@ export function imageEncoder(model: OpenedModel, size: Size): Loadable<LatentEnc
 /** The `tiny` decoder is faster and less exact. */
 export type DecoderName = 'full' | 'tiny';
 
+/** Yields the share of the work that is done wherever the work can be stopped. */
+type Decoding = AsyncGenerator<number, Float32Array>;
+
+export type LatentDecoder = Network & {
+  /**
+   * The transformer's latent [z, h, w] to an image [3, H, W], about [-1, 1].
+   *
+   * @throws RetouchError `outputNotFinite`
+   */
+  decode(latent: Float32Array, shape: LatentShape): Decoding;
+};
+
 /**
- * The same decoder in the forms that the model has, the fastest first; later ones need less memory.
+ * The decoder of images up to this size.
  *
  * @throws RetouchError `componentMissing` when `tiny` is asked for and the model has none
  */
-export function imageDecoders(
-  model: OpenedModel,
-  size: Size,
-  which: DecoderName,
-): [Loadable<LatentDecoder>, ...Loadable<LatentDecoder>[]] {
+export function imageDecoder(model: OpenedModel, size: Size, which: DecoderName): Loadable<LatentDecoder> {
   const { config } = model.components.autoencoder;
-  const whole = decoderBytes(config, size);
-  if (which === 'tiny') return [loadable(model, tinyDecoder(model), whole)];
-  const full = loadable(model, fullDecoder(model), whole);
-  if (model.session.device !== 'cpu' || !takesBands(config)) return [full];
-  return [full, loadable(model, decoderInBands(model), decoderInBandsBytes(config, size))];
+  const working = decoderBytes(config, size);
+  if (which === 'tiny') return wholeDecoder(model, tinyDecoder(model), working);
+  if (model.session.device === 'cpu' && takesBands(config, size)) return decoderInBands(model, size);
+  return wholeDecoder(model, fullDecoder(model), working);
 }
 
 type Half = {
@@ -62,18 +70,38 @@ type Half = {
   source: WeightSource;
   build: (compute: Compute) => Graph;
 };
-type Decoder = Half & {
-  scale: LatentScale;
-  /** Rows of the latent to decode at a time, where the graph takes them. */
-  rows?: (latent: LatentShape) => number;
-};
+type Decoder = Half & { scale: LatentScale };
 
-function loadable(model: OpenedModel, decoder: Decoder, working: number): Loadable<LatentDecoder> {
+function wholeDecoder(model: OpenedModel, decoder: Decoder, working: number): Loadable<LatentDecoder> {
   return {
     key: networkKey(model, decoder.name),
     need: need(model, working),
     load: async function* () {
-      return new LatentDecoder(yield* compileOne(model, decoder), decoder);
+      return new WholeDecoder(yield* compileOne(model, decoder), decoder);
+    },
+  };
+}
+
+/** Its layers are loaded one by one while an image is decoded, so that nothing of it stays. */
+function decoderInBands(model: OpenedModel, size: Size): Loadable<LatentDecoder> {
+  const { source, config } = model.components.autoencoder;
+  const name = 'image decoder in bands';
+  const options = { source, config, compute: computeInF32(model, 'decoder'), session: onceAnImage(model) };
+  return {
+    key: networkKey(model, name),
+    need: { bytes: 0, working: decoderInBandsBytes(config, size) },
+    load: async function* () {
+      return {
+        decode: async function* (latent, shape) {
+          const image = yield* decodeInBands(
+            latentTensor(latent, shape, config),
+            options,
+            bandRows(config, shape),
+          );
+          return checkImage(image, { name, source });
+        },
+        release: async () => {},
+      };
     },
   };
 }
@@ -82,13 +110,6 @@ function fullDecoder({ components }: OpenedModel): Decoder {
   const { source, config } = components.autoencoder;
   const build = (compute: Compute) => decoderGraph(source, config, compute);
   return { name: 'image decoder', network: 'decoder', source, scale: config, build };
-}
-
-function decoderInBands({ components }: OpenedModel): Decoder {
-  const { source, config } = components.autoencoder;
-  const build = (compute: Compute) => decoderInBandsGraph(source, config, compute);
-  const rows = (latent: LatentShape) => bandRows(config, latent);
-  return { name: 'image decoder in bands', network: 'decoder', source, scale: config, build, rows };
 }
 
 function tinyDecoder({ components: { tiny }, source: { air } }: OpenedModel): Decoder {
@@ -109,16 +130,18 @@ function need({ components }: OpenedModel, working: number): Need {
 }
 
 async function* compileOne(model: OpenedModel, { name, network, source, build }: Half): Loading<Session> {
-  const f32 = { ...model, compute: { ...model.compute, precision: 'f32' } } as const;
-  const compute = computeOf(f32, network);
   const { half } = yield* compile({
     name,
     source,
     graphs: { half: { build } },
-    compute,
+    compute: computeInF32(model, network),
     options: onceAnImage(model),
   });
   return half;
+}
+
+function computeInF32(model: OpenedModel, network: Half['network']): Compute {
+  return computeOf({ ...model, compute: { ...model.compute, precision: 'f32' } }, network);
 }
 
 export class LatentEncoder {
@@ -147,31 +170,30 @@ export class LatentEncoder {
   }
 }
 
-export class LatentDecoder {
+class WholeDecoder implements LatentDecoder {
   private readonly session: Session;
-  private readonly decoder: Omit<Decoder, 'build'>;
+  private readonly decoder: Decoder;
 
-  constructor(session: Session, decoder: Omit<Decoder, 'build'>) {
+  constructor(session: Session, decoder: Decoder) {
     this.session = session;
     this.decoder = decoder;
   }
 
-  /**
-   * The transformer's latent [z, h, w] to an image [3, H, W], about [-1, 1].
-   *
-   * @throws RetouchError `outputNotFinite`
-   */
-  async decode(latent: Float32Array, shape: LatentShape): Promise<Float32Array> {
-    const { name, source, scale, rows } = this.decoder;
-    const { channels, h, w } = shape;
-    const { image } = await this.session.run({
-      latent: f32Tensor(unscaleLatent(latent, scale), [1, channels, h, w]),
-      ...(rows ? { rows: tensor('i64', BigInt64Array.of(BigInt(rows(shape))), [1]) } : {}),
-    });
-    return checkFinite(floats(image!), 'The image', `the ${name} ${source.checkpoint.path}`);
+  // biome-ignore lint/correctness/useYield: a single run of the graph cannot be stopped.
+  async *decode(latent: Float32Array, shape: LatentShape): Decoding {
+    const { image } = await this.session.run({ latent: latentTensor(latent, shape, this.decoder.scale) });
+    return checkImage(floats(image!), this.decoder);
   }
 
   release(): Promise<void> {
     return this.session.release();
   }
+}
+
+function latentTensor(latent: Float32Array, { channels, h, w }: LatentShape, scale: LatentScale): Tensor {
+  return f32Tensor(unscaleLatent(latent, scale), [1, channels, h, w]);
+}
+
+function checkImage(image: Float32Array, { name, source }: Pick<Half, 'name' | 'source'>): Float32Array {
+  return checkFinite(image, 'The image', `the ${name} ${source.checkpoint.path}`);
 }

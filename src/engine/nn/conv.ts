@@ -1,4 +1,4 @@
-/** Convolutions over images [1, C, H, W], whole or cut into bands, with the weights of torch.nn.Conv2d. */
+/** Convolutions over images [1, C, H, W] and over bands of their rows, with the weights of torch.nn.Conv2d. */
 import { graphError, type Var } from '../onnx/graph.ts';
 import type { ConvOptions } from '../onnx/operators/index.ts';
 import * as op from '../onnx/operators/index.ts';
@@ -11,44 +11,54 @@ export type ConvLayer = {
   bias?: boolean;
   /** Rows and columns of zeros added: all around, or right and below only. Default: as many as keep the size. */
   padding?: 'same' | 'right-bottom';
-  /** Applied to the input, on a cut image to a band at a time. */
-  input?: (x: Var) => Var;
 };
 
 /** Always f32: half precision overflows in image autoencoders, which gives black squares. */
 export function conv(x: Var, w: Weights, outputs: number, layer: ConvLayer = {}): Var {
-  const { kernel = kernelOf(w), input = (x: Var) => x } = layer;
-  if (!op.isCut(x)) return convolve(input(x), w, outputs, { ...layer, pads: padsOf(layer, kernel) });
-  if (kernel === 1) return op.byBands(x, (band) => convolve(input(band), w, outputs, layer));
-  if (kernel !== 3)
-    throw graphError(`conv ${w.path}: a band sees one row of its neighbours, not ${kernel - 2}`);
-  return op.byBandsAndNeighbours(x, (rows, inside) => [bandConv(input(rows), inside, w, outputs)])[0]!;
-}
-
-/**
- * 3×3 over a band with its neighbours, [1, C, R + 2, W] to [1, outputs, R, W]. Rows that are not `inside` the image are
- * padding, which is zero whatever they were computed to.
- */
-export function bandConv(rows: Var, inside: Var, w: Weights, outputs: number): Var {
-  return convolve(op.mul(rows, inside), w, outputs, { pads: [0, 1, 0, 1] });
+  const { kernel = kernelOf(w) } = layer;
+  return convolve(x, w, outputs, { ...layer, pads: padsOf(layer, kernel) });
 }
 
 /** 3×3 over an image enlarged to [1, C, 2·H, 2·W] by repeating its pixels. */
 export function upsampleConv(x: Var, w: Weights): Var {
-  const channels = x.dim(1) as number;
-  if (!op.isCut(x)) return conv(op.upsampleNearest(x, 2), w, channels);
-  return op.byBandsAndNeighbours(x, (rows) => [upsampleBand(rows, w)])[0]!;
+  return conv(op.upsampleNearest(x, 2), w, x.dim(1) as number);
 }
 
-/** The band of the enlarged image, [1, C, 2·R, 2·W], from one with its neighbours, [1, C, R + 2, W]. */
-export function upsampleBand(rows: Var, w: Weights): Var {
-  const enlarged = op.sliceAxis(op.upsampleNearest(rows, 2), 2, 1, -1);
-  return convolve(enlarged, w, rows.dim(1) as number, { pads: [0, 1, 0, 1] });
+/**
+ * 3×3 over a band with a row of its neighbour above and one below, [1, C, R + 2, W] to [1, outputs, R, W]. The rows beyond
+ * the image's ends must be zero: they are its padding.
+ */
+export function bandConv(rows: Var, w: Weights, outputs: number): Var {
+  if (kernelOf(w) !== 3)
+    throw graphError(
+      `conv ${w.path}: a band has one row of its neighbours, a kernel of ${kernelOf(w)} needs more`,
+    );
+  return convolve(rows, w, outputs, { pads: [0, 1, 0, 1] });
 }
 
-/** The enlarged band with its own neighbours, [1, C, 2·R + 2, 2·W]. */
-export function upsampleBandAndNeighbours(rows: Var, w: Weights): Var {
-  return convolve(op.upsampleNearest(rows, 2), w, rows.dim(1) as number, { pads: [0, 1, 0, 1] });
+/**
+ * The band of the enlarged image, [1, C, 2·R, 2·W], from one with its neighbours' rows, [1, C, R + 2, W]. Three neighbours of
+ * an enlarged image are two pixels of the image on either axis, so that one in four results is a 2×2 convolution of the image
+ * with sums of weights: four ninths of the operations, and a result that differs by rounding.
+ */
+export function upsampleBandConv(rows: Var, w: Weights): Var {
+  const channels = rows.dim(1) as number;
+  const weight = w.tensor('weight', [channels, channels, 3, 3]);
+  const bias = w.tensor('bias', [channels]);
+  const quarters = [0, 1].flatMap((py) =>
+    [0, 1].map((px) => {
+      const seen = op.sliceAxis(rows, 2, py, py === 0 ? -1 : undefined);
+      const kernel = halfKernel(halfKernel(weight, 2, py), 3, px);
+      return op.conv2d(seen, kernel, bias, { pads: [0, 1 - px, 0, px] });
+    }),
+  );
+  return op.depthToSpace(op.concat(quarters, 1), 2);
+}
+
+/** The weights of an axis of three as those of the two pixels that they see, in every first or every second place. */
+function halfKernel(weight: Var, axis: number, place: number): Var {
+  const [a, b, c] = [0, 1, 2].map((i) => op.sliceAxis(weight, axis, i, i + 1)) as [Var, Var, Var];
+  return op.concat(place === 0 ? [a, op.add(b, c)] : [op.add(a, b), c], axis);
 }
 
 type Pads = NonNullable<ConvOptions['pads']>;

@@ -68,8 +68,7 @@ async function* kontext(run: Run, begin: number): Events {
   checkAborted(signal);
   const x = yield* denoise(run, encoded, kept?.repaint);
   const decoding = performance.now();
-  yield { type: 'stage-progress', stage: 'decode', message: 'decoding the image', fraction: 0 };
-  let bitmap = yield* staged('decode', decode(plan, { x, encoded }, model.imageDecoder(encoded.canvas)));
+  let bitmap = yield* decode(run, { x, encoded }, model.imageDecoder(encoded.canvas));
   yield { type: 'decode-end', milliseconds: performance.now() - decoding };
   const warnings = [...encoded.warnings];
   if (encoded.recognised === false) bitmap = (await onlyReference(plan)) ?? bitmap;

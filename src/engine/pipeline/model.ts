@@ -8,8 +8,7 @@ import { faceDetector } from '../faces/detect.ts';
 import type { FaceDetector } from '../faces/types.ts';
 import { preferredSizes, referenceSize, type Size } from '../image/sizes.ts';
 import {
-  type DecoderName,
-  imageDecoders,
+  imageDecoder,
   imageEncoder,
   type LatentDecoder,
   type LatentEncoder,
@@ -68,7 +67,7 @@ export class Model {
     const tokens =
       textTokens(opened.components) + imageTokens(opened.components, plan) + this.referenceTokens();
     const text = this.textLoadable();
-    const decoder = this.decoderLoadable(plan, plan.decoder);
+    const decoder = imageDecoder(opened, plan, plan.decoder);
     const encoder = plan.references.length > 0 ? [imageEncoder(opened, referenceSize)] : [];
     const needed = [text, ...encoder, decoder, this.transformerLoadable(tokens)];
     for (const network of needed) residents.checkFits(network);
@@ -94,18 +93,21 @@ export class Model {
 
   /** The decoder that the plan names. */
   imageDecoder(size: Size): Loading<LatentDecoder> {
-    return this.residents.acquire(this.decoderLoadable(size, this.plan.decoder));
+    return this.residents.acquire(imageDecoder(this.opened, size, this.plan.decoder));
   }
 
   /** The cheapest decoder there is. */
   previewDecoder(size: Size): Loading<LatentDecoder> {
     const which = this.opened.components.tiny ? 'tiny' : 'full';
-    return this.residents.acquire(this.decoderLoadable(size, which));
+    return this.residents.acquire(imageDecoder(this.opened, size, which));
   }
 
   /** Whether the decoder of previews fits beside the transformer, which must not be released between steps. */
   canPreview(tokens: number): boolean {
-    return this.residents.holds([this.transformerLoadable(tokens), this.decoderLoadable(this.plan, 'full')]);
+    return this.residents.holds([
+      this.transformerLoadable(tokens),
+      imageDecoder(this.opened, this.plan, 'full'),
+    ]);
   }
 
   /**
@@ -137,15 +139,6 @@ export class Model {
   private textLoadable(): Loadable<TextEncoder> {
     const forms = new Map([...this.loras.forms('clip'), ...this.loras.forms('t5')]);
     return textEncoder(this.opened, forms);
-  }
-
-  /** The fastest form of the decoder that fits beside the transformer's weights, which are slow to load again. */
-  private decoderLoadable(size: Size, which: DecoderName): Loadable<LatentDecoder> {
-    const forms = imageDecoders(this.opened, size, which);
-    const { bytes } = this.transformerLoadable(0).need;
-    const beside = (form: Loadable<LatentDecoder>) =>
-      this.residents.holds([{ need: { bytes, working: 0 } }, form]);
-    return forms.find(beside) ?? forms.find((form) => this.residents.holds([form])) ?? forms.at(-1)!;
   }
 
   /** One that is compiled for more tokens serves as well. */

@@ -3,7 +3,7 @@ import { encodeImage } from '../image/image-codec.ts';
 import type { Velocity } from '../samplers/index.ts';
 import { decode } from './decode.ts';
 import type { Encoded } from './encode.ts';
-import { type Events, staged } from './events.ts';
+import type { Events } from './events.ts';
 import { checkAborted, type Run } from './run.ts';
 
 export type Previews = {
@@ -13,7 +13,8 @@ export type Previews = {
   after(index: number): Events;
 };
 
-export function previews({ plan, model, signal, log }: Run, encoded: Encoded): Previews {
+export function previews(run: Run, encoded: Encoded): Previews {
+  const { plan, model, signal, log } = run;
   const { given, canvas } = encoded;
   const { previewEvery, output } = plan;
   const able = previewEvery > 0 && model.canPreview(given.ids.length / 3);
@@ -29,8 +30,7 @@ export function previews({ plan, model, signal, log }: Run, encoded: Encoded): P
     },
     async *after(index) {
       if ((index + 1) % previewEvery !== 0) return;
-      const decoding = decode(plan, { x: x0(), encoded }, model.previewDecoder(canvas));
-      const bitmap = yield* staged('decode', decoding);
+      const bitmap = yield* decode(run, { x: x0(), encoded }, model.previewDecoder(canvas));
       const image = await encodeImage(bitmap, output.format, output.quality);
       yield { type: 'preview', index, image };
       checkAborted(signal);

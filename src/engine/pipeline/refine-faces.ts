@@ -72,7 +72,7 @@ async function* refineFace(
     strength: settings.strength,
   };
   const x = yield* denoise({ ...run, plan }, encoded, repaint);
-  const painted = yield* staged('decode', decode(plan, { x, encoded }, model.imageDecoder(canvas)));
+  const painted = yield* decode({ ...run, plan }, { x, encoded }, model.imageDecoder(canvas));
   return composite(image, resizeLanczos(painted, width, height), { mask, region });
 }
 
@@ -112,8 +112,11 @@ async function* within<T>({ index, count }: { index: number; count: number }, wo
     const next = await work.next();
     if (next.done) return next.value;
     const event = next.value;
-    if (event.type === 'stage-progress')
-      yield { ...event, stage: 'faces', message: `${name}, ${event.message}`, fraction: index / count };
+    if (event.type === 'stage-progress') {
+      // A face is decoded after its steps.
+      const fraction = event.stage === 'decode' ? Math.min((index + 1) / count, 0.99) : index / count;
+      yield { ...event, stage: 'faces', message: `${name}, ${event.message}`, fraction };
+    }
     if (event.type === 'warning') yield event;
     if (event.type !== 'step-end') continue;
     const done = (event.index + 1) / event.steps;

@@ -25,9 +25,8 @@ export function phaseAfter(event: EngineEvent, plan: Plan, phase: Phase): Phase 
     case 'warning':
       return phase;
     case 'stage-progress':
-      return event.fraction < 1
-        ? { ...phase, inside: `${inside[event.stage]} (${event.message})` }
-        : { after: phase.after };
+      if (event.fraction >= 1) return { after: phase.after };
+      return { ...phase, inside: withDetail(inside[event.stage], event.message) };
     case 'load-end':
       return { after: inside.encode };
     case 'encode-end':
@@ -47,6 +46,10 @@ export function phaseAfter(event: EngineEvent, plan: Plan, phase: Phase): Phase 
 
 export function phaseText(phase: Phase): string {
   return phase.inside ?? phase.after;
+}
+
+function withDetail(text: string, detail: string): string {
+  return detail === text ? text : `${text} (${detail})`;
 }
 
 function stepPhase(index: number, steps: number): string {

@@ -103,7 +103,7 @@ export class ImageProgress {
     };
   }
 
-  #noteStage({ stage, message, fraction, bytes }: EngineEvent & { type: 'stage-progress' }): void {
+  #noteStage({ stage, message, fraction, bytes, loads }: EngineEvent & { type: 'stage-progress' }): void {
     // Previews are decoded between steps; the transformer may be loaded after the encoders have run.
     if (stage === 'decode' && this.#phase === 'denoise') return;
     if (stage !== this.#phase) this.#enter(stage);
@@ -112,7 +112,9 @@ export class ImageProgress {
     if (begins) this.#partBegun = this.#now();
     this.#bytes = bytes && { ...bytes, first: begins ? bytes.done : this.#bytes!.first };
     this.#message = message;
-    this.#fraction = fraction;
+    // Loading a network is no part of the work of the stage that needs it.
+    this.#fraction = loads && stage !== 'load' ? 0 : fraction;
+    if (stage === 'decode' && this.#fraction === 0) this.#partBegun = this.#now();
   }
 
   #enter(phase: StageName): void {
@@ -144,7 +146,7 @@ export class ImageProgress {
       case 'denoise':
         return this.#rest(step, now) + Math.max(steps - 1, 0) * step + decode;
       case 'decode':
-        return this.#rest(decode, now);
+        return this.#fraction > 0 ? this.#restByShare(now) : this.#rest(decode, now);
       default:
         return 0;
     }
@@ -156,6 +158,11 @@ export class ImageProgress {
     const elapsed = (now - this.#partBegun) / 1000;
     const reported = this.#phase === 'denoise' ? this.#fraction : 0;
     return seconds * (1 - Math.max(reported, Math.min(elapsed / seconds, mostByClock)));
+  }
+
+  /** Seconds left of a part that tells its share every second or so, at the rate until now. */
+  #restByShare(now: number): number {
+    return (((now - this.#partBegun) / 1000) * (1 - this.#fraction)) / this.#fraction;
   }
 
   #reckonPercent(now: number, left: number | undefined): number {
@@ -171,8 +178,7 @@ export class ImageProgress {
 
   /** Seconds left for the current file; the number of further files is unknown. */
   #loadLeft(now: number): number {
-    const elapsed = (now - this.#partBegun) / 1000;
-    return this.#fraction > 0 ? (elapsed * (1 - this.#fraction)) / this.#fraction : elapsed;
+    return this.#fraction > 0 ? this.#restByShare(now) : (now - this.#partBegun) / 1000;
   }
 }
 

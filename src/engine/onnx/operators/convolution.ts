@@ -38,10 +38,19 @@ export function upsampleNearest(x: Var, factor: number): Var {
 
 /** torch.nn.functional.pixel_shuffle: [N, C·p², H, W] gives [N, C, p·H, p·W]. */
 export function pixelShuffle(x: Var, p: number): Var {
+  return squaresOf('pixelShuffle', x, p, 'CRD');
+}
+
+/** [N, p²·C, H, W] gives [N, C, p·H, p·W]: channel (py·p + px)·C + c is the pixel at py, px of every square of channel c. */
+export function depthToSpace(x: Var, p: number): Var {
+  return squaresOf('depthToSpace', x, p, 'DCR');
+}
+
+function squaresOf(name: string, x: Var, p: number, mode: 'CRD' | 'DCR'): Var {
   const channels = divideDim(x.dim(1), p * p);
-  if (channels === undefined) throw graphError(`pixelShuffle by ${p} of ${x}`);
+  if (channels === undefined) throw graphError(`${name} by ${p} of ${x}`);
   const shape = [x.dim(0), channels, scaleDim(x.dim(2), p), scaleDim(x.dim(3), p)];
-  return x.graph.emit('DepthToSpace', [x], [{ dtype: x.dtype, shape }], { blocksize: p, mode: 'CRD' })[0]!;
+  return x.graph.emit('DepthToSpace', [x], [{ dtype: x.dtype, shape }], { blocksize: p, mode })[0]!;
 }
 
 /** torch.nn.functional.pixel_unshuffle: [1, C, p·H, p·W] gives [1, C·p², H, W], channel c·p² + py·p + px. */

@@ -4,7 +4,6 @@ export * from './blocks.ts';
 export * as constant from './constant.ts';
 export * from './convolution.ts';
 export * from './elementwise.ts';
-export * from './image-bands.ts';
 export * from './matmul.ts';
 export * from './normalization.ts';
 export * from './quantized.ts';
