@@ -37,10 +37,14 @@ export function withKeptReferences(k: Var, v: Var, w: Weights): [Var, Var] {
   const join = (name: 'k' | 'v', given: Var) => {
     // The fused rotation gives batches of one.
     const x = given.rank === 3 ? op.squeeze(given, 0) : given;
-    graph.output(referenceName.now(w.path, name), op.cast(op.rowsFrom(x, from, now), 'f16'));
+    const own = op.cast(op.rowsFrom(x, from, now), 'f16');
+    graph.output(referenceName.now(w.path, name), own);
     const idle = tensor('f16', new Uint16Array(0), [0, width]);
     const earlier = graph.input(referenceName.kept(w.path, name), 'f16', [kept, width], idle);
-    return op.concat([x, op.cast(earlier, 'f32')], 0);
+    // ONNX Runtime computes an output that nothing depends on after all blocks, and holds every block's x until then. So
+    // the block depends on it, by none of its rows.
+    const none = op.sliceAxis(own, 0, 0, 0);
+    return op.concat([x, op.cast(op.concat([earlier, none], 0), 'f32')], 0);
   };
   return [join('k', k), join('v', v)];
 }
