@@ -36,6 +36,18 @@ afterAll(async () => {
 const early = { x: firstSample, time: 900 };
 const late = { x: firstSample.map((value) => 0.9 * value), time: 800 };
 
+test('kept references are the same in a network whose every block is a segment', async () => {
+  const compute = { precision: 'f32', fused: true, keepsReferences: true } as const;
+  const blocks = await loadTiny({ ...compute, bandRows: 8 }, 'cpu');
+  const given = conditioning();
+  const [whole, cut] = [new KeptReferences(2), new KeptReferences(2)];
+  for (const step of [0, 1, 2]) {
+    const expected = await keeping.f32.velocity(late, given, { cached: { references: whole, step } });
+    expect(await blocks.velocity(late, given, { cached: { references: cut, step } })).toEqual(expected);
+  }
+  await blocks.release();
+});
+
 describe.each(products)('kept references in %s', (product) => {
   const velocity = (sample: typeof early, acting: Acting = {}, given: Conditioning = conditioning()) =>
     keeping[product].velocity(sample, given, acting);

@@ -65,6 +65,16 @@ describe.each(['f32', 'int8'] as const)(
   },
 );
 
+test('a cache enters at the same places of a network whose every block is a segment', async () => {
+  const blocks = await loadTiny({ precision: 'f32', fused: true, bandRows: 8 }, 'cpu');
+  for (const name of ['tea', 'first-block', 'dual-block'] as const)
+    for (const threshold of [0, 100]) {
+      const plan: CachePlan = { name, threshold, from: 0, to: steps, maxConsecutive: 5 };
+      expect(await runCached(blocks, plan, 1)).toEqual(await runCached(transformers.f32, plan, 1));
+    }
+  await blocks.release();
+});
+
 test('when the network becomes another one the next step is computed', async () => {
   const transformer = transformers.f32;
   const plan: CachePlan = { name: 'first-block', threshold: 100, from: 0, to: steps, maxConsecutive: steps };

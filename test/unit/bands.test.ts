@@ -5,6 +5,8 @@ import path from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { ActiveLoras } from '../../src/engine/adapters/lora/active.ts';
 import { layersOf } from '../../src/engine/adapters/lora/layers.ts';
+import type { FluxConfig } from '../../src/engine/models/flux-config.ts';
+import { blockSegments } from '../../src/engine/models/flux-segments.ts';
 import { symbol } from '../../src/engine/onnx/dim.ts';
 import { Graph } from '../../src/engine/onnx/graph.ts';
 import * as op from '../../src/engine/onnx/operators/index.ts';
@@ -56,6 +58,41 @@ describe('the velocity in bands', () => {
     // A product of one row is another kernel's, which adds in another order.
     for (const bandRows of bands.slice(1)) expect(await velocity({ bandRows }, feeds)).toEqual(whole);
   });
+});
+
+it('a network in bands tells of every block on two threads, since a block takes seconds, and else of its segments', async () => {
+  const told = async (compute: Partial<Compute>) => {
+    const transformer = await loadFlux(tinyFile('flux_tiny.safetensors'), compute);
+    const blocks: number[] = [];
+    await velocityOf(transformer, undefined, async (done) => void blocks.push(done));
+    await transformer.release();
+    return blocks;
+  };
+  // Two double blocks and three single ones.
+  expect(await told({})).toEqual([0, 1, 2]);
+  expect(await told({ bandRows: 8 })).toEqual([0, 1, 2, 3, 4]);
+});
+
+it('segments have at most as many blocks as asked for, in the order of the model', () => {
+  const flux = { depth: 19, depthSingle: 38 } as FluxConfig;
+  for (const most of [1, 2, 4, 8, 16, 57, Number.POSITIVE_INFINITY]) {
+    const segments = blockSegments(flux, most);
+    expect(Math.max(...segments.map(({ blocks }) => blocks))).toBeLessThanOrEqual(most);
+    expect(segments.reduce((sum, { blocks }) => sum + blocks, 0)).toBe(57);
+    expect(new Set(segments.map(({ name }) => name)).size).toBe(segments.length);
+    const blocks = (kind: 'doubles' | 'singles') =>
+      segments.flatMap(({ [kind]: [from, to] }) => Array.from({ length: to - from }, (_, i) => from + i));
+    expect(blocks('doubles')).toEqual(Array.from({ length: 19 }, (_, i) => i));
+    expect(blocks('singles')).toEqual(Array.from({ length: 38 }, (_, i) => i));
+    // A step cache enters after the first block and after the eighth.
+    const upTo = (place: string) => {
+      const end = segments.findIndex(({ ends }) => ends === place);
+      return segments.slice(0, end + 1).reduce((sum, segment) => sum + segment.blocks, 0);
+    };
+    expect([upTo('first'), upTo('head')]).toEqual([1, 8]);
+  }
+  expect(blockSegments(flux).map(({ name }) => name)).toEqual(['first', 'head', 'rest']);
+  expect(blockSegments(flux, 1).length).toBe(57);
 });
 
 it('bands are at most as high as asked for, of equal height, and in order', async () => {

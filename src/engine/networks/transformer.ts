@@ -5,7 +5,7 @@ import type { StepCache } from '../caches/index.ts';
 import { cacheGraph, cacheGraphNames } from '../models/cache-graphs.ts';
 import type { FluxConfig } from '../models/flux-config.ts';
 import { transformerBytes } from '../models/flux-memory.ts';
-import { blocksOf, type SegmentName, segmentBuilder, segmentNames } from '../models/flux-segments.ts';
+import { type BlockSegment, blockSegments, segmentBuilder, segmentNames } from '../models/flux-segments.ts';
 import { sinusoid } from '../nn/embedding.ts';
 import { referenceName } from '../nn/kept-references.ts';
 import { rotaryTable } from '../nn/rope.ts';
@@ -107,8 +107,8 @@ export function transformer(model: OpenedModel, use: TransformerUse): Loadable<T
   const work = transformerBytes(config, compute, use) + copies;
   const arena = compute.bandRows === undefined;
   // Every segment with blocks has an arena of its own, which keeps what it grew to.
-  const blockSegments = segmentNames(config).length - 2;
-  const kept = arena && session.device === 'cpu' ? blockSegments * work : 0;
+  const arenas = blockSegments(config).length;
+  const kept = arena && session.device === 'cpu' ? arenas * work : 0;
   return {
     key: networkKey(model, `transformer${formsText(forms)}${placesText}${keptText}${sizeText}`),
     need: { bytes: weightBytes(model, source), working: Math.max(work, kept), kept },
@@ -132,6 +132,14 @@ const narrowestInBands = 1024;
 const bandRows = 256;
 
 /**
+ * Blocks of a segment where a block takes seconds: an edit of one megapixel by FLUX.1 about ten on two cores. Each session has
+ * threads of its own, so a machine with more cores, where a block takes less time, has fewer segments.
+ */
+function mostBlocks({ bandRows }: Compute, threads: number): number {
+  return bandRows === undefined ? Number.POSITIVE_INFINITY : Math.max(1, Math.floor(threads / 2));
+}
+
+/**
  * Measured on the CPU only; a GPU's memory is managed by its own allocator. Weights that are widened would be widened for
  * every band.
  */
@@ -153,7 +161,8 @@ export class Transformer {
   readonly config: FluxConfig;
   /** For messages. */
   private readonly name: string;
-  private readonly segments: Partial<Record<SegmentName, Session>>;
+  private readonly segments: Record<string, Session>;
+  private readonly blockSegments: readonly BlockSegment[];
   private readonly options: SessionOptions;
   private cacheSegments: Promise<CacheSessions> | undefined;
   private readonly deviceFeeds: DeviceFeeds;
@@ -161,10 +170,12 @@ export class Transformer {
 
   private constructor(
     { source, config }: Component<FluxConfig>,
-    segments: Partial<Record<SegmentName, Session>>,
+    segments: Record<string, Session>,
+    blocks: readonly BlockSegment[],
     options: SessionOptions,
   ) {
     this.config = config;
+    this.blockSegments = blocks;
     this.name = `the transformer ${source.checkpoint.path}`;
     this.segments = segments;
     this.options = options;
@@ -177,17 +188,17 @@ export class Transformer {
     compute: Compute,
     options: LoadOptions,
   ): Loading<Transformer> {
-    const build = segmentBuilder(source, config);
-    const graphs: Partial<Builders<SegmentName>> = {};
-    for (const name of segmentNames(config))
+    const { device, threads } = options;
+    const most = mostBlocks(compute, threads);
+    const build = segmentBuilder(source, config, most);
+    const graphs: Builders<string> = {};
+    for (const name of segmentNames(config, most))
       graphs[name] = {
         build: (compute, prepared) => build(name, compute, prepared),
         results: name === 'final' ? 'host' : 'device',
       };
-    const all = graphs as Builders<SegmentName>;
-    const segments = yield* compile({ name: 'transformer', source, graphs: all, compute, options });
-    const { device, threads } = options;
-    return new Transformer({ source, config }, segments, { device, threads });
+    const segments = yield* compile({ name: 'transformer', source, graphs, compute, options });
+    return new Transformer({ source, config }, segments, blockSegments(config, most), { device, threads });
   }
 
   /**
@@ -252,41 +263,44 @@ export class Transformer {
     const kept = reuse?.feeds ?? {
       ...(look?.references && { [referenceName.from]: tensor('i64', BigInt64Array.of(BigInt(own)), [1]) }),
     };
-    let [img, after, entry] = [start, 'nothing' as Place, undefined as Tensor | undefined];
+    let [img, after, entry] = [start, 'nothing' as Place | undefined, undefined as Tensor | undefined];
+    const textRows = tensor('i64', BigInt64Array.of(BigInt(txt.dims[0]!)), [1]);
     const spent = new Set<Tensor>([txt]);
-    let blocks = 0;
-    for (const name of ['first', 'head', 'rest'] as const) {
-      const segment = this.segments[name];
-      if (!segment) continue;
+    /** A step cache reads them again. */
+    const held = new Set<Tensor>(pass ? [start] : []);
+    let done = 0;
+    for (const { name, blocks, ends } of this.blockSegments) {
       if (pass && after === looksAfter) {
         entry = await this.targetOf(img, look);
         const { step, network } = look;
         const from = start === img ? entry : await this.targetOf(start, look);
-        for (const value of [entry, from]) spent.add(value);
+        for (const value of [start, from]) spent.add(value);
+        held.clear();
+        held.add(entry);
         const reused = await pass.reuse(step, { start: from, img: entry, imgMod: img_mod, network });
         if (reused) {
-          disposeAll(spent.add(start).add(img));
+          disposeAll(spent.add(img).add(entry));
           return reused;
         }
       }
-      const feeds = { img_in: img, txt_in: txt, vec, cos, sin, ...(name === 'first' ? { img_mod } : {}) };
-      await onBlocks?.(blocks);
-      const out = await segment.run(loras, imagePrompt, kept, feeds);
+      const feeds = { img_in: img, txt_in: txt, x_in: img, text_rows: textRows, vec, cos, sin, img_mod };
+      await onBlocks?.(done);
+      const out = await this.segments[name]!.run(loras, imagePrompt, kept, feeds);
       if (!reuse) look?.references?.keep(out);
-      blocks += blocksOf(name, this.config);
-      spent.add(img);
-      // A cache reads them again; nothing else does.
-      if (!pass) disposeAll(spent);
-      img = out.img!;
+      done += blocks;
+      disposeAll(spent.add(img), held);
+      // Single blocks have the rows of text and image in one matrix.
+      img = (out.img ?? out.x)!;
       txt = out.txt ?? txt;
       if (out.txt) spent.add(txt);
-      after = name === 'rest' ? after : name;
+      after = ends;
     }
     look?.references?.complete(look.step, reuse !== undefined);
     if (pass && entry) {
       const out = await this.targetOf(img, look);
       await pass.keep(entry, out);
-      if (out !== img) out.dispose?.();
+      spent.add(entry);
+      if (out !== img) spent.add(out);
     }
     disposeAll(spent);
     return img;
@@ -305,7 +319,7 @@ export class Transformer {
 
   /** A model whose head is its first block has no segment `head`. */
   private placeOf(after: Place): Place {
-    return after === 'head' && !this.segments.head ? 'first' : after;
+    return this.blockSegments.some(({ ends }) => ends === after) || after === 'nothing' ? after : 'first';
   }
 
   /** Every step and both passes ask for the table of the same positions. */
@@ -329,7 +343,11 @@ async function compileCacheGraphs(config: FluxConfig, options: SessionOptions): 
   return sessions;
 }
 
-function disposeAll(tensors: Set<Tensor>): void {
-  for (const value of tensors) value.dispose?.();
-  tensors.clear();
+/** Takes the disposed tensors out of the set; those to be kept stay in it. */
+function disposeAll(tensors: Set<Tensor>, kept: ReadonlySet<Tensor> = new Set()): void {
+  for (const value of tensors) {
+    if (kept.has(value)) continue;
+    value.dispose?.();
+    tensors.delete(value);
+  }
 }
