@@ -130,6 +130,19 @@ test('every operator of every network is examined', () => {
   expect(used.size).toBeGreaterThan(20);
 });
 
+test('products are examined in the whole tiles of FLUX.1, for which WebGPU has kernels of its own, and in odd sizes', () => {
+  const isWhole = (inputs: number, outputs: number) => inputs % 128 === 0 && outputs % 16 === 0;
+  const found = casesFor('webgpu').flatMap(({ operator, inputs, build }) => {
+    const graph = new Graph('case');
+    const out = build(...inputs.map(({ dtype, shape }, i) => graph.input(`x${i}`, dtype, shape)));
+    const name = /^(Gemm|MatMul|MatMulNBits \([48] bits)\b/.exec(operator)?.[0];
+    const [width, outputs] = [inputs[0]!.shape.at(-1)!, out.dim(-1) as number];
+    return name ? [`${name}: ${isWhole(width, outputs) ? 'whole' : 'odd'}`] : [];
+  });
+  for (const name of ['Gemm', 'MatMul', 'MatMulNBits (8 bits', 'MatMulNBits (4 bits'])
+    expect(found).toEqual(expect.arrayContaining([`${name}: whole`, `${name}: odd`]));
+});
+
 function networkGraphs(): Graph[] {
   const source = (file: string, dialects: readonly Dialect[]) =>
     new WeightSource(openCheckpoint(goldenFile(file)), dialects);
