@@ -5,7 +5,7 @@ import { parseArgs } from 'node:util';
 import type { DeviceName, PrecisionName } from '../src/engine/plan.ts';
 import { block } from './block.ts';
 import { caches } from './caches.ts';
-import { device } from './device.ts';
+import { device, devicePrecisions, deviceTokens } from './device.ts';
 import { edit } from './edit.ts';
 import { fleet, fleetParts } from './fleet.ts';
 import { full, fullImages } from './full.ts';
@@ -30,7 +30,8 @@ const benchmarks: Record<string, (options: Options) => Promise<Row[]>> = {
 };
 
 const usage = `npm run bench -- NAME [--threads N] [--runs N] [--json FILE] [--peer NAME=COMMAND]…
-npm run bench -- device [--device NAME]
+npm run bench -- device [--device webgpu] [--minutes 4] [--tokens ${deviceTokens.join(',')}] [--precision ${devicePrecisions.join(',')}]
+  parts that would pass the minutes are left out, and say how long they would take
 npm run bench -- fleet [${fleetParts.join('] [')}]
 npm run bench -- full DIR [--precision int8] [--side 1024] [--steps 2] [--memory-limit GIB] [--converted]
   [--image '${fullImages.join("'|'")}']… [--reference-interval K] [--pictures DIR]
@@ -43,9 +44,11 @@ const { values, positionals } = parseArgs({
     threads: { type: 'string' },
     runs: { type: 'string' },
     json: { type: 'string' },
-    device: { type: 'string' },
+    device: { type: 'string', default: 'webgpu' },
+    minutes: { type: 'string', default: '4' },
+    tokens: { type: 'string' },
     peer: { type: 'string', multiple: true },
-    precision: { type: 'string', default: 'int8' },
+    precision: { type: 'string' },
     side: { type: 'string', default: '1024' },
     steps: { type: 'string', default: '2' },
     'memory-limit': { type: 'string', default: '0' },
@@ -79,11 +82,16 @@ const interval = values['reference-interval'];
 const options = {
   threads: Number(values.threads ?? os.availableParallelism()),
   runs: Number(values.runs ?? 3),
-  ...(values.device === undefined ? {} : { device: values.device as DeviceName }),
+  device: {
+    name: values.device as DeviceName,
+    minutes: Number(values.minutes),
+    tokens: chosen('--tokens', values.tokens, deviceTokens),
+    precisions: name === 'device' ? chosen('--precision', values.precision, devicePrecisions) : [],
+  },
   peers: (values.peer ?? []).map(readPeer),
   rest,
   full: {
-    precision: values.precision as PrecisionName,
+    precision: (values.precision ?? 'int8') as PrecisionName,
     side: Number(values.side),
     steps: Number(values.steps),
     memoryLimit: Number(values['memory-limit']) * 2 ** 30,
@@ -101,3 +109,16 @@ console.log(
 );
 console.log(table(report.rows));
 if (values.json) fs.writeFileSync(values.json, `${JSON.stringify(report, null, 2)}\n`);
+
+/** The words of a list separated by commas; all that there are without it. */
+function chosen<T extends string | number>(
+  flag: string,
+  list: string | undefined,
+  all: readonly T[],
+): readonly T[] {
+  const words = list?.split(',') ?? all.map(String);
+  const unknown = words.filter((word) => !all.map(String).includes(word));
+  if (unknown.length === 0) return all.filter((each) => words.includes(String(each)));
+  console.error(`Found ${flag} '${unknown.join(',')}', expected some of ${all.join(',')}`);
+  process.exit(2);
+}

@@ -3,6 +3,7 @@
  * device's buffers are among. Weights that are read from a mapped file are not.
  */
 import { execFileSync } from 'node:child_process';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 
 export class MemoryWatch {
@@ -17,13 +18,18 @@ export class MemoryWatch {
       });
   }
 
+  /** Until the first sample, which has the memory of the thread that takes it too. */
+  async settled(): Promise<void> {
+    while (this.worker && this.peak[0] === 0) await sleep(10);
+  }
+
   /** MiB at most since the last call; of an NVIDIA card what its driver says is used now, by all processes. */
-  take(): number | string {
+  take(): number | undefined {
     const card = nvidiaUsed();
     const bytes = this.peak[0]!;
     this.peak[0] = 0;
     if (card !== undefined) return card;
-    return bytes > 0 ? Math.round(bytes / 2 ** 20) : 'unknown';
+    return bytes > 0 ? Math.round(bytes / 2 ** 20) : undefined;
   }
 
   async end(): Promise<void> {

@@ -1,238 +1,214 @@
 /**
- * A device: products, attention, a block and a step of a transformer of FLUX.1's width (one double and two single blocks),
- * and an edit by the embedded model. Shares are of what the device's own best product reaches; `off the CPU` is the relative
- * L2 distance of a velocity from the CPU's in the same precision, for an edit the PSNR of the pictures in dB.
+ * A device: products, attention and a step of a transformer of FLUX.1's width (one double and two single blocks), and an edit
+ * by the embedded model. Shares are of what the device's own best product reaches. A step's velocity is compared with the
+ * CPU's in f32, which includes the rounding of weights; at the smallest size so is the CPU's in the same precision. The
+ * difference of an edit is the PSNR of the device's and the CPU's picture in the same precision, in dB.
  *
- * `npm run bench -- device --device webgpu`
+ * `npm run bench -- device --device webgpu --minutes 4`
  */
-import fs from 'node:fs';
-import os from 'node:os';
-import path from 'node:path';
-import { decodeImage } from '../src/engine/image/image-codec.ts';
 import { transformerBytes } from '../src/engine/models/flux-memory.ts';
 import { attentionCompute } from '../src/engine/networks/attention-shapes.ts';
 import { ablePrecisions, bytesPerWeight } from '../src/engine/networks/precision.ts';
-import { Transformer } from '../src/engine/networks/transformer.ts';
-import { attention } from '../src/engine/nn/attention.ts';
-import { symbol } from '../src/engine/onnx/dim.ts';
-import { Graph } from '../src/engine/onnx/graph.ts';
-import { measureProducts } from '../src/engine/onnx/self-test/products.ts';
-import { examineDevice, type SelfTest } from '../src/engine/onnx/self-test.ts';
-import { Session } from '../src/engine/onnx/session.ts';
-import { f32Tensor } from '../src/engine/onnx/tensor.ts';
-import type { DeviceName } from '../src/engine/plan.ts';
-import { plainNumerics, plainPlan } from '../src/engine/plan.ts';
-import { EngineHost } from '../src/engine/process/host.ts';
+import { measureInProcess } from '../src/engine/onnx/self-test/process.ts';
+import { examineDevice } from '../src/engine/onnx/self-test.ts';
 import { countOf } from '../src/engine/weights/stored.ts';
 import type { Compute } from '../src/engine/weights/weights.ts';
-import { ModelStore } from '../src/store/models.ts';
-import { MemoryWatch } from './device-memory.ts';
-import { conditioning, finish, pattern } from './layers.ts';
-import { fastest, type Options, type Row, round } from './measure.ts';
-import { blockOperations, type Synthetic, syntheticFlux } from './widths.ts';
+import { edit } from './device-edit.ts';
+import { type Measured, synthetic, tokensOf, type Work } from './device-part.ts';
+import { leftOut, type Missing, TimeLimit } from './device-parts.ts';
+import { type Options, type Row, round } from './measure.ts';
 
-const precisions = ['f32', 'f16', 'int8-blocks', 'int4'] as const;
-type Precision = (typeof precisions)[number];
+/** Of eight-bit integers only the CPU has products. */
+export const devicePrecisions = ['f32', 'f16', 'int8-blocks', 'int4'] as const;
+export type DevicePrecision = (typeof devicePrecisions)[number];
 
-/** Rows of tokens of a square image whose edit with itself as reference, beside `text` tokens, is measured. */
-type Work = { side: number; text: number };
-const [small, large]: Work[] = [
-  { side: 8, text: 64 },
-  { side: 64, text: 512 },
+/** The last is the edit of a megapixel with one reference. */
+const works: readonly Work[] = [
+  { text: 16, rows: 4, columns: 4 },
+  { text: 512, rows: 16, columns: 32 },
+  { text: 512, rows: 64, columns: 64 },
 ];
-const tokensOf = ({ side, text }: Work) => text + 2 * side ** 2;
+export const deviceTokens: readonly number[] = works.map(tokensOf);
 
-/** Milliseconds of a layer for a thousand tokens above which only small work is measured. */
-const slow = 300;
+const [heads, hidden] = [24, 3072];
+/** Blocks of the transformer. */
+const blockCount = 3;
+/** Multiply-adds are two operations; a block's modulation is left out. */
+const productOperations = (tokens: number) => 24 * tokens * hidden ** 2;
+const attentionOperations = (tokens: number) => 4 * tokens ** 2 * hidden;
+
+/** GFLOP/s, as far as they are known: predictions are made of them. */
+type Speeds = { products: Map<DevicePrecision, number>; attention: number; cpu: number };
+
+/** Loading, first conversion of the weights included, takes about so long on two cores; milliseconds. */
+const loading = 20_000;
 
 export async function device(options: Options): Promise<Row[]> {
-  const { device = 'webgpu', threads } = options;
-  const shape = { heads: 24, headWidth: 128, tokens: tokensOf(large!), bias: 'none' } as const;
+  const { threads, runs, device: settings } = options;
+  const { name: device, minutes, tokens, precisions } = settings;
+  const limit = new TimeLimit(minutes);
+  const shape = { heads, headWidth: hidden / heads, tokens: tokensOf(works.at(-1)!), bias: 'none' } as const;
   const test = await examineDevice(device, { threads, shapes: [shape] });
   const able = precisions.filter((name) => ablePrecisions(test).includes(name));
-  const watch = new MemoryWatch();
+  const speeds: Speeds = { products: new Map(), attention: 0, cpu: 0 };
   const rows: Row[] = [];
-  let [best, isSlow] = [0, false];
-  for await (const { form, milliseconds } of measureProducts(device, threads, {
-    forms: able,
-    half: test.half,
-  })) {
-    const speed = (2 * 1000 * 3072 ** 2) / milliseconds / 1e6;
-    best = Math.max(best, speed);
-    isSlow ||= milliseconds > slow;
-    rows.push(
-      row({ of: 'product', precision: form, tokens: 1000, milliseconds, speed, memory: watch.take() }),
+  const add = (cells: Cells) => {
+    const made = row(cells);
+    rows.push(made);
+    // The table comes at the end; whoever ends the benchmark before has these.
+    process.stderr.write(
+      `${Object.values(made)
+        .filter((cell) => cell !== '')
+        .join(', ')}\n`,
     );
-  }
-  const works = isSlow ? [small!] : [small!, large!];
-  const share = (speed: number) => `${round((100 * speed) / best)} %`;
-  const synthetic = syntheticFlux(1, 2);
-  for (const work of works) {
-    const milliseconds = await attend(test, tokensOf(work), options);
-    const speed = (4 * tokensOf(work) ** 2 * 3072) / milliseconds / 1e6;
-    const of = attentionCompute({ precision: 'f32', fused: false }, test, shape).fused ? 'fused' : 'blocks';
-    rows.push(
-      row({
-        of: `attention (${of})`,
-        precision: 'f32',
-        tokens: tokensOf(work),
-        milliseconds,
-        speed,
-        share: share(speed),
-        memory: watch.take(),
-      }),
-    );
-  }
+  };
+
+  const times = await measureInProcess(device, { threads, forms: able, half: test.half });
   for (const precision of able) {
-    const compute = { precision, half: test.half, fused: false };
-    const all = { ...compute, ...attentionCompute(compute, test, shape) };
-    const gpu = await load(synthetic, all, { device, threads });
-    const parity = await velocityDistance(synthetic, gpu, { work: small!, precision, threads });
-    for (const work of works) {
-      watch.take();
-      const milliseconds = await fastest(options.runs, () => velocity(synthetic, gpu, work));
-      const tokens = tokensOf(work);
-      const speed = (3 * blockOperations(synthetic.config, tokens)) / milliseconds / 1e6;
-      const predicted =
-        bytesPerWeight(precision, device, false) * weightsOf(synthetic) +
-        transformerBytes(synthetic.config, all, {
-          tokens,
-          imagePromptTokens: 0,
-          cachedPasses: 0,
-          keptReferences: 0,
-        });
-      const cells = { precision, tokens, milliseconds, speed, share: share(speed) };
-      const memory = { memory: watch.take(), predicted: Math.round(predicted / 2 ** 20) };
-      rows.push(row({ of: 'step of 3 blocks', ...cells, parity: work === small ? parity : '', ...memory }));
+    const milliseconds = times[precision];
+    if (milliseconds === undefined) {
+      add({ of: 'product', precision, tokens: 1000, missing: 'no answer' });
+      continue;
     }
-    await gpu.release();
+    const speed = (2 * 1000 * hidden ** 2) / milliseconds / 1e6;
+    speeds.products.set(precision, speed);
+    speeds.attention ||= speed;
+    add({ of: 'product', precision, tokens: 1000, milliseconds, speed });
   }
-  for (const precision of able) rows.push(await edit(device, precision, threads));
-  await watch.end();
+  const best = Math.max(...speeds.products.values());
+
+  for (const [i, work] of works.entries()) {
+    const count = tokensOf(work);
+    if (!tokens.includes(count)) continue;
+    const attentionOf = (compute: Compute) => attentionCompute(compute, test, { ...shape, tokens: count });
+    const common = { device, threads, work, runs } as const;
+    if (i > 0) {
+      const compute = { precision: 'f32', ...attentionOf({ precision: 'f32', fused: false }) } as const;
+      const operations = attentionOperations(count);
+      const measured = await limit.measure(
+        { ...common, of: 'attention', compute },
+        operations / speeds.attention / 1e6,
+      );
+      const speed = speedOf(operations, measured);
+      speeds.attention = speed ?? speeds.attention;
+      const of = compute.fused ? 'attention (fused)' : `attention (${compute.queryBlocks} blocks)`;
+      add({ of, precision: 'f32', tokens: count, ...measured, speed, share: speed && speed / best });
+    }
+    const reference = await cpuVelocity('f32', work, { limit, speeds, threads });
+    for (const precision of able) {
+      const plain = { precision, half: test.half, fused: false };
+      const compute: Compute = { ...plain, ...attentionOf(plain) };
+      const product = speeds.products.get(precision) ?? best;
+      const predicted =
+        (blockCount * (productOperations(count) / product + attentionOperations(count) / speeds.attention)) /
+        1e6;
+      const measured = await limit.measure({ ...common, of: 'step', compute }, loading + predicted);
+      const speed = speedOf(blockCount * (productOperations(count) + attentionOperations(count)), measured);
+      const cpu = i > 0 ? undefined : await cpuVelocity(precision, work, { limit, speeds, threads });
+      const velocity = 'velocity' in measured ? measured.velocity : undefined;
+      add({
+        ...{ of: `step of ${blockCount} blocks`, precision, tokens: count, ...measured, speed },
+        ...{ share: speed && speed / best, ...difference(velocity, reference) },
+        ...{ cpuError: precision === 'f32' ? undefined : difference(cpu, reference).error },
+        ...{
+          ofCpu: difference(velocity, cpu).error,
+          predictedMemory: predictedMemory(compute, device, count),
+        },
+      });
+    }
+    if (i === 0) for (const precision of able) add(await editCells(precision, { limit, device, threads }));
+  }
   return rows;
+}
+
+type Limits = { limit: TimeLimit; threads: number };
+
+async function cpuVelocity(
+  precision: DevicePrecision,
+  work: Work,
+  { limit, speeds, threads }: Limits & { speeds: Speeds },
+): Promise<Float32Array | undefined> {
+  const count = tokensOf(work);
+  const operations = blockCount * (productOperations(count) + attentionOperations(count));
+  const compute = { precision, fused: true, bandRows: 256 } as const;
+  const part = { of: 'step', device: 'cpu', threads, compute, work, runs: 1 } as const;
+  const predicted = speeds.cpu > 0 ? loading + operations / speeds.cpu / 1e6 : 0;
+  const measured = await limit.measure(part, predicted);
+  if ('missing' in measured) return undefined;
+  if (precision === 'f32') speeds.cpu = speedOf(operations, measured)!;
+  return measured.velocity;
+}
+
+async function editCells(
+  precision: DevicePrecision,
+  { limit, device, threads }: Limits & { device: Options['device']['name'] },
+): Promise<Cells> {
+  const cells = { of: 'edit, 4 steps, embedded', precision };
+  const { left } = limit;
+  if (left < loading) return { ...cells, ...leftOut(loading) };
+  const { milliseconds, decibels } = await edit(device, precision, { threads, left });
+  return { ...cells, milliseconds, decibels };
+}
+
+function speedOf(operations: number, measured: Measured | Missing): number | undefined {
+  return 'missing' in measured ? undefined : operations / measured.milliseconds / 1e6;
+}
+
+function predictedMemory(compute: Compute, device: Options['device']['name'], tokens: number): number {
+  const { source, config } = synthetic();
+  const weights = source.entries.reduce((sum, { shape }) => sum + countOf(shape), 0);
+  const work = { tokens, imagePromptTokens: 0, cachedPasses: 0, keptReferences: 0 };
+  const bytes = bytesPerWeight(compute.precision, device, false) * weights;
+  return Math.round((bytes + transformerBytes(config, compute, work)) / 2 ** 20);
+}
+
+type Difference = { error: number | undefined; most: number | undefined };
+
+/** Relative L2 and the largest difference. */
+function difference(found: Float32Array | undefined, expected: Float32Array | undefined): Difference {
+  if (!found || !expected || found === expected) return { error: undefined, most: undefined };
+  let [error, norm, most] = [0, 0, 0];
+  expected.forEach((value, i) => {
+    const off = Math.abs(found[i]! - value);
+    error += off ** 2;
+    norm += value ** 2;
+    most = Math.max(most, off);
+  });
+  return { error: Math.sqrt(error / norm), most };
 }
 
 type Cells = {
   of: string;
   precision: string;
   tokens?: number;
-  milliseconds: number;
-  speed?: number;
-  share?: string;
-  parity?: string;
-  memory?: number | string;
-  predicted?: number;
+  milliseconds?: number;
+  missing?: string;
+  speed?: number | undefined;
+  share?: number | undefined;
+  error?: number | undefined;
+  most?: number | undefined;
+  cpuError?: number | undefined;
+  ofCpu?: number | undefined;
+  decibels?: string;
+  memory?: number | undefined;
+  predictedMemory?: number;
 };
 
-function row({ of, precision, tokens, milliseconds, speed, share, parity, memory, predicted }: Cells): Row {
+function row(cells: Cells): Row {
+  const { of, precision, tokens, milliseconds, missing, speed, share, memory, predictedMemory } = cells;
+  const ratio = (value: number | undefined) => value?.toExponential(1) ?? '';
   return {
     of,
     precision,
     tokens: tokens ?? '',
-    ms: Number(milliseconds.toPrecision(3)),
+    ms: milliseconds === undefined ? (missing ?? '') : Number(milliseconds.toPrecision(3)),
     'GFLOP/s': speed === undefined ? '' : Number(speed.toPrecision(3)),
-    share: share ?? '',
-    'off the CPU': parity ?? '',
+    share: share === undefined ? '' : `${round(100 * share)} %`,
+    'off f32': ratio(cells.error),
+    'at most': ratio(cells.most),
+    'CPU off f32': ratio(cells.cpuError),
+    'off the CPU': cells.decibels === undefined ? ratio(cells.ofCpu) : `${cells.decibels} dB`,
     'peak MiB': memory ?? '',
-    'predicted MiB': predicted ?? '',
+    'predicted MiB': missing === undefined ? (predictedMemory ?? '') : '',
   };
-}
-
-async function attend(test: SelfTest, tokens: number, { threads, runs }: Options): Promise<number> {
-  const [heads, width] = [24, 3072];
-  const compute: Compute = { precision: 'f32', fused: false };
-  const shape = { heads, headWidth: width / heads, tokens, bias: 'none' } as const;
-  const graph = new Graph('attention');
-  const x = graph.input('x', 'f32', [symbol('tokens'), width]);
-  const y = attention(x, x, x, heads, { ...compute, ...attentionCompute(compute, test, shape) });
-  graph.output('y', y);
-  const { device } = test;
-  const session = await Session.compile(graph, { device, threads, results: 'device' });
-  const feeds = { x: f32Tensor(pattern(tokens * width), [tokens, width]) };
-  const milliseconds = await fastest(runs, async () => {
-    const results = await session.run(feeds);
-    results.y?.dispose?.();
-  });
-  await session.release();
-  return milliseconds;
-}
-
-function load(
-  { source, config, folder }: Synthetic,
-  compute: Compute,
-  session: { device: DeviceName; threads: number },
-): Promise<Transformer> {
-  const preparedFile = path.join(folder, `device-${compute.precision}.safetensors`);
-  return finish(Transformer.load({ source, config }, compute, { ...session, preparedFile }));
-}
-
-function velocity(
-  { config }: Synthetic,
-  transformer: Transformer,
-  { side, text }: Work,
-): Promise<Float32Array> {
-  const given = conditioning({ rows: side, columns: side }, config, text);
-  return transformer.velocity({ x: pattern(side ** 2 * config.inChannels), time: 500 }, given);
-}
-
-async function velocityDistance(
-  synthetic: Synthetic,
-  gpu: Transformer,
-  { work, precision, threads }: { work: Work; precision: Precision; threads: number },
-): Promise<string> {
-  const cpu = await load(synthetic, { precision, fused: true }, { device: 'cpu', threads });
-  const expected = await velocity(synthetic, cpu, work);
-  await cpu.release();
-  const found = await velocity(synthetic, gpu, work);
-  let [error, norm] = [0, 0];
-  expected.forEach((value, i) => {
-    error += (found[i]! - value) ** 2;
-    norm += value ** 2;
-  });
-  return Math.sqrt(error / norm).toExponential(1);
-}
-
-function weightsOf({ source }: Synthetic): number {
-  return source.entries.reduce((sum, { shape }) => sum + countOf(shape), 0);
-}
-
-async function edit(device: DeviceName, precision: Precision, threads: number): Promise<Row> {
-  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'retouch-device-'));
-  const store = await ModelStore.scan({ models: folder, cache: folder });
-  const { source } = store.find('retouch:mini@1')!;
-  const host = new EngineHost({ threads });
-  const picture = fs.readFileSync(new URL('../examples/scene-car.png', import.meta.url));
-  const draw = async (on: DeviceName, name: Precision) => {
-    const plan = {
-      ...plainPlan,
-      ...{ model: { ...source, cacheFolder: folder }, prompt: 'make the car blue', references: [picture] },
-      ...{ width: 1024, height: 1024, seed: 1n, steps: 4, guidance: 2.5 },
-      numerics: { ...plainNumerics, device: on, precision: name },
-      output: { format: 'png', quality: 95 },
-    } as const;
-    const begin = performance.now();
-    for await (const event of host.run(plan))
-      if (event.type === 'image')
-        return {
-          milliseconds: performance.now() - begin,
-          pixels: (await decodeImage(event.image.bytes)).data,
-        };
-    throw new Error('the run ended without a picture');
-  };
-  const cpu = await draw('cpu', precision);
-  await draw(device, precision);
-  const { milliseconds, pixels } = await draw(device, precision);
-  await host.close();
-  fs.rmSync(folder, { recursive: true });
-  return row({
-    of: 'edit, 4 steps, embedded',
-    precision,
-    milliseconds,
-    parity: `${psnr(pixels, cpu.pixels)} dB`,
-  });
-}
-
-function psnr(a: Uint8Array, b: Uint8Array): string {
-  const square = a.reduce((sum, value, i) => sum + (value - b[i]!) ** 2, 0) / a.length;
-  return square === 0 ? '∞' : (10 * Math.log10(255 ** 2 / square)).toFixed(1);
 }

@@ -2,6 +2,7 @@
 import { createRequire } from 'node:module';
 import os from 'node:os';
 import type { DeviceName, PrecisionName } from '../src/engine/plan.ts';
+import type { DevicePrecision } from './device.ts';
 import type { FullImage } from './full.ts';
 import type { Peer } from './peers.ts';
 
@@ -10,11 +11,18 @@ export type Report = { name: string; machine: Record<string, string | number>; r
 export type Options = {
   threads: number;
   runs: number;
-  /** The device of the benchmark `device`; others measure the CPU. */
-  device?: DeviceName;
+  /** Of the benchmark `device`; others measure the CPU. */
+  device: DeviceSettings;
   peers: readonly Peer[];
   rest: readonly string[];
   full: FullSettings;
+};
+export type DeviceSettings = {
+  name: DeviceName;
+  /** Parts that would take longer are left out. */
+  minutes: number;
+  tokens: readonly number[];
+  precisions: readonly DevicePrecision[];
 };
 /** Options of the benchmark `full`; a limit of 0 is the product's own. */
 export type FullSettings = {

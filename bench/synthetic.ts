@@ -64,7 +64,10 @@ export function fluxShapes(c: FluxConfig): Map<string, number[]> {
   return shapes;
 }
 
-/** Writes F32 tensors of about unit gain: uniform in ±√(3/K), repeated from one block of random numbers. */
+/**
+ * Writes F32 tensors of about unit gain: uniform in ±√(3/K), repeated from one block of random numbers. Each begins at
+ * another place of it: of equal tensors a runtime may keep one copy, and their memory would be counted too low.
+ */
 export function writeSynthetic(file: string, shapes: Map<string, number[]>): void {
   const header: Record<string, unknown> = {};
   let end = 0;
@@ -81,12 +84,12 @@ export function writeSynthetic(file: string, shapes: Map<string, number[]>): voi
   fs.writeSync(fd, prefix);
   fs.writeSync(fd, padded);
   const random = Float32Array.from({ length: (1 << 20) + 7 }, lcg(1));
-  for (const shape of shapes.values()) {
-    const count = shape.reduce((a, b) => a * b, 1);
+  for (const [i, shape] of [...shapes.values()].entries()) {
     const gain = shape.length === 1 ? 0.1 : Math.sqrt(3 / shape[1]!);
     const block = Buffer.from(random.map((value) => value * gain).buffer);
-    for (let left = count * 4; left > 0; left -= block.length)
-      fs.writeSync(fd, block, 0, Math.min(left, block.length));
+    let left = 4 * shape.reduce((a, b) => a * b, 1);
+    for (let from = 4 * 1009 * i; left > 0; from = 0)
+      left -= fs.writeSync(fd, block, from, Math.min(left, block.length - from));
   }
   fs.closeSync(fd);
 }

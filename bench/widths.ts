@@ -13,7 +13,7 @@ export type Synthetic = { source: WeightSource; config: FluxConfig; folder: stri
 /** Written once to the temporary folder (2.5 GB of f32 for one double and two single blocks). */
 export function syntheticFlux(depth: number, depthSingle: number): Synthetic {
   const folder = path.join(os.tmpdir(), 'retouch-bench');
-  const file = path.join(folder, `flux-${depth}-${depthSingle}.safetensors`);
+  const file = path.join(folder, `flux-${depth}-${depthSingle}-f32.safetensors`);
   fs.mkdirSync(folder, { recursive: true });
   if (!fs.existsSync(file)) {
     const partial = `${file}.${process.pid}.partial`;
