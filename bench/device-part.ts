@@ -7,6 +7,7 @@ import { Transformer } from '../src/engine/networks/transformer.ts';
 import { attention } from '../src/engine/nn/attention.ts';
 import { symbol } from '../src/engine/onnx/dim.ts';
 import { Graph } from '../src/engine/onnx/graph.ts';
+import * as op from '../src/engine/onnx/operators/index.ts';
 import { Session } from '../src/engine/onnx/session.ts';
 import { f32Tensor } from '../src/engine/onnx/tensor.ts';
 import type { DeviceName } from '../src/engine/plan.ts';
@@ -57,13 +58,12 @@ async function attend({ device, threads, compute, work, ...limits }: Part): Prom
   const [heads, width, tokens] = [24, 3072, tokensOf(work)];
   const graph = new Graph('attention');
   const x = graph.input('x', 'f32', [symbol('tokens'), width]);
-  graph.output('y', attention(x, x, x, heads, compute));
-  const session = await Session.compile(graph, { device, threads, results: 'device' });
+  // One number for the host: a result that stays on the device is there before it has been computed.
+  const y = attention(x, x, x, heads, compute);
+  graph.output('most', op.reduce('ReduceMax', op.reduce('ReduceMax', y, 1), 0));
+  const session = await Session.compile(graph, { device, threads });
   const feeds = { x: f32Tensor(pattern(tokens * width), [tokens, width]) };
-  const milliseconds = await fastest(limits, async () => {
-    const { y } = await session.run(feeds);
-    y?.dispose?.();
-  });
+  const milliseconds = await fastest(limits, async () => void (await session.run(feeds)));
   return { milliseconds };
 }
 

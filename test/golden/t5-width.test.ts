@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { WeightSource } from '../../src/engine/weights/source.ts';
 import { largestInner, runWideT5, writeWideT5 } from '../fixtures/wide-t5.ts';
 import { difference } from './compare.ts';
-import { block, blocks8, fourBits, int8 } from './tolerance.ts';
+import { block, blocks8, fourBits } from './tolerance.ts';
 
 const folder = fs.realpathSync(fs.mkdtempSync(path.join(os.tmpdir(), 'retouch-t5-')));
 let source: WeightSource;
@@ -17,6 +17,9 @@ afterAll(() => fs.rmSync(folder, { recursive: true }));
 it("a layer of T5-XXL's width holds numbers beyond f16 between its products", async () => {
   expect(await largestInner(source)).toBeGreaterThan(65_504);
 });
+
+/** The products of a gate and a value spread wider than other activations; measured: 2.2e-2. */
+const int8 = 3e-2;
 
 // The stored weights are f16, so that keeping them changes nothing but the kernels.
 it.each([

@@ -274,7 +274,7 @@ describe('the self-test of a GPU, in a process of its own', () => {
     await expect(examineDevice('cuda', {})).rejects.toMatchObject({
       code: 'deviceUnusable',
       message: expect.stringMatching(
-        /^device cuda cannot be used: it is not there: .*'retouch doctor --device cuda' says which of its libraries are missing$/,
+        /^device cuda cannot be used: it is not there: \S*Cuda: Failed to load shared library\. 'retouch doctor --device cuda' says which of its libraries are missing$/,
       ),
     });
   });

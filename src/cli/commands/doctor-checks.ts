@@ -118,7 +118,8 @@ function judgeDevice(device: DeviceName, config: Config, test: SelfTest | string
   );
   if (!test.ok) {
     const reason = shorten(test.reason) ?? `wrong results from ${numbers.join(', ')}`;
-    return { level: failure, name, text: `cannot be used: ${reason}` };
+    const hint = device === 'cuda' && test.report.length === 0 ? '; see the lines on CUDA above' : '';
+    return { level: failure, name, text: `cannot be used: ${reason}${hint}` };
   }
   const passed = `${test.report.length - failed.length} of ${test.report.length} operators right`;
   const half = device === 'cpu' ? '' : `; ${halfText(test)}`;

@@ -2,6 +2,7 @@
  * The program of the process that process.ts forks: runs the cases with the given numbers on the device and reports
  * each before it runs, so that the parent knows the case that ended the process. Or it measures products.
  */
+import { EngineError } from '../../errors.ts';
 import type { DeviceName } from '../device.ts';
 import type { AttentionShape } from './attention-cases.ts';
 import { casesFor } from './cases.ts';
@@ -23,7 +24,9 @@ process.once('disconnect', () => process.exit(0));
 
 try {
   await open(device);
-} catch (cause) {
+} catch (error) {
+  // The runtime's own words: the graph that it was asked with is of no interest.
+  const cause = error instanceof EngineError ? error.cause : error;
   await send({ type: 'missing', reason: cause instanceof Error ? cause.message : String(cause) });
   process.exit(0);
 }

@@ -104,7 +104,7 @@ function oneProcess(
   child.on('message', (message: FromChild) => {
     if (message.type === 'done') end = 'done';
     else if (message.type === 'missing')
-      end = { missing: [message.reason, ...warnings.slice(0, 1)].join('; ') };
+      end = { missing: [message.reason.trim(), ...warnings.slice(0, 1)].join('; ') };
     else hear(message);
     wait();
   });
