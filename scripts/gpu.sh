@@ -11,7 +11,7 @@ limit=580
 failed=()
 node=node_modules/.bin/node
 [ -x "$node" ] || node=node
-export ORT_DISABLE_TELEMETRY=1
+export ORT_DISABLE_TELEMETRY=1 NO_COLOR=1
 # f32 products in f32, as the engine sets it for its own process.
 export NVIDIA_TF32_OVERRIDE=0
 # Not the models and settings of whoever runs this: only the embedded model is measured.
@@ -38,8 +38,9 @@ check() { # device
   step 120 "$1: self-test and precisions" "$node" bin/retouch.js doctor --device "$1"
   step 60 "$1: an edit by the embedded model" "$node" bin/retouch.js edit examples/scene-car.png 'make the car blue' \
     --device "$1" --steps 8 --seed 1 --force -o "${report%.txt}-$1.png"
-  step 180 "$1: networks against the reference implementations" \
-    env TEST_DEVICE="$1" TEST_VERBOSE=1 "$node" node_modules/vitest/vitest.mjs run test/golden/webgpu.test.ts
+  step 240 "$1: networks against the reference implementations" \
+    env TEST_DEVICE="$1" TEST_VERBOSE=1 "$node" node_modules/vitest/vitest.mjs run --project alone \
+    --disable-console-intercept test/golden/webgpu.test.ts
 }
 
 measure() { # device, seconds

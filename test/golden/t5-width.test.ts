@@ -3,9 +3,9 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { WeightSource } from '../../src/engine/weights/source.ts';
-import { largestInner, runWideT5, writeWideT5 } from '../fixtures/wide-t5.ts';
+import { largestInner, runWideT5, wideTolerances, writeWideT5 } from '../fixtures/wide-t5.ts';
 import { difference } from './compare.ts';
-import { block, blocks8, fourBits } from './tolerance.ts';
+import { block } from './tolerance.ts';
 
 const folder = fs.realpathSync(fs.mkdtempSync(path.join(os.tmpdir(), 'retouch-t5-')));
 let source: WeightSource;
@@ -18,15 +18,12 @@ it("a layer of T5-XXL's width holds numbers beyond f16 between its products", as
   expect(await largestInner(source)).toBeGreaterThan(65_504);
 });
 
-/** The products of a gate and a value spread wider than other activations; measured: 2.2e-2. */
-const int8 = 3e-2;
-
 // The stored weights are f16, so that keeping them changes nothing but the kernels.
 it.each([
   ['f16', block],
-  ['int8', int8],
-  ['int8-blocks', blocks8],
-  ['int4', fourBits],
+  ['int8', wideTolerances.int8],
+  ['int8-blocks', wideTolerances['int8-blocks']],
+  ['int4', wideTolerances.int4],
 ] as const)('such numbers stay within the tolerance of %s', async (precision, tolerance) => {
   const expected = await runWideT5(source, { precision: 'f32', fused: true }, 'cpu');
   const found = await runWideT5(source, { precision, fused: true }, 'cpu');

@@ -59,5 +59,5 @@ function timeText(name: PrecisionName, times: ProductTimes): string {
   const milliseconds = (times as Partial<Record<PrecisionName, number>>)[name];
   return milliseconds === undefined
     ? 'not measured'
-    : `${milliseconds.toPrecision(3)} ms for 1000 tokens of a layer`;
+    : `${Number(milliseconds.toPrecision(3))} ms for 1000 tokens of a layer`;
 }
