@@ -39,8 +39,8 @@ check() { # device
   step 60 "$1: an edit by the embedded model" "$node" bin/retouch.js edit examples/scene-car.png 'make the car blue' \
     --device "$1" --steps 8 --seed 1 --force -o "${report%.txt}-$1.png"
   step 240 "$1: networks against the reference implementations" \
-    env TEST_DEVICE="$1" TEST_VERBOSE=1 "$node" node_modules/vitest/vitest.mjs run --project alone \
-    --disable-console-intercept test/golden/webgpu.test.ts
+    env TEST_DEVICE="$1" TEST_VERBOSE=1 "$node" node_modules/vitest/vitest.mjs run test/golden/webgpu.test.ts \
+    --project alone --disable-console-intercept
 }
 
 measure() { # device, seconds
