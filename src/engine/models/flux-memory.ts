@@ -22,7 +22,8 @@ export type TransformerWork = {
  * also the joined output of linear1 that these were cut from, and the margin by which an arena grows ahead of need. Besides,
  * the scores of the guide images' tokens; where attention is not fused, those of blocks of queries; and the widest layer's
  * weights in f32 where they are widened for their product. A step cache keeps the signal and the residual of each pass,
- * and of the pass under way the tensors that they are computed from.
+ * and of the pass under way the tensors that they are computed from. Where references are kept, k and v are copied once
+ * more, with the kept ones after them.
  */
 export function transformerBytes(
   {
@@ -35,6 +36,7 @@ export function transformerBytes(
   { precision, half, fused, bandRows, queryBlocks = 1 }: Compute,
   { tokens, imagePromptTokens, cachedPasses, keptReferences }: TransformerWork,
 ): number {
+  const joined = keptReferences > 0 ? 2 * hidden : 0;
   const row = bandRows === undefined ? 12 * hidden + 3 * mlp : 10 * hidden + mlp;
   const band = (bandRows ?? 0) * (8 * hidden + 4 * mlp);
   const blockRows = fused ? 0 : Math.min(queryBlocks, blocksInFlight) * Math.ceil(tokens / queryBlocks);
@@ -42,7 +44,7 @@ export function transformerBytes(
   const widened = precision === 'f16' && !half ? widenedInFlight * hidden * (3 * hidden + mlp) : 0;
   const cached = cachedPasses > 0 ? (3 + 2 * cachedPasses) * tokens * hidden : 0;
   const kept = halfBytes * keptReferences * 2 * hidden * (depth + depthSingle);
-  return floatBytes * (tokens * row + band + scores + widened + cached) + kept;
+  return floatBytes * (tokens * (row + joined) + band + scores + widened + cached) + kept;
 }
 
 /** ONNX Runtime's WebGPU submits 16 operators at a time and reuses no buffer before: four blocks of queries. */
