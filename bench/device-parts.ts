@@ -44,13 +44,22 @@ function measure(part: Part, milliseconds: number): Promise<Measured | Missing> 
     // ONNX Runtime and drivers warn there; an exception of the part is among it.
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });
-  const timer = setTimeout(() => child.kill('SIGKILL'), milliseconds);
+  const ended = (how: string) => {
+    const seconds = Math.round((performance.now() - begin) / 1000);
+    resolve({ missing: `ended with ${how} after ${seconds} s` });
+  };
+  const timer = setTimeout(() => {
+    child.kill('SIGKILL');
+    // A process that hangs in a driver may not end for long: neither this benchmark nor its end waits for it.
+    child.disconnect();
+    child.unref();
+    ended('SIGKILL');
+  }, milliseconds);
   child.once('message', resolve as (measured: Measured) => void);
   child.once('error', (cause) => resolve({ missing: `not started: ${cause.message}` }));
   child.once('close', (code, signal) => {
     clearTimeout(timer);
-    const seconds = Math.round((performance.now() - begin) / 1000);
-    resolve({ missing: `ended with ${signal ?? `exit code ${code}`} after ${seconds} s` });
+    ended(signal ?? `exit code ${code}`);
   });
   return promise;
 }
