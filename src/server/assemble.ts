@@ -41,7 +41,7 @@ import { openAssets } from './open-assets.ts';
 export type AssembleOptions = {
   config: Config;
   log: Log;
-  /** Of the data directory; `close()` releases it. A second server must not reach the engines of the first one. */
+  /** The data directory's lock; `close()` releases it. A second server must not reach the engines of the first one. */
   lock: FolderLock;
   engines: EnginePool;
   models: ModelStore;

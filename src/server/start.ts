@@ -37,7 +37,7 @@ export type StartOptions = {
  */
 export async function startServer(config: Config, options: StartOptions = {}): Promise<RunningServer> {
   const log = createLog(config.logLevel);
-  // What was opened before an error is closed again, so that the caller may try with another configuration.
+  // An error closes all that was opened before it, so that the caller may try with another configuration.
   await using opened = new AsyncDisposableStack();
   const lock = opened.adopt(lockFolder(config.dataDir), (lock) => lock.release());
   const [models, bucket] = [await scanModels(config), await openBucket(config)];

@@ -53,8 +53,8 @@ export class BandedImage {
 
   /** The image [C, H, W] as one array. */
   joined(): Float32Array {
-    const { channels, width, heights } = this.shape;
-    const image = new Float32Array(channels * width * heights.reduce((sum, rows) => sum + rows, 0));
+    const { channels, width } = this.shape;
+    const image = new Float32Array(channels * width * this.height);
     this.forEachRun((band, at) => image.set(band, at));
     return image;
   }
@@ -70,6 +70,10 @@ export class BandedImage {
     }
   }
 
+  private get height(): number {
+    return this.shape.heights.reduce((sum, rows) => sum + rows, 0);
+  }
+
   private get floatsPerBand(): number {
     return this.shape.channels * this.shape.heights[0]! * this.shape.width;
   }
@@ -77,7 +81,7 @@ export class BandedImage {
   /** f of every channel's rows of every band, which are one run, and its place in the image [C, H, W]. */
   private forEachRun(f: (run: Float32Array, at: number) => void): void {
     const { channels, width, heights } = this.shape;
-    const height = heights.reduce((sum, rows) => sum + rows, 0);
+    const { height } = this;
     let above = 0;
     for (const [i, rows] of heights.entries()) {
       const band = floats(this.band(i));
@@ -125,7 +129,7 @@ export class GroupMoments {
     this.rows += rows;
   }
 
-  /** Of every channel's group, [1, C, 1, 1]. */
+  /** Mean and deviation of each channel's group, [1, C, 1, 1]. */
   statistics(groups: number): { mean: Tensor; deviation: Tensor } {
     const size = this.channels / groups;
     const [mean, deviation] = [new Float32Array(this.channels), new Float32Array(this.channels)];
