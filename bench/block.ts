@@ -10,15 +10,23 @@ import { f32Tensor, type Tensor } from '../src/engine/onnx/tensor.ts';
 import { openPrepared, type PreparedWeights } from '../src/engine/weights/prepared.ts';
 import { type Compute, Weights } from '../src/engine/weights/weights.ts';
 import { productCeiling } from './ceiling.ts';
-import { fastest, type Options, type Row, round } from './measure.ts';
+import { type Options, type Row, round } from './measure.ts';
+import { inTurns, peerColumns } from './peers.ts';
 import { blockOperations, type Synthetic, syntheticFlux } from './widths.ts';
 
 const textTokens = 256;
 
+export const blockPrecisions = ['f32', 'int8', 'int8-blocks', 'int4'] as const satisfies Measurable[];
+export const blockTokens: readonly number[] = [768, 2304, 4608, 8704];
+export type BlockSettings = {
+  tokens: readonly number[];
+  precisions: readonly (typeof blockPrecisions)[number][];
+};
+
 export async function block(options: Options): Promise<Row[]> {
   const synthetic = syntheticFlux(1, 2);
   const rows: Row[] = [];
-  for (const product of ['f32', 'int8', 'int8-blocks', 'int4'] as const)
+  for (const product of options.block.precisions)
     for (const kind of ['double', 'single'] as const) {
       const compute = { precision: product, fused: true };
       const prepared = await prepare(synthetic, kind, product);
@@ -26,10 +34,14 @@ export async function block(options: Options): Promise<Row[]> {
         device: 'cpu',
         threads: options.threads,
       });
-      for (const tokens of [768, 2304]) {
+      for (const tokens of options.block.tokens) {
         const feeds = inputs(synthetic.config, kind, tokens);
-        const milliseconds = await fastest(options.runs, () => session.run(feeds));
-        rows.push(await row(product, kind, tokens, milliseconds, synthetic.config, options));
+        const { milliseconds, peers } = await inTurns(() => session.run(feeds), options.peers, {
+          runs: options.runs,
+          work: { block: kind, tokens, textTokens, threads: options.threads },
+        });
+        const found = await row(product, kind, tokens, milliseconds, synthetic.config, options);
+        rows.push({ ...found, ...peerColumns(peers, milliseconds / 1000) });
       }
       await session.release();
     }

@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import { parseArgs } from 'node:util';
 import type { DeviceName, PrecisionName } from '../src/engine/plan.ts';
-import { block } from './block.ts';
+import { block, blockPrecisions, blockTokens } from './block.ts';
 import { caches } from './caches.ts';
 import { device, devicePrecisions, deviceTokens } from './device.ts';
 import { edit } from './edit.ts';
@@ -30,6 +30,7 @@ const benchmarks: Record<string, (options: Options) => Promise<Row[]>> = {
 };
 
 const usage = `npm run bench -- NAME [--threads N] [--runs N] [--json FILE] [--peer NAME=COMMAND]…
+npm run bench -- block [--tokens ${blockTokens.join(',')}] [--precision ${blockPrecisions.join(',')}]
 npm run bench -- device [--device webgpu] [--minutes 4] [--tokens ${deviceTokens.join(',')}] [--precision ${devicePrecisions.join(',')}]
   parts that would pass the minutes are left out, and say how long they would take
 npm run bench -- fleet [${fleetParts.join('] [')}]
@@ -85,8 +86,12 @@ const options = {
   device: {
     name: values.device as DeviceName,
     minutes: Number(values.minutes),
-    tokens: chosen('--tokens', values.tokens, deviceTokens),
+    tokens: name === 'device' ? chosen('--tokens', values.tokens, deviceTokens) : [],
     precisions: name === 'device' ? chosen('--precision', values.precision, devicePrecisions) : [],
+  },
+  block: {
+    tokens: name === 'block' ? chosen('--tokens', values.tokens ?? '768,2304', blockTokens) : [],
+    precisions: name === 'block' ? chosen('--precision', values.precision, blockPrecisions) : [],
   },
   peers: (values.peer ?? []).map(readPeer),
   rest,

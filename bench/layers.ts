@@ -5,7 +5,7 @@ import { type Conditioning, Transformer } from '../src/engine/networks/transform
 import { f32Tensor } from '../src/engine/onnx/tensor.ts';
 import { productCeiling } from './ceiling.ts';
 import { type Options, type Row, round } from './measure.ts';
-import { inTurns } from './peers.ts';
+import { inTurns, peerColumns } from './peers.ts';
 import { blockOperations, syntheticFlux } from './widths.ts';
 
 export const textTokens = 256;
@@ -51,14 +51,6 @@ export async function layers(options: Options): Promise<Row[]> {
     await transformer.release();
   }
   return rows;
-}
-
-function peerColumns(peers: ReadonlyMap<string, number>, ours: number): Row {
-  const columns = [...peers].flatMap(([name, seconds]) => [
-    [`${name} s`, round(seconds, 2)],
-    [`${name} / ours`, round(seconds / ours, 1)],
-  ]);
-  return Object.fromEntries(columns);
 }
 
 export function conditioning(

@@ -2,6 +2,7 @@
 import { createRequire } from 'node:module';
 import os from 'node:os';
 import type { DeviceName, PrecisionName } from '../src/engine/plan.ts';
+import type { BlockSettings } from './block.ts';
 import type { DevicePrecision } from './device.ts';
 import type { FullImage } from './full.ts';
 import type { Peer } from './peers.ts';
@@ -13,6 +14,7 @@ export type Options = {
   runs: number;
   /** Of the benchmark `device`; others measure the CPU. */
   device: DeviceSettings;
+  block: BlockSettings;
   peers: readonly Peer[];
   rest: readonly string[];
   full: FullSettings;

@@ -4,12 +4,18 @@
  */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
-import { fastest } from './measure.ts';
+import { fastest, type Row, round } from './measure.ts';
 
 export type Peer = { name: string; command: string };
 
-/** Image side in pixels, tokens of text, and threads: RETOUCH_SIDE, RETOUCH_TEXT_TOKENS, RETOUCH_THREADS. */
-export type PeerWork = { side: number; textTokens: number; threads: number };
+/**
+ * A step of an edit, by its image side in pixels (RETOUCH_SIDE), or one block (RETOUCH_BLOCK, RETOUCH_TOKENS), with its
+ * tokens of text and its threads (RETOUCH_TEXT_TOKENS, RETOUCH_THREADS).
+ */
+export type PeerWork = { textTokens: number; threads: number } & (
+  | { side: number }
+  | { block: 'double' | 'single'; tokens: number }
+);
 
 export function readPeer(text: string): Peer {
   const [, name, command] = text.match(/^([^=]+)=(.+)$/s) ?? [];
@@ -17,11 +23,11 @@ export function readPeer(text: string): Peer {
   throw new Error(`--peer is '${text}', expected NAME=COMMAND`);
 }
 
-async function secondsOf({ name, command }: Peer, { side, textTokens, threads }: PeerWork): Promise<number> {
-  const env = {
-    ...process.env,
-    ...{ RETOUCH_SIDE: side, RETOUCH_TEXT_TOKENS: textTokens, RETOUCH_THREADS: threads },
-  } as unknown as NodeJS.ProcessEnv;
+async function secondsOf({ name, command }: Peer, work: PeerWork): Promise<number> {
+  const { textTokens, threads, ...kind } = work;
+  const told = { ...kind, text_tokens: textTokens, threads };
+  const env = { ...process.env };
+  for (const [key, value] of Object.entries(told)) env[`RETOUCH_${key.toUpperCase()}`] = String(value);
   const { stdout } = await promisify(execFile)('sh', ['-c', command], { env, maxBuffer: 2 ** 26 });
   const found = stdout.match(/\d+(?:\.\d+)?(?!.*\d)/s)?.[0];
   if (found === undefined) throw new Error(`The peer ${name} printed no number: ${stdout.slice(-200)}`);
@@ -48,4 +54,13 @@ export async function inTurns(
     }
   }
   return { milliseconds, peers: best };
+}
+
+/** A peer's seconds, and how many times ours they are. */
+export function peerColumns(peers: ReadonlyMap<string, number>, ours: number): Row {
+  const columns = [...peers].flatMap(([name, seconds]) => [
+    [`${name} / ours`, round(seconds / ours, 2)],
+    [`${name} s`, round(seconds, 2)],
+  ]);
+  return Object.fromEntries(columns);
 }
