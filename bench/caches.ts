@@ -11,11 +11,12 @@ import { type EngineEvent, type Plan, plainNumerics, plainPlan } from '../src/en
 import { ModelStore } from '../src/store/models.ts';
 import { cachePlan, referencePlan } from '../src/tasks/plan/step-cache.ts';
 import { psnr } from '../test/golden/compare.ts';
-import { type Options, type Row, round } from './measure.ts';
+import { inDecibels, type Options, type Row, round } from './measure.ts';
 import { ssim } from './ssim.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const steps = 28;
+const order = ['teaCache', 'fbCache', 'dbCache'];
 
 type Accelerator = NonNullable<Parameters<typeof cachePlan>[0]>;
 
@@ -37,44 +38,47 @@ const defaults: Accelerator = {
   referenceCacheInterval: 8,
 };
 
-const block = [0.76, 0.64, 0.25, 0];
-const settings: [name: string, setting: string, options: Partial<Accelerator>][] = [
-  ...[0.1, 0.2, 0.5, 1].map((value): [string, string, Partial<Accelerator>] => [
-    'teaCache',
-    `distance ${value}`,
-    { teaCache: true, teaCacheDistance: value },
+type Setting = { cache: string; setting: string; options: Partial<Accelerator> };
+
+/** From careful to bold. */
+const stepCaches: Setting[] = [
+  ...[0.1, 0.15, 0.2, 0.3, 0.5, 1].map((value) => ({
+    cache: 'teaCache',
+    setting: `distance ${value}`,
+    options: { teaCache: true, teaCacheDistance: value },
+  })),
+  {
+    cache: 'teaCache',
+    setting: 'distance 0.5, 20 % to 90 %',
+    options: { teaCache: true, cacheStartStepPercentage: 20, cacheEndStepPercentage: 90 },
+  },
+  ...[0.91, 0.85, 0.76, 0.64, 0.25].flatMap((value) => [
+    {
+      cache: 'fbCache',
+      setting: `threshold ${value}`,
+      options: { fbCache: true, fbCacheThreshold: value },
+    },
+    {
+      cache: 'dbCache',
+      setting: `threshold ${value}`,
+      options: { dbCache: true, dbCacheThreshold: value },
+    },
   ]),
-  [
-    'teaCache',
-    'distance 0.5, 20 % to 90 %',
-    { teaCache: true, cacheStartStepPercentage: 20, cacheEndStepPercentage: 90 },
-  ],
-  ...block.map((value): [string, string, Partial<Accelerator>] => [
-    'fbCache',
-    `threshold ${value}`,
-    { fbCache: true, fbCacheThreshold: value },
-  ]),
-  ...block.map((value): [string, string, Partial<Accelerator>] => [
-    'dbCache',
-    `threshold ${value}`,
-    { dbCache: true, dbCacheThreshold: value },
-  ]),
-  ...[2, 4, 8, steps].map((value): [string, string, Partial<Accelerator>] => [
-    'referenceCache',
-    value === steps ? 'once' : `every ${value} steps`,
-    { referenceCache: true, referenceCacheInterval: value },
-  ]),
-  ...(
-    [
-      ['teaCache', { teaCache: true, teaCacheDistance: 0.2 }],
-      ['fbCache', { fbCache: true, fbCacheThreshold: 0.64 }],
-      ['dbCache', { dbCache: true, dbCacheThreshold: 0.64 }],
-    ] as const
-  ).map(([name, options]): [string, string, Partial<Accelerator>] => [
-    `${name} and referenceCache`,
-    `${Object.values(options)[1]}, every 8 steps`,
-    { ...options, referenceCache: true },
-  ]),
+].sort((a, b) => order.indexOf(a.cache) - order.indexOf(b.cache));
+
+const referenceIntervals = [2, 4, 8, steps];
+
+const settings: Setting[] = [
+  ...stepCaches,
+  ...[undefined, ...stepCaches].flatMap((alone) =>
+    (alone ? [8, steps] : referenceIntervals).map((interval) => ({
+      cache: alone ? `${alone.cache} and referenceCache` : 'referenceCache',
+      setting: [alone?.setting, interval === steps ? 'once' : `every ${interval} steps`]
+        .filter(Boolean)
+        .join(', '),
+      options: { ...alone?.options, referenceCache: true, referenceCacheInterval: interval },
+    })),
+  ),
 ];
 
 /** The parts of a plan that are compared. */
@@ -87,7 +91,13 @@ function cachingOf(options: Partial<Accelerator>): Caching {
 
 const edits = [
   ['scene-car.png', 'make the background pink'],
+  ['scene-car.png', 'turn the red car blue'],
+  ['scene-car.png', 'replace the tree with a white house'],
+  ['scene-car.png', 'remove the balloon'],
   ['scene-house.png', 'make the house blue'],
+  ['scene-house.png', 'make it night'],
+  ['scene-house.png', 'remove the kite'],
+  ['scene-house.png', 'replace the kite with a red balloon'],
 ] as const;
 
 export async function caches({ threads, runs }: Options): Promise<Row[]> {
@@ -98,14 +108,19 @@ export async function caches({ threads, runs }: Options): Promise<Row[]> {
   // The first picture of a process also pays for memory and kernels, with a cache and without.
   for (const options of [{}, { fbCache: true, referenceCache: true }])
     await measure(engine, { ...plans[0]!, ...cachingOf(options) });
-  const all = [{}, ...settings.map(([, , options]) => options)].map(cachingOf);
+  const all = [{}, ...settings.map(({ options }) => options)].map(cachingOf);
   const measured = await measureAll(engine, plans, all, runs);
   await engine.release();
   fs.rmSync(folder, { recursive: true });
   const [plain, ...found] = measured as [Measured[], ...Measured[][]];
   return [
     { cache: 'none', setting: '', ...figures(plain, plain) },
-    ...settings.map(([cache, setting], i) => ({ cache, setting, ...figures(found[i]!, plain) })),
+    ...settings.map(({ cache, setting, options }, i) => ({
+      cache,
+      setting,
+      ...figures(found[i]!, plain),
+      'FLUX.1 1024²': round(1 / shareOfOperations(found[i]!, options), 2),
+    })),
   ];
 }
 
@@ -170,6 +185,20 @@ async function measure(engine: Engine, plan: Plan): Promise<Measured> {
   return { milliseconds, processor, reused, references, picture: await decodeImage(image!.bytes) };
 }
 
+/** By evaluation of FLUX.1 at 1024×1024 with one reference, for the blocks that a cache computes before it reuses. */
+const keptShare = 0.53;
+const heads = { fbCache: 1 / 57, dbCache: 8 / 57 };
+
+/** The operations of FLUX.1's steps with the same evaluations reused and without references, of those without a cache. */
+function shareOfOperations(found: readonly Measured[], options: Partial<Accelerator>): number {
+  const head = options.fbCache ? heads.fbCache : options.dbCache ? heads.dbCache : 0;
+  const shares = found.map(({ reused, references }) => {
+    const beforeReuse = head * (options.referenceCache ? keptShare : 1);
+    return (steps - reused - references + references * keptShare + reused * beforeReuse) / steps;
+  });
+  return shares.reduce((sum, share) => sum + share, 0) / shares.length;
+}
+
 /** Means over the edits. */
 function figures(found: readonly Measured[], plain: readonly Measured[]): Row {
   const mean = (value: (measured: Measured, reference: Measured) => number) =>
@@ -190,7 +219,7 @@ function figures(found: readonly Measured[], plain: readonly Measured[]): Row {
       mean(({ processor }, reference) => reference.processor / processor),
       2,
     ),
-    'PSNR dB': Number.isFinite(decibels) ? round(decibels, 1) : '∞',
+    'PSNR dB': inDecibels(decibels),
     SSIM: round(
       mean(({ picture }, reference) => ssim(picture, reference.picture)),
       4,

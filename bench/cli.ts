@@ -10,7 +10,7 @@ import { edit } from './edit.ts';
 import { fleet, fleetParts } from './fleet.ts';
 import { full, fullImages } from './full.ts';
 import { http } from './http.ts';
-import { layers } from './layers.ts';
+import { layerSides, layers } from './layers.ts';
 import { lora } from './lora.ts';
 import { machine, type Options, type Report, type Row, table } from './measure.ts';
 import { memory } from './memory.ts';
@@ -31,6 +31,7 @@ const benchmarks: Record<string, (options: Options) => Promise<Row[]>> = {
 
 const usage = `npm run bench -- NAME [--threads N] [--runs N] [--json FILE] [--peer NAME=COMMAND]…
 npm run bench -- block [--tokens ${blockTokens.join(',')}] [--precision ${blockPrecisions.join(',')}]
+npm run bench -- layers [--side ${layerSides.join(',')}] [--precision ${blockPrecisions.join(',')}]
 npm run bench -- device [--device webgpu] [--minutes 4] [--tokens ${deviceTokens.join(',')}] [--precision ${devicePrecisions.join(',')}]
   parts that would pass the minutes are left out, and say how long they would take
 npm run bench -- fleet [${fleetParts.join('] [')}]
@@ -50,7 +51,7 @@ const { values, positionals } = parseArgs({
     tokens: { type: 'string' },
     peer: { type: 'string', multiple: true },
     precision: { type: 'string' },
-    side: { type: 'string', default: '1024' },
+    side: { type: 'string' },
     steps: { type: 'string', default: '2' },
     'memory-limit': { type: 'string', default: '0' },
     converted: { type: 'boolean', default: false },
@@ -91,13 +92,15 @@ const options = {
   },
   block: {
     tokens: name === 'block' ? chosen('--tokens', values.tokens ?? '768,2304', blockTokens) : [],
-    precisions: name === 'block' ? chosen('--precision', values.precision, blockPrecisions) : [],
+    precisions:
+      name === 'block' || name === 'layers' ? chosen('--precision', values.precision, blockPrecisions) : [],
   },
+  sides: name === 'layers' ? chosen('--side', values.side ?? '256,512', layerSides) : [],
   peers: (values.peer ?? []).map(readPeer),
   rest,
   full: {
     precision: (values.precision ?? 'int8') as PrecisionName,
-    side: Number(values.side),
+    side: Number(values.side ?? 1024),
     steps: Number(values.steps),
     memoryLimit: Number(values['memory-limit']) * 2 ** 30,
     converted: values.converted,

@@ -7,9 +7,10 @@ import { type DeviceName, plainNumerics, plainPlan } from '../src/engine/plan.ts
 import { EngineHost } from '../src/engine/process/host.ts';
 import type { PrecisionName } from '../src/engine/weights/conversion/layers.ts';
 import { ModelStore } from '../src/store/models.ts';
+import { psnr } from '../test/golden/compare.ts';
 
 /** PSNR in dB of the device's picture against the CPU's. */
-export type Edit = { milliseconds: number; decibels: string };
+export type Edit = { milliseconds: number; decibels: number };
 
 /**
  * Four steps at 1024×1024. The second edit is measured, since shaders are compiled in the first; where that took longer than
@@ -50,9 +51,4 @@ export async function edit(
     await host.close();
     fs.rmSync(folder, { recursive: true });
   }
-}
-
-function psnr(a: Uint8Array, b: Uint8Array): string {
-  const square = a.reduce((sum, value, i) => sum + (value - b[i]!) ** 2, 0) / a.length;
-  return square === 0 ? '∞' : (10 * Math.log10(255 ** 2 / square)).toFixed(1);
 }

@@ -16,7 +16,7 @@ import type { Compute } from '../src/engine/weights/weights.ts';
 import { edit } from './device-edit.ts';
 import { type Measured, synthetic, tokensOf, type Work } from './device-part.ts';
 import { leftOut, type Missing, TimeLimit } from './device-parts.ts';
-import { type Options, type Row, round } from './measure.ts';
+import { inDecibels, type Options, type Row, round } from './measure.ts';
 
 /** Of eight-bit integers only the CPU has products. */
 export const devicePrecisions = ['f32', 'f16', 'int8-blocks', 'int4'] as const;
@@ -189,7 +189,7 @@ type Cells = {
   most?: number | undefined;
   cpuError?: number | undefined;
   ofCpu?: number | undefined;
-  decibels?: string;
+  decibels?: number;
   memory?: number | undefined;
   predictedMemory?: number;
 };
@@ -207,7 +207,7 @@ function row(cells: Cells): Row {
     'off f32': ratio(cells.error),
     'at most': ratio(cells.most),
     'CPU off f32': ratio(cells.cpuError),
-    'off the CPU': cells.decibels === undefined ? ratio(cells.ofCpu) : `${cells.decibels} dB`,
+    'off the CPU': cells.decibels === undefined ? ratio(cells.ofCpu) : `${inDecibels(cells.decibels)} dB`,
     'peak MiB': memory ?? '',
     'predicted MiB': missing === undefined ? (predictedMemory ?? '') : '',
   };

@@ -9,10 +9,12 @@ import { inTurns, peerColumns } from './peers.ts';
 import { blockOperations, syntheticFlux } from './widths.ts';
 
 export const textTokens = 256;
+export const layerSides: readonly number[] = [256, 512, 1024];
+
 export async function layers(options: Options): Promise<Row[]> {
   const { source, config, folder } = syntheticFlux(1, 2);
   const rows: Row[] = [];
-  for (const precision of ['f32', 'int8', 'int8-blocks', 'int4'] as const) {
+  for (const precision of options.block.precisions) {
     const loading = Transformer.load(
       { source, config },
       { precision, fused: true },
@@ -23,7 +25,7 @@ export async function layers(options: Options): Promise<Row[]> {
       },
     );
     const transformer = await finish(loading);
-    for (const side of [256, 512]) {
+    for (const side of options.sides) {
       const grid = { rows: side / 16, columns: side / 16 };
       const image = grid.rows * grid.columns;
       const given = conditioning(grid, config);

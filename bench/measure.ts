@@ -15,6 +15,8 @@ export type Options = {
   /** Of the benchmark `device`; others measure the CPU. */
   device: DeviceSettings;
   block: BlockSettings;
+  /** Of the benchmark `layers`, in pixels. */
+  sides: readonly number[];
   peers: readonly Peer[];
   rest: readonly string[];
   full: FullSettings;
@@ -76,6 +78,11 @@ export function table(rows: readonly Row[]): string {
         .trimEnd(),
     )
     .join('\n');
+}
+
+/** A ratio in dB for a table; equal pictures have an infinite one. */
+export function inDecibels(value: number): number | '∞' {
+  return Number.isFinite(value) ? round(value, 1) : '∞';
 }
 
 export const round = (value: number, digits = 0): number => Number(value.toFixed(digits));

@@ -2,6 +2,7 @@
 
 import { nearest } from '../nearest.ts';
 import { show } from './describe.ts';
+import { documentationOf } from './documentation.ts';
 import { apiError, type ErrorObject, type Failure, failure, statusOf } from './errors.ts';
 import { parseJson } from './json.ts';
 import type { Size } from './sizes.ts';
@@ -116,7 +117,8 @@ export function parseTask(element: unknown, index: number, context: ParseContext
   if (missing !== undefined) reader.report('modelNotFound', missing, ['model'], { type: 'string' });
   else if (typeof task.model === 'string') checkAdapters(task, task.model, context, reader);
   if (reader.errors.length === 0) return { task: task as Task, wire };
-  return { failures: reader.errors.map((error) => atTask(error, wire, type.documentation)) };
+  const written = new Map([...renamed.spelling].map(([newer, spelling]) => [spelling, newer]));
+  return { failures: reader.errors.map((error) => atTask(error, wire, { type, written })) };
 }
 
 function checkAdapters(task: WireObject, model: string, context: ParseContext, reader: Reader): void {
@@ -152,11 +154,14 @@ function unknownTaskType(name: unknown, index: number, at: Partial<ErrorObject>)
   );
 }
 
-function atTask(error: ErrorObject, wire: WireObject, page: string): Failure {
-  const first = Array.isArray(error.parameter) ? error.parameter[0] : error.parameter;
-  const known = error.code === 'unknownParameter' ? undefined : first;
-  const documentation =
-    known === undefined ? page : `${page}#request-${known.replaceAll('.', '-').toLowerCase()}`;
+/** `written`: the client's spelling of a parameter → its name. */
+function atTask(
+  error: ErrorObject,
+  wire: WireObject,
+  { type, written }: { type: TaskType; written: ReadonlyMap<string, string> },
+): Failure {
+  const first = (Array.isArray(error.parameter) ? error.parameter[0] : error.parameter) ?? '';
+  const documentation = documentationOf(type, written.get(first) ?? first);
   return { status: statusOf(error.code), error: { ...error, documentation, ...place(wire) } };
 }
 

@@ -7,6 +7,8 @@ type Common<T> = {
   readonly required?: true;
   /** The parameter's purpose in a sentence or two, for the API's documents. */
   readonly about?: string;
+  /** The page of the task type does not list it: an extension, or a name that other models have. */
+  readonly unlisted?: true;
   /** The value of an absent parameter. */
   readonly default?: T;
   /** Shown as the default, but not filled in: a rule between parameters interprets absence. */

@@ -147,6 +147,29 @@ describe('the model page', () => {
     }
   });
 
+  it('has every anchor that an error names, for extensions and older spellings too', () => {
+    const listed = new Set(page.request.map(({ anchor }) => `${page.source}#${anchor}`));
+    const older = { referenceImages: 3, seedImage: 3, maskImage: 3, checkNSFW: 3, fbcache: 3 };
+    const nested = Object.entries(imageInference.schema.properties).flatMap(([name, schema]) => {
+      const inner = schema.type === 'array' ? schema.items : schema;
+      if (!('properties' in inner)) return [];
+      const wrong = Object.fromEntries(Object.keys(inner.properties).map((key) => [key, [[]]]));
+      return [{ [name]: schema.type === 'array' ? [wrong] : wrong }];
+    });
+    const { taskType: _, ...others } = imageInference.schema.properties;
+    const top = Object.keys(others).map((name) => ({ [name]: [[]] }));
+    const found = [older, ...nested, ...top, { unknown: 1 }].flatMap(faults);
+    const at = new Map(found.map(({ parameter, documentation }) => [String(parameter), documentation]));
+    const anchored = [...at.values()].filter((address) => address !== page.source);
+    expect(anchored.filter((address) => !listed.has(address!))).toEqual([]);
+    // Every parameter that the page lists is led to, except those that no type of value makes wrong here.
+    for (const parameter of page.request)
+      if (at.has(parameter.path)) expect(at.get(parameter.path)).toBe(`${page.source}#${parameter.anchor}`);
+    expect(at.get('referenceImages')).toBe(`${page.source}#request-inputs-referenceimages`);
+    for (const name of [...departures.unlisted, 'inputs', 'maskImage', 'unknown'])
+      expect(at.get(name), name).toBe(page.source);
+  });
+
   it('draws the listed dimensions and no others', () => {
     const sizes = page.dimensions.map((name) => name.split('x').map(Number) as [number, number]);
     expect(sizes).toHaveLength(17);

@@ -1,5 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
+import { smallerWeights } from '../../src/engine/networks/opened-model.ts';
 import { Residents } from '../../src/engine/networks/residents.ts';
+import type { PrecisionName } from '../../src/engine/plan.ts';
 import { RetouchError } from '../../src/error.ts';
 
 let log: string[];
@@ -130,11 +132,35 @@ describe('a network that is too large even alone', () => {
     expect(error.code).toBe('notEnoughMemory');
     expect(error.message).toBe(
       'Not enough memory for the large: 1.50 GiB are needed (1.00 GiB of weights and 512.0 MiB to work in), ' +
-        'and the engine may use 1.00 GiB. A smaller precision takes less (--precision int8 about a quarter of f32, ' +
-        'int4 about a sixth), and --memory-limit allows more.',
+        'and the engine may use 1.00 GiB. --memory-limit allows more.',
     );
     expect(error.details).toEqual({ needed: 1536 * MiB, limit: 1024 * MiB });
     expect(log).toEqual(['load small']);
+  });
+
+  it('names the precisions that would make its weights smaller, and no other', async () => {
+    const adviceFor = async (device: 'cpu' | 'webgpu', precision: PrecisionName) => {
+      const model = { compute: { precision, fused: true }, session: { device, threads: 1 } };
+      const smaller = smallerWeights(model);
+      const load = async function* () {
+        yield { message: 'loading', fraction: 0 };
+        return { async release() {} };
+      };
+      const network = { key: 'large', need: { bytes: 101, working: 0 }, smaller, load };
+      const { message } = await failure(residents.acquire(network).next());
+      return message.slice(message.indexOf('the engine may use')).replace(/^.*?\. /, '');
+    };
+    const f32 = 'Its weights take 4 bytes each, 1 for --precision int8 and 0.75 for --precision int4, ';
+    const more = 'and --memory-limit allows more.';
+    expect(await adviceFor('cpu', 'f32')).toBe(f32 + more);
+    expect(await adviceFor('cpu', 'int8')).toBe(
+      `Its weights take 1 bytes each, 0.75 for --precision int4, ${more}`,
+    );
+    expect(await adviceFor('cpu', 'int4')).toBe('--memory-limit allows more.');
+    expect(await adviceFor('webgpu', 'f16')).toBe(
+      `Its weights take 2 bytes each, 1.125 for --precision int8-blocks and 0.625 for --precision int4, ${more}`,
+    );
+    expect(await adviceFor('webgpu', 'int4')).toBe('--memory-limit allows more.');
   });
 
   it('is refused for its working memory as well, although its weights are there', async () => {

@@ -69,9 +69,11 @@ const acceleratorOptions = {
         'Reference cache, an extension of Retouch: keys and values of reference tokens are kept from step to step. It goes together with one of the other caches.',
       type: 'boolean',
       default: false,
+      unlisted: true,
     },
     referenceCacheInterval: {
       about: 'Steps from one computation of the references to the next; 1 computes them in every step.',
+      unlisted: true,
       ...count,
       max: 50,
       default: 8,
@@ -264,6 +266,8 @@ const schema = {
     inputs: {
       about: 'Input pictures.',
       type: 'object',
+      // The page lists the parameters inside alone.
+      unlisted: true,
       properties: {
         referenceImages: {
           about: 'Pictures to edit, in order: a UUID, a URL, a data URI or base64.',
@@ -272,9 +276,10 @@ const schema = {
           maxItems: maxReferences,
         },
         // Not on the page; the platform's inpainting has both, and old clients send them at the top level.
-        seedImage: { type: 'string', minLength: 1, supported: none },
+        seedImage: { type: 'string', minLength: 1, supported: none, unlisted: true },
         maskImage: {
           about: 'Mask of the first picture: white areas are edited, black areas stay.',
+          unlisted: true,
           type: 'string',
           minLength: 1,
         },

@@ -18,11 +18,16 @@ export type Need = {
   kept?: number;
 };
 
+/** `bytes` of a weight in another precision, and in the one that is asked for. */
+export type SmallerWeights = { precision: string; bytes: number; insteadOf: number };
+
 export type Network = { release(): Promise<void> };
 
 export type Loadable<T extends Network> = {
   /** Two loadables of one key are the same network. It begins with the network's name, for messages. */
   key: string;
   need: Need;
+  /** The precisions that would make its weights smaller, for messages. */
+  smaller?: readonly SmallerWeights[];
   load(): Loading<T>;
 };

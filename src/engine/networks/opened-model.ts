@@ -17,6 +17,7 @@ import {
 } from './attention-shapes.ts';
 import { type Components, type ModelSource, openComponents } from './components.ts';
 import { preparedPath } from './conversions.ts';
+import type { SmallerWeights } from './loadable.ts';
 import { bytesPerWeight, type Candidates, choosePrecision, type DeviceChoice } from './precision.ts';
 import { type ProductTimes, productTimes } from './product-times.ts';
 
@@ -115,6 +116,17 @@ export function preparedFile({ source, compute }: OpenedModel, component: string
 /** Bytes of a network's weights in the precision of the model. */
 export function weightBytes({ compute, session }: OpenedModel, source: WeightSource): number {
   return loadedBytes(source, compute.precision, session.device);
+}
+
+/** For the networks whose weights are in the model's precision: those that would make them smaller on its device. */
+export function smallerWeights({
+  compute,
+  session: { device },
+}: Pick<OpenedModel, 'compute' | 'session'>): SmallerWeights[] {
+  const insteadOf = bytesPerWeight(compute.precision, device, false);
+  return ([device === 'cpu' ? 'int8' : 'int8-blocks', 'int4'] as const)
+    .map((precision) => ({ precision, bytes: bytesPerWeight(precision, device, false), insteadOf }))
+    .filter(({ bytes }) => bytes < insteadOf);
 }
 
 /** Bytes of a network's weights once they are loaded. */

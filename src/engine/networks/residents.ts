@@ -1,7 +1,7 @@
 /** Networks that stay loaded: all of them when memory allows, otherwise the most recently used. */
 import type { RetouchError } from '../../error.ts';
 import { EngineError } from '../errors.ts';
-import type { Loadable, Loading, Need, Network } from './loadable.ts';
+import type { Loadable, Loading, Need, Network, SmallerWeights } from './loadable.ts';
 
 type Resident = { bytes: number; value: Network };
 
@@ -94,7 +94,7 @@ export class Residents {
     }
   }
 
-  private tooLarge({ key, need: { bytes, working } }: Loadable<Network>): RetouchError {
+  private tooLarge({ key, need: { bytes, working }, smaller = [] }: Loadable<Network>): RetouchError {
     const { processes, limit } = this;
     const beside = this.beside.bytes;
     const needed = bytes + working + beside + processes;
@@ -106,10 +106,16 @@ export class Residents {
     const listed = `${parts.join(', ')} and ${inUnits(working)} to work in`;
     return new EngineError(
       'notEnoughMemory',
-      `Not enough memory for the ${key}: ${inUnits(needed)} are needed (${listed}), and the engine may use ${inUnits(limit)}. A smaller precision takes less (--precision int8 about a quarter of f32, int4 about a sixth), and --memory-limit allows more.`,
+      `Not enough memory for the ${key}: ${inUnits(needed)} are needed (${listed}), and the engine may use ${inUnits(limit)}. ${advice(smaller)}`,
       { needed, limit },
     );
   }
+}
+
+function advice(smaller: readonly SmallerWeights[]): string {
+  if (smaller.length === 0) return '--memory-limit allows more.';
+  const each = smaller.map(({ precision, bytes }) => `${bytes} for --precision ${precision}`);
+  return `Its weights take ${smaller[0]!.insteadOf} bytes each, ${each.join(' and ')}, and --memory-limit allows more.`;
 }
 
 /** Bytes that are in use while other networks run. */

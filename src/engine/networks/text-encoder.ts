@@ -15,6 +15,7 @@ import {
   type OpenedModel,
   onceAnImage,
   preparedFile,
+  smallerWeights,
   weightBytes,
 } from './opened-model.ts';
 import { textTokens } from './token-counts.ts';
@@ -46,6 +47,7 @@ export function textEncoder(model: OpenedModel, forms: UpdateForms): Loadable<Te
       bytes: weightBytes(model, clip.source) + weightBytes(model, t5.source),
       working: workingBytes(model.components),
     },
+    smaller: smallerWeights(model),
     load: () => load(model, forms),
   };
 }

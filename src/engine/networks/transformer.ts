@@ -20,7 +20,14 @@ import type { Component } from './components.ts';
 import { checkFinite } from './finite.ts';
 import type { KeptReferences, Reuse } from './kept-references.ts';
 import type { Loadable, Loading } from './loadable.ts';
-import { computeOf, networkKey, type OpenedModel, preparedFile, weightBytes } from './opened-model.ts';
+import {
+  computeOf,
+  networkKey,
+  type OpenedModel,
+  preparedFile,
+  smallerWeights,
+  weightBytes,
+} from './opened-model.ts';
 import { formsText } from './update-forms.ts';
 
 /** Inputs of one pass that stay the same over its steps. */
@@ -112,6 +119,7 @@ export function transformer(model: OpenedModel, use: TransformerUse): Loadable<T
   return {
     key: networkKey(model, `transformer${formsText(forms)}${placesText}${keptText}${sizeText}`),
     need: { bytes: weightBytes(model, source), working: Math.max(work, kept), kept },
+    smaller: smallerWeights(model),
     load: () =>
       Transformer.load(components.transformer, compute, {
         ...session,

@@ -1,3 +1,4 @@
+import { documentationOf } from '../../api/documentation.ts';
 import { apiError } from '../../api/errors.ts';
 import type { Reply } from '../../api/results.ts';
 import { type MediaStorageTask, mediaStorage as type } from '../../api/tasks/media-storage.ts';
@@ -12,7 +13,7 @@ export async function* mediaStorage(
   { assets, sources }: { assets: AssetStore; sources: Sources },
 ): AsyncGenerator<Reply> {
   const id = { taskType, taskUUID, operation };
-  const parameter = { parameter: 'media', documentation: `${type.documentation}#request-media` };
+  const parameter = { parameter: 'media', documentation: documentationOf(type, 'media') };
   if (operation === 'upload') {
     const place = { ...parameter, where: 'media' };
     const { uuid, url } = await keepUpload({ text: media, place }, sources, caller);

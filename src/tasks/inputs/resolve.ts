@@ -1,6 +1,7 @@
 /** Task → Inputs: every image that the task names, fetched and decoded once, outside the engine's queue. */
 
-import type { ImageInferenceTask } from '../../api/tasks/image-inference.ts';
+import { documentationOf } from '../../api/documentation.ts';
+import { type ImageInferenceTask, imageInference } from '../../api/tasks/image-inference.ts';
 import type { MaskSense } from '../../engine/image/mask.ts';
 import { RetouchError } from '../../error.ts';
 import { isImageFault } from '../failures.ts';
@@ -25,8 +26,6 @@ export type Inputs = {
   mask?: Reference | undefined;
 };
 
-const page = 'https://runware.ai/docs/models/flux-1-kontext-dev';
-
 /** Throws an AggregateError with one error per image that cannot be fetched or read. */
 export async function resolveInputs(
   task: ImageInferenceTask,
@@ -34,7 +33,7 @@ export async function resolveInputs(
   requester: Requester,
 ): Promise<Inputs> {
   const resolve = (texts: readonly string[], parameter: string, where = parameter) => {
-    const documentation = `${page}#request-${parameter.replaceAll('.', '-').toLowerCase()}`;
+    const documentation = documentationOf(imageInference, parameter);
     return texts.map((text, index) =>
       resolveReference(text, { parameter, where: `${where}[${index}]`, documentation }, sources, requester),
     );
