@@ -17,6 +17,7 @@ import { ssim } from './ssim.ts';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const steps = 28;
 const order = ['teaCache', 'fbCache', 'dbCache'];
+export const cacheParts = [...order, 'referenceCache'];
 
 type Accelerator = NonNullable<Parameters<typeof cachePlan>[0]>;
 
@@ -100,7 +101,8 @@ const edits = [
   ['scene-house.png', 'replace the kite with a red balloon'],
 ] as const;
 
-export async function caches({ threads, runs }: Options): Promise<Row[]> {
+/** @param rest the caches to measure, each alone and with kept references; all without any */
+export async function caches({ threads, runs, rest }: Options): Promise<Row[]> {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'retouch-caches-'));
   const store = await ModelStore.scan({ models: folder, cache: folder });
   const engine = await createEngine({ threads, memoryLimit: 8 * 2 ** 30, log: () => {} });
@@ -108,14 +110,15 @@ export async function caches({ threads, runs }: Options): Promise<Row[]> {
   // The first picture of a process also pays for memory and kernels, with a cache and without.
   for (const options of [{}, { fbCache: true, referenceCache: true }])
     await measure(engine, { ...plans[0]!, ...cachingOf(options) });
-  const all = [{}, ...settings.map(({ options }) => options)].map(cachingOf);
+  const chosen = settings.filter(({ cache }) => rest.length === 0 || rest.includes(cache.split(' ')[0]!));
+  const all = [{}, ...chosen.map(({ options }) => options)].map(cachingOf);
   const measured = await measureAll(engine, plans, all, runs);
   await engine.release();
   fs.rmSync(folder, { recursive: true });
   const [plain, ...found] = measured as [Measured[], ...Measured[][]];
   return [
     { cache: 'none', setting: '', ...figures(plain, plain) },
-    ...settings.map(({ cache, setting, options }, i) => ({
+    ...chosen.map(({ cache, setting, options }, i) => ({
       cache,
       setting,
       ...figures(found[i]!, plain),

@@ -4,7 +4,7 @@ import os from 'node:os';
 import { parseArgs } from 'node:util';
 import type { DeviceName, PrecisionName } from '../src/engine/plan.ts';
 import { block, blockPrecisions, blockTokens } from './block.ts';
-import { caches } from './caches.ts';
+import { cacheParts, caches } from './caches.ts';
 import { device, devicePrecisions, deviceTokens } from './device.ts';
 import { edit } from './edit.ts';
 import { fleet, fleetParts } from './fleet.ts';
@@ -34,6 +34,7 @@ npm run bench -- block [--tokens ${blockTokens.join(',')}] [--precision ${blockP
 npm run bench -- layers [--side ${layerSides.join(',')}] [--precision ${blockPrecisions.join(',')}]
 npm run bench -- device [--device webgpu] [--minutes 4] [--tokens ${deviceTokens.join(',')}] [--precision ${devicePrecisions.join(',')}]
   parts that would pass the minutes are left out, and say how long they would take
+npm run bench -- caches [${cacheParts.join('] [')}]
 npm run bench -- fleet [${fleetParts.join('] [')}]
 npm run bench -- full DIR [--precision int8] [--side 1024] [--steps 2] [--memory-limit GIB] [--converted]
   [--image '${fullImages.join("'|'")}']… [--reference-interval K] [--pictures DIR]
@@ -66,11 +67,11 @@ if (values.help) {
 }
 const [name = '', ...rest] = positionals;
 const run = benchmarks[name];
-// `full` takes a folder, and `fleet` the names of its parts.
-const hasItsWords =
-  name === 'fleet'
-    ? rest.every((part) => fleetParts.includes(part))
-    : rest.length === (name === 'full' ? 1 : 0);
+// `full` takes a folder, and two benchmarks the names of their parts.
+const parts: Record<string, readonly string[]> = { fleet: fleetParts, caches: cacheParts };
+const hasItsWords = parts[name]
+  ? rest.every((part) => parts[name]!.includes(part))
+  : rest.length === (name === 'full' ? 1 : 0);
 if (!run || !hasItsWords) {
   console.error(`Found '${positionals.join(' ')}', expected:\n${usage}`);
   process.exit(2);

@@ -17,14 +17,16 @@ const folder = process.env.RETOUCH_BENCH_DIR ?? mkdtempSync(join(tmpdir(), 'reto
 mkdirSync(folder, { recursive: true });
 
 const { bytes } = await picture();
+/** With one engine an image is stored before the next is made; with more, those of two for each are under way. */
+const count = Number(process.env.RETOUCH_BENCH_ENGINES ?? 1);
 
 const engines: EnginePool = {
-  capacity: 1,
+  capacity: count,
   engines: [],
   problem: undefined,
   refusal: () => undefined,
   needsOf: () => '',
-  capacityFor: () => 1,
+  capacityFor: () => count,
   onGrowth() {},
   async close() {},
   async *run({ width, height, output }: Plan): AsyncGenerator<EngineEvent> {

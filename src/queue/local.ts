@@ -197,14 +197,13 @@ export class LocalQueue implements Queue {
    */
   #take(): Job[] {
     if (this.#pause || this.#closing.signal.aborted || !this.#work) return [];
-    const { width, widthFor } = this.#options;
+    const { widthFor } = this.#options;
     const running = [...this.#running.keys(), ...this.#resting.keys()];
     const computing = new Map<string, number>();
     const count = (needs: string) => computing.set(needs, (computing.get(needs) ?? 0) + 1);
     for (const job of this.#running.values()) if (job.computing) count(job.needs);
     const hasRoom = (needs: string) => (computing.get(needs) ?? 0) < widthFor(needs);
-    const engines = width();
-    const most = engines > 1 ? 2 * engines : engines;
+    const most = this.#most;
     const taken: Job[] = [];
     while (this.#running.size + taken.length < most) {
       const job = this.#jobs.take([...running, ...taken.map(({ id }) => id)], hasRoom);
@@ -215,9 +214,17 @@ export class LocalQueue implements Queue {
     return taken;
   }
 
+  /** Jobs at a time, those that only store their image included. */
+  get #most(): number {
+    const engines = this.#options.width();
+    return engines > 1 ? 2 * engines : engines;
+  }
+
   #next(): void {
     try {
-      for (const job of this.#jobs.transaction(() => this.#take())) this.#run(job);
+      // A job that releases the only engine gives no room, and a transaction costs as much as a statement.
+      const taken = this.#running.size < this.#most ? this.#jobs.transaction(() => this.#take()) : [];
+      for (const job of taken) this.#run(job);
       this.#tellIdle();
     } catch (error) {
       this.#rest(error);

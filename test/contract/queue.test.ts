@@ -3,7 +3,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { LocalQueueOptions } from '../../src/queue/local.ts';
 import { createMemoryQueue } from '../../src/queue/memory.ts';
 import type { Queue, Work } from '../../src/queue/queue.ts';
@@ -280,6 +280,20 @@ describe.each(Object.entries(implementations))('the %s queue', (_, { open, durab
     await queue.push(['a', 'b']);
     worker.release('a');
     expect(worker.started).toEqual(['a']);
+  });
+
+  it('opens no transaction for an engine that is released and cannot take another job', async () => {
+    let width = 1;
+    const { queue, worker } = start({ width: () => width });
+    const opened = vi.spyOn(Database.prototype, 'transaction');
+    await queue.push(['a', 'b', 'c']);
+    const before = opened.mock.calls.length;
+    worker.release('a');
+    expect(opened.mock.calls.length).toBe(before);
+    width = 2;
+    queue.wake();
+    expect(worker.started).toEqual(['a', 'b', 'c']);
+    opened.mockRestore();
   });
 
   it('takes turns between accounts over several engines, and a long job earns its account none', async () => {
