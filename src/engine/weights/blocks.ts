@@ -8,6 +8,7 @@ import { blockSize } from '../onnx/operators/index.ts';
 import { checkWeights } from './finite.ts';
 import { readFloats } from './floats.ts';
 import { type BlockTypeName, blockTypes, isBlockType, readGroups } from './ggml-blocks.ts';
+import { bitsOf, indexOfLargest } from './magnitudes.ts';
 import { roundHalfUp } from './rounding.ts';
 import type { TensorEntry } from './stored.ts';
 import { readBytes, type StoredType } from './stored.ts';
@@ -97,11 +98,11 @@ function fillBlocks(weight: Float32Array, inputs: number): Float32Array {
  * are in the low nibbles, odd ones in the high nibbles.
  */
 function quantizeToFour({ values, scale }: Blocks, weight: Float32Array, first: number): void {
-  const magnitudes = new Int32Array(weight.buffer, weight.byteOffset, weight.length);
+  const bits = bitsOf(weight);
   for (let block = 0; block < weight.length / blockSize; block++) {
     const from = block * blockSize;
     // Zeros of either sign give the same scale, so that the file does not depend on them.
-    const furthest = weight[indexOfLargest(magnitudes, from)]! || 0;
+    const furthest = weight[indexOfLargest(bits, from, from + blockSize)]! || 0;
     scale[first + block] = furthest / -8;
     const inverse = inverseOf(scale[first + block]!);
     const at = ((first + block) * blockSize) / 2;
@@ -115,29 +116,15 @@ function quantizeToFour({ values, scale }: Blocks, weight: Float32Array, first: 
 
 /** The number of each block that is furthest from zero becomes ±127. */
 function quantizeToEight({ values, scale }: Blocks, weight: Float32Array, first: number): void {
-  const magnitudes = new Int32Array(weight.buffer, weight.byteOffset, weight.length);
+  const bits = bitsOf(weight);
   for (let block = 0; block < weight.length / blockSize; block++) {
     const from = block * blockSize;
-    scale[first + block] = Math.abs(weight[indexOfLargest(magnitudes, from)]!) / 127;
+    scale[first + block] = Math.abs(weight[indexOfLargest(bits, from, from + blockSize)]!) / 127;
     const inverse = inverseOf(scale[first + block]!);
     const at = (first + block) * blockSize;
     for (let i = 0; i < blockSize; i++)
       values[at + i] = roundWithin(weight[from + i]! * inverse, -127, 127) + 128;
   }
-}
-
-/** The first of a block's numbers that are furthest from zero. Their bits without the sign are in the order of magnitudes. */
-function indexOfLargest(bits: Int32Array, from: number): number {
-  let largest = 0;
-  let at = from;
-  for (let i = from; i < from + blockSize; i++) {
-    const magnitude = bits[i]! & 0x7fffffff;
-    if (magnitude > largest) {
-      largest = magnitude;
-      at = i;
-    }
-  }
-  return at;
 }
 
 function inverseOf(scale: number): number {

@@ -1,4 +1,5 @@
 /** Eight-bit weights with one scale for each output: the form of the CPU's integer product. */
+import { bitsOf, indexOfLargest } from './magnitudes.ts';
 import { roundHalfUp } from './rounding.ts';
 import { transposeBytes } from './transpose.ts';
 
@@ -21,13 +22,10 @@ export function emptyColumns(outputs: number, inputs: number): Columns {
 /** Rounds the rows of W in `weight`, of which the first is row `row`. */
 export function placeRows(columns: Columns, weight: Float32Array, row: number): void {
   const inputs = columns.values.length / columns.scale.length;
-  const magnitudes = new Int32Array(weight.buffer, weight.byteOffset, weight.length);
-  const most = new Float32Array(1);
-  const mostBits = new Int32Array(most.buffer);
+  const bits = bitsOf(weight);
   placeTiles(columns, { rows: weight.length / inputs, row }, (n, rounded, at) => {
     const from = n * inputs;
-    mostBits[0] = largestMagnitude(magnitudes, from, from + inputs);
-    const largest = most[0]!;
+    const largest = Math.abs(weight[indexOfLargest(bits, from, from + inputs)]!);
     roundScaled(weight.subarray(from, from + inputs), largest === 0 ? 0 : 127 / largest, rounded, at);
     return largest / 127;
   });
@@ -102,16 +100,6 @@ function placeTiles(
       at: row + first,
     });
   }
-}
-
-/** Magnitudes of floats are in the order of their bits without the sign; integers are compared faster. */
-function largestMagnitude(bits: Int32Array, from: number, to: number): number {
-  let most = 0;
-  for (let i = from; i < to; i++) {
-    const magnitude = bits[i]! & 0x7fffffff;
-    if (magnitude > most) most = magnitude;
-  }
-  return most;
 }
 
 function roundScaled(numbers: Float32Array, inverse: number, rounded: Int8Array, at: number): void {
