@@ -71,8 +71,8 @@ export function createGate(config: Config, keys: Pick<KeyStore, 'digests' | 'not
   };
 
   return {
-    // On a server with keys a page of any origin may use its key.
-    allowsOrigin: (request) => !isOpen() || isOwnPage(request, config),
+    // On a server with keys a page of any origin may use its key. Clients that are no browser need not read the keys twice.
+    allowsOrigin: (request) => isOwnPage(request, config) || !isOpen(),
     checkRequest,
     checkTasks(tasks) {
       const key = taskKey(tasks);
