@@ -72,7 +72,7 @@ const referenceIntervals = [2, 4, 8, steps];
 const settings: Setting[] = [
   ...stepCaches,
   ...[undefined, ...stepCaches].flatMap((alone) =>
-    (alone ? [8, steps] : referenceIntervals).map((interval) => ({
+    referenceIntervals.map((interval) => ({
       cache: alone ? `${alone.cache} and referenceCache` : 'referenceCache',
       setting: [alone?.setting, interval === steps ? 'once' : `every ${interval} steps`]
         .filter(Boolean)
