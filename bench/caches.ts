@@ -43,7 +43,7 @@ type Setting = { cache: string; setting: string; options: Partial<Accelerator> }
 
 /** From careful to bold. */
 const stepCaches: Setting[] = [
-  ...[0.1, 0.15, 0.2, 0.3, 0.5, 1].map((value) => ({
+  ...[0.1, 0.15, 0.2, 0.3, 0.5].map((value) => ({
     cache: 'teaCache',
     setting: `distance ${value}`,
     options: { teaCache: true, teaCacheDistance: value },
@@ -53,7 +53,7 @@ const stepCaches: Setting[] = [
     setting: 'distance 0.5, 20 % to 90 %',
     options: { teaCache: true, cacheStartStepPercentage: 20, cacheEndStepPercentage: 90 },
   },
-  ...[0.91, 0.85, 0.76, 0.64, 0.25].flatMap((value) => [
+  ...[0.91, 0.85, 0.76, 0.25].flatMap((value) => [
     {
       cache: 'fbCache',
       setting: `threshold ${value}`,
