@@ -16,6 +16,7 @@ import type { Compute } from '../../src/engine/weights/weights.ts';
 import { cutUpdates, loraTensors, randomUpdates } from '../fixtures/lora-files.ts';
 import { loadFlux, prepareFile, tinyComponents, tinyFile, velocityOf } from '../fixtures/tiny-flux.ts';
 import { writeSafetensors } from '../fixtures/write-safetensors.ts';
+import { difference } from '../golden/compare.ts';
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'retouch-bands-'));
 afterAll(() => fs.rmSync(folder, { recursive: true }));
@@ -57,6 +58,24 @@ describe('the velocity in bands', () => {
     expect(whole).not.toEqual(await velocity({}));
     // A product of one row is another kernel's, which adds in another order.
     for (const bandRows of bands.slice(1)) expect(await velocity({ bandRows }, feeds)).toEqual(whole);
+  });
+});
+
+describe('four-bit weights that are expanded to eight bits', () => {
+  const precision = 'int4';
+
+  it('give the same bits in bands of any height', async () => {
+    const [first, ...others] = await Promise.all(
+      bands.map((bandRows) => velocity({ precision, bandRows, expands: true })),
+    );
+    for (const other of others) expect(other).toEqual(first);
+  });
+
+  it('are as near to f32 as products in blocks of four bits', async () => {
+    const exact = await velocity({});
+    const blocks = difference(await velocity({ precision }), exact).relativeL2;
+    const expanded = difference(await velocity({ precision, bandRows: 8, expands: true }), exact).relativeL2;
+    expect(expanded).toBeLessThan(1.1 * blocks);
   });
 });
 

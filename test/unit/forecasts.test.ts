@@ -58,6 +58,17 @@ it('true CFG doubles the passes of a step, and a sampler of the second order nea
   expect(seconds({ sampler: 'heun' }) / seconds({})).toBeCloseTo(55 / 28, 9);
 });
 
+it('four-bit weights of a wide transformer are expanded and multiplied at the rate of eight bits', () => {
+  const work = transformerWork(flux, 512 + 2 * 4096);
+  const steps = { encode: work, step: work, steps: 1, decode: work };
+  const seconds = (precision: 'int4' | 'int8') =>
+    forecast(steps, { ...rates, products: { int8: 5e11, int4: 1e11 } }, precision).step;
+  // 57 blocks and as many second streams as double ones have 12·D² weights each, of which 14 bytes are read or written.
+  expect(seconds('int4') - seconds('int8')).toBeCloseTo((14 * (19 + 57) * 12 * 3072 ** 2) / 1e10, 3);
+  const narrow = transformerWork({ ...flux, hidden: 512, mlp: 2048 }, 1024);
+  expect(narrow.expanded).toBe(0);
+});
+
 const whole = (change: Partial<Plan> = {}): Plan => ({
   ...plan,
   ...{ model: tinyModel, prompt: '', seed: 1n, guidance: 2.5, numerics: plainNumerics },

@@ -82,8 +82,8 @@ function sum({ need }: Loadable<Network>): number {
 
 it.each([
   ['int8', 1, 17.5],
-  ['int4', 1, 10.5],
-  ['int4', 0, 10.2],
+  ['int4', 1, 9.5],
+  ['int4', 0, 9.2],
 ] as const)(
   '%s at 1024×1024 with %i references takes at most %d GiB',
   async (precision, references, most) => {

@@ -65,13 +65,19 @@ export function totalOperations({ encode, step, steps, decode }: ImageWork): num
   return count(encode) + steps * count(step) + count(decode);
 }
 
+/** Bytes read and written to expand a weight: as four bits, as a float, and three times as eight bits. */
+const expansionBytes = 14;
+
+/** Four-bit weights that are expanded are multiplied as eight-bit ones. */
 function secondsOf(work: Work, rates: Rates, precision: Measurable): number {
-  const products = rates.products[precision] ?? Number.NaN;
+  const expands = precision === 'int4' && work.expanded > 0;
+  const products = rates.products[expands ? 'int8' : precision] ?? Number.NaN;
+  const expansion = expands ? expansionBytes * work.expanded : 0;
   return (
     work.products / products +
     work.attention / rates.attention +
     work.convolutions / rates.convolutions +
-    work.passes / rates.passes
+    (work.passes + expansion) / rates.passes
   );
 }
 

@@ -5,6 +5,7 @@
 import type { Size } from '../image/sizes.ts';
 import { type AutoencoderConfig, growth } from '../models/autoencoder-config.ts';
 import type { FluxConfig } from '../models/flux-config.ts';
+import { bandedWeights, narrowestInBands } from '../models/flux-memory.ts';
 import type { T5Config } from '../models/t5.ts';
 
 export type Work = {
@@ -14,9 +15,11 @@ export type Work = {
   convolutions: number;
   /** Bytes read and written by norms, scales, gates and copies, which do little arithmetic. */
   passes: number;
+  /** Weights that are expanded to eight bits where they are stored in four. */
+  expanded: number;
 };
 
-const none: Work = { products: 0, attention: 0, convolutions: 0, passes: 0 };
+const none: Work = { products: 0, attention: 0, convolutions: 0, passes: 0, expanded: 0 };
 
 /**
  * Floats that the passes over a token read or write in one block, for each of its channels, from the block's operators:
@@ -26,13 +29,15 @@ const none: Work = { products: 0, attention: 0, convolutions: 0, passes: 0 };
 const passesPerChannel = 110;
 
 /** One pass through the transformer, over text, target and references together. */
-export function transformerWork({ hidden, mlp, depth, depthSingle }: FluxConfig, tokens: number): Work {
+export function transformerWork(config: FluxConfig, tokens: number): Work {
+  const { hidden, mlp, depth, depthSingle } = config;
   const blocks = depth + depthSingle;
   return {
     ...none,
     products: 2 * tokens * blocks * (4 * hidden * hidden + 2 * hidden * mlp),
     attention: 4 * tokens * tokens * hidden * blocks,
     passes: 4 * tokens * blocks * passesPerChannel * hidden,
+    expanded: hidden >= narrowestInBands ? bandedWeights(config) : 0,
   };
 }
 
@@ -87,6 +92,7 @@ export function addWork(...parts: readonly Work[]): Work {
     attention: sum('attention'),
     convolutions: sum('convolutions'),
     passes: sum('passes'),
+    expanded: sum('expanded'),
   };
 }
 

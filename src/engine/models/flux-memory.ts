@@ -2,6 +2,9 @@
 import type { Compute } from '../weights/weights.ts';
 import type { FluxConfig } from './flux-config.ts';
 
+/** Narrower transformers need little memory, and a loop over bands would cost them time. */
+export const narrowestInBands = 1024;
+
 const floatBytes = 4;
 const halfBytes = 2;
 
@@ -23,7 +26,7 @@ export type TransformerWork = {
  * the scores of the guide images' tokens; where attention is not fused, those of blocks of queries; and the widest layer's
  * weights in f32 where they are widened for their product. A step cache keeps the signal and the residual of each pass,
  * and of the pass under way the tensors that they are computed from. Where references are kept, k and v are copied once
- * more, with the kept ones after them.
+ * more, with the kept ones after them; and where four-bit weights are expanded, those of a double block's MLP, the last of them twice.
  */
 export function transformerBytes(
   {
@@ -33,7 +36,7 @@ export function transformerBytes(
     depth,
     depthSingle,
   }: Pick<FluxConfig, 'hidden' | 'heads' | 'mlp' | 'depth' | 'depthSingle'>,
-  { precision, half, fused, bandRows, queryBlocks = 1 }: Compute,
+  { precision, half, fused, bandRows, expands, queryBlocks = 1 }: Compute,
   { tokens, imagePromptTokens, cachedPasses, keptReferences }: TransformerWork,
 ): number {
   const joined = keptReferences > 0 ? 2 * hidden : 0;
@@ -43,8 +46,9 @@ export function transformerBytes(
   const scores = 2 * heads * tokens * (imagePromptTokens + blockRows);
   const widened = precision === 'f16' && !half ? widenedInFlight * hidden * (3 * hidden + mlp) : 0;
   const cached = cachedPasses > 0 ? (3 + 2 * cachedPasses) * tokens * hidden : 0;
+  const expanded = expands ? hidden * (hidden + 3 * mlp) : 0;
   const kept = halfBytes * keptReferences * 2 * hidden * (depth + depthSingle);
-  return floatBytes * (tokens * (row + joined) + band + scores + widened + cached) + kept;
+  return floatBytes * (tokens * (row + joined) + band + scores + widened + cached) + kept + expanded;
 }
 
 /** ONNX Runtime's WebGPU submits 16 operators at a time and reuses no buffer before: four blocks of queries. */
@@ -55,3 +59,17 @@ const blocksInFlight = 4;
  * single blocks of FLUX.1.
  */
 const widenedInFlight = 6;
+
+/**
+ * Weights of the linear layers that are computed in bands: all of the blocks but the modulations, which have one row. In
+ * four bits they are expanded.
+ */
+export function bandedWeights({
+  hidden,
+  mlp,
+  depth,
+  depthSingle,
+}: Pick<FluxConfig, 'hidden' | 'mlp' | 'depth' | 'depthSingle'>): number {
+  // Both streams of a double block have q, k, v and the projection of their own.
+  return (2 * depth + depthSingle) * (4 * hidden * hidden + 2 * hidden * mlp);
+}

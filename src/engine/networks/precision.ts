@@ -81,6 +81,9 @@ function forGpu({ hidden, fits, times }: Candidates, able: readonly PrecisionNam
   return smallest.find((name) => able.includes(name)) ?? 'f32';
 }
 
+/** Bytes a weight by which ONNX Runtime's packed blocks are larger than the stored ones on the CPU. */
+export const packedBytes = 4 / 32;
+
 /**
  * Bytes of a weight once a device has loaded it, in blocks with or without an offset beside their scale. On the CPU ONNX Runtime
  * packs the blocks together with their scales and sums (matmul_nbits.cc). The scales' own pages stay mapped from the file;
@@ -91,6 +94,6 @@ export function bytesPerWeight(precision: PrecisionName, device: DeviceName, off
   if (precision === 'f16') return 2;
   if (precision === 'int8') return 1;
   // A block of 32 has an f32 scale.
-  const floats = 1 + (offsets ? 1 : 0) + (device === 'cpu' ? 1 : 0);
-  return (precision === 'int4' ? 0.5 : 1) + (4 * floats) / 32;
+  const floats = 1 + (offsets ? 1 : 0);
+  return (precision === 'int4' ? 0.5 : 1) + (4 * floats) / 32 + (device === 'cpu' ? packedBytes : 0);
 }

@@ -4,7 +4,7 @@
 import type { StepCache } from '../caches/index.ts';
 import { cacheGraph, cacheGraphNames } from '../models/cache-graphs.ts';
 import type { FluxConfig } from '../models/flux-config.ts';
-import { transformerBytes } from '../models/flux-memory.ts';
+import { bandedWeights, narrowestInBands, transformerBytes } from '../models/flux-memory.ts';
 import { type BlockSegment, blockSegments, segmentBuilder, segmentNames } from '../models/flux-segments.ts';
 import { sinusoid } from '../nn/embedding.ts';
 import { referenceName } from '../nn/kept-references.ts';
@@ -28,6 +28,7 @@ import {
   smallerWeights,
   weightBytes,
 } from './opened-model.ts';
+import { packedBytes } from './precision.ts';
 import { formsText } from './update-forms.ts';
 
 /** Inputs of one pass that stay the same over its steps. */
@@ -115,10 +116,11 @@ export function transformer(model: OpenedModel, use: TransformerUse): Loadable<T
   const arena = compute.bandRows === undefined;
   // Every segment with blocks has an arena of its own, which keeps what it grew to.
   const arenas = blockSegments(config).length;
+  const unpacked = compute.expands ? packedBytes * bandedWeights(config) : 0;
   const kept = arena && session.device === 'cpu' ? arenas * work : 0;
   return {
     key: networkKey(model, `transformer${formsText(forms)}${placesText}${keptText}${sizeText}`),
-    need: { bytes: weightBytes(model, source), working: Math.max(work, kept), kept },
+    need: { bytes: weightBytes(model, source) - unpacked, working: Math.max(work, kept), kept },
     smaller: smallerWeights(model),
     load: () =>
       Transformer.load(components.transformer, compute, {
@@ -129,9 +131,6 @@ export function transformer(model: OpenedModel, use: TransformerUse): Loadable<T
       }),
   };
 }
-
-/** Narrower models need little memory, and a loop over bands would cost them time. */
-const narrowestInBands = 1024;
 
 /**
  * Rows of a band: the MLP's activations of one, 256·12,288 floats in FLUX.1, stay below the 16 MiB from which malloc returns
@@ -151,9 +150,11 @@ function mostBlocks({ bandRows }: Compute, threads: number): number {
  * Measured on the CPU only; a GPU's memory is managed by its own allocator. Weights that are widened would be widened for
  * every band.
  */
-function bandsOf({ components, compute, session }: OpenedModel): Pick<Compute, 'bandRows'> {
-  const wide = components.transformer.config.hidden >= narrowestInBands && compute.precision !== 'f16';
-  return session.device === 'cpu' && wide ? { bandRows } : {};
+function bandsOf({ components, compute, session, test }: OpenedModel): Pick<Compute, 'bandRows' | 'expands'> {
+  const { precision } = compute;
+  const wide = components.transformer.config.hidden >= narrowestInBands && precision !== 'f16';
+  if (session.device !== 'cpu' || !wide) return {};
+  return { bandRows, expands: precision === 'int4' && test.passed.includes('expanded') };
 }
 
 /**

@@ -77,6 +77,8 @@ function products(
   { precise, wide }: LinearOptions,
 ): Product[] {
   const outputs = sizes.reduce((sum, size) => sum + size, 0);
+  const expanded = precise ? undefined : expandedColumns(w, inputs, sizes);
+  if (expanded) return expanded;
   const reduced = precise ? undefined : w.reduced('weight', outputs, inputs);
   if (reduced?.form === 'columns') {
     const columns = cut(reduced.columns, sizes, 0);
@@ -100,6 +102,46 @@ function products(
   }
   return cut(w.tensor('weight', [outputs, inputs]), sizes, 0).map(
     (weight) => (x) => op.matmulTransposed(x, weight),
+  );
+}
+
+/**
+ * Four-bit weights that are expanded at once: their 3 Mi floats stay below the 16 MiB from which malloc returns memory to the
+ * system at every free (child-environment.ts), and in the processor's cache.
+ */
+const expandedAtOnce = 3 * 2 ** 20;
+
+/** Products with four-bit weights that are expanded once for all bands. */
+function expandedColumns(w: Weights, inputs: number, sizes: readonly number[]): Product[] | undefined {
+  const { graph } = w;
+  if (!w.compute.expands || !graph.isNested) return undefined;
+  const parts = sizes.map((size) => evenSizes(size, Math.floor(expandedAtOnce / inputs)));
+  const nibbles = w.nibbles('weight', inputs, parts.flat());
+  if (!nibbles) return undefined;
+  graph.widens = true;
+  let next = 0;
+  return parts.map((part) => {
+    const pieces = nibbles.slice(next, next + part.length);
+    next += part.length;
+    const columns = graph.outside(() => op.columnsOfBlocks(pieces));
+    const offset =
+      pieces[0]!.offset &&
+      graph.outside(() =>
+        op.concat(
+          pieces.map(({ offset }) => offset!),
+          0,
+        ),
+      );
+    return (x) => op.matmulColumns(x, columns, offset);
+  });
+}
+
+/** Sizes that differ by one at most, none above `most`, and sum up to `total`. */
+function evenSizes(total: number, most: number): number[] {
+  const count = Math.ceil(total / Math.max(1, most));
+  return Array.from(
+    { length: count },
+    (_, i) => Math.floor(((i + 1) * total) / count) - Math.floor((i * total) / count),
   );
 }
 

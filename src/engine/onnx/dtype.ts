@@ -10,6 +10,7 @@ export const dtypes = {
   bf16: { onnx: 16, bytes: 2 },
   f8e4m3: { onnx: 17, bytes: 1 },
   f8e5m2: { onnx: 19, bytes: 1 },
+  u4: { onnx: 21, bytes: 0.5 },
 } as const;
 
 export type DType = keyof typeof dtypes;

@@ -78,7 +78,7 @@ export class Graph {
   readonly initializers = new Map<string, Initializer>();
   /** Values of the inputs that need not be fed. */
   readonly idle = new Map<string, Tensor>();
-  /** Whether weights are stored in f16 and multiplied in f32: session.ts keeps them so. */
+  /** Whether weights are stored in fewer bits than they are multiplied in: session.ts keeps them so. */
   widens = false;
   /** Every linear layer, in the order of their building. */
   readonly linears: LinearLayer[] = [];
@@ -193,6 +193,22 @@ export class Graph {
     }
   }
 
+  /** Whether nodes are added to a subgraph. */
+  get isNested(): boolean {
+    return this.scope !== this.nodes;
+  }
+
+  /** Emits the nodes of `build` in the graph itself, before the subgraph being built: they run once, not in each of its passes. */
+  outside<T>(build: () => T): T {
+    const inner = this.scope;
+    this.scope = this.nodes;
+    try {
+      return build();
+    } finally {
+      this.scope = inner;
+    }
+  }
+
   /** Identifies the graph or subgraph that nodes are added to: values of a subgraph are unknown outside of it. */
   get place(): object {
     return this.scope;
@@ -215,7 +231,7 @@ function fits({ dtype, dims }: Tensor, value: Var): boolean {
 
 /** Other floats get lost between JavaScript and the runtime; f16 passes as bits that only graphs read. */
 function crosses(dtype: DType): boolean {
-  return !['bf16', 'f8e4m3', 'f8e5m2'].includes(dtype);
+  return !['bf16', 'f8e4m3', 'f8e5m2', 'u4'].includes(dtype);
 }
 
 /** An error in building a graph, with the line outside onnx/ and nn/ (a model file's or a test's) that caused it. */

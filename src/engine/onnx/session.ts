@@ -83,10 +83,11 @@ function halfTensor(
 }
 
 /**
- * Leaves a weight in f16 until the run: folding its Cast to f32 into the weight, which both optimisers do when a
- * session is made, would double the memory it takes. Small tensors (norms, biases) are folded as ever.
+ * Leaves a weight in the bits it is stored in until the run: folding its Cast or DequantizeLinear to f32 into the weight,
+ * which the optimisers do when a session is made, would multiply the memory it takes. Small tensors (norms, biases) are
+ * folded as ever.
  */
-const keepHalfWeights = {
+const keepStoredWeights = {
   constant_folding_max_output_size_in_bytes: String(2 ** 18),
   disable_specified_optimizers: 'FuseFp16InitializerToFp32NodeTransformer',
 };
@@ -125,7 +126,7 @@ export class Session {
             // Segments take turns: a pool that spins after its turn would steal the cores of the next one.
             force_spinning_stop: '1',
           },
-          ...(graph.widens ? { optimization: keepHalfWeights } : {}),
+          ...(graph.widens ? { optimization: keepStoredWeights } : {}),
         },
       });
       return new Session(graph, inner);

@@ -29,6 +29,8 @@ export type PreparedLinear =
   /** u8 [N, K/32, bytes], f32 [N, K/32] and [N, K/32]. */
   | { form: 'blocks'; values: Var; scale: Var; offset: Var | undefined };
 
+export type Nibbles = { values: Var; scale: Var; offset: Var | undefined };
+
 const formatVersion = '2';
 export class PreparedWeights {
   private readonly tensors: ReadonlyMap<string, TensorEntry>;
@@ -56,6 +58,34 @@ export class PreparedWeights {
       scale: graph.weight(scale.name, 'f32', perRow, scale),
       offset: offset && graph.weight(offset.name, 'f32', perRow, offset),
     };
+  }
+
+  /**
+   * Successive rows of weight `name` [N, K], so many in each piece, where it is stored in blocks of four bits: u4 [n, K] around
+   * 8, and f32 [n, K/32] its scales and offsets. Each piece stays where it is on disk.
+   */
+  nibbles(graph: Graph, name: string, inputs: number, sizes: readonly number[]): Nibbles[] | undefined {
+    const [blocks, scale, offset] = ['blocks', 'scale', 'offset'].map((suffix) =>
+      this.tensors.get(`${name}.${suffix}`),
+    );
+    if (!blocks || !scale || blocks.shape.at(-1)! * 2 !== blockSize || inputs % blockSize !== 0)
+      return undefined;
+    const outputs = blocks.shape[0]!;
+    let row = 0;
+    return sizes.map((size) => {
+      const rows = (entry: TensorEntry, dtype: 'u4' | 'f32', width: number) => {
+        const length = (entry.length / outputs) * size;
+        const range = { file: entry.file, offset: entry.offset + (entry.length / outputs) * row, length };
+        return graph.weight(`${entry.name}@${row}+${size}`, dtype, [size, width], range);
+      };
+      const piece = {
+        values: rows(blocks, 'u4', inputs),
+        scale: rows(scale, 'f32', inputs / blockSize),
+        offset: offset && rows(offset, 'f32', inputs / blockSize),
+      };
+      row += size;
+      return piece;
+    });
   }
 
   /** Tensor `name` as floats, where the checkpoint's own are not floats. */

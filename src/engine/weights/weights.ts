@@ -9,7 +9,7 @@ import * as op from '../onnx/operators/index.ts';
 import type { PrecisionName } from './conversion/layers.ts';
 import { readable, readFloats } from './floats.ts';
 import { isBlockType } from './ggml-blocks.ts';
-import type { PreparedLinear, PreparedWeights } from './prepared.ts';
+import type { Nibbles, PreparedLinear, PreparedWeights } from './prepared.ts';
 import type { WeightSource } from './source.ts';
 import type { TensorEntry } from './stored.ts';
 
@@ -25,6 +25,11 @@ export type Compute = {
   fused: boolean;
   /** The largest number of rows that the row-wise parts of a transformer's block compute at once; all by default. */
   bandRows?: number;
+  /**
+   * Multiply four-bit weights as eight-bit integers, to which they are expanded in each pass, in the parts that are computed in
+   * bands: on the CPU, where products in blocks of four bits cost nearly three times as much.
+   */
+  expands?: boolean;
   /** Blocks of queries that attention in plain operators is computed in, one after the other; one by default. */
   queryBlocks?: number;
   /** Layers, by path, that take more than a low-rank update. */
@@ -120,6 +125,11 @@ export class Weights {
   /** The reduced form of a linear weight [N, K], if this network computes in one and has it. */
   reduced(leaf: string, outputs: number, inputs: number): PreparedLinear | undefined {
     return this.ready?.linear(this.graph, this.name(leaf), outputs, inputs);
+  }
+
+  /** Pieces of a linear weight's rows in four bits, for products that are computed in more (`Compute.expands`). */
+  nibbles(leaf: string, inputs: number, sizes: readonly number[]): Nibbles[] | undefined {
+    return this.ready?.nibbles(this.graph, this.name(leaf), inputs, sizes);
   }
 
   /** One factor, or one for each row of a tensor with so many axes. */

@@ -63,7 +63,9 @@ export class Forecasts {
     if (!work || totalOperations(work) < leastOperations) return undefined;
     const precision = await this.#precision(plan);
     if (!precision) return undefined;
-    const rates = this.#rates.get(precision) ?? this.#options.measure([precision], this.#options.threads);
+    // Weights in four bits are partly multiplied in eight.
+    const products: Measurable[] = precision === 'int4' ? ['int4', 'int8'] : [precision];
+    const rates = this.#rates.get(precision) ?? this.#options.measure(products, this.#options.threads);
     this.#rates.set(precision, rates);
     const measured = await rates;
     return measured && forecast(work, measured, precision);

@@ -27,17 +27,18 @@ function zeroPoints(rows: Var): Var {
   const known = shared.get(graph.place) ?? new Map<string, Var>();
   shared.set(graph.place, known);
   const key = String(rows.dim(0));
-  const zeros =
-    known.get(key) ??
-    graph.emit('Expand', [scalar(graph, 128, 'u8'), shapeOf(rows)], [{ dtype: 'u8', shape: rows.shape }])[0]!;
+  const zeros = known.get(key) ?? expand(scalar(graph, 128, 'u8'), rows);
   known.set(key, zeros);
   return zeros;
 }
 
 const shared = new WeakMap<object, Map<string, Var>>();
 
-function shapeOf(x: Var): Var {
-  return x.graph.emit('Shape', [x], [{ dtype: 'i64', shape: [x.rank] }])[0]!;
+/** A scalar repeated in the shape of another value. */
+export function expand(value: Var, like: Var): Var {
+  const { graph, shape } = like;
+  const [sizes] = graph.emit('Shape', [like], [{ dtype: 'i64', shape: [like.rank] }]);
+  return graph.emit('Expand', [value, sizes], [{ dtype: value.dtype, shape }])[0]!;
 }
 
 /** (values − 128)·weight·columns: u8 [M, K] and i8 [K, N] with f32 [N] give f32 [M, N], still to be scaled by row. */

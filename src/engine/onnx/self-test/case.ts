@@ -13,6 +13,7 @@ export type Need =
   | 'int8'
   | 'blocks8'
   | 'blocks4'
+  | 'expanded'
   | `attention ${string}`
   | `half attention ${string}`;
 

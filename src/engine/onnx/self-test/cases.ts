@@ -185,10 +185,10 @@ const movements: Case[] = [
 
 const all = [...arithmetic, ...products, ...movements, ...imageCases, ...fusedCases];
 
-/** Required cases come first. The CPU has no f16 cases, and only the CPU has cases of eight bits. */
+/** Required cases come first. The CPU has no f16 cases, and only the CPU has cases of integer products. */
 export function casesFor(device: DeviceName, shapes: readonly AttentionShape[] = []): Case[] {
   const cpu = device === 'cpu';
-  const fits = ({ need }: Case) => (cpu ? need !== 'half' : need !== 'int8');
+  const fits = ({ need }: Case) => (cpu ? need !== 'half' : need !== 'int8' && need !== 'expanded');
   return [
     ...all.filter(fits),
     ...attentionCases(shapes, false),

@@ -1,4 +1,5 @@
 /** Cases of operators that have a plain form to fall back on, and of lower precision. */
+import type { Graph } from '../graph.ts';
 import * as op from '../operators/index.ts';
 import { halfTolerance, inType } from './attention-cases.ts';
 import { type Case, exact } from './case.ts';
@@ -88,54 +89,78 @@ const int8: Case = {
 
 type BlocksCase = { offsets?: boolean; wholeTiles?: boolean; fractions?: boolean };
 
-/** Rounding activations to eight bits, block by block, puts a product off by 3e-3 to 6e-3. */
-const roundedActivations = 1e-2;
+/** Rounding activations to eight bits, block by block, puts a product off by 3e-3 to 6e-3; so does rounding the weights. */
+const roundedToEight = 1e-2;
 
-/**
- * As above in blocks of eight or four bits, whose integers differ so that a number out of its place is noticed. ONNX
- * Runtime's WebGPU has another kernel for whole tiles (inputs in multiples of 128, outputs of 16), as in all blocks of FLUX.1
- * and T5: on a device with subgroups it rounds activations to eight bits, as the CPU's does. `fractions` are activations
- * that are rounded there.
- */
-function blocks(bits: 4 | 8, { offsets = false, wholeTiles = false, fractions = false }: BlocksCase): Case {
-  const [outputs, inputs] = wholeTiles ? [48, 384] : [40, 224];
+/** Weights in blocks whose integers differ, so that a number out of its place is noticed. */
+function blockWeights(bits: 4 | 8, [outputs, inputs]: readonly [number, number], offsets: boolean) {
   const perRow = inputs / op.blockSize;
   const half = 2 ** (bits - 1);
   const q = (n: number, k: number) => ((131 * n + 71 * k + 29 * n * k) % (2 * half)) - half;
   const scale = pattern([outputs, perRow], 7, 0.5);
   const offset = offsets ? pattern([outputs, perRow], 8, 2) : undefined;
-  const blockOf = (k: number) => Math.floor(k / op.blockSize);
+  const stored = new Uint8Array((outputs * inputs * bits) / 8);
+  for (let i = 0; i < outputs * inputs; i++) {
+    const value = q(Math.floor(i / inputs), i % inputs) + half;
+    if (bits === 8) stored[i] = value;
+    else stored[i >> 1] = stored[i >> 1]! | (value << (4 * (i & 1)));
+  }
+  const weights = Values.of([inputs, outputs], (k, n) => {
+    const b = Math.floor(k! / op.blockSize);
+    return q(n!, k!) * scale.at(n!, b) + (offset?.at(n!, b) ?? 0);
+  });
+  const constant = (graph: Graph) => ({
+    scale: op.constant.f32(graph, Float32Array.from(scale.data), scale.shape),
+    offset: offset && op.constant.f32(graph, Float32Array.from(offset.data), offset.shape),
+  });
+  return { stored, weights, constant };
+}
+
+/**
+ * As above in blocks of eight or four bits. ONNX Runtime's WebGPU has another kernel for whole tiles (inputs in multiples of
+ * 128, outputs of 16), as in all blocks of FLUX.1 and T5: on a device with subgroups it rounds activations to eight bits, as
+ * the CPU's does. `fractions` are activations that are rounded there.
+ */
+function blocks(bits: 4 | 8, { offsets = false, wholeTiles = false, fractions = false }: BlocksCase): Case {
+  const [outputs, inputs] = wholeTiles ? [48, 384] : [40, 224];
+  const { stored, weights, constant } = blockWeights(bits, [outputs, inputs], offsets);
   const kinds = [`${bits} bits`, offsets && 'offsets', wholeTiles && 'whole tiles', fractions && 'fractions'];
   return {
     operator: `MatMulNBits (${kinds.filter(Boolean).join(', ')})`,
     need: bits === 4 ? 'blocks4' : 'blocks8',
-    tolerance: fractions ? roundedActivations : exact,
-    inputs: [
-      fractions
-        ? pattern([33, inputs], 9)
-        : Values.of([33, inputs], (s, k) => largest.at(s!, k! % largest.shape[1]!)),
-    ],
+    tolerance: fractions ? roundedToEight : exact,
+    inputs: [fractions ? pattern([33, inputs], 9) : repeated(inputs)],
     build: (x) => {
-      const stored = new Uint8Array((outputs * inputs * bits) / 8);
-      for (let i = 0; i < outputs * inputs; i++) {
-        const value = q(Math.floor(i / inputs), i % inputs) + half;
-        if (bits === 8) stored[i] = value;
-        else stored[i >> 1] = stored[i >> 1]! | (value << (4 * (i & 1)));
-      }
-      const bytes = (op.blockSize * bits) / 8;
-      const values = x.graph.constant('u8', [outputs, perRow, bytes], stored);
-      const constant = ({ data, shape }: Values) => op.constant.f32(x.graph, Float32Array.from(data), shape);
-      return op.matmulBlocks(x, { values, scale: constant(scale), offset: offset && constant(offset) });
+      const shape = [outputs, inputs / op.blockSize, (op.blockSize * bits) / 8];
+      const values = x.graph.constant('u8', shape, stored);
+      return op.matmulBlocks(x, { values, ...constant(x.graph) });
     },
-    expected: (x) =>
-      reference.product(
-        x,
-        Values.of([inputs, outputs], (k, n) => {
-          const b = blockOf(k!);
-          return q(n!, k!) * scale.at(n!, b) + (offset?.at(n!, b) ?? 0);
-        }),
-      ),
+    expected: (x) => reference.product(x, weights),
   };
+}
+
+/** Four-bit blocks that are expanded to eight bits in the run. */
+function expanded(offsets: boolean): Case {
+  const shape = [40, 224] as const;
+  const { stored, weights, constant } = blockWeights(4, shape, offsets);
+  return {
+    operator: `DequantizeLinear (4 bits${offsets ? ', offsets' : ''}), MatMulIntegerToFloat`,
+    need: 'expanded',
+    tolerance: roundedToEight,
+    inputs: [repeated(shape[1])],
+    build: (x) => {
+      x.graph.widens = true;
+      const values = x.graph.constant('u4', shape, stored);
+      const { scale, offset } = constant(x.graph);
+      return op.matmulColumns(x, op.columnsOfBlocks([{ values, scale }]), offset);
+    },
+    expected: (x) => reference.product(x, weights),
+  };
+}
+
+/** Rows of activations that are exact in eight bits. */
+function repeated(inputs: number): Values {
+  return Values.of([33, inputs], (s, k) => largest.at(s!, k! % largest.shape[1]!));
 }
 
 export const fusedCases: Case[] = [
@@ -147,5 +172,7 @@ export const fusedCases: Case[] = [
     blocks(bits, { wholeTiles: true }),
     blocks(bits, { wholeTiles: true, fractions: true }),
   ]),
+  expanded(false),
+  expanded(true),
   ...half,
 ];
