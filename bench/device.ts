@@ -57,8 +57,9 @@ export async function device(options: Options): Promise<Row[]> {
     rows.push(made);
     // The table comes at the end; whoever ends the benchmark before has these.
     process.stderr.write(
-      `${Object.values(made)
-        .filter((cell) => cell !== '')
+      `${Object.entries(made)
+        .filter(([, cell]) => cell !== '')
+        .map(([column, cell]) => `${column}: ${cell}`)
         .join(', ')}\n`,
     );
   };

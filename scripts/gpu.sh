@@ -6,7 +6,8 @@ set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 
 report=$(realpath -m "${1:-gpu-report.txt}")
-exec > >(tee "$report") 2>&1
+# Dawn prints two lines about its limits on uniform and storage buffers in every process.
+exec > >(grep --line-buffered -v 'PerPipelineLayout artificially reduced' | tee "$report") 2>&1
 limit=580
 failed=()
 node=node_modules/.bin/node
@@ -50,9 +51,27 @@ measure() { # device, seconds
     --minutes "$(printf '%d.%02d' $((own / 60)) $((own % 60 * 100 / 60)))" --json "${report%.txt}-$1.json"
 }
 
+cards() {
+  local card driver found=
+  for card in /sys/bus/pci/devices/*; do
+    # Class 03: display controllers, also those without a display.
+    [[ $(cat "$card/class" 2>/dev/null) == 0x03* ]] || continue
+    found=1
+    driver=$(readlink "$card/driver")
+    driver=${driver##*/}
+    echo "GPU ${card##*/}: vendor $(cat "$card/vendor"), device $(cat "$card/device"), driver ${driver:-none}"
+  done
+  [ -n "$found" ] || echo "GPU: none on the PCI bus"
+}
+
 echo "Retouch $(git rev-parse --short HEAD 2>/dev/null), $(date -u +%FT%TZ), $(uname -srm)"
 grep -m 1 'model name' /proc/cpuinfo
 command -v nvidia-smi >/dev/null && nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv
+cards
+if [ -n "${VK_DRIVER_FILES:-}" ]; then echo "Vulkan drivers: $VK_DRIVER_FILES"
+else echo "Vulkan drivers: $(ls /etc/vulkan/icd.d/*.json /usr/share/vulkan/icd.d/*.json 2>/dev/null | tr '\n' ' ')"
+fi
+command -v vulkaninfo >/dev/null && vulkaninfo --summary 2>/dev/null | grep -E 'deviceName|driverInfo'
 devices=(webgpu)
 provider=node_modules/onnxruntime-node/bin/napi-v6/linux/x64/libonnxruntime_providers_cuda.so
 if [ -f "$provider" ]; then
@@ -70,7 +89,7 @@ for device in "${devices[@]}"; do
 done
 
 echo
-echo "Took $SECONDS s. Report: $report"
+echo "Took $SECONDS s. Report: $report; images and measurements as JSON are beside it."
 if [ "${#failed[@]}" -eq 0 ]; then echo "Everything passed."
 else
   printf 'Failed: %s\n' "${failed[@]}"

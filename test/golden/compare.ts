@@ -25,3 +25,16 @@ export function psnr(found: Uint8Array, expected: Uint8Array): number {
   const squares = found.reduce((sum, value, i) => sum + (value - expected[i]!) ** 2, 0);
   return 10 * Math.log10((255 ** 2 * found.length) / squares);
 }
+
+/** Prints what a test measured, for `TEST_VERBOSE`. */
+export function printMeasured(of: string, value: string): void {
+  if (process.env.TEST_VERBOSE) console.info(`${of}: ${value}`);
+}
+
+export function printRelativeL2(of: string, relativeL2: number): void {
+  printMeasured(of, `relative L2 ${relativeL2.toExponential(2)}`);
+}
+
+export function printPsnr(of: string, decibels: number): void {
+  printMeasured(of, `PSNR ${decibels.toFixed(1)} dB`);
+}

@@ -4,7 +4,7 @@ import { expect } from 'vitest';
 import { type Tensor, floats as values } from '../../src/engine/onnx/tensor.ts';
 import { Checkpoint } from '../../src/engine/weights/checkpoint.ts';
 import { Tensors } from './checks/check.ts';
-import { difference } from './compare.ts';
+import { difference, printMeasured } from './compare.ts';
 
 export function goldenFile(name: string): string {
   return path.join(import.meta.dirname, '../data/golden', name);
@@ -17,9 +17,9 @@ export function openGolden(name: string): Tensors {
 /** Fails with the tensor's name when `found` is further from `expected` than the tolerance. */
 export function expectClose(name: string, found: Tensor, expected: Float32Array, tolerance: number): void {
   const { relativeL2, maxAbs } = difference(values(found), expected);
-  const message = `${name}: relative L2 ${relativeL2.toExponential(2)}, max abs ${maxAbs.toExponential(2)}`;
-  if (process.env.TEST_VERBOSE) console.info(message);
-  expect(relativeL2, message).toBeLessThanOrEqual(tolerance);
+  const measured = `relative L2 ${relativeL2.toExponential(2)}, max abs ${maxAbs.toExponential(2)}`;
+  printMeasured(name, measured);
+  expect(relativeL2, `${name}: ${measured}`).toBeLessThanOrEqual(tolerance);
 }
 
 /** The same tensors under other names. */

@@ -19,7 +19,7 @@ import { openSafetensors } from '../../src/engine/weights/safetensors.ts';
 import { WeightSource } from '../../src/engine/weights/source.ts';
 import { type GgufTensor, ggmlTypes, writeGguf } from '../fixtures/write-gguf.ts';
 import { f32, type StoredTensor, writeSafetensors } from '../fixtures/write-safetensors.ts';
-import { difference } from './compare.ts';
+import { difference, printRelativeL2 } from './compare.ts';
 import { expectClose, goldenFile, openGolden } from './data.ts';
 import { bytesOf, encode, StoredFlux } from './stored-flux.ts';
 import { block, blocks8, fourBits, halfBlock } from './tolerance.ts';
@@ -51,7 +51,7 @@ describe.each(blockNames)('a GGUF file of %s', (type) => {
 
   test('loses in blocks of eight bits no more than the rounding of activations', async () => {
     const { relativeL2 } = difference(await velocity(checkpoint, 'int8-blocks'), await velocity(twin));
-    if (process.env.TEST_VERBOSE) console.info(type, 'int8-blocks', relativeL2);
+    printRelativeL2(`${type} in int8-blocks`, relativeL2);
     expect(relativeL2).toBeLessThanOrEqual(blocks8);
   });
 });
@@ -92,7 +92,7 @@ describe('blocks are copied, not rounded again', () => {
     const checkpoint = openCheckpoint(at(`${type}.gguf`));
     const expected = await velocity(openCheckpoint(`${checkpoint.path}.f32.safetensors`));
     const { relativeL2 } = difference(await velocity(checkpoint, 'int4'), expected);
-    if (process.env.TEST_VERBOSE) console.info(type, 'int4', relativeL2);
+    printRelativeL2(`${type} in int4`, relativeL2);
     expect(relativeL2).toBeLessThanOrEqual(blocks8);
   });
 });
@@ -102,7 +102,7 @@ describe('the weights of an f32 file', () => {
   const near = async (product: PrecisionName) => {
     const found = (await velocity(original, product)).subarray(0, expected().length);
     const { relativeL2 } = difference(found, expected());
-    if (process.env.TEST_VERBOSE) console.info(product, relativeL2);
+    printRelativeL2(`an f32 file in ${product}`, relativeL2);
     return relativeL2;
   };
 

@@ -17,7 +17,7 @@ import { WeightSource } from '../../src/engine/weights/source.ts';
 import { finish } from '../fixtures/preparing.ts';
 import { Tensors } from './checks/check.ts';
 import { runTrace } from './checks/flux.ts';
-import { difference } from './compare.ts';
+import { difference, printRelativeL2 } from './compare.ts';
 import { goldenFile } from './data.ts';
 import { traceGraph } from './flux-trace.ts';
 import { int8 as tolerance } from './tolerance.ts';
@@ -120,7 +120,7 @@ describe('the transformer in int8', () => {
       await session.release();
       for (const [key, value] of Object.entries(results)) {
         const { relativeL2 } = difference(value, io.floats(`${name}.act.${key}`));
-        if (process.env.TEST_VERBOSE) console.info(name, key, relativeL2);
+        printRelativeL2(`${name} ${key}`, relativeL2);
         expect(relativeL2, key).toBeLessThanOrEqual(tolerance);
       }
     },

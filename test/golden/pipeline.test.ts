@@ -13,7 +13,7 @@ import {
   plainNumerics,
   plainPlan,
 } from '../../src/engine/plan.ts';
-import { psnr } from './compare.ts';
+import { printPsnr, psnr } from './compare.ts';
 import { writeAllInOne, writeSplit, writeUnsharded } from './layouts.ts';
 import { blockPicture, int8Picture, picture } from './tolerance.ts';
 
@@ -67,7 +67,7 @@ async function compare(found: Uint8Array, expected: Uint8Array): Promise<number>
   const [a, b] = [await decodeImage(found), await decodeImage(expected)];
   expect([a.width, a.height]).toEqual([b.width, b.height]);
   const ratio = psnr(a.data, b.data);
-  if (process.env.TEST_VERBOSE) console.info(`${expect.getState().currentTestName}: ${ratio} dB`);
+  printPsnr(expect.getState().currentTestName!, ratio);
   return ratio;
 }
 

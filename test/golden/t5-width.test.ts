@@ -4,7 +4,7 @@ import path from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { WeightSource } from '../../src/engine/weights/source.ts';
 import { largestInner, runWideT5, wideTolerances, writeWideT5 } from '../fixtures/wide-t5.ts';
-import { difference } from './compare.ts';
+import { difference, printRelativeL2 } from './compare.ts';
 import { block } from './tolerance.ts';
 
 const folder = fs.realpathSync(fs.mkdtempSync(path.join(os.tmpdir(), 'retouch-t5-')));
@@ -29,6 +29,6 @@ it.each([
 ] as const)('such numbers stay within the tolerance of %s', async (precision, tolerance) => {
   const found = await runWideT5(source, { precision, fused: true }, 'cpu');
   const { relativeL2 } = difference(found, expected);
-  if (process.env.TEST_VERBOSE) console.info(`T5-XXL width, ${precision}`, relativeL2);
+  printRelativeL2(`T5-XXL width, ${precision}`, relativeL2);
   expect(relativeL2).toBeLessThanOrEqual(tolerance);
 });

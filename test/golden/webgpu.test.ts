@@ -25,7 +25,7 @@ import { checkFlux } from './checks/flux.ts';
 import { GuidedTransformer } from './checks/ip-adapter.ts';
 import { checkAutoencoder, checkClip, checkT5 } from './checks/networks.ts';
 import { cases, loadTiny, planOf, runCached } from './checks/step-caches.ts';
-import { difference, psnr } from './compare.ts';
+import { difference, printPsnr, printRelativeL2, psnr } from './compare.ts';
 import { goldenFile } from './data.ts';
 import { StoredFlux } from './stored-flux.ts';
 import { blocks8, halfBlock, loop, picture, webgpuBlock } from './tolerance.ts';
@@ -63,7 +63,7 @@ async function linesOf(
   const lines: Line[] = [];
   for await (const line of check(file, io, label)) {
     lines.push(line);
-    if (process.env.TEST_VERBOSE && 'relativeL2' in line) console.info(line.name, line.relativeL2);
+    if ('relativeL2' in line) printRelativeL2(line.name, line.relativeL2);
   }
   return lines;
 }
@@ -91,7 +91,7 @@ describe.skipIf(absent)(`On ${deviceName}${absent ? ` is not tested: ${device.re
 
   test.runIf(required || device.widened)('sums of 12,288 products with f16 weights are those in f64', () => {
     const line = device.report.find(({ need }) => need === 'widened');
-    if (process.env.TEST_VERBOSE) console.info(line?.operator, line?.error);
+    if (line) printRelativeL2(line.operator, line.error);
     expect(line?.error).toBeLessThanOrEqual(1e-4);
   });
 
@@ -214,8 +214,9 @@ describe.skipIf(absent)(`On ${deviceName}${absent ? ` is not tested: ${device.re
       const [found, expected] = [await paint(deviceName), await paint('cpu')];
       const [plain, uncached] = [await paint('cpu', { loras: [] }), await paint('cpu', { cache: undefined })];
       await engine.release();
-      if (process.env.TEST_VERBOSE)
-        console.info('picture', psnr(found, expected), psnr(expected, plain), psnr(expected, uncached));
+      printPsnr(`picture in ${precision} with a LoRA and a step cache`, psnr(found, expected));
+      printPsnr('the same on the CPU without the LoRA, which must differ', psnr(expected, plain));
+      printPsnr('the same on the CPU without the cache, which must differ', psnr(expected, uncached));
       expect(psnr(found, expected)).toBeGreaterThanOrEqual(picture);
       expect(psnr(plain, expected)).toBeLessThan(picture - 10);
       expect(psnr(uncached, expected)).toBeLessThan(picture - 10);
@@ -231,8 +232,10 @@ describe.skipIf(absent)(`On ${deviceName}${absent ? ` is not tested: ${device.re
       const expected = await runWideT5(source, { precision: 'f32', fused: true }, 'cpu');
       const found = await runWideT5(source, { precision: 'f16', fused: false }, deviceName);
       const half = await runWideT5(source, { precision: 'f16', half: true, fused: false }, deviceName);
-      const [error, halfError] = [found, half].map((each) => difference(each, expected).relativeL2);
-      if (process.env.TEST_VERBOSE) console.info('T5-XXL width', error, halfError);
+      const { relativeL2: error } = difference(found, expected);
+      const { relativeL2: halfError } = difference(half, expected);
+      printRelativeL2("a layer of T5-XXL's width, f16 weights, products in f32", error);
+      printRelativeL2("a layer of T5-XXL's width, products of f16", halfError);
       expect(error).toBeLessThanOrEqual(webgpuBlock);
       expect(halfError).toBeLessThanOrEqual(0.2);
     },
@@ -250,7 +253,7 @@ describe.skipIf(absent)(`On ${deviceName}${absent ? ` is not tested: ${device.re
       const expected = await runWideT5(source, { precision: 'f32', fused: true }, 'cpu');
       const found = await runWideT5(source, { precision, fused: false }, deviceName);
       const { relativeL2 } = difference(found, expected);
-      if (process.env.TEST_VERBOSE) console.info('T5-XXL width', precision, relativeL2);
+      printRelativeL2(`a layer of T5-XXL's width in ${precision}`, relativeL2);
       expect(relativeL2).toBeLessThanOrEqual(wideTolerances[precision]);
     },
   );
@@ -271,7 +274,7 @@ describe.skipIf(absent)(`On ${deviceName}${absent ? ` is not tested: ${device.re
       };
       const ratio = psnr(await paint(deviceName), await paint('cpu'));
       await engine.release();
-      if (process.env.TEST_VERBOSE) console.info('embedded', precision, ratio);
+      printPsnr(`embedded model's picture in ${precision}`, ratio);
       expect(ratio).toBeGreaterThanOrEqual(
         precision === 'f32' || precision === 'f16' ? picture : embeddedBlocks,
       );
@@ -286,7 +289,7 @@ describe.skipIf(absent)(`On ${deviceName}${absent ? ` is not tested: ${device.re
     const scaled = flux.writeScaled();
     const found = await flux.velocity(scaled, 'int4', setup);
     const { relativeL2 } = difference(found, await flux.velocity(scaled, 'int4'));
-    if (process.env.TEST_VERBOSE) console.info('int4', relativeL2);
+    printRelativeL2('a checkpoint in eight-bit floats, in int4', relativeL2);
     expect(relativeL2).toBeLessThanOrEqual(blocks8);
   });
 

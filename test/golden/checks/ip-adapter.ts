@@ -13,6 +13,7 @@ import { fluxDialects } from '../../../src/engine/weights/dialects/flux.ts';
 import { joinFloats } from '../../../src/engine/weights/floats.ts';
 import { WeightSource } from '../../../src/engine/weights/source.ts';
 import type { Compute } from '../../../src/engine/weights/weights.ts';
+import { printRelativeL2 } from '../compare.ts';
 import { goldenFile, openGolden } from '../data.ts';
 import { type Compared, compared, Tensors } from './check.ts';
 import { finish } from './flux.ts';
@@ -86,7 +87,7 @@ export class GuidedTransformer {
 
   compare(name: string, found: Float32Array, tolerance: number): Compared {
     const line = compared(name, found, this.expected.floats(name), tolerance);
-    if (process.env.TEST_VERBOSE) console.info(line.name, line.relativeL2);
+    printRelativeL2(`IP-Adapter, ${line.name}`, line.relativeL2);
     return line;
   }
 
