@@ -1,4 +1,4 @@
-/** The thread of device-memory.ts: ONNX Runtime blocks the main one. Keeps the most bytes it has seen in shared memory. */
+/** The thread of device-memory.ts: ONNX Runtime blocks the main one. Keeps the most bytes it has seen in shared memory: all, and buffers. */
 import fs from 'node:fs';
 import { workerData } from 'node:worker_threads';
 
@@ -11,4 +11,5 @@ setInterval(() => {
   const text = fs.readFileSync('/proc/self/status', 'utf8');
   const kib = (name: string) => Number(new RegExp(`${name}:\\s+(\\d+)`).exec(text)?.[1] ?? 0);
   most[0] = Math.max(most[0]!, 1024 * (kib('RssAnon') + kib('RssShmem')));
+  most[1] = Math.max(most[1]!, 1024 * kib('RssShmem'));
 }, interval);

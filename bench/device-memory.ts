@@ -1,13 +1,17 @@
 /**
  * The most memory that a device held during some work, sampled while it goes on: the process's own pages, which a software
- * device's buffers are among. Weights that are read from a mapped file are not.
+ * device's buffers are among. Weights that are read from a mapped file are not. Mesa's lavapipe takes all buffers from one
+ * file in memory (memfd_create), so that its process's shared pages are the device's buffers, of weights and activations.
  */
 import { execFileSync } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 
+/** MiB at most; `buffers` are the device's own, where they can be told from the rest of the process. */
+export type Memory = { all: number | undefined; buffers: number | undefined };
+
 export class MemoryWatch {
-  private readonly peak = new Float64Array(new SharedArrayBuffer(8));
+  private readonly peak = new Float64Array(new SharedArrayBuffer(16));
   private readonly worker: Worker | undefined;
 
   constructor() {
@@ -23,13 +27,12 @@ export class MemoryWatch {
     while (this.worker && this.peak[0] === 0) await sleep(10);
   }
 
-  /** MiB at most since the last call; of an NVIDIA card what its driver says is used now, by all processes. */
-  take(): number | undefined {
+  /** The most since the last call; of an NVIDIA card what its driver says is used now, by all processes. */
+  take(): Memory {
     const card = nvidiaUsed();
-    const bytes = this.peak[0]!;
-    this.peak[0] = 0;
-    if (card !== undefined) return card;
-    return bytes > 0 ? Math.round(bytes / 2 ** 20) : undefined;
+    const [all, buffers] = [...this.peak].map((bytes) => Math.round(bytes / 2 ** 20) || undefined);
+    this.peak.fill(0);
+    return card === undefined ? { all, buffers } : { all: card, buffers: undefined };
   }
 
   async end(): Promise<void> {

@@ -36,6 +36,8 @@ export type Measured = {
   milliseconds: number;
   /** MiB that the device's memory grew by at most, where that is known. */
   memory: number | undefined;
+  /** MiB of a software device's buffers at most. */
+  buffers: number | undefined;
   velocity?: Float32Array;
 };
 
@@ -45,14 +47,14 @@ export const synthetic = (): Synthetic => syntheticFlux(1, 2);
 async function measure(part: Part): Promise<Measured> {
   const watch = new MemoryWatch();
   await watch.settled();
-  const before = watch.take();
+  const { all: before } = watch.take();
   const measured = await (part.of === 'attention' ? attend(part) : step(part));
-  const peak = watch.take();
+  const { all: peak, buffers } = watch.take();
   await watch.end();
-  return { ...measured, memory: before && peak && peak - before };
+  return { ...measured, memory: before && peak && peak - before, buffers };
 }
 
-type Timed = Omit<Measured, 'memory'>;
+type Timed = Omit<Measured, 'memory' | 'buffers'>;
 
 async function attend({ device, threads, compute, work, ...limits }: Part): Promise<Timed> {
   const [heads, width, tokens] = [24, 3072, tokensOf(work)];

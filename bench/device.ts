@@ -192,11 +192,13 @@ type Cells = {
   ofCpu?: number | undefined;
   decibels?: number;
   memory?: number | undefined;
+  buffers?: number | undefined;
   predictedMemory?: number;
 };
 
 function row(cells: Cells): Row {
-  const { of, precision, tokens, milliseconds, missing, speed, share, memory, predictedMemory } = cells;
+  const { of, precision, tokens, milliseconds, missing, speed, share, memory, buffers, predictedMemory } =
+    cells;
   const ratio = (value: number | undefined) => value?.toExponential(1) ?? '';
   return {
     of,
@@ -210,6 +212,7 @@ function row(cells: Cells): Row {
     'CPU off f32': ratio(cells.cpuError),
     'off the CPU': cells.decibels === undefined ? ratio(cells.ofCpu) : `${inDecibels(cells.decibels)} dB`,
     'peak MiB': memory ?? '',
+    'buffers MiB': buffers ?? '',
     'predicted MiB': missing === undefined ? (predictedMemory ?? '') : '',
   };
 }
