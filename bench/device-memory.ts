@@ -1,7 +1,7 @@
 /**
  * The most memory that a device held during some work, sampled while it goes on: the process's own pages, which a software
- * device's buffers are among. Weights that are read from a mapped file are not. Mesa's lavapipe takes all buffers from one
- * file in memory (memfd_create), so that its process's shared pages are the device's buffers, of weights and activations.
+ * device's buffers are among. Weights that are read from a mapped file are not. Mesa's lavapipe maps all buffers
+ * from one file in memory (memfd_create), so that they can be counted as a GPU's driver would count them.
  */
 import { execFileSync } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';

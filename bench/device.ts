@@ -158,7 +158,7 @@ function speedOf(operations: number, measured: Measured | Missing): number | und
 function predictedMemory(compute: Compute, device: Options['device']['name'], tokens: number): number {
   const { source, config } = synthetic();
   const weights = source.entries.reduce((sum, { shape }) => sum + countOf(shape), 0);
-  const work = { tokens, imagePromptTokens: 0, cachedPasses: 0, keptReferences: 0 };
+  const work = { device, tokens, imagePromptTokens: 0, cachedPasses: 0, keptReferences: 0 };
   const bytes = bytesPerWeight(compute.precision, device, false) * weights;
   return Math.round((bytes + transformerBytes(config, compute, work)) / 2 ** 20);
 }

@@ -32,6 +32,7 @@ export function memoryTable(): string {
         return (
           bytes +
           transformerBytes(config, compute, {
+            device: 'webgpu',
             tokens,
             imagePromptTokens: 0,
             cachedPasses: 0,

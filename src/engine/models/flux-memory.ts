@@ -1,4 +1,5 @@
 /** The working memory of a FLUX transformer. */
+import type { DeviceName } from '../onnx/device.ts';
 import type { Compute } from '../weights/weights.ts';
 import type { FluxConfig } from './flux-config.ts';
 
@@ -9,6 +10,7 @@ const floatBytes = 4;
 const halfBytes = 2;
 
 export type TransformerWork = {
+  device: DeviceName;
   /** Text, target and references together. */
   tokens: number;
   /** Tokens of the guide images of all IP-Adapters. */
@@ -27,6 +29,7 @@ export type TransformerWork = {
  * weights in f32 where they are widened for their product. A step cache keeps the signal and the residual of each pass,
  * and of the pass under way the tensors that they are computed from. Where references are kept, k and v are copied once
  * more, with the kept ones after them; and where four-bit weights are expanded, those of a double block's MLP, the last of them twice.
+ * On WebGPU the wide tensors of one block may be in memory beside those of the next.
  */
 export function transformerBytes(
   {
@@ -37,10 +40,12 @@ export function transformerBytes(
     depthSingle,
   }: Pick<FluxConfig, 'hidden' | 'heads' | 'mlp' | 'depth' | 'depthSingle'>,
   { precision, half, fused, bandRows, expands, queryBlocks = 1 }: Compute,
-  { tokens, imagePromptTokens, cachedPasses, keptReferences }: TransformerWork,
+  { device, tokens, imagePromptTokens, cachedPasses, keptReferences }: TransformerWork,
 ): number {
   const joined = keptReferences > 0 ? 2 * hidden : 0;
   const row = bandRows === undefined ? 12 * hidden + 3 * mlp : 10 * hidden + mlp;
+  const overlaps = device === 'webgpu' && floatBytes * tokens * mlp > largestReusedBuffer;
+  const overlap = overlaps ? 3 * hidden + 6 * mlp : 0;
   const band = (bandRows ?? 0) * (8 * hidden + 4 * mlp);
   const blockRows = fused ? 0 : Math.min(queryBlocks, blocksInFlight) * Math.ceil(tokens / queryBlocks);
   const scores = 2 * heads * tokens * (imagePromptTokens + blockRows);
@@ -48,11 +53,19 @@ export function transformerBytes(
   const cached = cachedPasses > 0 ? (3 + 2 * cachedPasses) * tokens * hidden : 0;
   const expanded = expands ? hidden * (hidden + 3 * mlp) : 0;
   const kept = halfBytes * keptReferences * 2 * hidden * (depth + depthSingle);
-  return floatBytes * (tokens * (row + joined) + band + scores + widened + cached) + kept + expanded;
+  const work = tokens * (row + overlap + joined) + band + scores + widened + cached;
+  return floatBytes * work + kept + expanded;
 }
 
 /** ONNX Runtime's WebGPU submits 16 operators at a time and reuses no buffer before: four blocks of queries. */
 const blocksInFlight = 4;
+
+/**
+ * ONNX Runtime's WebGPU reuses buffers up to this size. Larger ones are given back, and stay in memory until the GPU has
+ * computed with them, while those of the next block are allocated. With the second of two single blocks of FLUX.1 at 8,704
+ * tokens there were, in units of `tokens`, 3 · hidden + mlp once, hidden + mlp twice, mlp six times, and ten times hidden.
+ */
+const largestReusedBuffer = 160 * 2 ** 20;
 
 /**
  * Widened layers in flight, each counted as wide as the widest, for the same reason; 5.7 were measured with a double and two

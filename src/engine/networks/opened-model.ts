@@ -82,8 +82,9 @@ export function needOf(
   const shape = attentionShapes(components).transformer;
   const compute = { precision, half: test.half, fused: false };
   const all = { ...compute, ...attentionCompute(compute, test, shape) };
-  const work = { tokens: shape.tokens, imagePromptTokens: 0, cachedPasses: 0, keptReferences: 0 };
-  return loadedBytes(source, precision, test.device) + transformerBytes(config, all, work);
+  const { device } = test;
+  const work = { device, tokens: shape.tokens, imagePromptTokens: 0, cachedPasses: 0, keptReferences: 0 };
+  return loadedBytes(source, precision, device) + transformerBytes(config, all, work);
 }
 
 /** How one of the model's networks computes; of the transformer with at most `tokens` at once. */

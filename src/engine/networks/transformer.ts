@@ -112,7 +112,7 @@ export function transformer(model: OpenedModel, use: TransformerUse): Loadable<T
   const sizeText = isStandard ? '' : ` for ${most} tokens`;
   // On a GPU the updates are copied to its memory.
   const copies = session.device === 'cpu' ? 0 : use.updateBytes;
-  const work = transformerBytes(config, compute, use) + copies;
+  const work = transformerBytes(config, compute, { ...use, device: session.device }) + copies;
   const arena = compute.bandRows === undefined;
   // Every segment with blocks has an arena of its own, which keeps what it grew to.
   const arenas = blockSegments(config).length;
