@@ -1,4 +1,4 @@
-/** The thread of device-memory.ts: ONNX Runtime blocks the main one. Keeps the most bytes it has seen in shared memory: all, and buffers. */
+/** The thread of device-memory.ts: ONNX Runtime blocks the main one. Keeps the most bytes it has seen in shared memory. */
 import fs from 'node:fs';
 import { workerData } from 'node:worker_threads';
 

@@ -61,7 +61,7 @@ export function transformerBytes(
 const blocksInFlight = 4;
 
 /**
- * ONNX Runtime's WebGPU reuses buffers up to this size. Larger ones are given back, and stay in memory until the GPU has
+ * ONNX Runtime's WebGPU keeps buffers up to this size for reuse. Larger ones are given back, and stay in memory until the GPU has
  * computed with them, while those of the next block are allocated. With the second of two single blocks of FLUX.1 at 8,704
  * tokens there were, in units of `tokens`, 3 · hidden + mlp once, hidden + mlp twice, mlp six times, and ten times hidden.
  */
