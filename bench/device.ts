@@ -98,7 +98,7 @@ export async function device(options: Options): Promise<Row[]> {
     const reference = await cpuVelocity('f32', work, { limit, speeds, threads });
     for (const precision of able) {
       const plain = { precision, half: test.half, fused: false };
-      const compute: Compute = { ...plain, ...attentionOf(plain) };
+      const compute: Compute = { ...plain, ...attentionOf(plain), waits: device === 'webgpu' };
       const product = speeds.products.get(precision) ?? best;
       const predicted =
         (blockCount * (productOperations(count) / product + attentionOperations(count) / speeds.attention)) /

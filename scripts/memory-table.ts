@@ -28,7 +28,8 @@ export function memoryTable(): string {
     const bytes = bytesPerWeight(precision, 'webgpu', false) * weights;
     const needs = edits.map(([, tokens]) => {
       const [fused, plain] = [true, false].map((fused) => {
-        const compute = { precision, fused, queryBlocks: queryBlocks({ heads: config.heads, tokens }) };
+        const blocks = queryBlocks({ heads: config.heads, tokens });
+        const compute = { precision, fused, queryBlocks: blocks, waits: true };
         return (
           bytes +
           transformerBytes(config, compute, {

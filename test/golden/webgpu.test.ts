@@ -173,6 +173,19 @@ describe.skipIf(absent)(`On ${deviceName}${absent ? ` is not tested: ${device.re
       expect(await velocityOf(gpu, both)).toEqual(found);
     });
 
+    test('that is waited for after every block gives the same bits, and tells of every block', {
+      timeout: 300_000,
+    }, async () => {
+      const file = path.join(folder, `tiny-${precision}.safetensors`);
+      const compute = { precision, fused: setup.fused, queryBlocks: 2, waits: true };
+      const waiting = await loadTiny(compute, deviceName, file);
+      const told: number[] = [];
+      const found = await velocityOf(waiting, undefined, async (done) => void told.push(done));
+      await waiting.release();
+      expect(found).toEqual(await velocityOf(gpu));
+      expect(told).toEqual([0, 1, 2, 3, 4]);
+    });
+
     test.each(['tea 0.3', 'first-block 0.6 cfg 1', 'dual-block 0.7'])(
       'with a step cache, %s, takes the path that it takes on the CPU',
       { timeout: 300_000 },

@@ -3,8 +3,13 @@ import type { DeviceName } from '../onnx/device.ts';
 import type { Compute } from '../weights/weights.ts';
 import type { FluxConfig } from './flux-config.ts';
 
-/** Narrower transformers need little memory, and a loop over bands would cost them time. */
+/** Narrower transformers need little memory: a loop over bands, or a wait after each block, would cost them time. */
 export const narrowestInBands = 1024;
+
+/** Whether the host waits for the device after every block (`Compute.waits`). */
+export function waitsFor(device: DeviceName, { hidden }: Pick<FluxConfig, 'hidden'>): boolean {
+  return device === 'webgpu' && hidden >= narrowestInBands;
+}
 
 const floatBytes = 4;
 const halfBytes = 2;
@@ -29,7 +34,7 @@ export type TransformerWork = {
  * weights in f32 where they are widened for their product. A step cache keeps the signal and the residual of each pass,
  * and of the pass under way the tensors that they are computed from. Where references are kept, k and v are copied once
  * more, with the kept ones after them; and where four-bit weights are expanded, those of a double block's MLP, the last of them twice.
- * On WebGPU the wide tensors of one block may be in memory beside those of the next.
+ * On WebGPU all wide tensors of a block are in memory at once, and beside those of the next if the host does not wait.
  */
 export function transformerBytes(
   {
@@ -39,13 +44,13 @@ export function transformerBytes(
     depth,
     depthSingle,
   }: Pick<FluxConfig, 'hidden' | 'heads' | 'mlp' | 'depth' | 'depthSingle'>,
-  { precision, half, fused, bandRows, expands, queryBlocks = 1 }: Compute,
+  { precision, half, fused, bandRows, expands, waits, queryBlocks = 1 }: Compute,
   { device, tokens, imagePromptTokens, cachedPasses, keptReferences }: TransformerWork,
 ): number {
   const joined = keptReferences > 0 ? 2 * hidden : 0;
   const row = bandRows === undefined ? 12 * hidden + 3 * mlp : 10 * hidden + mlp;
   const overlaps = device === 'webgpu' && floatBytes * tokens * mlp > largestReusedBuffer;
-  const overlap = overlaps ? 3 * hidden + 6 * mlp : 0;
+  const overlap = !overlaps ? 0 : waits ? 2 * hidden + 2 * mlp : 3 * hidden + 6 * mlp;
   const band = (bandRows ?? 0) * (8 * hidden + 4 * mlp);
   const blockRows = fused ? 0 : Math.min(queryBlocks, blocksInFlight) * Math.ceil(tokens / queryBlocks);
   const scores = 2 * heads * tokens * (imagePromptTokens + blockRows);
@@ -62,8 +67,9 @@ const blocksInFlight = 4;
 
 /**
  * ONNX Runtime's WebGPU keeps buffers up to this size for reuse. Larger ones are given back, and stay in memory until the GPU has
- * computed with them, while those of the next block are allocated. With the second of two single blocks of FLUX.1 at 8,704
- * tokens there were, in units of `tokens`, 3 · hidden + mlp once, hidden + mlp twice, mlp six times, and ten times hidden.
+ * computed with them. In each of three single blocks that the host waited for, 384 wide with an MLP of 20,352, there were at
+ * once, in units of `tokens`, 3 · hidden + mlp, hidden + mlp, and mlp three times. With the second of two single
+ * blocks of FLUX.1 at 8,704 tokens in one graph there were 3 · hidden + mlp, hidden + mlp twice, mlp six times, and hidden ten times.
  */
 const largestReusedBuffer = 160 * 2 ** 20;
 

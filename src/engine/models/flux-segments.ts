@@ -85,6 +85,9 @@ function lengthOf([from, to]: Range): number {
   return to - from;
 }
 
+/** The name of a segment's output for the host (`Compute.waits`), [1, 1]. */
+export const lastNumber = 'last_number';
+
 export type SegmentBuilder = (name: string, compute: Compute, prepared?: PreparedWeights) => Graph;
 
 /** All segments in the order in which they run. */
@@ -137,18 +140,23 @@ function blocks(graph: Graph, w: Weights, config: FluxConfig, segment: BlockSegm
     streams = doubleBlock(...streams, vec, pe, w.at('double_blocks').at(i), config, given);
   }
   const [image, text] = streams;
+  /** An output for the next segment, of which the host takes a number. */
+  const give = (name: string, value: Var) => {
+    graph.output(name, value);
+    if (w.compute.waits) graph.output(lastNumber, op.sliceAxis(op.sliceAxis(value, 0, 0, 1), 1, 0, 1));
+  };
   const isLast = !ends && singles[1] === depthSingle && (depthSingle > 0 || doubles[1] === depth);
   if (singles[0] === singles[1] && !isLast) {
-    graph.output('img', image);
+    give('img', image);
     graph.output('txt', text);
     return;
   }
   let x = isJoined ? inputs[0]! : op.concat([text, image], 0);
   for (let i = singles[0]; i < singles[1]; i++)
     x = singleBlock(x, vec, pe, w.at('single_blocks').at(i), config);
-  if (!isLast) graph.output('x', x);
-  else if (isJoined) graph.output('img', op.rowsFrom(x, graph.input('text_rows', 'i64', [1]), img));
-  else graph.output('img', op.splitRows(x, text)[1]);
+  if (!isLast) give('x', x);
+  else if (isJoined) give('img', op.rowsFrom(x, graph.input('text_rows', 'i64', [1]), img));
+  else give('img', op.splitRows(x, text)[1]);
 }
 
 /** Computes velocities only of the first `rows` tokens, the target's; those of the references are not needed. */

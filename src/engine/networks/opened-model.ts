@@ -1,5 +1,5 @@
 /** A model's files opened and its arithmetic chosen: all that its networks are loaded from, before any of them is. */
-import { transformerBytes } from '../models/flux-memory.ts';
+import { transformerBytes, waitsFor } from '../models/flux-memory.ts';
 import type { DeviceName } from '../onnx/device.ts';
 import { examineDevice, type SelfTest } from '../onnx/self-test.ts';
 import type { SessionOptions } from '../onnx/session.ts';
@@ -80,7 +80,7 @@ export function needOf(
 ): number {
   const { source, config } = components.transformer;
   const shape = attentionShapes(components).transformer;
-  const compute = { precision, half: test.half, fused: false };
+  const compute = { precision, half: test.half, fused: false, waits: waitsFor(test.device, config) };
   const all = { ...compute, ...attentionCompute(compute, test, shape) };
   const { device } = test;
   const work = { device, tokens: shape.tokens, imagePromptTokens: 0, cachedPasses: 0, keptReferences: 0 };

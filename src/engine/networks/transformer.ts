@@ -4,8 +4,14 @@
 import type { StepCache } from '../caches/index.ts';
 import { cacheGraph, cacheGraphNames } from '../models/cache-graphs.ts';
 import type { FluxConfig } from '../models/flux-config.ts';
-import { bandedWeights, narrowestInBands, transformerBytes } from '../models/flux-memory.ts';
-import { type BlockSegment, blockSegments, segmentBuilder, segmentNames } from '../models/flux-segments.ts';
+import { bandedWeights, narrowestInBands, transformerBytes, waitsFor } from '../models/flux-memory.ts';
+import {
+  type BlockSegment,
+  blockSegments,
+  lastNumber,
+  segmentBuilder,
+  segmentNames,
+} from '../models/flux-segments.ts';
 import { sinusoid } from '../nn/embedding.ts';
 import { referenceName } from '../nn/kept-references.ts';
 import { rotaryTable } from '../nn/rope.ts';
@@ -142,18 +148,25 @@ const bandRows = 256;
  * Blocks of a segment where a block takes seconds: an edit of one megapixel by FLUX.1 about ten on two cores. Each session has
  * threads of its own, so a machine with more cores, where a block takes less time, has fewer segments.
  */
-function mostBlocks({ bandRows }: Compute, threads: number): number {
+function mostBlocks({ bandRows, waits }: Compute, threads: number): number {
+  if (waits) return 1;
   return bandRows === undefined ? Number.POSITIVE_INFINITY : Math.max(1, Math.floor(threads / 2));
 }
 
 /**
- * Measured on the CPU only; a GPU's memory is managed by its own allocator. Weights that are widened would be widened for
+ * Bands are measured on the CPU only; a GPU's memory is managed by its own allocator. Weights that are widened would be widened for
  * every band.
  */
-function bandsOf({ components, compute, session, test }: OpenedModel): Pick<Compute, 'bandRows' | 'expands'> {
+function bandsOf({
+  components,
+  compute,
+  session,
+  test,
+}: OpenedModel): Pick<Compute, 'bandRows' | 'expands' | 'waits'> {
   const { precision } = compute;
-  const wide = components.transformer.config.hidden >= narrowestInBands && precision !== 'f16';
-  if (session.device !== 'cpu' || !wide) return {};
+  const wide = components.transformer.config.hidden >= narrowestInBands;
+  if (session.device === 'webgpu') return { waits: waitsFor(session.device, components.transformer.config) };
+  if (session.device !== 'cpu' || !wide || precision === 'f16') return {};
   return { bandRows, expands: precision === 'int4' && test.passed.includes('expanded') };
 }
 
@@ -295,6 +308,7 @@ export class Transformer {
       const feeds = { img_in: img, txt_in: txt, x_in: img, text_rows: textRows, vec, cos, sin, img_mod };
       await onBlocks?.(done);
       const out = await this.segments[name]!.run(loras, imagePrompt, kept, feeds);
+      out[lastNumber]?.dispose?.();
       if (!reuse) look?.references?.keep(out);
       done += blocks;
       disposeAll(spent.add(img), held);

@@ -14,7 +14,7 @@ import type { Feeds, HostData, HostType, Tensor } from './tensor.ts';
 export type SessionOptions = {
   device: DeviceName;
   threads: number;
-  /** `device` leaves results in the device's memory, to be fed to another session there. */
+  /** `device` leaves results in the device's memory, to be fed to another session there, but those of one number. */
   results?: 'host' | 'device';
   /** Keep the working memory of a run for the next one; without it a run costs a little more and leaves nothing. */
   arena?: boolean;
@@ -92,6 +92,12 @@ const keepStoredWeights = {
   disable_specified_optimizers: 'FuseFp16InitializerToFp32NodeTransformer',
 };
 
+function deviceResults({ outputs }: Graph): Record<string, 'gpu-buffer' | 'cpu'> {
+  return Object.fromEntries(
+    outputs.map(({ name, shape }) => [name, shape.every((size) => size === 1) ? 'cpu' : 'gpu-buffer']),
+  );
+}
+
 export class Session {
   readonly graph: Graph;
   private readonly inner: ort.InferenceSession;
@@ -117,7 +123,7 @@ export class Session {
         enableMemPattern: false,
         logSeverityLevel: 3,
         ...(options.results === 'device' && options.device === 'webgpu'
-          ? { preferredOutputLocation: 'gpu-buffer' as const }
+          ? { preferredOutputLocation: deviceResults(graph) }
           : {}),
         ...(options.profile ? { enableProfiling: true, profileFilePrefix: options.profile } : {}),
         extra: {

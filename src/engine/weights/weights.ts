@@ -30,6 +30,11 @@ export type Compute = {
    * bands: on the CPU, where products in blocks of four bits cost nearly three times as much.
    */
   expands?: boolean;
+  /**
+   * Give the host a number after each segment. It waits for the number, and so for the device: WebGPU would otherwise
+   * allocate the large tensors of all segments before it has computed the first.
+   */
+  waits?: boolean;
   /** Blocks of queries that attention in plain operators is computed in, one after the other; one by default. */
   queryBlocks?: number;
   /** Layers, by path, that take more than a low-rank update. */
