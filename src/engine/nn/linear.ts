@@ -82,10 +82,9 @@ function products(
   const reduced = precise ? undefined : w.reduced('weight', outputs, inputs);
   if (reduced?.form === 'columns') {
     const columns = cut(reduced.columns, sizes, 0);
-    return cut(reduced.values, sizes, 1).map((weight, i) => (x) => {
-      const { values, scale } = op.quantizeRows(x);
-      return op.mul(op.matmulInteger(values, weight, columns[i]!), scale);
-    });
+    return cut(reduced.values, sizes, 1).map(
+      (weight, i) => (x) => op.matmulColumns(x, { weight, columns: columns[i]! }),
+    );
   }
   if (reduced) {
     const [scales, offsets] = [reduced.scale, reduced.offset].map((each) => each && cut(each, sizes, 0));
@@ -124,15 +123,7 @@ function expandedColumns(w: Weights, inputs: number, sizes: readonly number[]): 
     const pieces = nibbles.slice(next, next + part.length);
     next += part.length;
     const columns = graph.outside(() => op.columnsOfBlocks(pieces));
-    const offset =
-      pieces[0]!.offset &&
-      graph.outside(() =>
-        op.concat(
-          pieces.map(({ offset }) => offset!),
-          0,
-        ),
-      );
-    return (x) => op.matmulColumns(x, columns, offset);
+    return (x) => op.matmulColumns(x, columns);
   });
 }
 

@@ -1,10 +1,10 @@
 /** Products with weights stored in blocks of numbers that share a scale: ONNX Runtime's MatMulNBits, or eight-bit products. */
-import { divideDim } from '../dim.ts';
+import { type Dim, divideDim } from '../dim.ts';
 import { graphError, type Var } from '../graph.ts';
 import { scalar } from './constant.ts';
 import { abs, add, cast, max, mul } from './elementwise.ts';
 import { matmulTransposed } from './matmul.ts';
-import { expand, matmulInteger, quantizeRows } from './quantized.ts';
+import { type Columns, expand } from './quantized.ts';
 import { reduce } from './reduce.ts';
 import { concat, reshape, transpose } from './shape.ts';
 
@@ -33,29 +33,20 @@ export function matmulBlocks(x: Var, { values, scale, offset }: BlockWeights): V
     { K: inputs, N: outputs, bits, block_size: blockSize, accuracy_level: accuracyLevel },
     'com.microsoft',
   );
-  return offset ? addOffsets(product!, x, offset) : product!;
-}
-
-/** Adds to x·Wᵀ the share of the blocks' offsets, offset·Σ x over the block: offset f32 [N, K/block]. */
-function addOffsets(product: Var, x: Var, offset: Var): Var {
-  const inputs = x.dim(1);
-  const perRow = divideDim(inputs, blockSize);
-  if (perRow === undefined)
+  if (!offset) return product!;
+  if (divideDim(inputs, blockSize) === undefined)
     throw graphError(`matmulBlocks: rows of ${inputs} have offsets and a block that is not full`);
   const blocks = reshape(x, [x.dim(0), perRow, blockSize]);
   const sums = reshape(reduce('ReduceSum', blocks, 2), [x.dim(0), perRow]);
-  return add(product, matmulTransposed(sums, offset));
+  return add(product!, matmulTransposed(sums, offset));
 }
 
-/** i8 [K, N], and f32 [N], the factors of its columns. */
-export type Columns = { weight: Var; columns: Var };
-
 /**
- * Four-bit blocks as eight-bit columns: pieces of W's rows, u4 [n, K] around 8 with scales f32 [n, K/block]. Each column's
- * largest possible number becomes ±127, so a weight moves by at most 1/254 of it. Computed in the run, 2 to 3 ns a weight.
+ * Four-bit blocks as eight-bit columns: pieces of W's rows, u4 [n, K] around 8 with scales and offsets f32 [n, K/block]. Each
+ * column's largest possible number becomes ±127, so a weight moves by at most 1/254 of it. Computed in the run, 2 to 3 ns a weight.
  */
-export function columnsOfBlocks(pieces: readonly { values: Var; scale: Var }[]): Columns {
-  const expanded = pieces.map(({ values, scale }) => expandPiece(values, scale));
+export function columnsOfBlocks(pieces: readonly BlockWeights[]): Columns {
+  const expanded = pieces.map(expandPiece);
   const rows = concat(
     expanded.map(({ rows }) => rows),
     0,
@@ -67,26 +58,33 @@ export function columnsOfBlocks(pieces: readonly { values: Var; scale: Var }[]):
   return { weight: transpose(rows, [1, 0]), columns };
 }
 
-function expandPiece(values: Var, scale: Var): { rows: Var; factors: Var } {
+function expandPiece({ values, scale, offset }: BlockWeights): { rows: Var; factors: Var } {
   const { graph, shape } = values;
   const zero = cast(expand(scalar(graph, 8, 'u8'), scale), 'u4');
   const [floats] = graph.emit('DequantizeLinear', [values, scale, zero], [{ dtype: 'f32', shape }], {
     axis: 1,
     block_size: blockSize,
   });
-  // Four bits reach from −8 to 7. A row of zeros has scales of zero.
-  const largest = max(mul(reduce('ReduceMax', abs(scale), 1), 8 / 127), 1e-30);
+  // A row of zeros has scales of zero.
+  const largest = max(mul(reduce('ReduceMax', largestOf(scale, offset), 1), 1 / 127), 1e-30);
   const factors = reshape(largest, [values.dim(0)]);
   const zeros = expand(scalar(graph, 0, 'i8'), factors);
-  const [rows] = graph.emit('QuantizeLinear', [floats, factors, zeros], [{ dtype: 'i8', shape }], {
+  const weights = offset ? addToBlocks(floats!, offset) : floats!;
+  const [rows] = graph.emit('QuantizeLinear', [weights, factors, zeros], [{ dtype: 'i8', shape }], {
     axis: 0,
   });
   return { rows: rows!, factors };
 }
 
-/** x·Wᵀ as `matmulBlocks` gives it, with weights from `columnsOfBlocks` and activations rounded to eight bits row by row. */
-export function matmulColumns(x: Var, { weight, columns }: Columns, offset?: Var): Var {
-  const { values, scale } = quantizeRows(x);
-  const product = mul(matmulInteger(values, weight, columns), scale);
-  return offset ? addOffsets(product, x, offset) : product;
+/** The largest magnitude that a block's weight can have: four bits reach from −8 to 7. */
+function largestOf(scale: Var, offset: Var | undefined): Var {
+  if (!offset) return mul(abs(scale), 8);
+  return max(abs(add(offset, mul(scale, -8))), abs(add(offset, mul(scale, 7))));
+}
+
+/** x [n, K] with offset [n, K/block] added to each number of its block. */
+function addToBlocks(x: Var, offset: Var): Var {
+  const [rows, perRow] = offset.shape as [Dim, Dim];
+  const blocks = reshape(x, [rows, perRow, blockSize]);
+  return reshape(add(blocks, reshape(offset, [rows, perRow, 1])), x.shape);
 }

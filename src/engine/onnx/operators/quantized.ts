@@ -51,3 +51,12 @@ export function matmulInteger(values: Var, weight: Var, columns: Var): Var {
   const inputs = [values, weight, scalar(values.graph, 1, 'f32'), columns, zero];
   return values.graph.emit('MatMulIntegerToFloat', inputs, [result], {}, 'com.microsoft')[0]!;
 }
+
+/** i8 [K, N], and f32 [N], the factors of its columns. */
+export type Columns = { weight: Var; columns: Var };
+
+/** x·W for x f32 [M, K], rounded to eight bits row by row. */
+export function matmulColumns(x: Var, { weight, columns }: Columns): Var {
+  const { values, scale } = quantizeRows(x);
+  return mul(matmulInteger(values, weight, columns), scale);
+}

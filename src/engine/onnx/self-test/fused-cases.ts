@@ -151,8 +151,7 @@ function expanded(offsets: boolean): Case {
     build: (x) => {
       x.graph.widens = true;
       const values = x.graph.constant('u4', shape, stored);
-      const { scale, offset } = constant(x.graph);
-      return op.matmulColumns(x, op.columnsOfBlocks([{ values, scale }]), offset);
+      return op.matmulColumns(x, op.columnsOfBlocks([{ values, ...constant(x.graph) }]));
     },
     expected: (x) => reference.product(x, weights),
   };
