@@ -20,6 +20,10 @@ const blocks = (g: Graph, bits: number, offset: boolean) => {
   const scale = op.constant.f32(g, new Float32Array(6).fill(1), [3, 2]);
   return { values, scale, offset: offset ? scale : undefined };
 };
+const nibbles = (g: Graph, offset: boolean) => ({
+  ...blocks(g, 4, offset),
+  values: g.constant('u4', [3, 64], new Uint8Array(96).fill(0x19)),
+});
 const one = (unary: (x: Var) => Var) => (g: Graph) => unary(image(g, 2));
 const pair = (binary: (a: Var, b: Var | number) => Var) => (g: Graph) => [
   binary(image(g, 2), g.input('y', 'f32', [2, 1, w])),
@@ -62,8 +66,14 @@ const cases: Record<string, Case | Record<string, Case>> = {
       op.conv2d(image(g, 4), kernel(g, 4, 1, 3, 3), undefined, { pads: [1, 1, 1, 1], groups: 4 }),
     'with a kernel that is not square': (g) => op.conv2d(image(g, 2, 2), kernel(g, 4, 2, 1, 3), vector(g, 4)),
   },
+  columnsOfBlocks: {
+    'without offsets': (g) => Object.values(op.columnsOfBlocks([nibbles(g, false)])),
+    'of two pieces with offsets': (g) =>
+      Object.values(op.columnsOfBlocks([nibbles(g, true), nibbles(g, true)])),
+  },
   depthToSpace: (g) => op.depthToSpace(image(g, 8), 2),
   div: pair(op.div),
+  expand: (g) => op.expand(op.constant.scalar(g, 7, 'u8'), rows(g, 3)),
   gather: {
     'of rows': (g) => op.gather(rows(g, 3), g.input('index', 'i64', [t])),
     'by a matrix': (g) => op.gather(rows(g, 3), g.input('index', 'i64', [t, t])),
@@ -82,6 +92,10 @@ const cases: Record<string, Case | Record<string, Case>> = {
   matmulBlocks: {
     'of eight bits': (g) => op.matmulBlocks(rows(g, 64), blocks(g, 8, false)),
     'of four bits with offsets': (g) => op.matmulBlocks(rows(g, 64), blocks(g, 4, true)),
+  },
+  matmulColumns: (g) => {
+    const weight = g.constant('i8', [3, 2], new Uint8Array(6).fill(1));
+    return op.matmulColumns(rows(g, 3), { weight, columns: vector(g, 2) });
   },
   matmulInteger: (g) => {
     const weight = g.constant('i8', [3, 2], new Uint8Array(6).fill(1));
