@@ -164,9 +164,9 @@ function bandsOf({
   test,
 }: OpenedModel): Pick<Compute, 'bandRows' | 'expands' | 'waits'> {
   const { precision } = compute;
-  const wide = components.transformer.config.hidden >= narrowestInBands;
-  if (session.device === 'webgpu') return { waits: waitsFor(session.device, components.transformer.config) };
-  if (session.device !== 'cpu' || !wide || precision === 'f16') return {};
+  const { config } = components.transformer;
+  if (waitsFor(session.device, config)) return { waits: true };
+  if (session.device !== 'cpu' || config.hidden < narrowestInBands || precision === 'f16') return {};
   return { bandRows, expands: precision === 'int4' && test.passed.includes('expanded') };
 }
 

@@ -8,7 +8,7 @@ import { formatBytes } from '../../bytes.ts';
 import type { RetouchError } from '../../error.ts';
 import { EngineError } from '../errors.ts';
 import type { Graph, Var } from '../onnx/graph.ts';
-import { blockSize } from '../onnx/operators/index.ts';
+import { type BlockWeights, blockSize } from '../onnx/operators/index.ts';
 import { Checkpoint } from './checkpoint.ts';
 import {
   type ConvertedLayer,
@@ -27,9 +27,7 @@ export type PreparedLinear =
   /** i8 [K, N] and f32 [N]. */
   | { form: 'columns'; values: Var; columns: Var }
   /** u8 [N, K/32, bytes], f32 [N, K/32] and [N, K/32]. */
-  | { form: 'blocks'; values: Var; scale: Var; offset: Var | undefined };
-
-export type Nibbles = { values: Var; scale: Var; offset: Var | undefined };
+  | ({ form: 'blocks' } & BlockWeights);
 
 const formatVersion = '2';
 export class PreparedWeights {
@@ -64,7 +62,7 @@ export class PreparedWeights {
    * Successive rows of weight `name` [N, K], so many in each piece, where it is stored in blocks of four bits: u4 [n, K] around
    * 8, and f32 [n, K/32] its scales and offsets. Each piece stays where it is on disk.
    */
-  nibbles(graph: Graph, name: string, inputs: number, sizes: readonly number[]): Nibbles[] | undefined {
+  nibbles(graph: Graph, name: string, inputs: number, sizes: readonly number[]): BlockWeights[] | undefined {
     const [blocks, scale, offset] = ['blocks', 'scale', 'offset'].map((suffix) =>
       this.tensors.get(`${name}.${suffix}`),
     );

@@ -9,7 +9,7 @@ import * as op from '../onnx/operators/index.ts';
 import type { PrecisionName } from './conversion/layers.ts';
 import { readable, readFloats } from './floats.ts';
 import { isBlockType } from './ggml-blocks.ts';
-import type { Nibbles, PreparedLinear, PreparedWeights } from './prepared.ts';
+import type { PreparedLinear, PreparedWeights } from './prepared.ts';
 import type { WeightSource } from './source.ts';
 import type { TensorEntry } from './stored.ts';
 
@@ -133,7 +133,7 @@ export class Weights {
   }
 
   /** Pieces of a linear weight's rows in four bits, for products that are computed in more (`Compute.expands`). */
-  nibbles(leaf: string, inputs: number, sizes: readonly number[]): Nibbles[] | undefined {
+  nibbles(leaf: string, inputs: number, sizes: readonly number[]): op.BlockWeights[] | undefined {
     return this.ready?.nibbles(this.graph, this.name(leaf), inputs, sizes);
   }
 
